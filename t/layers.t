@@ -1,0 +1,101 @@
+#!/usr/bin/perl
+
+# The layers: who includes whom may only point down, programs see nothing but
+# <prefork.h>, and every header compiles alone.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork::Tools qw(run_cmd);
+use Test::More;
+
+# Each layer, and the ones below it that it may use.
+my %uses = (
+	base      => [],
+	event     => [qw(base)],
+	net       => [qw(base)],
+	transport => [qw(net event base)],
+	stream    => [qw(transport event base)],
+	process   => [qw(net event base)],
+);
+
+chdir "$FindBin::Bin/.." or die "chdir: $!\n";
+
+my @lib = glob 'lib/*/*.[ch]';
+my @cmd = glob 'cmd/*/*.[ch]';
+
+is_deeply([ grep { !$uses{$_} } map { m{^lib/(.*)/$} } glob 'lib/*/' ],
+	[], 'every folder of lib is a layer');
+is_deeply([ glob 'lib/*.c lib/*.h' ], ['lib/prefork.h'],
+	'lib/prefork.h is the only public header');
+for my $layer (sort keys %uses) {
+	my @files = grep { m{^lib/$layer/} } @lib;
+	is_deeply([ map { wrong_in_lib($_, $layer) } @files ],
+		[], "$layer includes " . (join(', ', @{ $uses{$layer} }) || 'no other'));
+}
+is_deeply([ map { wrong_in_cmd($_) } @cmd ],
+	[], 'programs include <prefork.h> and their own headers');
+
+my ($compile) = compile_command();
+for my $header ('lib/prefork.h', grep { /[.]h$/ } @lib, @cmd) {
+	my ($code, undef, $errors) = run_cmd(
+		{ input => "#include \"$header\"\n" }, 'sh', '-c',
+		"$compile -Werror -I. -fsyntax-only -x c -"
+	);
+	is($code, 0, "$header compiles alone") or diag($errors);
+}
+done_testing();
+
+# The include lines of a file: [line number, '<' or '"', name].
+sub includes {
+	my ($path) = @_;
+	my @includes;
+
+	open my $file, '<', $path or die "$path: $!\n";
+	while (my $line = <$file>) {
+		push @includes, [ $., $1, $2 ]
+		    if $line =~ /^\s*\#\s*include\s*([<"])([^>"]+)/x;
+	}
+	return @includes;
+}
+
+# What a name means in lib: a layer, 'public', 'system' or 'unknown'.
+sub layer_of {
+	my ($kind, $name, $own) = @_;
+
+	return 'public' if $name eq 'prefork.h';
+	return $1 if $name =~ m{^(\w+)/} && $uses{$1} && -e "lib/$name";
+	return 'system' if $kind eq '<';
+	return -e "lib/$own/$name" ? $own : 'unknown';
+}
+
+sub wrong_in_lib {
+	my ($path, $own) = @_;
+	my %allowed = map { $_ => 1 } $own, 'public', 'system', @{ $uses{$own} };
+
+	return map { "$path:$_->[0]: $_->[2]" }
+	    grep { !$allowed{ layer_of($_->[1], $_->[2], $own) } }
+	    includes($path);
+}
+
+sub wrong_in_cmd {
+	my ($path) = @_;
+	my ($folder) = $path =~ m{^(.*)/};
+
+	return map { "$path:$_->[0]: $_->[2]" } grep {
+		$_->[1] eq '<'
+		    ? $_->[2] ne 'prefork.h' && -e "lib/$_->[2]"
+		    : $_->[2] =~ m{/} || !-e "$folder/$_->[2]"
+	} includes($path);
+}
+
+# How the build compiles, from the note that it keeps.
+sub compile_command {
+	my $variant = $ENV{PREFORK_O} // 'build';
+
+	open my $file, '<', "$variant/flags" or die "$variant/flags: $!\n";
+	return map { /^compile\s=\s(.*)/x } <$file>;
+}
