@@ -1,0 +1,33 @@
+/*
+ * fds.c: close_range(2) around a set of descriptors to keep.
+ *
+ * Layer: base.
+ */
+#include "base/fds.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static int
+compare(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+void
+pfk__close_others(int *keep, size_t n)
+{
+	int from = STDERR_FILENO + 1;
+
+	qsort(keep, n, sizeof(*keep), compare);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < from)
+			continue;
+		if (keep[i] > from)
+			close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
+		from = keep[i] + 1;
+	}
+	close_range((unsigned)from, ~0u, 0);
+}

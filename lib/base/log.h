@@ -1,0 +1,21 @@
+/*
+ * log.h: what the library itself needs of the log beyond prefork.h.
+ */
+#ifndef PFK_BASE_LOG_H
+#define PFK_BASE_LOG_H
+
+#include <stdbool.h>
+
+/* The descriptor in use, or -1: what a forked process must keep open. */
+int pfk__log_fd(void);
+
+/* Whether the log is a file, which a rotation replaces. */
+bool pfk__log_is_file(void);
+
+/* Write to fd from now on; fd is the log's own afterwards. */
+void pfk__log_take_fd(int fd);
+
+/* Whether standard error is the log, so that saying it twice can be avoided. */
+bool pfk__log_is_stderr(void);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * option_print.c: --help and the dump of a configuration, from the table.
+ *
+ * Layer: base.
+ */
+#include <prefork.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_COLUMN 28
+#define HELP_WIDTH 50
+
+/* Print text from HELP_COLUMN on, folded at blanks. */
+static void
+print_folded(int fd, int column, const char *text)
+{
+	while (*text != '\0') {
+		size_t n = strlen(text);
+
+		if (n > HELP_WIDTH) {
+			n = HELP_WIDTH;
+			while (n > 0 && text[n] != ' ')
+				n--;
+		}
+		if (n == 0)
+			n = strlen(text);
+		dprintf(fd, "%*s%.*s\n",
+		    column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", (int)n,
+		    text);
+		text += n + (text[n] == ' ');
+		column = 0;
+	}
+}
+
+void
+pfk_options_usage(const struct pfk_option *table, int fd)
+{
+	for (; table->name != NULL; table++) {
+		char left[64], letter[8] = "    ";
+
+		if (table->letter != 0)
+			snprintf(letter, sizeof(letter), "-%c, ",
+			    table->letter);
+		snprintf(left, sizeof(left), "  %s--%s%s%s", letter,
+		    table->name, table->value != NULL ? " " : "",
+		    table->value != NULL ? table->value : "");
+		dprintf(fd, "%s", left);
+		if (strlen(left) >= HELP_COLUMN)
+			dprintf(fd, "\n");
+		print_folded(fd,
+		    strlen(left) < HELP_COLUMN ? (int)strlen(left) : 0,
+		    table->help);
+	}
+}
+
+/* Trailing zeros of a fraction say nothing. */
+static void
+format_seconds(char *buf, size_t size, uint64_t ns)
+{
+	snprintf(buf, size, "%.9f", (double)ns / 1e9);
+	for (size_t n = strlen(buf); n > 0; n--) {
+		if (buf[n - 1] != '0') {
+			if (buf[n - 1] == '.')
+				n--;
+			buf[n] = '\0';
+			return;
+		}
+	}
+}
+
+static bool
+format_value(const struct pfk_option *o, const void *config, int i, char *buf,
+    size_t size)
+{
+	const void *field = (const char *)config + o->offset;
+
+	if (o->type == PFK_OPT_CUSTOM)
+		return o->format(config, i, buf, size);
+	if (i > 0)
+		return false;
+	switch (o->type) {
+	case PFK_OPT_FLAG:
+	case PFK_OPT_ONOFF:
+		strlcpy(buf, *(const bool *)field ? "on" : "off", size);
+		return true;
+	case PFK_OPT_INT:
+		snprintf(buf, size, "%d", *(const int *)field);
+		return *(const int *)field >= o->min;
+	case PFK_OPT_SIZE:
+		snprintf(buf, size, "%lld", (long long)*(const int64_t *)field);
+		return *(const int64_t *)field >= o->min;
+	case PFK_OPT_SECONDS:
+		format_seconds(buf, size, *(const uint64_t *)field);
+		return true;
+	case PFK_OPT_STRING:
+		if (*(char *const *)field == NULL)
+			return false;
+		strlcpy(buf, *(char *const *)field, size);
+		return true;
+	case PFK_OPT_CUSTOM:
+		break;
+	}
+	return false;
+}
+
+void
+pfk_options_dump(const struct pfk_option *table, const void *config, int fd)
+{
+	for (; table->name != NULL; table++) {
+		char buf[1024];
+
+		if (table->flags & PFK_OPT_ARGV_ONLY)
+			continue;
+		for (int i = 0;
+		     format_value(table, config, i, buf, sizeof(buf)); i++)
+			dprintf(fd, "%s %s\n", table->name, buf);
+	}
+}

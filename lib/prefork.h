@@ -1,0 +1,535 @@
+/*
+ * prefork: multi-process, pre-forked SO_REUSEPORT servers.
+ *
+ * The one public header.  The vocabulary is asyncio's; the name there stands
+ * in brackets.  Rules that hold everywhere and are not repeated:
+ *
+ *  - A function that can fail returns 0 or a pointer, and on failure -1 or
+ *    NULL with errno set and nothing half done.
+ *  - Whatever starts something returns a handle.  NULL is "nothing pending";
+ *    every cancelling call takes the handle's address, accepts a NULL handle
+ *    and clears it.
+ *  - Callbacks come from the loop, never from inside a call of the user's,
+ *    and may call anything, also close their own object.
+ *  - Nothing here is thread-safe, and no object is used on the other side of
+ *    a fork.
+ *  - Times are nanoseconds (_ns) on CLOCK_MONOTONIC, sizes are bytes.
+ */
+#ifndef PREFORK_H
+#define PREFORK_H
+
+#include <sys/types.h>
+
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define PFK_SECOND_NS UINT64_C(1000000000)
+#define PFK_MSEC_NS UINT64_C(1000000)
+
+#define PFK_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+
+/* ---------------------------------------------------------------- base */
+
+enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
+
+/*
+ * Send the log to target: "-" (standard error), "syslog", or a file, which is
+ * appended to and made with mode 0640.  Where it cannot be opened the old
+ * target stays.  The string is copied.
+ */
+int pfk_log_open(const char *target);
+
+/*
+ * Open the log's file anew, after a rotation; does nothing for the other
+ * targets.  On failure the old file stays in use.
+ */
+int pfk_log_reopen(void);
+
+/* Log what is at least as important as level; PFK_INFO until called. */
+void pfk_log_set_level(enum pfk_level level);
+
+/* Whether a message of this level would be written. */
+bool pfk_log_wants(enum pfk_level level);
+
+/*
+ * The word before the process number: "[word (pid)] message".  At most 31
+ * bytes of it are kept.  Call it again after a fork.
+ */
+void pfk_log_set_process(const char *word);
+
+/*
+ * Write one line in one write(2).  Control bytes are escaped and a line is cut
+ * at 1,000 bytes.  errno is preserved.
+ */
+void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
+
+/* The same at PFK_WARNING, followed by ": " and errno's text. */
+void pfk_warn(const char *fmt, ...) PFK_PRINTF(1, 2);
+
+/* Room for any answer of pfk_quote. */
+#define PFK_QUOTE_SIZE 320
+
+/*
+ * Write buf as Python writes bytes, b'...', cut after 64 bytes with the full
+ * length behind it.  dst holds PFK_QUOTE_SIZE bytes; returns dst.
+ */
+const char *pfk_quote(char *dst, const void *buf, size_t len);
+
+/*
+ * The number of CPUs that this process may use: its affinity mask, and the
+ * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least 1.
+ */
+int pfk_cpus(void);
+
+enum pfk_option_type {
+	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
+	PFK_OPT_ONOFF,   /* bool; on or off */
+	PFK_OPT_INT,     /* int; min to max, strtonum(3) */
+	PFK_OPT_SIZE,    /* int64_t; min to max, expand_number(3): k, M, G */
+	PFK_OPT_SECONDS, /* uint64_t ns; min to max seconds, fractions allowed */
+	PFK_OPT_STRING,  /* char *, owned by the configuration */
+	PFK_OPT_CUSTOM   /* parse and format */
+};
+
+#define PFK_OPT_ARGV_ONLY 1u /* not a key of the file, not in the dump */
+
+/*
+ * One option: argv, configuration file, usage and dump all come from a table
+ * of these, closed by an entry without a name.
+ */
+struct pfk_option {
+	int letter;        /* 0 for none */
+	const char *name;  /* the long option and the file's key */
+	const char *value; /* what --help calls its value; NULL for flags */
+	enum pfk_option_type type;
+	unsigned flags;
+	size_t offset;    /* of the field in the configuration's struct */
+	int64_t min, max; /* bounds, inclusive */
+	/*
+	 * PFK_OPT_CUSTOM.  parse: first is true for the first value that comes
+	 * from one source (argv or file), so that a list starts anew there; on
+	 * failure *errstr says what is wrong.  format: write value number i as
+	 * parse would take it; false when there is none.
+	 */
+	int (*parse)(void *config, const char *value, bool first,
+	    const char **errstr);
+	bool (*format)(const void *config, int i, char *buf, size_t size);
+	const char *help;
+};
+
+/* Room for any message of the two parsers below. */
+#define PFK_ERROR_SIZE 512
+
+/*
+ * Parse argv into config.  err (PFK_ERROR_SIZE bytes) gets the message, which
+ * names the option and the cure.  Returns the index of the first operand, or
+ * -1 with EINVAL.
+ */
+int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
+    char *const *argv, char *err);
+
+/*
+ * Parse the file at path: "key value" or "key = value" a line, # comments.  A
+ * last line without a newline is refused, as cron does: it may be half
+ * written.  -1 with EINVAL for what it holds, else as open(2) and read(2).
+ */
+int pfk_options_file(const struct pfk_option *table, void *config,
+    const char *path, char *err);
+
+/* Release the strings; custom fields stay the caller's. */
+void pfk_options_free(const struct pfk_option *table, void *config);
+
+/* Print the table for --help, or the configuration as a file would say it. */
+void pfk_options_usage(const struct pfk_option *table, int fd);
+void pfk_options_dump(const struct pfk_option *table, const void *config,
+    int fd);
+
+/* --------------------------------------------------------------- event */
+
+struct pfk_loop;
+struct pfk_timer;
+struct pfk_io;
+struct pfk_signal;
+
+#define PFK_READ 1u
+#define PFK_WRITE 2u
+#define PFK_FAULT 4u /* only reported: an error or a hang-up */
+
+/* How to stop serving; each goes further than the one before. */
+enum pfk_drain {
+	/* Another process goes on with the listeners. */
+	PFK_DRAIN_LEAVE,
+	/* Nobody does: serve who is in the accept queue too. */
+	PFK_DRAIN_RETIRE,
+	/* And the connections are to end soon: the protocols are told. */
+	PFK_DRAIN_STOP,
+	/* Close what is left, whatever is unsent; not a reset on its own. */
+	PFK_DRAIN_NOW
+};
+
+/*
+ * A new event loop.  backend is "epoll", "poll", or NULL or "auto" for the
+ * best that works here.  EINVAL: no such backend.
+ */
+struct pfk_loop *pfk_loop_new(const char *backend);
+
+/*
+ * Release the loop: pending callbacks are dropped, none is called, and old
+ * signal dispositions come back.  Descriptors other than its own stay open.
+ * In a child of the process that made it, it only closes.
+ */
+void pfk_loop_free(struct pfk_loop *l);
+
+/* The back-end's name. */
+const char *pfk_loop_backend(const struct pfk_loop *l);
+
+/*
+ * Run until pfk_loop_stop, until nothing is left to wait for or, once drained,
+ * until the last transport is gone.  A turn has a fixed order: soon-queue,
+ * ready descriptors, timers, soon-queue; what is added meanwhile waits for the
+ * next turn.  -1: the back-end failed.
+ */
+int pfk_loop_run(struct pfk_loop *l);
+
+/* Let run return after the current callback's turn. */
+void pfk_loop_stop(struct pfk_loop *l);
+
+/*
+ * Every server on l stops accepting; run returns after the last transport.
+ * May be called again to go further.
+ */
+void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
+
+/* The turn's time [time]. */
+uint64_t pfk_loop_now(const struct pfk_loop *l);
+
+/* How often the loop has turned: it stands still when a callback hangs. */
+uint64_t pfk_loop_turns(const struct pfk_loop *l);
+
+/* Call cb(arg) in the next turn, in order [call_soon]. */
+int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
+
+/*
+ * Call cb(arg) once, ns from now or a little later [call_later].  The handle
+ * is gone when cb is called; cb's first line clears the caller's copy.
+ */
+struct pfk_timer *pfk_later(struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg);
+void pfk_timer_cancel(struct pfk_timer **t);
+
+/*
+ * Call cb(arg, ready) while fd is ready for what is wanted (PFK_READ,
+ * PFK_WRITE or both), level-triggered [add_reader, add_writer].  fd stays the
+ * caller's, one registration a descriptor (EEXIST).
+ */
+struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg);
+void pfk_io_want(struct pfk_io *io, unsigned want);
+void pfk_io_del(struct pfk_io **io);
+
+/*
+ * Call cb(arg, signo) from the loop after a signal [add_signal_handler]; the
+ * old disposition comes back when it is deleted.  Signals belong to one loop
+ * of a process at a time (EBUSY).
+ */
+struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
+    void (*cb)(void *arg, int signo), void *arg);
+void pfk_signal_del(struct pfk_signal **s);
+
+/* ----------------------------------------------------------------- net */
+
+struct pfk_addr {
+	socklen_t len;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+	};
+};
+
+/* Room for any address as text. */
+#define PFK_ADDR_SIZE 80
+/* Room for any host name. */
+#define PFK_HOST_SIZE 256
+
+/*
+ * Split `HOST`, `HOST:PORT`, `V6` or `[V6]:PORT`; *port keeps its value where
+ * the text has none.  host has PFK_HOST_SIZE bytes.  EINVAL and *errstr as
+ * strtonum(3).
+ */
+int pfk_host_split(const char *str, char *host, uint16_t *port,
+    const char **errstr);
+
+/* The numeric address of host; -1 with EINVAL where it is a name. */
+int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
+
+/* 127.0.0.1:8888 or [::1]:8888; dst holds PFK_ADDR_SIZE; returns dst. */
+const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
+
+/* The same as Python's socket module: ('127.0.0.1', 8888). */
+const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
+
+uint16_t pfk_addr_port(const struct pfk_addr *a);
+void pfk_addr_set_port(struct pfk_addr *a, uint16_t port);
+bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
+bool pfk_addr_is_any(const struct pfk_addr *a);
+
+/*
+ * All addresses of host, in getaddrinfo(3)'s order, at most max; family is
+ * AF_UNSPEC, AF_INET or AF_INET6.  A child looks them up, so that the caller
+ * opens no socket and waits timeout_ns at most.  Returns their number or -1;
+ * *errstr says why.
+ */
+int pfk_resolve(const char *host, uint16_t port, int family,
+    uint64_t timeout_ns, struct pfk_addr *addrs, int max, const char **errstr);
+
+/* The system's value. */
+#define PFK_UNSET (-1)
+
+/* Socket options; each may be PFK_UNSET.  tcp(7), socket(7). */
+struct pfk_sockopts {
+	int backlog;        /* listen(2); unset: net.core.somaxconn */
+	int receive_buffer; /* SO_RCVBUF, bytes asked */
+	int send_buffer;    /* SO_SNDBUF, bytes asked */
+	int nodelay;        /* TCP_NODELAY, 0 or 1 */
+	int quickack;       /* TCP_QUICKACK, 0 or 1, set again each receive */
+	int keepalive;      /* SO_KEEPALIVE, 0 or 1 */
+	int keep_idle;      /* TCP_KEEPIDLE, seconds */
+	int keep_interval;  /* TCP_KEEPINTVL, seconds */
+	int keep_count;     /* TCP_KEEPCNT */
+	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
+	int fastopen;       /* TCP_FASTOPEN, queue length */
+};
+
+void pfk_sockopts_init(struct pfk_sockopts *o);
+
+/*
+ * Compare what was asked for with what the kernel has set on the socket, and
+ * call cb for each option that is smaller: its name, both values, and the
+ * sysctl that holds it down.
+ */
+void pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
+    void (*cb)(void *arg, const char *name, int asked, int in_force,
+	const char *sysctl),
+    void *arg);
+
+/* ----------------------------------------------------------- transport */
+
+struct pfk_transport;
+struct pfk_server;
+struct pfk_limits;
+struct pfk_datagram;
+
+/*
+ * What a stream protocol does.  connection_made returns self, handed to all
+ * others; NULL refuses the connection, and nothing else is called.  Any other
+ * member may be NULL.
+ */
+struct pfk_protocol {
+	void *(*connection_made)(struct pfk_transport *tr, void *arg);
+	/* buf is the library's and ends with the call. */
+	void (*data_received)(void *self, const void *buf, size_t len);
+	/* true keeps the write side open; else flush and close. */
+	bool (*eof_received)(void *self);
+	/* More than the high mark is unsent; below the low mark again. */
+	void (*pause_writing)(void *self);
+	void (*resume_writing)(void *self);
+	/* The process is about to stop: end soon.  Missing: pfk_close. */
+	void (*draining)(void *self);
+	/* Last, exactly once: free self here.  error 0: as agreed. */
+	void (*connection_lost)(void *self, int error);
+};
+
+/*
+ * What servers of one loop share: at most max_connections at a time (more wait
+ * in the accept queue), at most max_per_source from one IPv4 address or IPv6
+ * /64 (more are closed); 0 is no limit.  It also keeps a spare descriptor: out
+ * of descriptors, accepting pauses and one waiting connection is shed.
+ * Freed when the handle is dropped and the last server is gone.
+ */
+struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
+    size_t max_per_source);
+void pfk_limits_drop(struct pfk_limits **lim);
+
+struct pfk_server_options {
+	struct pfk_limits *limits; /* NULL: none but the descriptors' */
+	uint64_t idle_ns;          /* close after no traffic; 0: never */
+	bool quickack;             /* TCP_QUICKACK after each receive */
+};
+
+/*
+ * Accept connections on the listening, non-blocking fd, which the server owns
+ * from then on [create_server].  proto and arg outlive it; options may be NULL
+ * and are copied.  An idle connection is closed up to a sixteenth later than
+ * asked.
+ */
+struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
+    const struct pfk_protocol *proto, void *arg,
+    const struct pfk_server_options *options);
+
+/* Stop accepting and close fd; connections are left alone [Server.close]. */
+void pfk_server_close(struct pfk_server **s);
+
+/*
+ * Send what the kernel takes at once and queue a copy of the rest.  EPIPE:
+ * closing, or the write side is shut.  Any other failure ends the connection:
+ * connection_lost follows.
+ */
+int pfk_write(struct pfk_transport *tr, const void *buf, size_t len);
+
+/* Send FIN after what is queued; go on reading [write_eof]. */
+void pfk_write_eof(struct pfk_transport *tr);
+
+/*
+ * Stop delivering, send what is queued and FIN, then wait for the peer's end
+ * (2 s at most, discarding) so that no reset overtakes the data; then
+ * connection_lost [close].
+ */
+void pfk_close(struct pfk_transport *tr);
+
+/* Reset the connection now; connection_lost follows [abort]. */
+void pfk_abort(struct pfk_transport *tr);
+
+bool pfk_is_closing(const struct pfk_transport *tr);
+
+/* Back-pressure towards the peer [pause_reading, resume_reading]. */
+void pfk_pause_reading(struct pfk_transport *tr);
+void pfk_resume_reading(struct pfk_transport *tr);
+
+/*
+ * Marks for pause_writing and resume_writing; 16 KiB and 64 KiB unless set;
+ * EINVAL where low > high [set_write_buffer_limits].
+ */
+int pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high);
+size_t pfk_write_buffered(const struct pfk_transport *tr);
+
+/* The peer's address, valid until connection_lost returns [get_extra_info]. */
+const struct pfk_addr *pfk_peername(const struct pfk_transport *tr);
+
+/* A received datagram; all of it is the library's and ends with the call. */
+struct pfk_packet {
+	const void *buf;
+	size_t len; /* 0 is a datagram as any other */
+	const struct pfk_addr *from;
+	const struct pfk_addr *to; /* the address that was asked */
+	bool unicast;              /* false: multicast or broadcast */
+};
+
+struct pfk_datagram_protocol {
+	void *(*connection_made)(struct pfk_datagram *d, void *arg);
+	void (*datagram_received)(void *self, const struct pfk_packet *p);
+	/* A send failed, or ICMP told so; the endpoint stays open. */
+	void (*error_received)(void *self, int error);
+	void (*connection_lost)(void *self, int error);
+};
+
+/*
+ * Receive on the bound, non-blocking UDP socket fd, which the endpoint owns
+ * from then on [create_datagram_endpoint].  Reads and answers go in batches.
+ */
+struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
+    const struct pfk_datagram_protocol *proto, void *arg);
+
+/*
+ * Send one datagram to `to`, from the local address `from` (NULL: the socket's
+ * own).  Called from datagram_received with that packet's buffer it is sent
+ * uncopied with the batch.  A full socket buffer drops and counts it.
+ */
+void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
+    const struct pfk_addr *to, const struct pfk_addr *from);
+
+/* Datagrams dropped because the socket's send buffer was full. */
+uint64_t pfk_datagram_dropped(const struct pfk_datagram *d);
+
+void pfk_datagram_close(struct pfk_datagram **d);
+
+/* ------------------------------------------------------------- process */
+
+struct pfk_worker;
+
+enum pfk_kind { PFK_TCP, PFK_UDP };
+
+/* A listener that every worker opens for itself. */
+struct pfk_listen {
+	enum pfk_kind kind;
+	struct pfk_addr addr; /* port 0: one for all such, kept over reloads */
+	bool optional;        /* skip it where the machine lacks the address */
+	const struct pfk_sockopts *options;
+};
+
+struct pfk_master_config {
+	int workers;          /* 1 to PFK_WORKERS_MAX */
+	uint64_t shutdown_ns; /* bound of a graceful stop */
+	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
+	const char *poller;   /* as pfk_loop_new */
+};
+
+#define PFK_WORKERS_MAX 1024
+
+/*
+ * What the program adds, in gunicorn's names; any but worker_init may be NULL.
+ * on_reload fills in a new configuration or returns -1, and nothing changes;
+ * reload_done tells whether the first new worker came up with it (commit) or
+ * not (go back).
+ */
+struct pfk_hooks {
+	/* In the worker: listen, serve, drop privileges.  -1: pfk_worker_fail */
+	int (*worker_init)(struct pfk_worker *w, void *arg);
+	void (*worker_exit)(struct pfk_worker *w, void *arg);
+	/* In the master. */
+	int (*on_ready)(void *arg);
+	int (*on_reload)(struct pfk_master_config *config, void *arg);
+	void (*reload_done)(bool ok, void *arg);
+	void (*workers_changed)(int workers, void *arg);
+	void (*child_exit)(int slot, pid_t pid, int status, void *arg);
+	void (*on_exit)(int status, void *arg);
+};
+
+/*
+ * Fork the workers and supervise them until a signal says stop: HUP reloads,
+ * TERM and QUIT stop gracefully, INT at once, USR1 reopens the log, TTIN and
+ * TTOU change the number of workers.  Returns an exit status of sysexits(3),
+ * in the master only; workers exit(3).  It binds nothing.
+ */
+int pfk_master_run(const struct pfk_master_config *config,
+    const struct pfk_hooks *hooks, void *arg);
+
+struct pfk_loop *pfk_worker_loop(struct pfk_worker *w);
+int pfk_worker_slot(const struct pfk_worker *w);
+
+/*
+ * Open this slot's n listeners, or take them where an earlier worker of the
+ * slot has left them in the master's custody, and lend those that are new.
+ * All or none.  fds[i] is the worker's to serve on; -1 is an optional one that
+ * the machine lacks.  On failure the reason is recorded as by pfk_worker_fail.
+ */
+int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
+    size_t n, int *fds);
+
+/*
+ * Say why worker_init fails: the exit status and one line for the log.
+ * Returns -1.
+ */
+int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
+    PFK_PRINTF(3, 4);
+
+/*
+ * Give up root for good: supplementary groups, group, user, in that order.
+ * Does nothing where the process is that user already.
+ */
+int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif
