@@ -1,0 +1,416 @@
+/*
+ * loop.c: the event loop: turns, descriptors, members.
+ *
+ * Layer: event.  Timers stand in timer.c, signals in signal.c.
+ */
+#include "event/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "event/timer.h"
+
+#define READY_MAX 256
+
+static const struct pfk__poller *const pollers[] = {
+    &pfk__poller_epoll,
+    &pfk__poller_poll,
+};
+
+static uint64_t
+clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+static int
+open_backend(struct pfk_loop *l, const char *name)
+{
+	bool any = name == NULL || strcmp(name, "auto") == 0;
+
+	errno = EINVAL;
+	for (size_t i = 0; i < sizeof(pollers) / sizeof(pollers[0]); i++) {
+		if (!any && strcmp(name, pollers[i]->name) != 0)
+			continue;
+		l->poller = pollers[i];
+		l->backend = l->poller->open();
+		if (l->backend != NULL)
+			return 0;
+	}
+	return -1;
+}
+
+struct pfk_loop *
+pfk_loop_new(const char *backend)
+{
+	struct pfk_loop *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	if (open_backend(l, backend) == -1) {
+		free(l);
+		return NULL;
+	}
+	TAILQ_INIT(&l->soon);
+	LIST_INIT(&l->members);
+	l->soon_order = 1;
+	l->now = clock_now();
+	return l;
+}
+
+void
+pfk_loop_free(struct pfk_loop *l)
+{
+	if (l == NULL)
+		return;
+	pfk__signals_release(l);
+	pfk__soon_free(l);
+	pfk__timers_free(l);
+	l->poller->close(l->backend);
+	if (l->scratch != NULL)
+		munmap(l->scratch, l->scratch_size);
+	free(l->dirty);
+	free(l->table);
+	free(l);
+}
+
+const char *
+pfk_loop_backend(const struct pfk_loop *l)
+{
+	return l->poller->name;
+}
+
+uint64_t
+pfk_loop_now(const struct pfk_loop *l)
+{
+	return l->now;
+}
+
+uint64_t
+pfk_loop_turns(const struct pfk_loop *l)
+{
+	return l->turns;
+}
+
+void
+pfk_loop_stop(struct pfk_loop *l)
+{
+	l->stop = true;
+}
+
+/* descriptors */
+
+static int
+grow_table(struct pfk_loop *l, int fd)
+{
+	int size = l->table_size > 0 ? l->table_size : 64;
+	struct pfk__registration *table;
+
+	while (size <= fd)
+		size *= 2;
+	table = reallocarray(l->table, (size_t)size, sizeof(*table));
+	if (table == NULL)
+		return -1;
+	memset(table + l->table_size, 0,
+	    (size_t)(size - l->table_size) * sizeof(*table));
+	l->table = table;
+	l->table_size = size;
+	return 0;
+}
+
+/* Room for every registration at once, so that marking cannot fail. */
+static int
+reserve_dirty(struct pfk_loop *l)
+{
+	int size = l->dirty_size > 0 ? 2 * l->dirty_size : 64;
+	int *dirty;
+
+	if ((size_t)l->dirty_size > l->ios && l->dirty_len < l->dirty_size - 1)
+		return 0;
+	dirty = reallocarray(l->dirty, (size_t)size, sizeof(*dirty));
+	if (dirty == NULL)
+		return -1;
+	l->dirty = dirty;
+	l->dirty_size = size;
+	return 0;
+}
+
+int
+pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg)
+{
+	if (fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
+	if (fd >= l->table_size && grow_table(l, fd) == -1)
+		return -1;
+	if (l->table[fd].io != NULL) {
+		errno = EEXIST;
+		return -1;
+	}
+	if (reserve_dirty(l) == -1)
+		return -1;
+	*io = (struct pfk_io){.loop = l,
+	    .cb = cb,
+	    .arg = arg,
+	    .fd = fd,
+	    .active = true};
+	l->table[fd].io = io;
+	l->table[fd].generation++;
+	l->ios++;
+	pfk__io_want(io, want);
+	return 0;
+}
+
+void
+pfk__io_want(struct pfk_io *io, unsigned want)
+{
+	struct pfk_loop *l = io->loop;
+
+	assert(io->active);
+	io->want = (uint8_t)want;
+	if (io->want == io->armed || io->dirty)
+		return;
+	io->dirty = true;
+	l->dirty[l->dirty_len++] = io->fd;
+}
+
+void
+pfk__io_stop(struct pfk_io *io)
+{
+	struct pfk_loop *l = io->loop;
+
+	if (!io->active)
+		return;
+	if (io->dirty) {
+		/* Mostly the last one. */
+		for (int i = l->dirty_len - 1; i >= 0; i--) {
+			if (l->dirty[i] == io->fd) {
+				l->dirty[i] = l->dirty[--l->dirty_len];
+				break;
+			}
+		}
+		io->dirty = false;
+	}
+	if (io->armed != 0)
+		l->poller->set(l->backend, io->fd, 0, io->armed, 0);
+	io->armed = 0;
+	io->active = false;
+	l->table[io->fd].io = NULL;
+	l->ios--;
+}
+
+static void
+arm(struct pfk_loop *l, int fd)
+{
+	struct pfk_io *io = l->table[fd].io;
+
+	io->dirty = false;
+	if (io->want == io->armed)
+		return;
+	if (l->poller->set(l->backend, fd, l->table[fd].generation, io->armed,
+		io->want) == 0) {
+		io->armed = io->want;
+		return;
+	}
+	io->want = io->armed;
+	io->cb(io->arg, PFK_FAULT);
+}
+
+static void
+arm_dirty(struct pfk_loop *l)
+{
+	/* A callback may add to the list; those wait for the next turn. */
+	for (int n = l->dirty_len; n > 0 && l->dirty_len > 0; n--)
+		arm(l, l->dirty[--l->dirty_len]);
+}
+
+struct pfk_io *
+pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg)
+{
+	struct pfk_io *io = malloc(sizeof(*io));
+
+	if (io == NULL)
+		return NULL;
+	if (pfk__io_start(l, io, fd, want, cb, arg) == -1) {
+		free(io);
+		return NULL;
+	}
+	return io;
+}
+
+void
+pfk_io_want(struct pfk_io *io, unsigned want)
+{
+	pfk__io_want(io, want & (PFK_READ | PFK_WRITE));
+}
+
+void
+pfk_io_del(struct pfk_io **io)
+{
+	if (*io == NULL)
+		return;
+	pfk__io_stop(*io);
+	free(*io);
+	*io = NULL;
+}
+
+/* members */
+
+void
+pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
+    void (*drain)(struct pfk__member *m, enum pfk_drain how))
+{
+	m->drain = drain;
+	m->drained = 0;
+	LIST_INSERT_HEAD(&l->members, m, link);
+}
+
+void
+pfk__member_remove(struct pfk__member *m)
+{
+	LIST_REMOVE(m, link);
+}
+
+static struct pfk__member *
+undrained(const struct pfk_loop *l, unsigned level)
+{
+	struct pfk__member *m;
+
+	LIST_FOREACH(m, &l->members, link) {
+		if (m->drained < level)
+			return m;
+	}
+	return NULL;
+}
+
+void
+pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how)
+{
+	unsigned level = (unsigned)how + 1;
+	struct pfk__member *m;
+
+	l->draining = true;
+	/* A drain may end any member, so look anew each time. */
+	while ((m = undrained(l, level)) != NULL) {
+		m->drained = level;
+		m->drain(m, how);
+	}
+}
+
+void *
+pfk__loop_scratch(struct pfk_loop *l, size_t size)
+{
+	void *p;
+
+	if (size <= l->scratch_size)
+		return l->scratch;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	if (l->scratch != NULL)
+		munmap(l->scratch, l->scratch_size);
+	l->scratch = p;
+	l->scratch_size = size;
+	return p;
+}
+
+/* turns */
+
+/* Run what was queued before this round; the rest waits for the next. */
+static void
+run_soon(struct pfk_loop *l)
+{
+	uint64_t end = l->soon_order;
+	struct pfk__soon *s;
+
+	while ((s = TAILQ_FIRST(&l->soon)) != NULL && s->order < end) {
+		void (*cb)(void *) = s->cb;
+
+		pfk__soon_cancel(l, s);
+		cb(s->arg);
+	}
+}
+
+static int
+timeout_ms(const struct pfk_loop *l)
+{
+	uint64_t deadline, now, ms;
+
+	if (!TAILQ_EMPTY(&l->soon) || l->dirty_len > 0)
+		return 0;
+	if (!pfk__timers_next(l, &deadline))
+		return -1;
+	now = clock_now();
+	if (deadline <= now)
+		return 0;
+	ms = (deadline - now + PFK_MSEC_NS - 1) / PFK_MSEC_NS;
+	return ms < INT32_MAX ? (int)ms : INT32_MAX;
+}
+
+static void
+dispatch(struct pfk_loop *l, const struct pfk__ready *r)
+{
+	struct pfk_io *io = r->fd < l->table_size ? l->table[r->fd].io : NULL;
+
+	if (io == NULL || l->table[r->fd].generation != r->generation)
+		return;
+	/* A want that was dropped in this turn is no longer of interest. */
+	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0)
+		io->cb(io->arg, r->what);
+}
+
+static int
+turn(struct pfk_loop *l)
+{
+	struct pfk__ready ready[READY_MAX];
+	int n;
+
+	run_soon(l);
+	if (l->stop)
+		return 0;
+	arm_dirty(l);
+	n = l->poller->wait(l->backend, ready, READY_MAX, timeout_ms(l));
+	l->now = clock_now();
+	l->turns++;
+	if (n == -1 && errno != EINTR)
+		return -1;
+	for (int i = 0; i < n; i++)
+		dispatch(l, &ready[i]);
+	pfk__timers_run(l);
+	run_soon(l);
+	return 0;
+}
+
+static bool
+finished(const struct pfk_loop *l)
+{
+	if (l->stop)
+		return true;
+	if (!TAILQ_EMPTY(&l->soon) || !LIST_EMPTY(&l->members))
+		return false;
+	return l->draining ||
+	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
+}
+
+int
+pfk_loop_run(struct pfk_loop *l)
+{
+	l->stop = false;
+	while (!finished(l)) {
+		if (turn(l) == -1)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,117 @@
+/*
+ * loop.h: the event loop's inside, for the layers above it.
+ *
+ * Invariants:
+ *  1. interest lives here: io->want is what the owner wants, io->armed what
+ *     the back-end was told; they differ only while the descriptor is in
+ *     `dirty`, which is emptied before each wait.  So a descriptor that comes
+ *     and goes within one turn costs no system call.
+ *  2. table[fd].generation changes with every registration; an event of
+ *     another generation is stale and dropped.
+ *  3. a callback that is queued in `soon` during a turn's round runs in the
+ *     next round.
+ *  4. a member (server, endpoint or transport) is in `members` until its last
+ *     callback has returned; a drained loop ends with the last one.
+ */
+#ifndef PFK_EVENT_LOOP_H
+#define PFK_EVENT_LOOP_H
+
+#include <prefork.h>
+#include <sys/queue.h>
+
+#include "base/heap.h"
+#include "event/poller.h"
+
+struct pfk_io {
+	struct pfk_loop *loop;
+	void (*cb)(void *arg, unsigned ready);
+	void *arg;
+	int fd;
+	uint8_t want;
+	uint8_t armed;
+	bool dirty;
+	bool active;
+};
+
+struct pfk__soon {
+	TAILQ_ENTRY(pfk__soon) link;
+	void (*cb)(void *arg);
+	void *arg;
+	uint64_t order; /* of arrival, from 1; 0: not queued */
+};
+
+TAILQ_HEAD(pfk__soon_list, pfk__soon);
+
+struct pfk_timer {
+	struct pfk__heap_node node; /* first: the heap hands it back */
+	struct pfk_loop *loop;
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+/* What drains with the loop. */
+struct pfk__member {
+	LIST_ENTRY(pfk__member) link;
+	void (*drain)(struct pfk__member *m, enum pfk_drain how);
+	unsigned drained; /* how far it was told to go: 0, or how + 1 */
+};
+
+struct pfk__registration {
+	struct pfk_io *io;
+	uint32_t generation;
+};
+
+struct pfk_loop {
+	const struct pfk__poller *poller;
+	void *backend;
+	struct pfk__registration *table;
+	int table_size;
+	int *dirty;
+	int dirty_len, dirty_size;
+	size_t ios;
+	struct pfk__heap timers;
+	struct pfk__soon_list soon;
+	uint64_t soon_order;
+	LIST_HEAD(, pfk__member) members;
+	size_t signals;
+	struct pfk_io wake; /* the signals' pipe */
+	uint64_t now;
+	uint64_t turns;
+	void *scratch;
+	size_t scratch_size;
+	bool stop;
+	bool draining;
+};
+
+/*
+ * Embedded registrations: the owner keeps the memory.  Starting one makes no
+ * system call; where the back-end refuses it later, cb gets PFK_FAULT.
+ */
+int pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg);
+/*
+ * Tells the back-end at once: a close(2) alone would not, where another
+ * process has the descriptor too.
+ */
+void pfk__io_stop(struct pfk_io *io);
+void pfk__io_want(struct pfk_io *io, unsigned want);
+
+/* Embedded soon-callbacks; adding a queued one does nothing. */
+void pfk__soon_add(struct pfk_loop *l, struct pfk__soon *s,
+    void (*cb)(void *arg), void *arg);
+void pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s);
+
+void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
+    void (*drain)(struct pfk__member *m, enum pfk_drain how));
+void pfk__member_remove(struct pfk__member *m);
+
+/*
+ * The loop's one scratch area, of at least size bytes, page-aligned; its
+ * contents are anybody's between two callbacks.  NULL with ENOMEM.
+ */
+void *pfk__loop_scratch(struct pfk_loop *l, size_t size);
+
+/* signal.c: the part that the loop calls. */
+void pfk__signals_release(struct pfk_loop *l);
+
+#endif

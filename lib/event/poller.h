@@ -1,0 +1,34 @@
+/*
+ * poller.h: the seam between the loop and what waits for descriptors.
+ *
+ * A back-end keeps no interest of its own beyond what it must: the loop says
+ * what was wanted before and what is wanted now.  Wants are PFK_READ and
+ * PFK_WRITE; a descriptor wanted for nothing is not watched at all, not even
+ * for errors.  Generations pass through untouched.
+ */
+#ifndef PFK_EVENT_POLLER_H
+#define PFK_EVENT_POLLER_H
+
+#include <stdint.h>
+
+struct pfk__ready {
+	int fd;
+	unsigned what; /* PFK_READ, PFK_WRITE, PFK_FAULT */
+	uint32_t generation;
+};
+
+struct pfk__poller {
+	const char *name;
+	void *(*open)(void);
+	void (*close)(void *p);
+	/* -1 with errno, and the old interest stays. */
+	int (*set)(void *p, int fd, uint32_t generation, unsigned was,
+	    unsigned want);
+	/* Up to max events; timeout -1 is for ever.  -1 with errno. */
+	int (*wait)(void *p, struct pfk__ready *ready, int max, int timeout_ms);
+};
+
+extern const struct pfk__poller pfk__poller_epoll;
+extern const struct pfk__poller pfk__poller_poll;
+
+#endif

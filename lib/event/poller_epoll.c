@@ -1,0 +1,86 @@
+/*
+ * poller_epoll.c: epoll(7), level-triggered.
+ *
+ * Layer: event.
+ */
+#include "event/poller.h"
+
+#include <errno.h>
+#include <prefork.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define BATCH 256
+
+struct epoll {
+	int fd;
+	struct epoll_event events[BATCH];
+};
+
+static void *
+epoll_open(void)
+{
+	struct epoll *p = malloc(sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->fd == -1) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+static void
+epoll_close(void *arg)
+{
+	struct epoll *p = arg;
+
+	close(p->fd);
+	free(p);
+}
+
+static int
+epoll_set(void *arg, int fd, uint32_t generation, unsigned was, unsigned want)
+{
+	struct epoll *p = arg;
+	struct epoll_event ev = {.events = (want & PFK_READ ? EPOLLIN : 0u) |
+		(want & PFK_WRITE ? EPOLLOUT : 0u),
+	    .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd};
+	int op = EPOLL_CTL_MOD;
+
+	if (want == 0)
+		op = EPOLL_CTL_DEL;
+	else if (was == 0)
+		op = EPOLL_CTL_ADD;
+	return epoll_ctl(p->fd, op, fd, &ev);
+}
+
+static int
+epoll_wait_ready(void *arg, struct pfk__ready *ready, int max, int timeout_ms)
+{
+	struct epoll *p = arg;
+	int n = epoll_wait(p->fd, p->events, max < BATCH ? max : BATCH,
+	    timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		uint32_t e = p->events[i].events;
+
+		ready[i].fd = (int)(uint32_t)p->events[i].data.u64;
+		ready[i].generation = (uint32_t)(p->events[i].data.u64 >> 32);
+		ready[i].what = (e & EPOLLIN ? PFK_READ : 0u) |
+		    (e & EPOLLOUT ? PFK_WRITE : 0u) |
+		    (e & (EPOLLERR | EPOLLHUP) ? PFK_FAULT : 0u);
+	}
+	return n;
+}
+
+const struct pfk__poller pfk__poller_epoll = {
+    .name = "epoll",
+    .open = epoll_open,
+    .close = epoll_close,
+    .set = epoll_set,
+    .wait = epoll_wait_ready,
+};

@@ -1,0 +1,151 @@
+/*
+ * signal.c: signals as loop events.
+ *
+ * Layer: event.  The handler marks the signal and writes one byte; the mark is
+ * what counts, so a full pipe loses nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "event/loop.h"
+
+struct pfk_signal {
+	LIST_ENTRY(pfk_signal) link;
+	struct pfk_loop *loop;
+	int signo;
+	void (*cb)(void *arg, int signo);
+	void *arg;
+	struct sigaction old;
+};
+
+static LIST_HEAD(, pfk_signal) registered = LIST_HEAD_INITIALIZER(registered);
+static struct pfk_loop *owner;
+static volatile sig_atomic_t marked[NSIG];
+static volatile sig_atomic_t wake_fd = -1;
+
+static void
+handle(int signo)
+{
+	int saved_errno = errno;
+
+	marked[signo] = 1;
+	if (write(wake_fd, "", 1) == -1)
+		errno = saved_errno;
+	errno = saved_errno;
+}
+
+static void
+deliver(int signo)
+{
+	struct pfk_signal *s, *next;
+
+	marked[signo] = 0;
+	LIST_FOREACH_SAFE(s, &registered, link, next) {
+		if (s->signo == signo) {
+			s->cb(s->arg, signo);
+			return; /* the callback may have deleted any */
+		}
+	}
+}
+
+static void
+on_wake(void *arg, unsigned ready)
+{
+	struct pfk_loop *l = arg;
+	char drop[64];
+
+	(void)ready;
+	while (read(l->wake.fd, drop, sizeof(drop)) == (ssize_t)sizeof(drop))
+		continue;
+	for (int signo = 1; signo < NSIG; signo++) {
+		if (marked[signo])
+			deliver(signo);
+	}
+}
+
+static int
+open_pipe(struct pfk_loop *l)
+{
+	int fds[2];
+
+	if (owner == l)
+		return 0;
+	if (owner != NULL) {
+		errno = EBUSY;
+		return -1;
+	}
+	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) == -1)
+		return -1;
+	if (pfk__io_start(l, &l->wake, fds[0], PFK_READ, on_wake, l) == -1) {
+		close(fds[0]);
+		close(fds[1]);
+		return -1;
+	}
+	l->ios--; /* the pipe alone is nothing to wait for */
+	wake_fd = fds[1];
+	owner = l;
+	return 0;
+}
+
+struct pfk_signal *
+pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
+    void *arg)
+{
+	struct sigaction sa = {.sa_handler = handle, .sa_flags = SA_RESTART};
+	struct pfk_signal *s;
+
+	LIST_FOREACH(s, &registered, link) {
+		if (s->signo == signo) {
+			errno = EBUSY;
+			return NULL;
+		}
+	}
+	if (open_pipe(l) == -1)
+		return NULL;
+	s = malloc(sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	*s = (struct pfk_signal){.loop = l,
+	    .signo = signo,
+	    .cb = cb,
+	    .arg = arg};
+	sigfillset(&sa.sa_mask);
+	if (sigaction(signo, &sa, &s->old) == -1) {
+		free(s);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&registered, s, link);
+	l->signals++;
+	return s;
+}
+
+void
+pfk_signal_del(struct pfk_signal **s)
+{
+	if (*s == NULL)
+		return;
+	sigaction((*s)->signo, &(*s)->old, NULL);
+	marked[(*s)->signo] = 0;
+	(*s)->loop->signals--;
+	LIST_REMOVE(*s, link);
+	free(*s);
+	*s = NULL;
+}
+
+void
+pfk__signals_release(struct pfk_loop *l)
+{
+	struct pfk_signal *s;
+
+	if (owner != l)
+		return;
+	while ((s = LIST_FIRST(&registered)) != NULL)
+		pfk_signal_del(&s);
+	close(wake_fd);
+	close(l->wake.fd);
+	wake_fd = -1;
+	owner = NULL;
+}

@@ -1,0 +1,138 @@
+/*
+ * timer.c: call later, call soon.
+ *
+ * Layer: event.
+ */
+#include "event/timer.h"
+
+#include <stdlib.h>
+
+#include "event/loop.h"
+
+struct pfk_timer *
+pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg), void *arg)
+{
+	struct pfk_timer *t = malloc(sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	/* At least 1, so that one added by a timer waits for the next turn. */
+	ns = ns > 0 ? ns : 1;
+	*t = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
+	t->node.key = ns < UINT64_MAX - l->now ? l->now + ns : UINT64_MAX;
+	if (pfk__heap_add(&l->timers, &t->node) == -1) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void
+pfk_timer_cancel(struct pfk_timer **t)
+{
+	if (*t == NULL)
+		return;
+	pfk__heap_remove(&(*t)->loop->timers, &(*t)->node);
+	free(*t);
+	*t = NULL;
+}
+
+bool
+pfk__timers_next(const struct pfk_loop *l, uint64_t *deadline)
+{
+	const struct pfk__heap_node *n = pfk__heap_first(&l->timers);
+
+	if (n == NULL)
+		return false;
+	*deadline = n->key;
+	return true;
+}
+
+void
+pfk__timers_run(struct pfk_loop *l)
+{
+	struct pfk__heap_node *n;
+
+	while ((n = pfk__heap_first(&l->timers)) != NULL && n->key <= l->now) {
+		struct pfk_timer t = *(struct pfk_timer *)n;
+
+		pfk__heap_remove(&l->timers, n);
+		free(n);
+		t.cb(t.arg);
+	}
+}
+
+void
+pfk__timers_free(struct pfk_loop *l)
+{
+	struct pfk__heap_node *n;
+
+	while ((n = pfk__heap_first(&l->timers)) != NULL) {
+		pfk__heap_remove(&l->timers, n);
+		free(n);
+	}
+	pfk__heap_clear(&l->timers);
+}
+
+/* soon */
+
+void
+pfk__soon_add(struct pfk_loop *l, struct pfk__soon *s, void (*cb)(void *arg),
+    void *arg)
+{
+	if (s->order != 0)
+		return;
+	s->cb = cb;
+	s->arg = arg;
+	s->order = l->soon_order++;
+	TAILQ_INSERT_TAIL(&l->soon, s, link);
+}
+
+void
+pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s)
+{
+	if (s->order == 0)
+		return;
+	TAILQ_REMOVE(&l->soon, s, link);
+	s->order = 0;
+}
+
+/* A public soon-callback: the entry is its own memory. */
+struct soon_call {
+	struct pfk__soon soon; /* first */
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+static void
+call(void *arg)
+{
+	struct soon_call c = *(struct soon_call *)arg;
+
+	free(arg);
+	c.cb(c.arg);
+}
+
+int
+pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg)
+{
+	struct soon_call *c = malloc(sizeof(*c));
+
+	if (c == NULL)
+		return -1;
+	*c = (struct soon_call){.cb = cb, .arg = arg};
+	pfk__soon_add(l, &c->soon, call, c);
+	return 0;
+}
+
+void
+pfk__soon_free(struct pfk_loop *l)
+{
+	struct pfk__soon *s;
+
+	while ((s = TAILQ_FIRST(&l->soon)) != NULL) {
+		pfk__soon_cancel(l, s);
+		if (s->cb == call)
+			free(s);
+	}
+}
