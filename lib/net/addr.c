@@ -1,0 +1,188 @@
+/*
+ * addr.c: Internet addresses: parse, print, compare.
+ *
+ * Layer: net.  Nothing here allocates or resolves names.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <prefork.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+bad(const char **errstr, const char *why)
+{
+	*errstr = why;
+	errno = EINVAL;
+	return -1;
+}
+
+static int
+copy_host(char *host, const char *from, size_t len, const char **errstr)
+{
+	if (len == 0)
+		return bad(errstr, "the host is missing");
+	if (len >= PFK_HOST_SIZE)
+		return bad(errstr, "the host is longer than 255 bytes");
+	memcpy(host, from, len);
+	host[len] = '\0';
+	return 0;
+}
+
+int
+pfk_host_split(const char *str, char *host, uint16_t *port, const char **errstr)
+{
+	const char *colon = strrchr(str, ':'), *number = NULL;
+	const char *bracket = strchr(str, ']');
+	int rc;
+
+	*errstr = NULL;
+	if (str[0] == '[') {
+		if (bracket == NULL)
+			return bad(errstr, "']' is missing");
+		if (bracket[1] == ':')
+			number = bracket + 2;
+		else if (bracket[1] != '\0')
+			return bad(errstr, "':PORT' must follow ']'");
+		rc = copy_host(host, str + 1, (size_t)(bracket - str - 1),
+		    errstr);
+	} else if (colon != NULL && strchr(str, ':') == colon) {
+		number = colon + 1;
+		rc = copy_host(host, str, (size_t)(colon - str), errstr);
+	} else {
+		rc = copy_host(host, str, strlen(str), errstr);
+	}
+	if (rc == -1 || number == NULL)
+		return rc;
+	rc = (int)strtonum(number, 0, UINT16_MAX, errstr);
+	if (*errstr != NULL || number[0] < '0' || number[0] > '9')
+		return bad(errstr, "the port is not a number, 0 to 65535");
+	*port = (uint16_t)rc;
+	return 0;
+}
+
+/* A zone such as %eth0, which link-local addresses need. */
+static int
+parse_in6(struct sockaddr_in6 *in6, const char *host)
+{
+	char text[PFK_HOST_SIZE], *zone;
+
+	strlcpy(text, host, sizeof(text));
+	zone = strchr(text, '%');
+	if (zone != NULL) {
+		*zone++ = '\0';
+		in6->sin6_scope_id = if_nametoindex(zone);
+		if (in6->sin6_scope_id == 0)
+			return -1;
+	}
+	return inet_pton(AF_INET6, text, &in6->sin6_addr) == 1 ? 0 : -1;
+}
+
+int
+pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port)
+{
+	memset(a, 0, sizeof(*a));
+	if (inet_pton(AF_INET, host, &a->in4.sin_addr) == 1) {
+		a->len = sizeof(a->in4);
+		a->in4.sin_family = AF_INET;
+		a->in4.sin_port = htons(port);
+		return 0;
+	}
+	if (parse_in6(&a->in6, host) == 0) {
+		a->len = sizeof(a->in6);
+		a->in6.sin6_family = AF_INET6;
+		a->in6.sin6_port = htons(port);
+		return 0;
+	}
+	errno = EINVAL;
+	return -1;
+}
+
+static void
+format_host(char *dst, size_t size, const struct pfk_addr *a)
+{
+	char zone[IF_NAMESIZE];
+	size_t n;
+
+	if (a->sa.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->in4.sin_addr, dst, (socklen_t)size);
+		return;
+	}
+	inet_ntop(AF_INET6, &a->in6.sin6_addr, dst, (socklen_t)size);
+	n = strlen(dst);
+	if (a->in6.sin6_scope_id == 0)
+		return;
+	if (if_indextoname(a->in6.sin6_scope_id, zone) != NULL)
+		snprintf(dst + n, size - n, "%%%s", zone);
+	else
+		snprintf(dst + n, size - n, "%%%u", a->in6.sin6_scope_id);
+}
+
+const char *
+pfk_addr_format(char *dst, const struct pfk_addr *a)
+{
+	bool v6 = a->sa.sa_family == AF_INET6;
+	char host[PFK_ADDR_SIZE - 10];
+
+	format_host(host, sizeof(host), a);
+	snprintf(dst, PFK_ADDR_SIZE, v6 ? "[%s]:%u" : "%s:%u", host,
+	    pfk_addr_port(a));
+	return dst;
+}
+
+const char *
+pfk_addr_python(char *dst, const struct pfk_addr *a)
+{
+	char host[INET6_ADDRSTRLEN];
+
+	if (a->sa.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
+		snprintf(dst, PFK_ADDR_SIZE, "('%s', %u)", host,
+		    pfk_addr_port(a));
+		return dst;
+	}
+	inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
+	snprintf(dst, PFK_ADDR_SIZE, "('%s', %u, %u, %u)", host,
+	    pfk_addr_port(a), ntohl(a->in6.sin6_flowinfo),
+	    a->in6.sin6_scope_id);
+	return dst;
+}
+
+uint16_t
+pfk_addr_port(const struct pfk_addr *a)
+{
+	return ntohs(
+	    a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in4.sin_port);
+}
+
+void
+pfk_addr_set_port(struct pfk_addr *a, uint16_t port)
+{
+	if (a->sa.sa_family == AF_INET6)
+		a->in6.sin6_port = htons(port);
+	else
+		a->in4.sin_port = htons(port);
+}
+
+bool
+pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family ||
+	    pfk_addr_port(a) != pfk_addr_port(b))
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr,
+		   sizeof(a->in6.sin6_addr)) == 0 &&
+	    a->in6.sin6_scope_id == b->in6.sin6_scope_id;
+}
+
+bool
+pfk_addr_is_any(const struct pfk_addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_addr.s_addr == htonl(INADDR_ANY);
+	return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}

@@ -1,0 +1,35 @@
+/*
+ * listener.h: open one socket of a SO_REUSEPORT group.
+ */
+#ifndef PFK_NET_LISTENER_H
+#define PFK_NET_LISTENER_H
+
+#include <prefork.h>
+
+enum pfk__group {
+	PFK__FOUND, /* the first: EADDRINUSE if anybody has the port */
+	PFK__JOIN   /* one more of the same group */
+};
+
+/*
+ * Open, bind and, for TCP, listen.  addr may have port 0; *bound is the address
+ * in force.  On failure *step names the call.
+ */
+int pfk__listener_open(enum pfk_kind kind, const struct pfk_addr *addr,
+    enum pfk__group group, const struct pfk_sockopts *o, struct pfk_addr *bound,
+    const char **step);
+
+/* Set options on a socket that is already listening. */
+int pfk__listener_tune(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
+    const char **step);
+
+const char *pfk__kind_name(enum pfk_kind kind);
+
+/*
+ * Say in buf who has the address, as far as this user may see; "another
+ * process" where it may not.  Returns buf.  proc(5): net/tcp, PID/fd.
+ */
+const char *pfk__listener_holder(enum pfk_kind kind,
+    const struct pfk_addr *addr, char *buf, size_t size);
+
+#endif

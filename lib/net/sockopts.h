@@ -1,0 +1,17 @@
+/*
+ * sockopts.h: set what pfk_sockopts asks for.
+ */
+#ifndef PFK_NET_SOCKOPTS_H
+#define PFK_NET_SOCKOPTS_H
+
+#include <prefork.h>
+
+/*
+ * Set what is asked on a socket of the kind, before listen(2) or connect(2);
+ * Linux hands a TCP listener's options on to what it accepts.  backlog and
+ * fastopen are the listener's own business.  -1: *failed names the option.
+ */
+int pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
+    const char **failed);
+
+#endif
