@@ -1,0 +1,271 @@
+/*
+ * limits.c: admission for the servers of one loop.
+ *
+ * Layer: transport.
+ */
+#include "transport/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "event/loop.h"
+
+#define PAUSE_NS (100 * PFK_MSEC_NS)
+
+/* Connections of one IPv4 address or one IPv6 /64. */
+struct source {
+	uint64_t key;
+	bool v6;
+	size_t connections;
+};
+
+struct pfk_limits {
+	struct pfk_loop *loop;
+	size_t max_connections;
+	size_t max_per_source;
+	size_t connections;
+	size_t holders;
+	void *sources; /* a tree of tsearch(3) */
+	TAILQ_HEAD(, pfk__waiter) waiting;
+	struct pfk_timer *timer;
+	int spare;
+	uint64_t complained_ns;
+	unsigned withheld; /* lines not logged since */
+};
+
+static int
+compare(const void *pa, const void *pb)
+{
+	const struct source *a = pa, *b = pb;
+
+	if (a->v6 != b->v6)
+		return a->v6 ? 1 : -1;
+	return (a->key > b->key) - (a->key < b->key);
+}
+
+static int
+open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+struct pfk_limits *
+pfk_limits_new(struct pfk_loop *l, size_t max_connections,
+    size_t max_per_source)
+{
+	struct pfk_limits *lim = calloc(1, sizeof(*lim));
+
+	if (lim == NULL)
+		return NULL;
+	lim->loop = l;
+	lim->max_connections = max_connections;
+	lim->max_per_source = max_per_source;
+	lim->holders = 1;
+	lim->spare = open_spare();
+	TAILQ_INIT(&lim->waiting);
+	return lim;
+}
+
+struct pfk_limits *
+pfk__limits_hold(struct pfk_limits *lim)
+{
+	lim->holders++;
+	return lim;
+}
+
+void
+pfk_limits_drop(struct pfk_limits **limp)
+{
+	struct pfk_limits *lim = *limp;
+
+	*limp = NULL;
+	if (lim == NULL || --lim->holders > 0)
+		return;
+	assert(TAILQ_EMPTY(&lim->waiting));
+	pfk_timer_cancel(&lim->timer);
+	if (lim->spare != -1)
+		close(lim->spare);
+	free(lim);
+}
+
+bool
+pfk__limits_open(const struct pfk_limits *lim)
+{
+	return lim->max_connections == 0 ||
+	    lim->connections < lim->max_connections;
+}
+
+static struct source
+source_of(const struct pfk_addr *addr)
+{
+	struct source s = {.v6 = addr->sa.sa_family == AF_INET6};
+
+	if (s.v6)
+		memcpy(&s.key, &addr->in6.sin6_addr, sizeof(s.key));
+	else
+		s.key = addr->in4.sin_addr.s_addr;
+	return s;
+}
+
+static struct source *
+find_source(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	struct source want = source_of(addr);
+	struct source **found = tfind(&want, &lim->sources, compare);
+
+	return found != NULL ? *found : NULL;
+}
+
+static struct source *
+add_source(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	struct source *s = malloc(sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	*s = source_of(addr);
+	if (tsearch(s, &lim->sources, compare) == NULL) {
+		free(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return s;
+}
+
+static int
+admit_source(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	struct source *s = find_source(lim, addr);
+
+	if (s == NULL)
+		s = add_source(lim, addr);
+	if (s == NULL)
+		return -1;
+	if (s->connections >= lim->max_per_source) {
+		errno = EDQUOT;
+		return -1;
+	}
+	s->connections++;
+	return 0;
+}
+
+static void
+release_source(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	struct source *s = find_source(lim, addr);
+
+	if (s != NULL && --s->connections == 0) {
+		tdelete(s, &lim->sources, compare);
+		free(s);
+	}
+}
+
+int
+pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	if (lim->max_per_source > 0 && admit_source(lim, addr) == -1)
+		return -1;
+	lim->connections++;
+	return 0;
+}
+
+static void
+resume_all(struct pfk_limits *lim)
+{
+	struct pfk__waiter *w;
+
+	pfk_timer_cancel(&lim->timer);
+	while ((w = TAILQ_FIRST(&lim->waiting)) != NULL) {
+		pfk__limits_unwait(lim, w);
+		w->resume(w);
+	}
+}
+
+void
+pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	lim->connections--;
+	if (lim->max_per_source > 0)
+		release_source(lim, addr);
+	if (lim->spare == -1)
+		lim->spare = open_spare();
+	resume_all(lim);
+}
+
+void
+pfk__limits_wait(struct pfk_limits *lim, struct pfk__waiter *w)
+{
+	if (w->waiting)
+		return;
+	w->waiting = true;
+	TAILQ_INSERT_TAIL(&lim->waiting, w, link);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct pfk_limits *lim = arg;
+
+	lim->timer = NULL;
+	resume_all(lim);
+}
+
+void
+pfk__limits_wait_briefly(struct pfk_limits *lim, struct pfk__waiter *w)
+{
+	pfk__limits_wait(lim, w);
+	if (lim->timer == NULL)
+		lim->timer = pfk_later(lim->loop, PAUSE_NS, on_timer, lim);
+}
+
+void
+pfk__limits_unwait(struct pfk_limits *lim, struct pfk__waiter *w)
+{
+	if (!w->waiting)
+		return;
+	TAILQ_REMOVE(&lim->waiting, w, link);
+	w->waiting = false;
+}
+
+void
+pfk__limits_shed(struct pfk_limits *lim, int listener)
+{
+	int fd;
+
+	if (lim->spare == -1)
+		return;
+	close(lim->spare);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd != -1)
+		close(fd);
+	lim->spare = open_spare();
+}
+
+void
+pfk__limits_complain(struct pfk_limits *lim, const char *fmt, ...)
+{
+	uint64_t now = pfk_loop_now(lim->loop);
+	char text[256], more[40] = "";
+	va_list ap;
+
+	if (lim->complained_ns != 0 &&
+	    now - lim->complained_ns < PFK_SECOND_NS) {
+		lim->withheld++;
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (lim->withheld > 0)
+		snprintf(more, sizeof(more), " (%u more like this)",
+		    lim->withheld);
+	pfk_log(PFK_WARNING, "%s%s", text, more);
+	lim->complained_ns = now;
+	lim->withheld = 0;
+}

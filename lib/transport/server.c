@@ -1,0 +1,278 @@
+/*
+ * server.c: accept connections and keep them.
+ *
+ * Layer: transport.
+ */
+#include "transport/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ACCEPT_BATCH 64 /* then others get their turn */
+#define FLUSH_MAX 65536 /* bound of the queue that a stop still serves */
+
+static void watch_idle(struct pfk_server *s);
+
+static void
+release_if_done(struct pfk_server *s)
+{
+	if (s->open || !TAILQ_EMPTY(&s->transports))
+		return;
+	if (s->member_of_loop) {
+		pfk_timer_cancel(&s->idle);
+		pfk__member_remove(&s->member);
+		s->member_of_loop = false;
+	}
+	if (s->handle)
+		return;
+	pfk_limits_drop(&s->limits);
+	free(s);
+}
+
+static void
+add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr;
+	char name[PFK_ADDR_SIZE];
+
+	if (pfk__limits_admit(s->limits, peer) == -1) {
+		pfk__limits_complain(s->limits, "refused %s: %s",
+		    pfk_addr_format(name, peer),
+		    errno == EDQUOT ? "max-per-source" : strerror(errno));
+		close(fd);
+		return;
+	}
+	tr = pfk__tcp_new(s, fd, peer);
+	if (tr == NULL) {
+		pfk__limits_complain(s->limits, "refused %s: %s",
+		    pfk_addr_format(name, peer), strerror(errno));
+		pfk__limits_release(s->limits, peer);
+		close(fd);
+		return;
+	}
+	tr->active_ns = pfk_loop_now(s->loop);
+	TAILQ_INSERT_TAIL(&s->transports, tr, link);
+	watch_idle(s);
+	pfk__tcp_begin(tr, s->arg);
+}
+
+/* accept(2) failed: false means to try the next one. */
+static bool
+stop_accepting(struct pfk_server *s, int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return true;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pfk__limits_complain(s->limits,
+		    "cannot accept: %s; shed one connection, pausing",
+		    strerror(error));
+		pfk__limits_shed(s->limits, s->io.fd);
+		break;
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+		return false; /* accept(2): errors of that connection */
+	default:
+		pfk__limits_complain(s->limits, "cannot accept: %s; pausing",
+		    strerror(error));
+	}
+	pfk__io_want(&s->io, 0);
+	pfk__limits_wait_briefly(s->limits, &s->waiter);
+	return true;
+}
+
+/* Accept up to max; false when the queue is empty or accepting paused. */
+static bool
+accept_some(struct pfk_server *s, int max)
+{
+	while (max-- > 0 && s->open) {
+		struct pfk_addr peer;
+		int fd;
+
+		if (!pfk__limits_open(s->limits)) {
+			pfk__limits_complain(s->limits,
+			    "max-connections reached: more will wait");
+			pfk__io_want(&s->io, 0);
+			pfk__limits_wait(s->limits, &s->waiter);
+			return false;
+		}
+		peer.len = sizeof(peer.in6);
+		fd = accept4(s->io.fd, &peer.sa, &peer.len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd != -1)
+			add_connection(s, fd, &peer);
+		else if (stop_accepting(s, errno))
+			return false;
+	}
+	return true;
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	(void)ready;
+	accept_some(arg, ACCEPT_BATCH);
+}
+
+static void
+resume(struct pfk__waiter *w)
+{
+	struct pfk_server *s = (struct pfk_server *)((char *)w -
+	    offsetof(struct pfk_server, waiter));
+
+	if (s->open)
+		pfk__io_want(&s->io, PFK_READ);
+}
+
+static void
+shut(struct pfk_server *s)
+{
+	if (!s->open)
+		return;
+	s->open = false;
+	pfk__limits_unwait(s->limits, &s->waiter);
+	pfk__io_stop(&s->io);
+	close(s->io.fd);
+}
+
+static void
+drain(struct pfk__member *m, enum pfk_drain how)
+{
+	struct pfk_server *s = (struct pfk_server *)m;
+	struct pfk_transport *tr, *next;
+
+	/* Nobody else will serve who has already connected. */
+	if (how == PFK_DRAIN_RETIRE || how == PFK_DRAIN_STOP)
+		accept_some(s, FLUSH_MAX);
+	shut(s);
+	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
+		if (how == PFK_DRAIN_STOP)
+			pfk__tcp_drain(tr);
+		else if (how == PFK_DRAIN_NOW)
+			pfk__tcp_end(tr);
+	}
+	release_if_done(s);
+}
+
+/* idleness */
+
+static void
+on_idle(void *arg)
+{
+	struct pfk_server *s = arg;
+	uint64_t now = pfk_loop_now(s->loop);
+	struct pfk_transport *tr, *next;
+
+	s->idle = NULL;
+	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
+		if (tr->active_ns + s->idle_ns + s->slack_ns > now)
+			break;
+		/* Twice idle: it does not even take our FIN or our data. */
+		if (pfk_is_closing(tr) || pfk_write_buffered(tr) > 0)
+			pfk_abort(tr);
+		else
+			pfk_close(tr);
+		tr->active_ns = now;
+		TAILQ_REMOVE(&s->transports, tr, link);
+		TAILQ_INSERT_TAIL(&s->transports, tr, link);
+	}
+	watch_idle(s);
+}
+
+static void
+watch_idle(struct pfk_server *s)
+{
+	const struct pfk_transport *tr = TAILQ_FIRST(&s->transports);
+	uint64_t now = pfk_loop_now(s->loop), due;
+
+	if (s->idle_ns == 0 || s->idle != NULL || tr == NULL)
+		return;
+	due = tr->active_ns + s->idle_ns + s->slack_ns;
+	s->idle = pfk_later(s->loop, due > now ? due - now : 0, on_idle, s);
+}
+
+void
+pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr)
+{
+	uint64_t now = pfk_loop_now(s->loop);
+
+	/* Exact to the slack only, so that a busy one rarely moves. */
+	if (now - tr->active_ns < s->slack_ns || s->idle_ns == 0)
+		return;
+	tr->active_ns = now;
+	TAILQ_REMOVE(&s->transports, tr, link);
+	TAILQ_INSERT_TAIL(&s->transports, tr, link);
+}
+
+void
+pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
+{
+	TAILQ_REMOVE(&s->transports, tr, link);
+	pfk__limits_release(s->limits, &tr->peer);
+	release_if_done(s);
+}
+
+/* the handle */
+
+struct pfk_server *
+pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
+    void *arg, const struct pfk_server_options *options)
+{
+	struct pfk_server *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->limits = options != NULL && options->limits != NULL
+	    ? pfk__limits_hold(options->limits)
+	    : pfk_limits_new(l, 0, 0);
+	if (s->limits == NULL)
+		goto err1;
+	if (pfk__io_start(l, &s->io, fd, PFK_READ, on_ready, s) == -1)
+		goto err2;
+	s->loop = l;
+	s->proto = proto;
+	s->arg = arg;
+	s->waiter.resume = resume;
+	s->open = s->handle = s->member_of_loop = true;
+	if (options != NULL) {
+		s->idle_ns = options->idle_ns;
+		s->slack_ns = options->idle_ns / 16;
+		s->quickack = options->quickack;
+	}
+	TAILQ_INIT(&s->transports);
+	pfk__member_add(l, &s->member, drain);
+	return s;
+err2:
+	pfk_limits_drop(&s->limits);
+err1:
+	free(s);
+	return NULL;
+}
+
+void
+pfk_server_close(struct pfk_server **sp)
+{
+	struct pfk_server *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	shut(s);
+	s->handle = false;
+	release_if_done(s);
+}

@@ -1,0 +1,40 @@
+/*
+ * server.h: a listener's inside, as its transports see it.
+ *
+ * Invariants:
+ *  1. the server lives while its handle does or a transport is left;
+ *  2. `open` is true until it stops accepting; then io is registered;
+ *  3. it is a member of the loop while open or a transport is left.
+ */
+#ifndef PFK_TRANSPORT_SERVER_H
+#define PFK_TRANSPORT_SERVER_H
+
+#include "event/loop.h"
+#include "transport/limits.h"
+#include "transport/tcp.h"
+
+struct pfk_server {
+	struct pfk__member member; /* first: the loop hands it back */
+	struct pfk__waiter waiter;
+	struct pfk_io io;
+	struct pfk_loop *loop;
+	const struct pfk_protocol *proto;
+	void *arg;
+	struct pfk_limits *limits;
+	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
+	struct pfk_timer *idle;
+	uint64_t idle_ns;
+	uint64_t slack_ns;
+	bool quickack;
+	bool open;
+	bool handle; /* the user still has one */
+	bool member_of_loop;
+};
+
+/* The transport has moved bytes. */
+void pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr);
+
+/* The transport is gone. */
+void pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr);
+
+#endif

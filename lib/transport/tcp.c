@@ -1,0 +1,411 @@
+/*
+ * tcp.c: a TCP transport: read, write, close.
+ *
+ * Layer: transport.  The receive buffer is the loop's scratch area, so a
+ * connection that is idle costs this struct and nothing else.
+ */
+#include "transport/tcp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "transport/server.h"
+
+#define READ_BYTES 65536u
+#define HIGH_DEFAULT 65536u
+#define DRAIN_READS 16
+#define LINGER_NS (2 * PFK_SECOND_NS)
+
+static void on_ready(void *arg, unsigned ready);
+static void finish(struct pfk_transport *tr);
+
+static void
+update_interest(struct pfk_transport *tr)
+{
+	unsigned want = 0;
+
+	if (!tr->eof_received && (tr->state == PFK__CLOSING || !tr->paused))
+		want |= PFK_READ;
+	if (tr->out.len > 0)
+		want |= PFK_WRITE;
+	pfk__io_want(&tr->io, want);
+}
+
+/* connection_lost: the last callback, then nothing is left. */
+static void
+on_lost(void *arg)
+{
+	struct pfk_transport *tr = arg;
+
+	if (tr->self != NULL && tr->proto->connection_lost != NULL)
+		tr->proto->connection_lost(tr->self, tr->error);
+	close(tr->io.fd);
+	pfk__server_forget(tr->server, tr);
+	free(tr);
+}
+
+static void
+lose(struct pfk_transport *tr, int error)
+{
+	if (tr->state == PFK__LOST)
+		return;
+	tr->state = PFK__LOST;
+	tr->error = error;
+	pfk__io_stop(&tr->io);
+	pfk_timer_cancel(&tr->linger);
+	pfk__buffer_clear(&tr->out);
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_lost, tr);
+}
+
+struct pfk_transport *
+pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr = calloc(1, sizeof(*tr));
+
+	if (tr == NULL)
+		return NULL;
+	if (pfk__io_start(server->loop, &tr->io, fd, PFK_READ, on_ready, tr) ==
+	    -1) {
+		free(tr);
+		return NULL;
+	}
+	tr->proto = server->proto;
+	tr->server = server;
+	tr->peer = *peer;
+	tr->high = HIGH_DEFAULT;
+	tr->low = HIGH_DEFAULT / 4;
+	return tr;
+}
+
+void
+pfk__tcp_begin(struct pfk_transport *tr, void *arg)
+{
+	tr->self = tr->proto->connection_made(tr, arg);
+	if (tr->self == NULL) {
+		lose(tr, 0);
+		return;
+	}
+	/* Often the first data came with the connection. */
+	if (tr->state == PFK__OPEN && !tr->paused)
+		on_ready(tr, PFK_READ);
+}
+
+static void
+tell_pause(void *arg)
+{
+	struct pfk_transport *tr = arg;
+
+	if (tr->told_pause || tr->state != PFK__OPEN || tr->out.len <= tr->high)
+		return;
+	tr->told_pause = true;
+	if (tr->proto->pause_writing != NULL)
+		tr->proto->pause_writing(tr->self);
+}
+
+static void
+tell_resume(struct pfk_transport *tr)
+{
+	if (!tr->told_pause || tr->state != PFK__OPEN || tr->out.len > tr->low)
+		return;
+	tr->told_pause = false;
+	if (tr->proto->resume_writing != NULL)
+		tr->proto->resume_writing(tr->self);
+}
+
+/* writing */
+
+/* All is sent: what was waiting for that? */
+static void
+after_flush(struct pfk_transport *tr)
+{
+	if (tr->out.len > 0 || tr->state == PFK__LOST)
+		return;
+	if (tr->eof_wanted && !tr->eof_sent) {
+		if (shutdown(tr->io.fd, SHUT_WR) == -1) {
+			lose(tr, errno == ENOTCONN ? ECONNRESET : errno);
+			return;
+		}
+		tr->eof_sent = true;
+	}
+	if (tr->state == PFK__CLOSING)
+		finish(tr);
+}
+
+static void
+flush(struct pfk_transport *tr)
+{
+	ssize_t n = send(tr->io.fd, tr->out.base + tr->out.offset, tr->out.len,
+	    MSG_NOSIGNAL);
+
+	if (n == -1) {
+		if (errno != EAGAIN && errno != EINTR)
+			lose(tr, errno);
+		return;
+	}
+	pfk__server_touch(tr->server, tr);
+	pfk__buffer_consume(&tr->out, (size_t)n);
+	update_interest(tr);
+	after_flush(tr);
+	tell_resume(tr);
+}
+
+int
+pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	ssize_t n = 0;
+
+	if (tr->state != PFK__OPEN || tr->eof_wanted) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (len == 0)
+		return 0;
+	if (tr->out.len == 0) {
+		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
+		if ((size_t)n == len)
+			return 0;
+		if (n == -1 && errno != EAGAIN && errno != EINTR) {
+			lose(tr, errno);
+			return -1;
+		}
+		n = n > 0 ? n : 0;
+	}
+	if (pfk__buffer_append(&tr->out, (const char *)buf + n,
+		len - (size_t)n) == -1) {
+		lose(tr, ENOMEM);
+		return -1;
+	}
+	update_interest(tr);
+	if (tr->out.len > tr->high && !tr->told_pause)
+		pfk__soon_add(tr->io.loop, &tr->soon, tell_pause, tr);
+	return 0;
+}
+
+static void
+on_flush_soon(void *arg)
+{
+	after_flush(arg);
+}
+
+void
+pfk_write_eof(struct pfk_transport *tr)
+{
+	if (tr->state != PFK__OPEN || tr->eof_wanted)
+		return;
+	tr->eof_wanted = true;
+	if (tr->out.len > 0)
+		return;
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+}
+
+/* closing */
+
+static void
+on_linger(void *arg)
+{
+	struct pfk_transport *tr = arg;
+
+	tr->linger = NULL;
+	lose(tr, 0);
+}
+
+/*
+ * All is sent, FIN too.  Closing now would reset the connection if the peer
+ * still sends, and the reset would overtake our last bytes; so wait for its
+ * end.
+ */
+static void
+finish(struct pfk_transport *tr)
+{
+	if (tr->eof_received) {
+		lose(tr, 0);
+		return;
+	}
+	if (tr->linger != NULL)
+		return;
+	tr->linger = pfk_later(tr->io.loop, LINGER_NS, on_linger, tr);
+	if (tr->linger == NULL)
+		lose(tr, ENOMEM);
+}
+
+void
+pfk_close(struct pfk_transport *tr)
+{
+	if (tr->state != PFK__OPEN)
+		return;
+	tr->state = PFK__CLOSING;
+	/* After the peer's end, close(2) itself sends the FIN. */
+	tr->eof_wanted = !tr->eof_received;
+	update_interest(tr);
+	if (tr->out.len > 0)
+		return;
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+}
+
+void
+pfk_abort(struct pfk_transport *tr)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	if (tr->state == PFK__LOST)
+		return;
+	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	lose(tr, ECONNABORTED);
+}
+
+void
+pfk__tcp_end(struct pfk_transport *tr)
+{
+	lose(tr, ECONNABORTED);
+}
+
+bool
+pfk_is_closing(const struct pfk_transport *tr)
+{
+	return tr->state != PFK__OPEN;
+}
+
+/* reading */
+
+static void
+received_eof(struct pfk_transport *tr)
+{
+	tr->eof_received = true;
+	if (tr->state == PFK__CLOSING) {
+		if (tr->out.len == 0)
+			lose(tr, 0);
+		else
+			update_interest(tr);
+		return;
+	}
+	if (tr->proto->eof_received != NULL &&
+	    tr->proto->eof_received(tr->self)) {
+		if (tr->state != PFK__LOST)
+			update_interest(tr);
+		return;
+	}
+	pfk_close(tr);
+}
+
+/* tcp(7): the kernel forgets TCP_QUICKACK again. */
+static void
+rearm_quickack(const struct pfk_transport *tr)
+{
+	int on = 1;
+
+	if (tr->server->quickack)
+		setsockopt(tr->io.fd, IPPROTO_TCP, TCP_QUICKACK, &on,
+		    sizeof(on));
+}
+
+/* One read; true when it filled the buffer, so that more may be there. */
+static bool
+receive(struct pfk_transport *tr)
+{
+	void *buf = pfk__loop_scratch(tr->io.loop, READ_BYTES);
+	ssize_t n;
+
+	if (buf == NULL) {
+		lose(tr, ENOMEM);
+		return false;
+	}
+	n = recv(tr->io.fd, buf, READ_BYTES, 0);
+	if (n == -1) {
+		if (errno != EAGAIN && errno != EINTR)
+			lose(tr, errno);
+		return false;
+	}
+	if (n == 0) {
+		received_eof(tr);
+		return false;
+	}
+	rearm_quickack(tr);
+	if (tr->state == PFK__CLOSING)
+		return true;
+	pfk__server_touch(tr->server, tr);
+	if (tr->proto->data_received != NULL)
+		tr->proto->data_received(tr->self, buf, (size_t)n);
+	tell_pause(tr);
+	return n == READ_BYTES;
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	struct pfk_transport *tr = arg;
+
+	if (tr->io.want == 0) {
+		/* The back-end refused the descriptor. */
+		lose(tr, errno);
+		return;
+	}
+	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && tr->out.len > 0)
+		flush(tr);
+	if ((ready & (PFK_READ | PFK_FAULT)) != 0 && tr->state != PFK__LOST &&
+	    (tr->io.want & PFK_READ) != 0)
+		receive(tr);
+}
+
+void
+pfk__tcp_drain(struct pfk_transport *tr)
+{
+	/* What has come before the stop is still delivered. */
+	for (int i = 0; i < DRAIN_READS && (tr->io.want & PFK_READ) != 0 &&
+	     tr->state == PFK__OPEN;
+	     i++) {
+		if (!receive(tr))
+			break;
+	}
+	if (tr->state != PFK__OPEN)
+		return;
+	if (tr->proto->draining != NULL)
+		tr->proto->draining(tr->self);
+	else
+		pfk_close(tr);
+}
+
+void
+pfk_pause_reading(struct pfk_transport *tr)
+{
+	tr->paused = true;
+	if (tr->state == PFK__OPEN)
+		update_interest(tr);
+}
+
+void
+pfk_resume_reading(struct pfk_transport *tr)
+{
+	tr->paused = false;
+	if (tr->state == PFK__OPEN)
+		update_interest(tr);
+}
+
+int
+pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
+{
+	if (low > high || high > UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	tr->low = (uint32_t)low;
+	tr->high = (uint32_t)high;
+	return 0;
+}
+
+size_t
+pfk_write_buffered(const struct pfk_transport *tr)
+{
+	return tr->out.len;
+}
+
+const struct pfk_addr *
+pfk_peername(const struct pfk_transport *tr)
+{
+	return &tr->peer;
+}

@@ -1,0 +1,62 @@
+/*
+ * tcp.h: a TCP transport's inside.
+ *
+ * Invariants:
+ *  1. unsent bytes are in `out` exactly while the socket refused some, and
+ *     PFK_WRITE is wanted exactly then;
+ *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor
+ *     LOST; a closing transport reads to discard;
+ *  3. the state only grows: OPEN, CLOSING, LOST;
+ *  4. in LOST the descriptor is out of the poller but open, so that addresses
+ *     can be asked for, and connection_lost is queued; the transport is freed
+ *     when that has returned, never before;
+ *  5. the server's list is in order of last activity, to within its slack.
+ */
+#ifndef PFK_TRANSPORT_TCP_H
+#define PFK_TRANSPORT_TCP_H
+
+#include <sys/queue.h>
+
+#include "base/buffer.h"
+#include "event/loop.h"
+
+enum pfk__tcp_state { PFK__OPEN, PFK__CLOSING, PFK__LOST };
+
+struct pfk_transport {
+	struct pfk_io io;
+	const struct pfk_protocol *proto;
+	void *self;
+	struct pfk_server *server;
+	TAILQ_ENTRY(pfk_transport) link;
+	uint64_t active_ns;
+	struct pfk__soon soon;
+	struct pfk__buffer out;
+	struct pfk_timer *linger;
+	struct pfk_addr peer;
+	uint32_t low, high;
+	int error;
+	uint8_t state;
+	bool paused : 1;       /* reading, by the protocol */
+	bool told_pause : 1;   /* pause_writing was called last */
+	bool eof_received : 1; /* the peer's FIN */
+	bool eof_wanted : 1;   /* our FIN, after what is unsent */
+	bool eof_sent : 1;
+};
+
+/*
+ * A transport for the connected socket fd of server, which it owns from then
+ * on.  NULL with errno where there is no memory; fd then stays the caller's.
+ */
+struct pfk_transport *pfk__tcp_new(struct pfk_server *server, int fd,
+    const struct pfk_addr *peer);
+
+/* Ask the protocol, and read what is there already. */
+void pfk__tcp_begin(struct pfk_transport *tr, void *arg);
+
+/* The process is about to stop: tell the protocol. */
+void pfk__tcp_drain(struct pfk_transport *tr);
+
+/* Close now, without a reset of our own; connection_lost follows. */
+void pfk__tcp_end(struct pfk_transport *tr);
+
+#endif
