@@ -1,0 +1,48 @@
+/*
+ * channel.h: messages between the master and a worker.
+ *
+ * One sequenced-packet socket pair a worker; one message a packet, of fixed
+ * size, with at most one descriptor.
+ */
+#ifndef PFK_PROCESS_CHANNEL_H
+#define PFK_PROCESS_CHANNEL_H
+
+#include <prefork.h>
+
+enum pfk__message_type {
+	/* From the worker. */
+	PFK__MSG_LEND = 1, /* a listener, with a duplicate of it */
+	PFK__MSG_KEEP,     /* a listener taken out of custody is in use */
+	PFK__MSG_READY,    /* boot is over */
+	PFK__MSG_FAIL,     /* boot failed: status and text */
+	/* From the master. */
+	PFK__MSG_DRAIN,  /* how, within timeout_ns */
+	PFK__MSG_REOPEN, /* the log's new file */
+	PFK__MSG_TYPES
+};
+
+struct pfk__message {
+	uint32_t type;
+	int32_t slot;
+	uint64_t generation;
+	uint64_t timeout_ns; /* 0: none */
+	int32_t status;
+	int32_t kind; /* enum pfk_kind */
+	int32_t how;  /* enum pfk_drain */
+	struct pfk_addr asked, bound;
+	char text[400];
+};
+
+int pfk__channel_pair(int fds[2]);
+
+/* pass is a descriptor to send along, or -1; it stays the caller's. */
+int pfk__channel_send(int fd, const struct pfk__message *m, int pass);
+
+/*
+ * 1 for a message, 0 at the end of file, -1 with errno: EAGAIN, or EPROTO for
+ * what is not a message.  *passed is a received descriptor or -1; it is the
+ * caller's.
+ */
+int pfk__channel_receive(int fd, struct pfk__message *m, int *passed);
+
+#endif

@@ -1,0 +1,387 @@
+/*
+ * children.c: fork workers, hear them, reap them.
+ *
+ * Layer: process.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "net/listener.h"
+#include "process/master.h"
+#include "process/worker.h"
+
+/* More than any worker has a use for. */
+#define LENT_MAX 65536
+
+static void
+forget_channel(struct pfk__child *c)
+{
+	pfk_io_del(&c->io);
+	if (c->channel != -1)
+		close(c->channel);
+	c->channel = -1;
+}
+
+/* What a worker says that it must not say: it is broken, so replace it. */
+static void
+distrust(struct pfk__child *c, const char *why)
+{
+	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
+	    (int)c->pid, why);
+	forget_channel(c);
+	kill(c->pid, SIGKILL);
+}
+
+static void
+take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+{
+	struct pfk__custody *custody = &c->master->custody;
+	struct pfk__lent l = {.slot = c->slot,
+	    .kind = (enum pfk_kind)msg->kind,
+	    .asked = msg->asked,
+	    .bound = msg->bound,
+	    .fd = *fd,
+	    .lender = c->generation,
+	    .user = c->generation};
+
+	if (*fd == -1 || custody->len >= LENT_MAX) {
+		distrust(c, "a listener without a descriptor");
+		return;
+	}
+	if (pfk__custody_add(custody, &l) == 0)
+		*fd = -1;
+	else
+		pfk_warn("cannot keep a listener of worker %d", c->slot);
+}
+
+static void
+keep_lent(struct pfk__child *c, const struct pfk__message *msg)
+{
+	struct pfk__lent *l = pfk__custody_find(&c->master->custody, c->slot,
+	    (enum pfk_kind)msg->kind, &msg->asked);
+
+	if (l != NULL)
+		l->user = c->generation;
+}
+
+static void
+became_ready(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+
+	if (c->phase != PFK__BOOTING) {
+		distrust(c, "a second ready message");
+		return;
+	}
+	if (p->booting != c)
+		return; /* not wanted any more, and killed */
+	pfk__custody_prune(&m->custody, c->slot, c->generation);
+	if (p->serving != NULL)
+		pfk__child_retire(p->serving, PFK_DRAIN_LEAVE);
+	c->phase = PFK__SERVING;
+	p->serving = c;
+	p->booting = NULL;
+	pfk__master_step(m, c->slot, PFK__SLOT_READY);
+}
+
+static void
+hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+{
+	if (msg->slot != c->slot || msg->generation != c->generation ||
+	    (msg->kind != PFK_TCP && msg->kind != PFK_UDP)) {
+		distrust(c, "a message of another worker");
+		return;
+	}
+	switch (msg->type) {
+	case PFK__MSG_LEND:
+		take_lent(c, msg, fd);
+		break;
+	case PFK__MSG_KEEP:
+		keep_lent(c, msg);
+		break;
+	case PFK__MSG_READY:
+		became_ready(c);
+		break;
+	case PFK__MSG_FAIL:
+		c->fail_status = msg->status;
+		strlcpy(c->fail_text, msg->text, sizeof(c->fail_text));
+		break;
+	default:
+		distrust(c, "a message that only the master sends");
+	}
+}
+
+/* Hear all that is queued. */
+static void
+listen_to(struct pfk__child *c)
+{
+	struct pfk__message msg;
+	int fd, rc;
+
+	while (c->channel != -1) {
+		rc = pfk__channel_receive(c->channel, &msg, &fd);
+		if (rc == -1 && errno == EAGAIN)
+			return;
+		if (rc == -1)
+			distrust(c, "garbage");
+		if (rc == 0)
+			forget_channel(c); /* its death is coming */
+		if (rc != 1)
+			return;
+		hear(c, &msg, &fd);
+		if (fd != -1)
+			close(fd);
+	}
+}
+
+static void
+on_channel(void *arg, unsigned ready)
+{
+	struct pfk__child *c = arg;
+	struct pfk__master *m = c->master;
+
+	(void)ready;
+	listen_to(c);
+	pfk__master_maintain(m);
+}
+
+/* fork */
+
+static void
+be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
+{
+	struct pfk_worker w = {.slot = c->slot,
+	    .generation = c->generation,
+	    .channel = channel,
+	    .first_boot = !m->started,
+	    .custody = &m->custody,
+	    .config = &m->config,
+	    .hooks = m->hooks,
+	    .arg = m->arg};
+
+	pfk_loop_free(m->loop);
+	pfk__worker_main(&w);
+}
+
+static pid_t
+fork_blocked(sigset_t *old)
+{
+	sigset_t all;
+	pid_t pid;
+
+	/* The child's handlers are its own only once it has set them. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, old);
+	pid = fork();
+	if (pid != 0)
+		sigprocmask(SIG_SETMASK, old, NULL);
+	return pid;
+}
+
+static struct pfk__child *
+new_child(struct pfk__master *m, int slot, int channel)
+{
+	struct pfk__child *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->master = m;
+	c->slot = slot;
+	c->generation = ++m->generation;
+	c->epoch = m->epoch;
+	c->channel = channel;
+	c->io = pfk_io_add(m->loop, channel, PFK_READ, on_channel, c);
+	if (c->io == NULL) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+int
+pfk__child_spawn(struct pfk__master *m, int slot)
+{
+	struct pfk__child *c;
+	sigset_t old;
+	int fds[2];
+
+	if (pfk__channel_pair(fds) == -1)
+		return -1;
+	c = new_child(m, slot, fds[0]);
+	if (c == NULL)
+		goto err1;
+	c->pid = fork_blocked(&old);
+	if (c->pid == 0)
+		be_worker(m, c, fds[1]);
+	if (c->pid == -1)
+		goto err2;
+	close(fds[1]);
+	LIST_INSERT_HEAD(&m->children, c, link);
+	m->places[slot].booting = c;
+	pfk_log(PFK_INFO, "started worker %d (%d)", slot, (int)c->pid);
+	return 0;
+err2:
+	pfk_io_del(&c->io);
+	free(c);
+err1:
+	close(fds[0]);
+	close(fds[1]);
+	return -1;
+}
+
+/* telling */
+
+static void
+tell(struct pfk__child *c, struct pfk__message *msg, int pass)
+{
+	msg->slot = c->slot;
+	msg->generation = c->generation;
+	if (c->channel != -1 && pfk__channel_send(c->channel, msg, pass) == -1)
+		pfk_warn("cannot tell worker %d (%d)", c->slot, (int)c->pid);
+}
+
+void
+pfk__child_retire(struct pfk__child *c, enum pfk_drain how)
+{
+	struct pfk__place *p = &c->master->places[c->slot];
+	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
+	    .how = (int32_t)how,
+	    .timeout_ns = c->master->config.drain_ns};
+
+	c->phase = PFK__LEAVING;
+	if (p->serving == c)
+		p->serving = NULL;
+	tell(c, &msg, -1);
+	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot, (int)c->pid);
+}
+
+void
+pfk__children_tell(struct pfk__master *m, struct pfk__message *msg, int pass)
+{
+	struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link)
+		tell(c, msg, pass);
+}
+
+void
+pfk__children_signal(struct pfk__master *m, int signo)
+{
+	struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link)
+		kill(c->pid, signo);
+}
+
+/* death */
+
+static void
+describe_status(int status, char *buf, size_t size)
+{
+	if (!WIFSIGNALED(status))
+		snprintf(buf, size, "exited with status %d",
+		    WEXITSTATUS(status));
+	else
+		snprintf(buf, size, "killed by signal %d (SIG%s)%s",
+		    WTERMSIG(status),
+		    sigabbrev_np(WTERMSIG(status)) != NULL
+			? sigabbrev_np(WTERMSIG(status))
+			: "RT",
+		    WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+static void
+log_death(const struct pfk__child *c, int status, bool expected)
+{
+	const struct pfk__slot *s = &c->master->places[c->slot].slot;
+	char how[64], next[64] = "";
+	uint64_t at;
+
+	describe_status(status, how, sizeof(how));
+	if (expected && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		pfk_log(PFK_INFO, "worker %d (%d) has ended", c->slot,
+		    (int)c->pid);
+		return;
+	}
+	if (c->fail_status != 0)
+		strlcpy(how, "failed to start", sizeof(how));
+	if (!expected && pfk__slot_due(s, &at))
+		snprintf(next, sizeof(next), "; restarting in %llu ms",
+		    (unsigned long long)((at - pfk_loop_now(c->master->loop)) /
+			PFK_MSEC_NS));
+	else if (!expected && s->state == PFK__SLOT_STARTING)
+		strlcpy(next, "; restarting", sizeof(next));
+	pfk_log(PFK_WARNING, "worker %d (%d) %s%s%s%s", c->slot, (int)c->pid,
+	    how, c->fail_text[0] != '\0' ? ": " : "", c->fail_text, next);
+}
+
+/* What the death means to its slot. */
+static void
+died(struct pfk__child *c, int status)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+	bool booting = p->booting == c, serving = p->serving == c;
+
+	if (m->hooks->child_exit != NULL)
+		m->hooks->child_exit(c->slot, c->pid, status, m->arg);
+	if (booting) {
+		p->booting = NULL;
+		pfk__custody_undo(&m->custody, c->slot, c->generation);
+	}
+	if (serving)
+		p->serving = NULL;
+	if (m->stop != PFK__RUN || (!booting && !serving)) {
+		log_death(c, status, true);
+		return;
+	}
+	if (booting &&
+	    (!m->started ||
+		(m->reload == PFK__TRYING && c->slot == m->rolling))) {
+		if (c->fail_status == 0)
+			describe_status(status, c->fail_text,
+			    sizeof(c->fail_text));
+		pfk__master_boot_failed(m, c);
+		return;
+	}
+	pfk__master_step(m, c->slot,
+	    booting ? PFK__SLOT_DIED_BOOTING : PFK__SLOT_DIED_SERVING);
+	log_death(c, status, false);
+}
+
+static struct pfk__child *
+find(struct pfk__master *m, pid_t pid)
+{
+	struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->pid == pid)
+			return c;
+	}
+	return NULL;
+}
+
+void
+pfk__children_reap(struct pfk__master *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct pfk__child *c = find(m, pid);
+
+		if (c == NULL)
+			continue; /* adopted, as process 1 of a container */
+		listen_to(c);     /* its last words */
+		died(c, status);
+		forget_channel(c);
+		LIST_REMOVE(c, link);
+		free(c);
+	}
+}

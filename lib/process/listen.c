@@ -1,0 +1,255 @@
+/*
+ * listen.c: a worker's listeners: out of custody, joined, or founded.
+ *
+ * Layer: process.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "net/listener.h"
+#include "process/worker.h"
+
+/* An ephemeral port that TCP has may be taken for UDP: try others. */
+#define PORT_TRIES 32
+/* The workers of a master that was killed need a moment to let go. */
+#define BUSY_TRIES 25
+#define BUSY_WAIT_MS 20
+
+/* What became of one wanted listener. */
+struct opened {
+	int fd; /* -1: skipped */
+	bool taken;
+	struct pfk_addr bound;
+};
+
+struct attempt {
+	struct pfk_worker *w;
+	const struct pfk_listen *want;
+	size_t n;
+	struct opened *opened;
+	uint16_t port; /* for port 0; 0: the kernel's choice */
+	size_t failed; /* on failure: which one, and the call */
+	const char *step;
+};
+
+/*
+ * Ours already, by an address that overlaps?  Then the option must be set from
+ * the start, or the kernel takes ourselves for a stranger.
+ */
+static bool
+overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
+{
+	const struct pfk_worker *w = a->w;
+
+	for (size_t k = 0; k < i; k++) {
+		const struct pfk_addr *b = &a->opened[k].bound;
+
+		if (a->opened[k].fd != -1 &&
+		    a->want[k].kind == a->want[i].kind &&
+		    b->sa.sa_family == addr->sa.sa_family &&
+		    pfk_addr_port(b) == pfk_addr_port(addr))
+			return true;
+	}
+	for (size_t k = 0; k < w->custody->len; k++) {
+		const struct pfk__lent *l = &w->custody->lent[k];
+
+		if (l->kind == a->want[i].kind &&
+		    l->bound.sa.sa_family == addr->sa.sa_family &&
+		    pfk_addr_port(&l->bound) == pfk_addr_port(addr))
+			return true;
+	}
+	return false;
+}
+
+static int
+take(struct attempt *a, size_t i, const struct pfk__lent *lent)
+{
+	a->opened[i] = (struct opened){.fd = lent->fd,
+	    .taken = true,
+	    .bound = lent->bound};
+	return pfk__listener_tune(lent->fd, lent->kind, a->want[i].options,
+	    &a->step);
+}
+
+static int
+open_one(struct attempt *a, size_t i)
+{
+	const struct pfk_listen *want = &a->want[i];
+	const struct pfk__custody *c = a->w->custody;
+	struct pfk__lent *lent = pfk__custody_find(c, a->w->slot, want->kind,
+	    &want->addr);
+	enum pfk__group group = PFK__FOUND;
+	struct pfk_addr addr = want->addr;
+
+	if (lent != NULL)
+		return take(a, i, lent);
+	lent = pfk__custody_find(c, -1, want->kind, &want->addr);
+	if (lent != NULL) {
+		addr = lent->bound;
+		group = PFK__JOIN;
+	} else if (pfk_addr_port(&addr) == 0) {
+		pfk_addr_set_port(&addr, a->port);
+	}
+	if (group == PFK__FOUND && overlaps(a, i, &addr))
+		group = PFK__JOIN;
+	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group,
+	    want->options, &a->opened[i].bound, &a->step);
+	if (a->opened[i].fd != -1)
+		return 0;
+	a->opened[i].bound = addr;
+	if (want->optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT))
+		return 0;
+	return -1;
+}
+
+static void
+close_opened(struct attempt *a)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->opened[i].fd != -1 && !a->opened[i].taken)
+			close(a->opened[i].fd);
+		a->opened[i].fd = -1;
+	}
+}
+
+/* All or none; the first port that the kernel gives is everybody's. */
+static int
+open_all(struct attempt *a)
+{
+	int saved_errno;
+
+	a->port = pfk__custody_port(a->w->custody);
+	for (size_t i = 0; i < a->n; i++)
+		a->opened[i] = (struct opened){.fd = -1};
+	for (size_t i = 0; i < a->n; i++) {
+		if (open_one(a, i) == -1) {
+			saved_errno = errno;
+			a->failed = i;
+			close_opened(a);
+			errno = saved_errno;
+			return -1;
+		}
+		if (a->port == 0 && a->opened[i].fd != -1 &&
+		    pfk_addr_port(&a->want[i].addr) == 0)
+			a->port = pfk_addr_port(&a->opened[i].bound);
+	}
+	return 0;
+}
+
+static int
+open_with_patience(struct attempt *a)
+{
+	uint16_t known = pfk__custody_port(a->w->custody);
+
+	for (int tries = 1;; tries++) {
+		bool chosen;
+
+		if (open_all(a) == 0)
+			return 0;
+		if (errno != EADDRINUSE)
+			return -1;
+		chosen = known == 0 &&
+		    pfk_addr_port(&a->want[a->failed].addr) == 0;
+		if (chosen ? tries >= PORT_TRIES
+			   : !a->w->first_boot || tries >= BUSY_TRIES)
+			return -1;
+		if (!chosen)
+			poll(NULL, 0, BUSY_WAIT_MS);
+		errno = EADDRINUSE;
+	}
+}
+
+static int
+explain(struct attempt *a)
+{
+	const struct pfk_listen *want = &a->want[a->failed];
+	const struct pfk_addr *addr = &a->opened[a->failed].bound;
+	const char *kind = pfk__kind_name(want->kind);
+	char name[PFK_ADDR_SIZE], holder[128];
+	int error = errno;
+
+	pfk_addr_format(name, addr->len > 0 ? addr : &want->addr);
+	if (error == EADDRINUSE)
+		return pfk_worker_fail(a->w, EX_TEMPFAIL,
+		    "cannot %s %s %s: in use by %s; stop it or take another "
+		    "port",
+		    a->step, kind, name,
+		    pfk__listener_holder(want->kind, addr, holder,
+			sizeof(holder)));
+	if (error == EACCES || error == EPERM)
+		return pfk_worker_fail(a->w, EX_NOPERM,
+		    "cannot %s %s %s: %s; ports below "
+		    "net.ipv4.ip_unprivileged_port_start need root",
+		    a->step, kind, name, strerror(error));
+	if (error == EADDRNOTAVAIL)
+		return pfk_worker_fail(a->w, EX_CONFIG,
+		    "cannot %s %s %s: this machine has no such address",
+		    a->step, kind, name);
+	return pfk_worker_fail(a->w, EX_OSERR, "cannot %s %s %s: %s", a->step,
+	    kind, name, strerror(error));
+}
+
+static void
+lend(struct attempt *a, size_t i)
+{
+	const struct opened *o = &a->opened[i];
+	struct pfk__message m = {.type = o->taken ? PFK__MSG_KEEP
+						  : PFK__MSG_LEND,
+	    .slot = a->w->slot,
+	    .generation = a->w->generation,
+	    .kind = (int32_t)a->want[i].kind,
+	    .asked = a->want[i].addr,
+	    .bound = o->bound};
+	char name[PFK_ADDR_SIZE];
+
+	if (pfk__channel_send(a->w->channel, &m, o->taken ? -1 : o->fd) == -1)
+		pfk_warn("cannot lend a listener to the master");
+	pfk_log(PFK_INFO, "serving on %s %s", pfk__kind_name(a->want[i].kind),
+	    pfk_addr_format(name, &o->bound));
+}
+
+/* What the slot has in custody and serves no longer is closed here too. */
+static void
+close_unwanted(struct attempt *a)
+{
+	const struct pfk__custody *c = a->w->custody;
+
+	for (size_t k = 0; k < c->len; k++) {
+		bool used = c->lent[k].slot != a->w->slot;
+
+		for (size_t i = 0; i < a->n; i++)
+			used = used || a->opened[i].fd == c->lent[k].fd;
+		if (!used)
+			close(c->lent[k].fd);
+	}
+}
+
+int
+pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
+    int *fds)
+{
+	struct attempt a = {.w = w, .want = want, .n = n, .step = "open"};
+	int rc = -1;
+
+	a.opened = calloc(n, sizeof(*a.opened));
+	if (a.opened == NULL)
+		return pfk_worker_fail(w, EX_OSERR, "out of memory");
+	if (open_with_patience(&a) == -1) {
+		explain(&a);
+		goto out;
+	}
+	close_unwanted(&a);
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = a.opened[i].fd;
+		if (fds[i] != -1)
+			lend(&a, i);
+	}
+	rc = 0;
+out:
+	free(a.opened);
+	return rc;
+}

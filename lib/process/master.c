@@ -1,0 +1,397 @@
+/*
+ * master.c: supervise: signals, slots, start and stop.
+ *
+ * Layer: process.
+ */
+#include "process/master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/listener.h"
+
+/* What a worker gets beyond its own time before it is killed. */
+#define KILL_GRACE_NS PFK_SECOND_NS
+
+static void arm_tick(struct pfk__master *m);
+
+/* slots */
+
+static void
+spawn(struct pfk__master *m, int slot)
+{
+	bool tried;
+
+	if (pfk__child_spawn(m, slot) == 0)
+		return;
+	pfk_warn("cannot start worker %d", slot);
+	if (!m->started) {
+		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
+		return;
+	}
+	tried = m->reload == PFK__TRYING && m->rolling == slot;
+	if (tried)
+		pfk__reload_abandon(m, strerror(errno));
+	pfk__master_step(m, slot, PFK__SLOT_DIED_BOOTING);
+	if (tried)
+		pfk__master_step(m, slot, PFK__SLOT_KEEP);
+}
+
+void
+pfk__master_step(struct pfk__master *m, int slot, enum pfk__slot_event event)
+{
+	struct pfk__place *p = &m->places[slot];
+	unsigned todo = pfk__slot_step(&p->slot, event, pfk_loop_now(m->loop),
+	    arc4random());
+
+	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
+		p->booting->phase = PFK__LEAVING;
+		kill(p->booting->pid, SIGKILL);
+		pfk__custody_undo(&m->custody, slot, p->booting->generation);
+		p->booting = NULL;
+	}
+	if ((todo & PFK__DO_RETIRE) != 0 && p->serving != NULL &&
+	    p->slot.state == PFK__SLOT_EMPTY) {
+		pfk__child_retire(p->serving, PFK_DRAIN_RETIRE);
+		pfk__custody_prune(&m->custody, slot, 0);
+	}
+	if ((todo & PFK__DO_SPAWN) != 0)
+		spawn(m, slot);
+}
+
+void
+pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c)
+{
+	int slot = c->slot;
+
+	if (!m->started) {
+		pfk_log(PFK_ERROR, "cannot start: worker %d: %s", slot,
+		    c->fail_text);
+		if (!pfk__log_is_stderr())
+			dprintf(STDERR_FILENO, "%s: cannot start: %s\n",
+			    getprogname(), c->fail_text);
+		pfk__master_stop(m, PFK__STOP_FAST,
+		    c->fail_status != 0 ? c->fail_status : EX_SOFTWARE, 0);
+		return;
+	}
+	pfk__reload_abandon(m, c->fail_text);
+	pfk__master_step(m, slot, PFK__SLOT_DIED_BOOTING);
+	pfk__master_step(m, slot, PFK__SLOT_KEEP);
+}
+
+static void
+log_ready(const struct pfk__master *m)
+{
+	char text[700] = "", name[PFK_ADDR_SIZE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->custody.len && n < sizeof(text); i++) {
+		const struct pfk__lent *l = &m->custody.lent[i];
+
+		if (l->slot == 0)
+			n += (size_t)snprintf(text + n, sizeof(text) - n,
+			    "%s%s %s", n > 0 ? ", " : "",
+			    pfk__kind_name(l->kind),
+			    pfk_addr_format(name, &l->bound));
+	}
+	pfk_log(PFK_INFO, "ready: %d worker%s on %s", m->workers,
+	    m->workers == 1 ? "" : "s", text);
+}
+
+static void
+all_ready(struct pfk__master *m)
+{
+	int status = 0;
+
+	m->started = true;
+	if (m->hooks->on_ready != NULL)
+		status = m->hooks->on_ready(m->arg);
+	if (status != 0) {
+		pfk__master_stop(m, PFK__STOP_FAST, status, 0);
+		return;
+	}
+	log_ready(m);
+}
+
+/* Every slot has died again and again: that will not get better. */
+static bool
+hopeless(const struct pfk__master *m)
+{
+	for (int i = 0; i < m->workers; i++) {
+		const struct pfk__slot *s = &m->places[i].slot;
+
+		if (s->state != PFK__SLOT_BACKOFF ||
+		    s->failures < PFK__SLOT_HOPELESS)
+			return false;
+	}
+	return true;
+}
+
+static int
+serving(const struct pfk__master *m)
+{
+	int n = 0;
+
+	for (int i = 0; i < m->workers; i++)
+		n += m->places[i].serving != NULL;
+	return n;
+}
+
+void
+pfk__master_maintain(struct pfk__master *m)
+{
+	if (m->stop != PFK__RUN) {
+		if (LIST_EMPTY(&m->children))
+			pfk_loop_stop(m->loop);
+		return;
+	}
+	for (int i = 0; i < PFK_WORKERS_MAX; i++) {
+		/* The first founds the sockets that the others join. */
+		bool wanted = i < m->workers &&
+		    (i == 0 || m->started || m->places[0].serving != NULL);
+
+		if (wanted || m->places[i].slot.state != PFK__SLOT_EMPTY)
+			pfk__master_step(m, i,
+			    wanted ? PFK__SLOT_WANT : PFK__SLOT_UNWANT);
+		pfk__master_step(m, i, PFK__SLOT_TICK);
+	}
+	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
+		all_ready(m);
+	if (m->reload != PFK__SETTLED)
+		pfk__reload_continue(m);
+	if (m->reload == PFK__SETTLED && m->reload_wanted && m->started &&
+	    m->places[0].booting == NULL)
+		pfk__reload_begin(m);
+	if (m->stop == PFK__RUN && hopeless(m)) {
+		pfk_log(PFK_ERROR,
+		    "all workers die again and again; giving up");
+		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
+	}
+	arm_tick(m);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->tick = NULL;
+	pfk__master_maintain(m);
+}
+
+static void
+arm_tick(struct pfk__master *m)
+{
+	uint64_t next = UINT64_MAX, at, now = pfk_loop_now(m->loop);
+
+	for (int i = 0; i < m->workers; i++) {
+		if (pfk__slot_due(&m->places[i].slot, &at) && at < next)
+			next = at;
+	}
+	pfk_timer_cancel(&m->tick);
+	if (next != UINT64_MAX)
+		m->tick = pfk_later(m->loop, next > now ? next - now : 0,
+		    on_tick, m);
+}
+
+/* stopping */
+
+static void
+on_kill(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->kill = NULL;
+	if (!LIST_EMPTY(&m->children))
+		pfk_log(PFK_WARNING, "killing the workers that are left");
+	pfk__children_signal(m, SIGKILL);
+}
+
+void
+pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
+    uint64_t timeout_ns)
+{
+	if (m->stop == PFK__RUN)
+		m->status = status;
+	else if (how < m->stop)
+		return;
+	m->stop = how;
+	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->kill);
+	/* Closed for good: who knocks now is refused, not left waiting. */
+	pfk__custody_clear(&m->custody);
+	if (how == PFK__STOP_FAST) {
+		pfk__children_signal(m, SIGINT);
+		m->kill = pfk_later(m->loop, KILL_GRACE_NS, on_kill, m);
+	} else {
+		struct pfk__message msg = {.type = PFK__MSG_DRAIN,
+		    .how = PFK_DRAIN_STOP,
+		    .timeout_ns = timeout_ns};
+
+		pfk__children_tell(m, &msg, -1);
+		if (timeout_ns > 0)
+			m->kill = pfk_later(m->loop, timeout_ns + KILL_GRACE_NS,
+			    on_kill, m);
+	}
+	if (LIST_EMPTY(&m->children))
+		pfk_loop_stop(m->loop);
+}
+
+/* signals */
+
+static void
+on_stop_signal(void *arg, int signo)
+{
+	struct pfk__master *m = arg;
+	bool again = m->stop != PFK__RUN && signo == SIGTERM;
+
+	if (signo == SIGINT || again) {
+		pfk_log(PFK_INFO, "stopping at once");
+		pfk__master_stop(m, PFK__STOP_FAST, EX_OK, 0);
+		return;
+	}
+	pfk_log(PFK_INFO, "stopping");
+	pfk__master_stop(m, PFK__STOP_GRACEFUL, EX_OK,
+	    signo == SIGTERM ? m->config.shutdown_ns : 0);
+}
+
+static void
+on_hup(void *arg, int signo)
+{
+	struct pfk__master *m = arg;
+
+	(void)signo;
+	m->reload_wanted = true;
+	pfk__master_maintain(m);
+}
+
+static void
+on_usr1(void *arg, int signo)
+{
+	struct pfk__message msg = {.type = PFK__MSG_REOPEN};
+	struct pfk__master *m = arg;
+
+	(void)signo;
+	if (pfk_log_reopen() == -1) {
+		pfk_warn("cannot reopen the log");
+		return;
+	}
+	/* Workers may have lost the right to open it themselves. */
+	if (pfk__log_is_file())
+		pfk__children_tell(m, &msg, pfk__log_fd());
+	pfk_log(PFK_INFO, "reopened the log");
+}
+
+static void
+on_count(void *arg, int signo)
+{
+	struct pfk__master *m = arg;
+	int workers = m->workers + (signo == SIGTTIN ? 1 : -1);
+
+	if (!m->started || workers < 1 || workers > PFK_WORKERS_MAX)
+		return;
+	m->workers = workers;
+	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
+	if (m->hooks->workers_changed != NULL)
+		m->hooks->workers_changed(workers, m->arg);
+	pfk__master_maintain(m);
+}
+
+static void
+on_child(void *arg, int signo)
+{
+	(void)signo;
+	pfk__children_reap(arg);
+	pfk__master_maintain(arg);
+}
+
+static int
+set_signals(struct pfk__master *m)
+{
+	static const struct {
+		int signo;
+		void (*cb)(void *arg, int signo);
+	} table[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal},
+	    {SIGQUIT, on_stop_signal}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
+	    {SIGTTIN, on_count}, {SIGTTOU, on_count}, {SIGCHLD, on_child}};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (pfk_signal_add(m->loop, table[i].signo, table[i].cb, m) ==
+		    NULL)
+			return -1;
+	}
+	return 0;
+}
+
+/* For the workers too: no set-user-id program, all descriptors allowed. */
+static void
+harden(void)
+{
+	struct rlimit r;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		pfk_warn("cannot set no_new_privs");
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) == -1)
+			pfk_warn("cannot raise the limit of descriptors");
+	}
+}
+
+static void
+run(struct pfk__master *m)
+{
+	pfk__master_maintain(m);
+	/* Nothing could even be forked. */
+	if (m->stop != PFK__RUN && LIST_EMPTY(&m->children))
+		return;
+	if (pfk_loop_run(m->loop) == -1) {
+		pfk_warn("the event loop failed");
+		pfk__children_signal(m, SIGTERM);
+		m->status = EX_OSERR;
+	}
+}
+
+int
+pfk_master_run(const struct pfk_master_config *config,
+    const struct pfk_hooks *hooks, void *arg)
+{
+	struct pfk__master *m = calloc(1, sizeof(*m));
+	int status;
+
+	if (m == NULL)
+		return EX_OSERR;
+	m->config = *config;
+	m->hooks = hooks;
+	m->arg = arg;
+	m->workers = config->workers;
+	LIST_INIT(&m->children);
+	harden();
+	pfk_log_set_process("master");
+	setproctitle("master");
+	m->loop = pfk_loop_new(NULL);
+	if (m->loop == NULL || set_signals(m) == -1) {
+		pfk_warn("cannot start");
+		m->status = EX_OSERR;
+	} else {
+		run(m);
+	}
+	status = m->status;
+	pfk__custody_clear(&m->custody);
+	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->kill);
+	pfk_loop_free(m->loop);
+	if (hooks->on_exit != NULL)
+		hooks->on_exit(status, arg);
+	free(m);
+	return status;
+}

@@ -1,0 +1,100 @@
+/*
+ * master.h: the supervisor's inside.
+ *
+ * Invariants:
+ *  1. a child is in `children` from fork until it is reaped, whatever its
+ *     phase; a slot's `serving` and `booting` point into that list or are NULL;
+ *  2. events (signals, messages, deaths, time) change slots and wishes; only
+ *     pfk__master_maintain and what the slots' steps ask for act on them;
+ *  3. a message counts for the child whose channel it came by, and for no
+ *     other.
+ */
+#ifndef PFK_PROCESS_MASTER_H
+#define PFK_PROCESS_MASTER_H
+
+#include <prefork.h>
+#include <sys/queue.h>
+
+#include "process/channel.h"
+#include "process/custody.h"
+#include "process/slot.h"
+
+enum pfk__phase { PFK__BOOTING, PFK__SERVING, PFK__LEAVING };
+
+struct pfk__child {
+	LIST_ENTRY(pfk__child) link;
+	struct pfk__master *master;
+	pid_t pid;
+	int slot;
+	uint64_t generation; /* of this process, unique */
+	uint64_t epoch;      /* of the configuration that it serves */
+	enum pfk__phase phase;
+	int channel;
+	struct pfk_io *io;
+	int fail_status; /* why its boot failed, by its own word */
+	char fail_text[400];
+};
+
+struct pfk__place {
+	struct pfk__slot slot;
+	struct pfk__child *serving;
+	struct pfk__child *booting;
+};
+
+enum pfk__stop { PFK__RUN, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
+
+/* A reload: the first slot tries the new configuration for all. */
+enum pfk__reload { PFK__SETTLED, PFK__TRYING, PFK__ROLLING };
+
+struct pfk__master {
+	struct pfk_master_config config;
+	struct pfk_master_config old_config; /* while TRYING */
+	const struct pfk_hooks *hooks;
+	void *arg;
+	struct pfk_loop *loop;
+	struct pfk__custody custody;
+	LIST_HEAD(, pfk__child) children;
+	struct pfk__place places[PFK_WORKERS_MAX];
+	uint64_t generation;
+	uint64_t epoch;
+	int workers;  /* wanted now: the configuration's, TTIN and TTOU */
+	bool started; /* all were ready once */
+	enum pfk__reload reload;
+	bool reload_wanted;
+	int rolling; /* the slot that is being renewed */
+	enum pfk__stop stop;
+	int status; /* to exit with */
+	struct pfk_timer *tick;
+	struct pfk_timer *kill;
+};
+
+/* Compare what is with what is wanted, and do what is missing. */
+void pfk__master_maintain(struct pfk__master *m);
+
+/* One slot's event, and what follows from it. */
+void pfk__master_step(struct pfk__master *m, int slot,
+    enum pfk__slot_event event);
+
+/* The boot of a worker failed: on the very first start, or in a reload. */
+void pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c);
+
+/* Stop all with an exit status; timeout_ns 0: as long as it takes. */
+void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
+    uint64_t timeout_ns);
+
+/* children.c */
+int pfk__child_spawn(struct pfk__master *m, int slot);
+void pfk__child_retire(struct pfk__child *c, enum pfk_drain how);
+void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
+    int pass);
+void pfk__children_signal(struct pfk__master *m, int signo);
+void pfk__children_reap(struct pfk__master *m);
+
+/* reload.c */
+void pfk__reload_begin(struct pfk__master *m);
+/* The first slot's new worker did not come up: back to what was. */
+void pfk__reload_abandon(struct pfk__master *m, const char *why);
+/* One more slot, or the end. */
+void pfk__reload_continue(struct pfk__master *m);
+
+#endif

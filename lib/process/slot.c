@@ -1,0 +1,191 @@
+/*
+ * slot.c: the life of a worker's slot, as a pure function.
+ *
+ * Layer: process.
+ */
+#include "process/slot.h"
+
+#include <prefork.h>
+
+/* Service of this length forgives half of the failures. */
+#define FORGIVE_NS (300 * PFK_MSEC_NS)
+/* So many deaths in a row are restarted at once. */
+#define FREE_FAILURES 2
+#define DELAY_FIRST_NS (50 * PFK_MSEC_NS)
+#define DELAY_MAX_NS (10 * PFK_SECOND_NS)
+
+/* Exponential, capped, and a quarter off either way so that slots spread. */
+static uint64_t
+delay(unsigned failures, uint32_t random)
+{
+	uint64_t ns = DELAY_FIRST_NS;
+
+	if (failures <= FREE_FAILURES)
+		return 0;
+	for (unsigned n = failures - FREE_FAILURES; n > 1; n--)
+		ns = ns < DELAY_MAX_NS ? 2 * ns : DELAY_MAX_NS;
+	if (ns > DELAY_MAX_NS)
+		ns = DELAY_MAX_NS;
+	return ns - ns / 4 + (uint64_t)random * (ns / 2) / UINT32_MAX;
+}
+
+static unsigned
+restart(struct pfk__slot *s, uint64_t now, uint32_t random)
+{
+	uint64_t wait = delay(++s->failures, random);
+
+	s->renew = false;
+	if (wait == 0) {
+		s->state = PFK__SLOT_STARTING;
+		return PFK__DO_SPAWN;
+	}
+	s->state = PFK__SLOT_BACKOFF;
+	s->retry_ns = now + wait;
+	return 0;
+}
+
+static void
+forgive(struct pfk__slot *s, uint64_t now)
+{
+	uint64_t halves = (now - s->ready_ns) / FORGIVE_NS;
+
+	s->failures = halves < 32 ? s->failures >> halves : 0;
+}
+
+static unsigned
+spawn(struct pfk__slot *s, enum pfk__slot_state state)
+{
+	s->state = state;
+	s->renew = false;
+	return PFK__DO_SPAWN;
+}
+
+static unsigned
+in_starting(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
+    uint32_t random)
+{
+	switch (event) {
+	case PFK__SLOT_READY:
+		s->state = PFK__SLOT_SERVING;
+		s->ready_ns = now;
+		s->retry_ns = now;
+		return s->renew ? spawn(s, PFK__SLOT_REPLACING) : 0;
+	case PFK__SLOT_DIED_BOOTING:
+		return restart(s, now, random);
+	case PFK__SLOT_RENEW:
+		s->renew = true;
+		return 0;
+	case PFK__SLOT_UNWANT:
+		s->state = PFK__SLOT_EMPTY;
+		return PFK__DO_KILL_BOOTING;
+	default:
+		return 0;
+	}
+}
+
+static unsigned
+in_serving(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
+    uint32_t random)
+{
+	switch (event) {
+	case PFK__SLOT_DIED_SERVING:
+		forgive(s, now);
+		return restart(s, now, random);
+	case PFK__SLOT_RENEW:
+		return spawn(s, PFK__SLOT_REPLACING);
+	case PFK__SLOT_TICK:
+		if (s->renew && now >= s->retry_ns)
+			return spawn(s, PFK__SLOT_REPLACING);
+		return 0;
+	case PFK__SLOT_UNWANT:
+		s->state = PFK__SLOT_EMPTY;
+		return PFK__DO_RETIRE;
+	default:
+		return 0;
+	}
+}
+
+static unsigned
+in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
+    uint32_t random)
+{
+	switch (event) {
+	case PFK__SLOT_READY:
+		s->state = PFK__SLOT_SERVING;
+		s->failures = 0;
+		s->ready_ns = now;
+		if (s->renew)
+			return PFK__DO_RETIRE | spawn(s, PFK__SLOT_REPLACING);
+		return PFK__DO_RETIRE;
+	case PFK__SLOT_DIED_BOOTING:
+		s->state = PFK__SLOT_SERVING;
+		s->renew = true;
+		s->failures++;
+		s->retry_ns = now + delay(s->failures + FREE_FAILURES, random);
+		return 0;
+	case PFK__SLOT_DIED_SERVING:
+		s->state = PFK__SLOT_STARTING;
+		return 0;
+	case PFK__SLOT_RENEW:
+		s->renew = true;
+		return 0;
+	case PFK__SLOT_UNWANT:
+		s->state = PFK__SLOT_EMPTY;
+		return PFK__DO_RETIRE | PFK__DO_KILL_BOOTING;
+	default:
+		return 0;
+	}
+}
+
+static unsigned
+in_backoff(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now)
+{
+	switch (event) {
+	case PFK__SLOT_TICK:
+		if (now < s->retry_ns)
+			return 0;
+		return spawn(s, PFK__SLOT_STARTING);
+	case PFK__SLOT_RENEW:
+		/* What made it die may have been the configuration. */
+		return spawn(s, PFK__SLOT_STARTING);
+	case PFK__SLOT_UNWANT:
+		s->state = PFK__SLOT_EMPTY;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+unsigned
+pfk__slot_step(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now_ns,
+    uint32_t random)
+{
+	if (event == PFK__SLOT_KEEP) {
+		s->renew = false;
+		return 0;
+	}
+	switch (s->state) {
+	case PFK__SLOT_EMPTY:
+		if (event != PFK__SLOT_WANT)
+			return 0;
+		*s = (struct pfk__slot){0};
+		return spawn(s, PFK__SLOT_STARTING);
+	case PFK__SLOT_STARTING:
+		return in_starting(s, event, now_ns, random);
+	case PFK__SLOT_SERVING:
+		return in_serving(s, event, now_ns, random);
+	case PFK__SLOT_REPLACING:
+		return in_replacing(s, event, now_ns, random);
+	case PFK__SLOT_BACKOFF:
+		return in_backoff(s, event, now_ns);
+	}
+	return 0;
+}
+
+bool
+pfk__slot_due(const struct pfk__slot *s, uint64_t *at_ns)
+{
+	*at_ns = s->retry_ns;
+	return s->state == PFK__SLOT_BACKOFF ||
+	    (s->state == PFK__SLOT_SERVING && s->renew);
+}

@@ -1,0 +1,59 @@
+/*
+ * slot.h: the life of a worker's slot, as a pure function.
+ *
+ * A slot is a worker's identity; processes come and go in it.  At most one
+ * serves and at most one boots.  Nothing here makes a system call: what time
+ * it is and a random number come from outside, what to do goes back.
+ *
+ *   EMPTY --want--> STARTING --ready--> SERVING --renew--> REPLACING
+ *                     |  ^                 |                 |
+ *                     died`--due-- BACKOFF <--died           `-ready-> SERVING
+ */
+#ifndef PFK_PROCESS_SLOT_H
+#define PFK_PROCESS_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum pfk__slot_state {
+	PFK__SLOT_EMPTY,     /* nobody, and nobody wanted */
+	PFK__SLOT_STARTING,  /* one boots */
+	PFK__SLOT_SERVING,   /* one serves */
+	PFK__SLOT_REPLACING, /* one serves, its successor boots */
+	PFK__SLOT_BACKOFF    /* nobody; one starts at retry_ns */
+};
+
+enum pfk__slot_event {
+	PFK__SLOT_WANT,   /* somebody shall serve here */
+	PFK__SLOT_UNWANT, /* nobody shall */
+	PFK__SLOT_RENEW,  /* a new process shall serve */
+	PFK__SLOT_KEEP,   /* give up renewing: who serves, stays */
+	PFK__SLOT_READY,  /* the booting one is ready */
+	PFK__SLOT_DIED_BOOTING,
+	PFK__SLOT_DIED_SERVING,
+	PFK__SLOT_TICK /* time has passed */
+};
+
+/* What the master has to do; a set. */
+#define PFK__DO_SPAWN 1u        /* start a process */
+#define PFK__DO_RETIRE 2u       /* tell the serving one to leave */
+#define PFK__DO_KILL_BOOTING 4u /* stop the booting one */
+
+struct pfk__slot {
+	enum pfk__slot_state state;
+	bool renew;        /* who serves is out of date */
+	unsigned failures; /* deaths without a while of service between */
+	uint64_t ready_ns; /* since when one serves */
+	uint64_t retry_ns; /* BACKOFF, or a renewal that failed: when next */
+};
+
+/* From this many failures on, a slot counts as crash-looping. */
+#define PFK__SLOT_HOPELESS 10
+
+unsigned pfk__slot_step(struct pfk__slot *s, enum pfk__slot_event event,
+    uint64_t now_ns, uint32_t random);
+
+/* When the slot next wants a TICK; false: never. */
+bool pfk__slot_due(const struct pfk__slot *s, uint64_t *at_ns);
+
+#endif

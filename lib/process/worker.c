@@ -1,0 +1,236 @@
+/*
+ * worker.c: a worker process: boot, serve, drain.
+ *
+ * Layer: process.  What it listens on stands in listen.c.
+ */
+#include "process/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fds.h"
+#include "base/log.h"
+
+struct pfk_loop *
+pfk_worker_loop(struct pfk_worker *w)
+{
+	return w->loop;
+}
+
+int
+pfk_worker_slot(const struct pfk_worker *w)
+{
+	return w->slot;
+}
+
+int
+pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	/* The first reason is the cause. */
+	if (w->failure.status != 0)
+		return -1;
+	w->failure.status = status;
+	va_start(ap, fmt);
+	vsnprintf(w->failure.text, sizeof(w->failure.text), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static void
+say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
+{
+	m->type = type;
+	m->slot = w->slot;
+	m->generation = w->generation;
+	if (pfk__channel_send(w->channel, m, -1) == -1)
+		pfk_warn("cannot tell the master");
+}
+
+/* Only what is this worker's business stays open. */
+static void
+keep_own_descriptors(struct pfk_worker *w)
+{
+	size_t n = 0;
+	int *keep = calloc(w->custody->len + 2, sizeof(*keep));
+
+	if (keep == NULL)
+		_exit(EX_OSERR);
+	keep[n++] = w->channel;
+	keep[n++] = pfk__log_fd();
+	for (size_t i = 0; i < w->custody->len; i++) {
+		if (w->custody->lent[i].slot == w->slot)
+			keep[n++] = w->custody->lent[i].fd;
+	}
+	pfk__close_others(keep, n);
+	free(keep);
+}
+
+/* leaving */
+
+static void
+on_deadline(void *arg)
+{
+	struct pfk_worker *w = arg;
+
+	w->deadline = NULL;
+	pfk_log(PFK_WARNING, "the time to drain is over; closing what is left");
+	pfk_loop_stop(w->loop);
+}
+
+static void
+drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
+{
+	w->leaving = true;
+	pfk_timer_cancel(&w->deadline);
+	if (timeout_ns > 0)
+		w->deadline = pfk_later(w->loop, timeout_ns, on_deadline, w);
+	setproctitle("worker %d (leaving)", w->slot);
+	pfk_loop_drain(w->loop, how);
+}
+
+static void
+on_terminate(void *arg, int signo)
+{
+	struct pfk_worker *w = arg;
+
+	drain(w, PFK_DRAIN_STOP, signo == SIGTERM ? w->config->shutdown_ns : 0);
+}
+
+static void
+on_interrupt(void *arg, int signo)
+{
+	struct pfk_worker *w = arg;
+
+	(void)signo;
+	pfk_loop_stop(w->loop);
+}
+
+static void
+reopen_log(int fd)
+{
+	if (fd != -1)
+		pfk__log_take_fd(fd);
+}
+
+static void
+master_died(struct pfk_worker *w)
+{
+	pfk_log(PFK_WARNING, "the master has died: draining, then ending");
+	pfk_io_del(&w->io);
+	drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
+}
+
+static void
+on_channel(void *arg, unsigned ready)
+{
+	struct pfk_worker *w = arg;
+	struct pfk__message m;
+	int fd, rc = pfk__channel_receive(w->channel, &m, &fd);
+
+	(void)ready;
+	if (rc == -1 && errno == EAGAIN)
+		return;
+	if (rc != 1) {
+		master_died(w);
+		return;
+	}
+	switch (m.type) {
+	case PFK__MSG_DRAIN:
+		drain(w, (enum pfk_drain)m.how, m.timeout_ns);
+		break;
+	case PFK__MSG_REOPEN:
+		reopen_log(fd);
+		fd = -1;
+		break;
+	default:
+		pfk_log(PFK_WARNING, "unknown message %u from the master",
+		    m.type);
+	}
+	if (fd != -1)
+		close(fd);
+}
+
+/* boot */
+
+static int
+set_signals(struct pfk_worker *w)
+{
+	static const int ignored[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN,
+	    SIGTTOU, SIGPIPE};
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	if (pfk_signal_add(w->loop, SIGTERM, on_terminate, w) == NULL ||
+	    pfk_signal_add(w->loop, SIGQUIT, on_terminate, w) == NULL ||
+	    pfk_signal_add(w->loop, SIGINT, on_interrupt, w) == NULL)
+		return -1;
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int
+boot(struct pfk_worker *w)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "worker-%d", w->slot);
+	pfk_log_set_process(name);
+	setproctitle("worker %d", w->slot);
+	w->loop = pfk_loop_new(w->config->poller);
+	if (w->loop == NULL)
+		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
+		    strerror(errno));
+	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
+	if (w->io == NULL || set_signals(w) == -1)
+		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",
+		    strerror(errno));
+	if (w->hooks->worker_init(w, w->arg) == -1)
+		return pfk_worker_fail(w, EX_SOFTWARE,
+		    "the worker's initialisation failed");
+	return 0;
+}
+
+static int
+serve(struct pfk_worker *w)
+{
+	struct pfk__message ready = {0};
+	int status = EXIT_SUCCESS;
+
+	say(w, &ready, PFK__MSG_READY);
+	if (pfk_loop_run(w->loop) == -1) {
+		pfk_warn("the event loop failed");
+		status = EX_OSERR;
+	}
+	/* Stopped before the last connection's end: cut what is left. */
+	pfk_loop_drain(w->loop, PFK_DRAIN_NOW);
+	pfk_loop_run(w->loop);
+	if (w->hooks->worker_exit != NULL)
+		w->hooks->worker_exit(w, w->arg);
+	return status;
+}
+
+void
+pfk__worker_main(struct pfk_worker *w)
+{
+	int status;
+
+	keep_own_descriptors(w);
+	if (boot(w) == 0) {
+		status = serve(w);
+	} else {
+		status = w->failure.status;
+		say(w, &w->failure, PFK__MSG_FAIL);
+	}
+	pfk_timer_cancel(&w->deadline);
+	pfk_io_del(&w->io);
+	pfk_loop_free(w->loop);
+	exit(status);
+}
