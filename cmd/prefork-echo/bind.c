@@ -1,0 +1,87 @@
+/*
+ * bind.c: --bind [tcp:|udp:]HOST[:PORT][,once].
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+void
+binds_free(struct config *c)
+{
+	for (size_t i = 0; i < c->n_binds; i++)
+		free(c->binds[i].text);
+	free(c->binds);
+	c->binds = NULL;
+	c->n_binds = 0;
+}
+
+static int
+take_apart(struct bind *b, const char *value, const char **errstr)
+{
+	char text[PFK_HOST_SIZE + 64], *at = text, *comma;
+	uint16_t port = 0;
+	bool has_port;
+
+	if (strlcpy(text, value, sizeof(text)) >= sizeof(text)) {
+		*errstr = "it is too long for a host";
+		return -1;
+	}
+	comma = strchr(text, ',');
+	if (comma != NULL) {
+		*comma = '\0';
+		if (strcmp(comma + 1, "once") != 0) {
+			*errstr = "only 'once' may follow a comma";
+			return -1;
+		}
+		b->once = true;
+	}
+	b->tcp = strncmp(at, "udp:", 4) != 0;
+	b->udp = strncmp(at, "tcp:", 4) != 0;
+	if (!b->tcp || !b->udp)
+		at += 4;
+	/* Whether there is a port shows in what two defaults give. */
+	if (pfk_host_split(at, b->host, &port, errstr) == -1)
+		return -1;
+	b->port = port;
+	port = 1;
+	pfk_host_split(at, b->host, &port, errstr);
+	has_port = port == b->port;
+	if (!has_port)
+		b->port = -1;
+	return 0;
+}
+
+int
+bind_parse(void *config, const char *value, bool first, const char **errstr)
+{
+	struct config *c = config;
+	struct bind b = {0}, *binds;
+
+	if (take_apart(&b, value, errstr) == -1)
+		return -1;
+	if (first)
+		binds_free(c);
+	binds = reallocarray(c->binds, c->n_binds + 1, sizeof(*binds));
+	b.text = strdup(value);
+	if (binds != NULL)
+		c->binds = binds;
+	if (binds == NULL || b.text == NULL) {
+		free(b.text);
+		*errstr = "out of memory";
+		return -1;
+	}
+	c->binds[c->n_binds++] = b;
+	return 0;
+}
+
+bool
+bind_format(const void *config, int i, char *buf, size_t size)
+{
+	const struct config *c = config;
+
+	if ((size_t)i >= c->n_binds)
+		return false;
+	strlcpy(buf, c->binds[i].text, size);
+	return true;
+}

@@ -1,0 +1,220 @@
+/*
+ * config.c: from the command line and the file to a checked configuration.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static bool
+set_defaults(struct config *c)
+{
+	c->port = 8888;
+	c->loop_guard = true;
+	c->nodelay = true;
+	c->shutdown_ns = 8 * PFK_SECOND_NS;
+	c->idle_ns = 300 * PFK_SECOND_NS;
+	c->backlog = PFK_UNSET;
+	c->receive_buffer = c->send_buffer = PFK_UNSET;
+	pfk_sockopts_init(&c->keepalive);
+	c->log = strdup("-");
+	c->poller = strdup("auto");
+	return c->log != NULL && c->poller != NULL;
+}
+
+void
+config_free(struct config *c)
+{
+	if (c == NULL)
+		return;
+	pfk_options_free(config_options, c);
+	binds_free(c);
+	free(c->poller);
+	free(c->endpoints);
+	free(c->user_name);
+	free(c);
+}
+
+static int
+read_argv(struct config *c, int argc, char *const *argv, char *err, int *status)
+{
+	int first = pfk_options_argv(config_options, c, argc, argv, err);
+
+	*status = EX_USAGE;
+	if (first == -1)
+		return -1;
+	if (first == argc)
+		return 0;
+	snprintf(err, PFK_ERROR_SIZE, "unexpected argument '%s'; see %s --help",
+	    argv[first], getprogname());
+	return -1;
+}
+
+static int
+check_combination(const struct config *c, char *err, int *status)
+{
+	const char *why = NULL;
+
+	if (c->ipv4 && c->ipv6)
+		why = "--ipv4 and --ipv6 exclude each other; leave both out "
+		      "for both";
+	else if (c->verbose && c->quiet)
+		why = "--verbose and --quiet exclude each other";
+	else if (c->signal != NULL && c->pid_file == NULL)
+		why = "--signal needs --pid-file, to find the master";
+	if (why == NULL)
+		return 0;
+	strlcpy(err, why, PFK_ERROR_SIZE);
+	*status = EX_USAGE;
+	return -1;
+}
+
+struct config *
+config_read(int argc, char *const *argv, char *err, int *status)
+{
+	struct config *c = calloc(1, sizeof(*c));
+
+	*status = EX_OSERR;
+	if (c == NULL || !set_defaults(c)) {
+		strlcpy(err, "out of memory", PFK_ERROR_SIZE);
+		config_free(c);
+		return NULL;
+	}
+	if (read_argv(c, argc, argv, err, status) == -1)
+		goto fail;
+	if (c->file != NULL && !c->help && !c->version) {
+		*status = EX_CONFIG;
+		if (pfk_options_file(config_options, c, c->file, err) == -1 ||
+		    read_argv(c, argc, argv, err, status) == -1)
+			goto fail;
+	}
+	if (check_combination(c, err, status) == -1)
+		goto fail;
+	return c;
+fail:
+	config_free(c);
+	return NULL;
+}
+
+/* A name, or a number, as chown(1) takes them. */
+static int
+find_user(struct config *c, const char *name)
+{
+	const struct passwd *pw = getpwnam(name);
+	const char *errstr;
+	long long id;
+
+	if (pw == NULL) {
+		id = strtonum(name, 0, UINT32_MAX - 1, &errstr);
+		pw = errstr == NULL ? getpwuid((uid_t)id) : NULL;
+	}
+	if (pw == NULL)
+		return -1;
+	c->uid = pw->pw_uid;
+	c->gid = pw->pw_gid;
+	c->user_name = strdup(pw->pw_name);
+	return 0;
+}
+
+static int
+find_group(struct config *c, const char *name)
+{
+	const struct group *gr = getgrnam(name);
+	const char *errstr;
+	long long id;
+
+	if (gr != NULL) {
+		c->gid = gr->gr_gid;
+		return 0;
+	}
+	id = strtonum(name, 0, UINT32_MAX - 1, &errstr);
+	c->gid = (gid_t)id;
+	return errstr == NULL ? 0 : -1;
+}
+
+static int
+check_user(struct config *c, char *err, int *status)
+{
+	char text[256], *group = text;
+	const char *name;
+
+	if (c->user == NULL)
+		return 0;
+	strlcpy(text, c->user, sizeof(text));
+	name = strsep(&group, ":");
+	*status = EX_NOUSER;
+	if (find_user(c, name) == -1) {
+		snprintf(err, PFK_ERROR_SIZE, "no such user: '%s'", name);
+		return -1;
+	}
+	if (group != NULL && find_group(c, group) == -1) {
+		snprintf(err, PFK_ERROR_SIZE, "no such group: '%s'", group);
+		return -1;
+	}
+	if (geteuid() != 0 && geteuid() != c->uid) {
+		*status = EX_NOPERM;
+		snprintf(err, PFK_ERROR_SIZE,
+		    "cannot become user '%s': only root can; start as root "
+		    "or leave out --user",
+		    name);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+derive_sockopts(struct config *c)
+{
+	struct pfk_sockopts *o = &c->sockopts;
+
+	*o = c->keepalive;
+	o->backlog = c->backlog;
+	o->receive_buffer = (int)c->receive_buffer;
+	o->send_buffer = (int)c->send_buffer;
+	o->nodelay = c->nodelay;
+	o->quickack = c->quickack;
+	if (c->user_timeout_ns > 0)
+		o->user_timeout = (int)(c->user_timeout_ns / PFK_MSEC_NS);
+	if (c->fastopen > 0)
+		o->fastopen = c->fastopen;
+}
+
+int
+config_check(struct config *c, char *err, int *status)
+{
+	if (check_user(c, err, status) == -1)
+		return -1;
+	derive_sockopts(c);
+	*status = c->file != NULL ? EX_CONFIG : EX_USAGE;
+	return config_endpoints(c, err, status);
+}
+
+int
+config_workers(const struct config *c)
+{
+	return c->workers > 0 ? c->workers : pfk_cpus();
+}
+
+void
+config_dump(const struct config *c)
+{
+	char name[PFK_ADDR_SIZE];
+
+	for (size_t i = 0; i < c->n_endpoints; i++) {
+		const struct endpoint *e = &c->endpoints[i];
+
+		printf("# serves %s %s%s\n",
+		    e->listen.kind == PFK_TCP ? "tcp" : "udp",
+		    pfk_addr_format(name, &e->listen.addr),
+		    e->once ? ", once" : "");
+	}
+	printf("# workers: %d\n", config_workers(c));
+	fflush(stdout);
+	pfk_options_dump(config_options, c, STDOUT_FILENO);
+}

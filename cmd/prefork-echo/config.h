@@ -1,0 +1,96 @@
+/*
+ * config.h: what prefork-echo is told to do.
+ */
+#ifndef ECHO_CONFIG_H
+#define ECHO_CONFIG_H
+
+#include <prefork.h>
+
+/* One --bind, as written and taken apart. */
+struct bind {
+	char *text;
+	char host[PFK_HOST_SIZE];
+	int port; /* -1: the --port */
+	bool tcp, udp;
+	bool once;
+};
+
+/* One socket that every worker opens. */
+struct endpoint {
+	struct pfk_listen listen;
+	bool once;
+};
+
+struct config {
+	/* What to do. */
+	bool help, version, test, dump;
+	char *signal;
+	char *file;
+	bool daemon;
+	/* The service. */
+	int workers; /* 0: auto */
+	int port;
+	struct bind *binds;
+	size_t n_binds;
+	bool ipv4, ipv6;
+	bool once;
+	bool loop_guard;
+	/* The process. */
+	char *pid_file;
+	char *log;
+	char *user;
+	bool verbose, quiet;
+	uint64_t shutdown_ns, drain_ns;
+	char *poller;
+	/* Connections. */
+	int max_connections; /* 0: from RLIMIT_NOFILE */
+	int max_per_source;
+	uint64_t idle_ns;
+	/* Sockets. */
+	int backlog;
+	int64_t receive_buffer, send_buffer;
+	bool nodelay, quickack;
+	struct pfk_sockopts keepalive; /* its four fields */
+	uint64_t user_timeout_ns;
+	int fastopen;
+
+	/* What follows from it: config_check. */
+	struct pfk_sockopts sockopts;
+	struct endpoint *endpoints;
+	size_t n_endpoints;
+	uid_t uid;
+	gid_t gid;
+	char *user_name;
+};
+
+extern const struct pfk_option config_options[];
+
+/*
+ * Read the command line, then the file that it names, then the command line
+ * again, which wins.  NULL with err's text and the exit status.
+ */
+struct config *config_read(int argc, char *const *argv, char *err, int *status);
+
+/*
+ * Look up what can only be looked up: hosts, user.  -1 with err's text and the
+ * exit status.
+ */
+int config_check(struct config *c, char *err, int *status);
+
+void config_free(struct config *c);
+
+/* Print the configuration in force. */
+void config_dump(const struct config *c);
+
+int config_workers(const struct config *c);
+
+/* endpoints.c: from --bind, --port, -4 and -6 to endpoints. */
+int config_endpoints(struct config *c, char *err, int *status);
+
+/* bind.c: an option's value. */
+int bind_parse(void *config, const char *value, bool first,
+    const char **errstr);
+bool bind_format(const void *config, int i, char *buf, size_t size);
+void binds_free(struct config *c);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * daemon.c: detaching and signalling.
+ *
+ * A pid file is believed only while it is locked: a stale one may name a
+ * process that has nothing to do with us.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static int
+wait_for_child(int in, pid_t pid)
+{
+	char byte;
+	int status;
+	ssize_t n;
+
+	do {
+		n = read(in, &byte, 1);
+	} while (n == -1 && errno == EINTR);
+	if (n == 1)
+		return EX_OK;
+	while (waitpid(pid, &status, 0) == -1) {
+		if (errno != EINTR)
+			return EX_OSERR;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+int
+daemon_detach(void)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return -1;
+	pid = fork();
+	if (pid == -1)
+		return -1;
+	if (pid > 0) {
+		close(fds[1]);
+		/* The child's own exit handlers run in the child. */
+		_exit(wait_for_child(fds[0], pid));
+	}
+	close(fds[0]);
+	/* As nginx, it stays in its folder: file names keep their meaning. */
+	setsid();
+	return fds[1];
+}
+
+void
+daemon_ready(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null != -1) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	/* A parent that has gone needs no answer. */
+	if (write(fd, "", 1) == -1)
+		pfk_log(PFK_DEBUG, "nobody waits for the daemon");
+	close(fd);
+}
+
+static int
+signal_of(const char *command)
+{
+	static const struct {
+		const char *command;
+		int signo;
+	} table[] = {{"stop", SIGTERM}, {"quit", SIGQUIT}, {"reload", SIGHUP},
+	    {"reopen", SIGUSR1}};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (strcmp(command, table[i].command) == 0)
+			return table[i].signo;
+	}
+	return -1;
+}
+
+/* The locked file's pid, or -1. */
+static pid_t
+read_pid(const char *path, char *err, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *errstr;
+	char text[32];
+	pid_t pid = -1;
+	ssize_t n;
+
+	if (fd == -1) {
+		snprintf(err, size, "cannot read pid file %s: %s", path,
+		    strerror(errno));
+		return -1;
+	}
+	n = read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		snprintf(err, size,
+		    "pid file %s is stale: no running master has locked it",
+		    path);
+	} else {
+		pid = (pid_t)strtonum(text, 2, INT32_MAX, &errstr);
+		if (errstr != NULL) {
+			snprintf(err, size,
+			    "pid file %s holds no pid yet: is it starting?",
+			    path);
+			pid = -1;
+		}
+	}
+	close(fd);
+	return pid;
+}
+
+int
+daemon_signal(const char *pid_file, const char *command, char *err, size_t size)
+{
+	int signo = signal_of(command);
+	pid_t pid;
+
+	if (signo == -1) {
+		snprintf(err, size,
+		    "unknown command '%s': it is stop, quit, reload or reopen",
+		    command);
+		return EX_USAGE;
+	}
+	pid = read_pid(pid_file, err, size);
+	if (pid == -1)
+		return EX_UNAVAILABLE;
+	if (kill(pid, signo) == -1) {
+		snprintf(err, size, "cannot signal the master (%d): %s",
+		    (int)pid, strerror(errno));
+		return errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
+	}
+	return EX_OK;
+}

@@ -1,0 +1,24 @@
+/*
+ * daemon.h: what makes a program a daemon: detaching, pid file, signalling.
+ */
+#ifndef ECHO_DAEMON_H
+#define ECHO_DAEMON_H
+
+#include <stddef.h>
+
+/*
+ * Detach: the caller goes on in a child without a terminal, and its parent
+ * waits.  Returns a descriptor for daemon_ready in the child; the parent exits
+ * with 0 when that is called, else with the child's status.  -1: not detached.
+ */
+int daemon_detach(void);
+void daemon_ready(int fd);
+
+/*
+ * Send the master of the locked pid file a command: stop, quit, reload or
+ * reopen.  Returns an exit status; err (size bytes) gets the reason.
+ */
+int daemon_signal(const char *pid_file, const char *command, char *err,
+    size_t size);
+
+#endif

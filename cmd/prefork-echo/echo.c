@@ -1,0 +1,312 @@
+/*
+ * echo.c: the service: RFC 862 over TCP and UDP.
+ *
+ * A worker has one `struct echo`; a connection needs no state of its own, so
+ * its transport is its self.
+ */
+#include "echo.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+
+#include "guard.h"
+
+/* Listeners, channel, log, poller and so on: not for connections. */
+#define RESERVED_FDS 32
+
+static struct echo {
+	const struct config *config;
+	struct pfk_loop *loop;
+	struct pfk_limits *limits;
+	struct pfk_server **servers;
+	struct pfk_datagram **datagrams;
+	uint16_t *own_ports;
+	size_t n;
+	uint64_t refused;
+	uint64_t refused_logged;
+	struct pfk_timer *report;
+} the_echo;
+
+/* tcp */
+
+static void *
+tcp_made(struct pfk_transport *tr, void *arg)
+{
+	char name[PFK_ADDR_SIZE];
+
+	(void)arg;
+	if (pfk_log_wants(PFK_DEBUG))
+		pfk_log(PFK_DEBUG, "connected from %s",
+		    pfk_addr_python(name, pfk_peername(tr)));
+	/* What one read brings may be unsent, but nothing on top of it. */
+	pfk_set_write_limits(tr, 0, 0);
+	return tr;
+}
+
+static void
+log_echo(const void *buf, size_t len)
+{
+	char quoted[PFK_QUOTE_SIZE];
+
+	pfk_quote(quoted, buf, len);
+	pfk_log(PFK_DEBUG, "recv: %s", quoted);
+	pfk_log(PFK_DEBUG, "sent: %s", quoted);
+}
+
+static void
+tcp_received(void *self, const void *buf, size_t len)
+{
+	if (pfk_write(self, buf, len) == 0 && pfk_log_wants(PFK_DEBUG))
+		log_echo(buf, len);
+}
+
+static void
+tcp_received_once(void *self, const void *buf, size_t len)
+{
+	tcp_received(self, buf, len);
+	pfk_close(self);
+}
+
+static void
+tcp_pause(void *self)
+{
+	pfk_pause_reading(self);
+}
+
+static void
+tcp_resume(void *self)
+{
+	pfk_resume_reading(self);
+}
+
+static void
+tcp_lost(void *self, int error)
+{
+	char name[PFK_ADDR_SIZE];
+
+	if (!pfk_log_wants(PFK_DEBUG))
+		return;
+	pfk_addr_python(name, pfk_peername(self));
+	if (error == 0)
+		pfk_log(PFK_DEBUG, "disconnected from %s", name);
+	else
+		pfk_log(PFK_DEBUG, "lost %s: %s", name, strerror(error));
+}
+
+static const struct pfk_protocol tcp_echo = {
+    .connection_made = tcp_made,
+    .data_received = tcp_received,
+    .pause_writing = tcp_pause,
+    .resume_writing = tcp_resume,
+    .connection_lost = tcp_lost,
+};
+
+static const struct pfk_protocol tcp_echo_once = {
+    .connection_made = tcp_made,
+    .data_received = tcp_received_once,
+    .pause_writing = tcp_pause,
+    .resume_writing = tcp_resume,
+    .connection_lost = tcp_lost,
+};
+
+/* udp */
+
+static void
+report_refused(void *arg)
+{
+	struct echo *e = arg;
+
+	e->report = NULL;
+	pfk_log(PFK_WARNING, "loop guard: refused %llu datagrams, %llu in all",
+	    (unsigned long long)(e->refused - e->refused_logged),
+	    (unsigned long long)e->refused);
+	e->refused_logged = e->refused;
+}
+
+/* The first is logged at once, the others by the second. */
+static void
+count_refused(struct echo *e, const struct pfk_packet *p, const char *why)
+{
+	char name[PFK_ADDR_SIZE];
+
+	if (e->refused++ == 0) {
+		pfk_log(PFK_WARNING,
+		    "loop guard: refused 1 datagram from %s: "
+		    "%s",
+		    pfk_addr_format(name, p->from), why);
+		e->refused_logged = 1;
+	} else if (e->report == NULL) {
+		e->report = pfk_later(e->loop, PFK_SECOND_NS, report_refused,
+		    e);
+	}
+}
+
+static void
+udp_received(void *self, const struct pfk_packet *p)
+{
+	struct echo *e = &the_echo;
+	const char *why = NULL;
+	char name[PFK_ADDR_SIZE];
+
+	if (e->config->loop_guard)
+		why = guard_refuses(p, e->own_ports, e->n);
+	if (why != NULL) {
+		count_refused(e, p, why);
+		return;
+	}
+	pfk_sendto(self, p->buf, p->len, p->from, p->unicast ? p->to : NULL);
+	if (pfk_log_wants(PFK_DEBUG)) {
+		pfk_log(PFK_DEBUG, "datagram from %s",
+		    pfk_addr_python(name, p->from));
+		log_echo(p->buf, p->len);
+	}
+}
+
+static void
+udp_error(void *self, int error)
+{
+	(void)self;
+	pfk_log(PFK_DEBUG, "datagram error: %s", strerror(error));
+}
+
+static void *
+udp_made(struct pfk_datagram *d, void *arg)
+{
+	(void)arg;
+	return d;
+}
+
+static const struct pfk_datagram_protocol udp_echo = {
+    .connection_made = udp_made,
+    .datagram_received = udp_received,
+    .error_received = udp_error,
+};
+
+/* the worker */
+
+static size_t
+max_connections(const struct config *c)
+{
+	struct rlimit r = {.rlim_cur = 1024};
+	size_t reserved = RESERVED_FDS + c->n_endpoints;
+
+	if (c->max_connections > 0)
+		return (size_t)c->max_connections;
+	getrlimit(RLIMIT_NOFILE, &r);
+	return r.rlim_cur > reserved ? r.rlim_cur - reserved : 1;
+}
+
+static void
+log_clamped(void *arg, const char *name, int asked, int in_force,
+    const char *sysctl)
+{
+	const struct endpoint *e = arg;
+
+	pfk_log(PFK_WARNING, "%s: %s: asked for %d, in force %d%s%s",
+	    e->listen.kind == PFK_TCP ? "tcp" : "udp", name, asked, in_force,
+	    sysctl != NULL ? "; raise " : "", sysctl != NULL ? sysctl : "");
+}
+
+/* Own ports first: the loop guard must know all of them. */
+static void
+note_port(struct echo *e, int fd, size_t i)
+{
+	struct pfk_addr a = {.len = sizeof(a.in6)};
+
+	if (getsockname(fd, &a.sa, &a.len) == 0)
+		e->own_ports[i] = pfk_addr_port(&a);
+}
+
+static int
+serve(struct echo *e, size_t i, int fd)
+{
+	const struct endpoint *ep = &e->config->endpoints[i];
+	struct pfk_server_options o = {.limits = e->limits,
+	    .idle_ns = e->config->idle_ns,
+	    .quickack = e->config->quickack};
+
+	if (ep->listen.kind == PFK_UDP) {
+		e->datagrams[i] = pfk_datagram_open(e->loop, fd, &udp_echo, e);
+		return e->datagrams[i] != NULL ? 0 : -1;
+	}
+	e->servers[i] = pfk_serve(e->loop, fd,
+	    ep->once ? &tcp_echo_once : &tcp_echo, e, &o);
+	return e->servers[i] != NULL ? 0 : -1;
+}
+
+static int
+open_endpoints(struct echo *e, struct pfk_worker *w)
+{
+	struct pfk_listen *want = calloc(e->n, sizeof(*want));
+	int *fds = calloc(e->n, sizeof(*fds)), rc = -1;
+
+	if (want == NULL || fds == NULL)
+		goto out;
+	for (size_t i = 0; i < e->n; i++)
+		want[i] = e->config->endpoints[i].listen;
+	if (pfk_worker_listen(w, want, e->n, fds) == -1)
+		goto out;
+	for (size_t i = 0; i < e->n; i++) {
+		struct endpoint *ep = &e->config->endpoints[i];
+
+		if (fds[i] == -1)
+			continue;
+		note_port(e, fds[i], i);
+		/* All workers have the same: one says it. */
+		if (pfk_worker_slot(w) == 0)
+			pfk_sockopts_report(fds[i], ep->listen.options,
+			    log_clamped, ep);
+		if (serve(e, i, fds[i]) == -1)
+			goto out;
+	}
+	rc = 0;
+out:
+	free(want);
+	free(fds);
+	return rc;
+}
+
+int
+echo_worker_init(struct pfk_worker *w, const struct config *c)
+{
+	struct echo *e = &the_echo;
+
+	e->config = c;
+	e->n = c->n_endpoints;
+	e->loop = pfk_worker_loop(w);
+	e->servers = calloc(e->n, sizeof(struct pfk_server *));
+	e->datagrams = calloc(e->n, sizeof(struct pfk_datagram *));
+	e->own_ports = calloc(e->n, sizeof(*e->own_ports));
+	e->limits = pfk_limits_new(e->loop, max_connections(c),
+	    (size_t)c->max_per_source);
+	if (e->servers == NULL || e->datagrams == NULL ||
+	    e->own_ports == NULL || e->limits == NULL ||
+	    open_endpoints(e, w) == -1)
+		return pfk_worker_fail(w, EX_OSERR, "cannot serve: %s",
+		    strerror(errno));
+	if (c->user != NULL &&
+	    pfk_drop_privileges(c->user_name, c->uid, c->gid) == -1)
+		return pfk_worker_fail(w, EX_NOPERM,
+		    "cannot become user '%s': %s", c->user, strerror(errno));
+	return 0;
+}
+
+void
+echo_worker_exit(void)
+{
+	struct echo *e = &the_echo;
+
+	pfk_timer_cancel(&e->report);
+	for (size_t i = 0; i < e->n; i++) {
+		pfk_server_close(&e->servers[i]);
+		pfk_datagram_close(&e->datagrams[i]);
+	}
+	pfk_limits_drop(&e->limits);
+	free(e->servers);
+	free(e->datagrams);
+	free(e->own_ports);
+}

@@ -1,0 +1,128 @@
+/*
+ * endpoints.c: from --bind, --port, -4 and -6 to the sockets to open.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "config.h"
+
+#define ADDRESSES_MAX 64
+#define RESOLVE_NS (5 * PFK_SECOND_NS)
+
+static bool
+allowed(const struct config *c, const struct pfk_addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return c->ipv4 || !c->ipv6;
+	return c->ipv6 || !c->ipv4;
+}
+
+static int
+add(struct config *c, const struct bind *b, enum pfk_kind kind,
+    const struct pfk_addr *addr, bool optional, char *err)
+{
+	struct endpoint *e;
+	char name[PFK_ADDR_SIZE];
+
+	for (size_t i = 0; i < c->n_endpoints; i++) {
+		if (c->endpoints[i].listen.kind == kind &&
+		    pfk_addr_equal(&c->endpoints[i].listen.addr, addr)) {
+			snprintf(err, PFK_ERROR_SIZE,
+			    "bind '%s': %s %s is there twice; leave one out",
+			    b->text, kind == PFK_TCP ? "tcp" : "udp",
+			    pfk_addr_format(name, addr));
+			return -1;
+		}
+	}
+	e = reallocarray(c->endpoints, c->n_endpoints + 1, sizeof(*e));
+	if (e == NULL) {
+		strlcpy(err, "out of memory", PFK_ERROR_SIZE);
+		return -1;
+	}
+	c->endpoints = e;
+	c->endpoints[c->n_endpoints++] =
+	    (struct endpoint){.listen = {.kind = kind,
+				  .addr = *addr,
+				  .optional = optional,
+				  .options = &c->sockopts},
+		.once = kind == PFK_TCP && (b->once || c->once)};
+	return 0;
+}
+
+/* All addresses of a host; localhost is never looked up. */
+static int
+addresses(const struct config *c, const struct bind *b, uint16_t port,
+    struct pfk_addr *list, char *err)
+{
+	int family = c->ipv4 ? AF_INET : c->ipv6 ? AF_INET6 : AF_UNSPEC, n;
+	const char *errstr;
+
+	if (strcmp(b->host, "localhost") == 0) {
+		pfk_addr_parse(&list[0], "127.0.0.1", port);
+		pfk_addr_parse(&list[1], "::1", port);
+		return 2;
+	}
+	if (pfk_addr_parse(&list[0], b->host, port) == 0)
+		return 1;
+	n = pfk_resolve(b->host, port, family, RESOLVE_NS, list, ADDRESSES_MAX,
+	    &errstr);
+	if (n == -1)
+		snprintf(err, PFK_ERROR_SIZE,
+		    "bind '%s': cannot resolve %s: %s", b->text, b->host,
+		    errstr);
+	return n;
+}
+
+static int
+expand(struct config *c, const struct bind *b, char *err, int *status)
+{
+	uint16_t port = (uint16_t)(b->port >= 0 ? b->port : c->port);
+	bool local = strcmp(b->host, "localhost") == 0;
+	struct pfk_addr list[ADDRESSES_MAX];
+	int n = addresses(c, b, port, list, err), used = 0;
+
+	if (n == -1) {
+		*status = EX_NOHOST;
+		return -1;
+	}
+	for (int i = 0; i < n; i++) {
+		/* The machine may have no ::1, but 127.0.0.1 it has. */
+		bool optional = local && list[i].sa.sa_family == AF_INET6 &&
+		    (c->ipv4 || !c->ipv6);
+
+		if (!allowed(c, &list[i]))
+			continue;
+		used++;
+		if ((b->tcp &&
+			add(c, b, PFK_TCP, &list[i], optional, err) == -1) ||
+		    (b->udp &&
+			add(c, b, PFK_UDP, &list[i], optional, err) == -1))
+			return -1;
+	}
+	if (used > 0)
+		return 0;
+	snprintf(err, PFK_ERROR_SIZE,
+	    "bind '%s': no IPv%d address; leave out -%d", b->text,
+	    c->ipv4 ? 4 : 6, c->ipv4 ? 4 : 6);
+	return -1;
+}
+
+int
+config_endpoints(struct config *c, char *err, int *status)
+{
+	struct bind localhost = {.text = (char *)(uintptr_t) "localhost",
+	    .host = "localhost",
+	    .port = -1,
+	    .tcp = true,
+	    .udp = true};
+
+	if (c->n_binds == 0)
+		return expand(c, &localhost, err, status);
+	for (size_t i = 0; i < c->n_binds; i++) {
+		if (expand(c, &c->binds[i], err, status) == -1)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,267 @@
+/*
+ * main.c: prefork-echo, a pre-forked TCP and UDP echo server.
+ */
+#include <err.h>
+#include <errno.h>
+#include <libutil.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "daemon.h"
+#include "echo.h"
+
+struct program {
+	int argc;
+	char **argv;
+	struct config *config;
+	struct config *old; /* while a reload is being tried */
+	struct pidfh *pid_file;
+	int detached; /* to say ready on, or -1 */
+};
+
+static int
+usage(void)
+{
+	printf("usage: %s [-1246DhqTtvV] [-b ADDR] [-c FILE] [-i SEC] "
+	       "[-l TARGET]\n"
+	       "           [-n N] [-P FILE] [-p PORT] [-s CMD] "
+	       "[-u USER[:GROUP]] [-w N|auto]\n\n"
+	       "Echo TCP and UDP (RFC 862) from pre-forked workers.  "
+	       "Defaults in brackets.\n\n",
+	    getprogname());
+	fflush(stdout);
+	pfk_options_usage(config_options, STDOUT_FILENO);
+	printf("\nExample: %s -w 4 -p 8888\n", getprogname());
+	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+static void
+set_log_level(const struct config *c)
+{
+	pfk_log_set_level(c->verbose ? PFK_DEBUG
+		: c->quiet           ? PFK_WARNING
+				     : PFK_INFO);
+}
+
+static struct pfk_master_config
+master_config(const struct config *c)
+{
+	return (struct pfk_master_config){.workers = config_workers(c),
+	    .shutdown_ns = c->shutdown_ns,
+	    .drain_ns = c->drain_ns,
+	    .poller = c->poller};
+}
+
+/* hooks */
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	const struct program *p = arg;
+
+	return echo_worker_init(w, p->config);
+}
+
+static void
+worker_exit(struct pfk_worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+	echo_worker_exit();
+}
+
+static int
+on_ready(void *arg)
+{
+	struct program *p = arg;
+
+	if (p->pid_file != NULL && pidfile_write(p->pid_file) == -1) {
+		pfk_warn("cannot write pid file %s", p->config->pid_file);
+		return EX_CANTCREAT;
+	}
+	if (p->detached != -1) {
+		if (strcmp(p->config->log, "-") == 0)
+			pfk_log_open("syslog");
+		daemon_ready(p->detached);
+		p->detached = -1;
+	}
+	return EX_OK;
+}
+
+/* What a running master cannot change any more. */
+static void
+warn_unchangeable(const struct config *old, const struct config *new)
+{
+	if (strcmp(old->log, new->log) != 0)
+		pfk_log(PFK_WARNING, "a new log takes effect at a restart");
+	if (strcmp(old->pid_file != NULL ? old->pid_file : "",
+		new->pid_file != NULL ? new->pid_file : "") != 0)
+		pfk_log(PFK_WARNING,
+		    "a new pid-file takes effect at a restart");
+}
+
+static int
+on_reload(struct pfk_master_config *mc, void *arg)
+{
+	struct program *p = arg;
+	char err[PFK_ERROR_SIZE];
+	struct config *new;
+	int status;
+
+	new = config_read(p->argc, p->argv, err, &status);
+	if (new == NULL || config_check(new, err, &status) == -1) {
+		config_free(new);
+		pfk_log(PFK_ERROR, "bad configuration: %s", err);
+		return -1;
+	}
+	warn_unchangeable(p->config, new);
+	p->old = p->config;
+	p->config = new;
+	set_log_level(new);
+	*mc = master_config(new);
+	return 0;
+}
+
+static void
+reload_done(bool ok, void *arg)
+{
+	struct program *p = arg;
+
+	if (!ok) {
+		config_free(p->config);
+		p->config = p->old;
+		set_log_level(p->config);
+	} else {
+		config_free(p->old);
+	}
+	p->old = NULL;
+}
+
+static void
+on_exit_master(int status, void *arg)
+{
+	struct program *p = arg;
+
+	(void)status;
+	if (p->pid_file != NULL)
+		pidfile_remove(p->pid_file);
+	p->pid_file = NULL;
+}
+
+static const struct pfk_hooks hooks = {
+    .worker_init = worker_init,
+    .worker_exit = worker_exit,
+    .on_ready = on_ready,
+    .on_reload = on_reload,
+    .reload_done = reload_done,
+    .on_exit = on_exit_master,
+};
+
+/* start */
+
+static int
+open_log(const struct config *c)
+{
+	if (pfk_log_open(c->log) == 0)
+		return EX_OK;
+	warn("cannot open log %s", c->log);
+	return EX_CANTCREAT;
+}
+
+static int
+lock_pid_file(struct program *p)
+{
+	const char *path = p->config->pid_file;
+	pid_t other = -1;
+
+	if (path == NULL)
+		return EX_OK;
+	p->pid_file = pidfile_open(path, 0644, &other);
+	if (p->pid_file != NULL)
+		return EX_OK;
+	if (errno == EEXIST) {
+		warnx("already running: process %d has locked %s; stop it or "
+		      "take another --pid-file",
+		    (int)other, path);
+		return EX_TEMPFAIL;
+	}
+	warn("cannot create pid file %s", path);
+	return EX_CANTCREAT;
+}
+
+static int
+detach(struct program *p)
+{
+	if (!p->config->daemon)
+		return EX_OK;
+	p->detached = daemon_detach();
+	if (p->detached != -1)
+		return EX_OK;
+	warn("cannot detach");
+	return EX_OSERR;
+}
+
+static int
+run_service(struct program *p)
+{
+	struct pfk_master_config mc = master_config(p->config);
+	int status;
+
+	set_log_level(p->config);
+	if ((status = open_log(p->config)) != EX_OK ||
+	    (status = detach(p)) != EX_OK ||
+	    (status = lock_pid_file(p)) != EX_OK)
+		return status;
+	return pfk_master_run(&mc, &hooks, p);
+}
+
+static int
+act(struct program *p)
+{
+	char error[PFK_ERROR_SIZE];
+	int status;
+
+	if (p->config->help)
+		return usage();
+	if (p->config->version) {
+		printf("%s %s\n", getprogname(), PFK_VERSION);
+		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	}
+	if (p->config->signal != NULL) {
+		status = daemon_signal(p->config->pid_file, p->config->signal,
+		    error, sizeof(error));
+		if (status != EX_OK)
+			warnx("%s", error);
+		return status;
+	}
+	if (config_check(p->config, error, &status) == -1) {
+		warnx("%s", error);
+		return status;
+	}
+	if (p->config->dump)
+		config_dump(p->config);
+	if (p->config->dump || p->config->test)
+		return EX_OK;
+	return run_service(p);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct program p = {.argc = argc, .argv = argv, .detached = -1};
+	char error[PFK_ERROR_SIZE];
+	int status;
+
+	p.config = config_read(argc, argv, error, &status);
+	if (p.config == NULL) {
+		warnx("%s", error);
+		return status;
+	}
+	status = act(&p);
+	config_free(p.config);
+	return status;
+}

@@ -1,0 +1,221 @@
+/*
+ * options.c: the option table, and the values with a form of their own.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+static int
+parse_workers(void *config, const char *value, bool first, const char **errstr)
+{
+	struct config *c = config;
+	int n = 0;
+
+	(void)first;
+	if (strcmp(value, "auto") != 0) {
+		n = (int)strtonum(value, 1, PFK_WORKERS_MAX, errstr);
+		if (*errstr != NULL) {
+			*errstr = "it takes auto or 1 to 1024";
+			return -1;
+		}
+	}
+	c->workers = n;
+	return 0;
+}
+
+static bool
+format_workers(const void *config, int i, char *buf, size_t size)
+{
+	const struct config *c = config;
+
+	if (c->workers == 0)
+		strlcpy(buf, "auto", size);
+	else
+		snprintf(buf, size, "%d", c->workers);
+	return i == 0;
+}
+
+static int
+keepalive_number(char **rest, int max, int *to, const char **errstr)
+{
+	char *word = strsep(rest, ":");
+
+	if (word == NULL)
+		return 0;
+	*to = (int)strtonum(word, 1, max, errstr);
+	if (*errstr == NULL)
+		return 0;
+	*errstr = "it takes off or IDLE[:INTERVAL[:COUNT]], seconds up to "
+		  "32767 and a count up to 127";
+	return -1;
+}
+
+static int
+parse_keepalive(void *config, const char *value, bool first,
+    const char **errstr)
+{
+	struct pfk_sockopts *o = &((struct config *)config)->keepalive, k;
+	char text[64], *rest = text;
+
+	(void)first;
+	pfk_sockopts_init(&k);
+	k.keepalive = strcmp(value, "off") != 0;
+	strlcpy(text, value, sizeof(text));
+	/* tcp(7) has no bounds; the kernel has these. */
+	if (k.keepalive &&
+	    (keepalive_number(&rest, 32767, &k.keep_idle, errstr) == -1 ||
+		keepalive_number(&rest, 32767, &k.keep_interval, errstr) ==
+		    -1 ||
+		keepalive_number(&rest, 127, &k.keep_count, errstr) == -1))
+		return -1;
+	if (k.keepalive && rest != NULL) {
+		*errstr = "it takes off or IDLE[:INTERVAL[:COUNT]]";
+		return -1;
+	}
+	*o = k;
+	return 0;
+}
+
+static bool
+format_keepalive(const void *config, int i, char *buf, size_t size)
+{
+	const struct pfk_sockopts *o = &((const struct config *)config)
+					    ->keepalive;
+	int n;
+
+	if (i > 0 || o->keepalive == PFK_UNSET)
+		return false;
+	if (o->keepalive == 0) {
+		strlcpy(buf, "off", size);
+		return true;
+	}
+	n = snprintf(buf, size, "%d", o->keep_idle);
+	if (o->keep_interval != PFK_UNSET)
+		n += snprintf(buf + n, size - (size_t)n, ":%d",
+		    o->keep_interval);
+	if (o->keep_count != PFK_UNSET)
+		snprintf(buf + n, size - (size_t)n, ":%d", o->keep_count);
+	return true;
+}
+
+static int
+parse_poller(void *config, const char *value, bool first, const char **errstr)
+{
+	struct config *c = config;
+	char *copy;
+
+	(void)first;
+	if (strcmp(value, "auto") != 0 && strcmp(value, "epoll") != 0 &&
+	    strcmp(value, "poll") != 0) {
+		*errstr = "it takes epoll, poll or auto";
+		return -1;
+	}
+	copy = strdup(value);
+	if (copy == NULL) {
+		*errstr = "out of memory";
+		return -1;
+	}
+	free(c->poller);
+	c->poller = copy;
+	return 0;
+}
+
+static bool
+format_poller(const void *config, int i, char *buf, size_t size)
+{
+	strlcpy(buf, ((const struct config *)config)->poller, size);
+	return i == 0;
+}
+
+#define AT(field) .offset = offsetof(struct config, field)
+#define FLAG .type = PFK_OPT_FLAG
+#define ONOFF .type = PFK_OPT_ONOFF, .value = "on|off"
+#define STRING .type = PFK_OPT_STRING
+#define INT(lo, hi) .type = PFK_OPT_INT, .min = (lo), .max = (hi)
+#define BYTES(lo, hi) \
+	.type = PFK_OPT_SIZE, .value = "BYTES", .min = (lo), .max = (hi)
+#define SECONDS(lo, hi) \
+	.type = PFK_OPT_SECONDS, .value = "SEC", .min = (lo), .max = (hi)
+#define CUSTOM(p, f) .type = PFK_OPT_CUSTOM, .parse = (p), .format = (f)
+#define ARGV_ONLY .flags = PFK_OPT_ARGV_ONLY
+#define YEAR 31536000
+#define HALF_INT 1073741823 /* the kernel doubles buffer sizes */
+
+const struct pfk_option config_options[] = {
+    {'w', "workers", "N|auto", CUSTOM(parse_workers, format_workers),
+	.help = "number of workers; auto: the CPUs this process may use "
+		"(auto)"},
+    {'p', "port", "PORT", INT(0, 65535), AT(port),
+	.help = "TCP and UDP port; 0: one free port for all (8888)"},
+    {'b', "bind", "ADDR", CUSTOM(bind_parse, bind_format),
+	.help = "[tcp:|udp:]HOST[:PORT][,once]; repeatable (localhost)"},
+    {'4', "ipv4", NULL, FLAG, AT(ipv4), .help = "IPv4 only"},
+    {'6', "ipv6", NULL, FLAG, AT(ipv6), .help = "IPv6 only"},
+    {'1', "once", NULL, FLAG, AT(once),
+	.help = "TCP: echo what the first read brings, then close"},
+    {'c', "config", "FILE", STRING, ARGV_ONLY, AT(file),
+	.help = "configuration file, read again on reload; the command "
+		"line wins over it"},
+    {'t', "test", NULL, FLAG, ARGV_ONLY, AT(test),
+	.help = "check the configuration and exit"},
+    {'T', "dump-config", NULL, FLAG, ARGV_ONLY, AT(dump),
+	.help = "the same, and print what would be in force"},
+    {'s', "signal", "CMD", STRING, ARGV_ONLY, AT(signal),
+	.help = "tell the master named by --pid-file: stop, quit, reload, "
+		"reopen"},
+    {'P', "pid-file", "FILE", STRING, AT(pid_file),
+	.help = "locked pid file, written once the service is ready (none)"},
+    {'D', "daemon", NULL, FLAG, ARGV_ONLY, AT(daemon),
+	.help = "detach once ready; log to syslog unless --log says "
+		"otherwise"},
+    {'l', "log", "TARGET", STRING, AT(log),
+	.help = "- (standard error), a file, or syslog (-)"},
+    {'u', "user", "USER[:GROUP]", STRING, AT(user),
+	.help = "drop to it after the listeners are open (none)"},
+    {'n', "max-connections", "N", INT(1, 10000000), AT(max_connections),
+	.help = "per worker; more wait in the accept queue (from "
+		"RLIMIT_NOFILE)"},
+    {'i', "idle-timeout", SECONDS(0, YEAR), AT(idle_ns),
+	.help = "close a TCP connection with no traffic for so long; 0: "
+		"never (300)"},
+    {'v', "verbose", NULL, FLAG, AT(verbose),
+	.help = "log connections, and each recv and sent"},
+    {'q', "quiet", NULL, FLAG, AT(quiet),
+	.help = "log warnings and errors only"},
+    {'V', "version", NULL, FLAG, ARGV_ONLY, AT(version),
+	.help = "print the version and exit"},
+    {'h', "help", NULL, FLAG, ARGV_ONLY, AT(help),
+	.help = "print this and exit"},
+    {0, "backlog", "N", INT(1, 2147483647), AT(backlog),
+	.help = "length of the accept queue (net.core.somaxconn)"},
+    {0, "receive-buffer", BYTES(1, HALF_INT), AT(receive_buffer),
+	.help = "SO_RCVBUF (the system's)"},
+    {0, "send-buffer", BYTES(1, HALF_INT), AT(send_buffer),
+	.help = "SO_SNDBUF (the system's)"},
+    {0, "nodelay", ONOFF, AT(nodelay), .help = "TCP_NODELAY (on)"},
+    {0, "quickack", ONOFF, AT(quickack),
+	.help = "TCP_QUICKACK, set again after each receive (off)"},
+    {0, "keepalive", "off|IDLE[:INTERVAL[:COUNT]]",
+	CUSTOM(parse_keepalive, format_keepalive),
+	.help = "TCP keep-alive, in seconds (the system's)"},
+    {0, "user-timeout", SECONDS(0, 2147483), AT(user_timeout_ns),
+	.help = "TCP_USER_TIMEOUT; 0: the system's (0)"},
+    {0, "fastopen", "N", INT(0, 65535), AT(fastopen),
+	.help = "queue length of TCP Fast Open; 0: off (0)"},
+    {0, "shutdown-timeout", SECONDS(0, YEAR), AT(shutdown_ns),
+	.help = "bound of a graceful stop; 0: none (8)"},
+    {0, "drain-timeout", SECONDS(0, YEAR), AT(drain_ns),
+	.help = "bound for connections left over by a reload; 0: until they "
+		"end (0)"},
+    {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
+	.help = "what waits for descriptors (auto)"},
+    {0, "loop-guard", ONOFF, AT(loop_guard),
+	.help = "leave datagrams unanswered that could start a loop between "
+		"two servers (on)"},
+    {0, "max-per-source", "N", INT(0, 10000000), AT(max_per_source),
+	.help = "TCP connections per worker from one IPv4 address or IPv6 "
+		"/64; 0: no limit (0)"},
+    {0},
+};
