@@ -212,9 +212,6 @@ void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 /* The turn's time [time]. */
 uint64_t pfk_loop_now(const struct pfk_loop *l);
 
-/* How often the loop has turned: it stands still when a callback hangs. */
-uint64_t pfk_loop_turns(const struct pfk_loop *l);
-
 /* Call cb(arg) in the next turn, in order [call_soon]. */
 int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
 
@@ -470,6 +467,7 @@ struct pfk_master_config {
 	int workers;          /* 1 to PFK_WORKERS_MAX */
 	uint64_t shutdown_ns; /* bound of a graceful stop */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
+	uint64_t hang_ns;     /* replace a loop that stands still; 0: never */
 	const char *poller;   /* as pfk_loop_new */
 };
 

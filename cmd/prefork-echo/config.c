@@ -19,6 +19,7 @@ set_defaults(struct config *c)
 	c->loop_guard = true;
 	c->nodelay = true;
 	c->shutdown_ns = 8 * PFK_SECOND_NS;
+	c->hang_ns = 30 * PFK_SECOND_NS;
 	c->idle_ns = 300 * PFK_SECOND_NS;
 	c->backlog = PFK_UNSET;
 	c->receive_buffer = c->send_buffer = PFK_UNSET;

@@ -40,7 +40,7 @@ struct config {
 	char *log;
 	char *user;
 	bool verbose, quiet;
-	uint64_t shutdown_ns, drain_ns;
+	uint64_t shutdown_ns, drain_ns, hang_ns;
 	char *poller;
 	/* Connections. */
 	int max_connections; /* 0: from RLIMIT_NOFILE */

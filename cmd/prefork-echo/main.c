@@ -53,6 +53,7 @@ master_config(const struct config *c)
 	return (struct pfk_master_config){.workers = config_workers(c),
 	    .shutdown_ns = c->shutdown_ns,
 	    .drain_ns = c->drain_ns,
+	    .hang_ns = c->hang_ns,
 	    .poller = c->poller};
 }
 

@@ -209,6 +209,9 @@ const struct pfk_option config_options[] = {
     {0, "drain-timeout", SECONDS(0, YEAR), AT(drain_ns),
 	.help = "bound for connections left over by a reload; 0: until they "
 		"end (0)"},
+    {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
+	.help = "replace a worker whose loop has stood still for so long; 0: "
+		"never (30)"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
 	.help = "what waits for descriptors (auto)"},
     {0, "loop-guard", ONOFF, AT(loop_guard),

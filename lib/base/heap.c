@@ -57,7 +57,8 @@ pfk__heap_add(struct pfk__heap *h, struct pfk__heap_node *n)
 {
 	if (h->len == h->size) {
 		size_t size = h->size > 0 ? 2 * h->size : 16;
-		void *node = reallocarray(h->node, size, sizeof(*h->node));
+		void *node = reallocarray(h->node, size,
+		    sizeof(struct pfk__heap_node *));
 
 		if (node == NULL)
 			return -1;

@@ -103,6 +103,12 @@ pfk_log_set_process(const char *word)
 	the_log.pid = getpid();
 }
 
+const char *
+pfk__log_process(void)
+{
+	return the_log.process;
+}
+
 int
 pfk__log_fd(void)
 {

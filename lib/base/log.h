@@ -9,6 +9,9 @@
 /* The descriptor in use, or -1: what a forked process must keep open. */
 int pfk__log_fd(void);
 
+/* The word of pfk_log_set_process. */
+const char *pfk__log_process(void);
+
 /* Whether the log is a file, which a rotation replaces. */
 bool pfk__log_is_file(void);
 

@@ -32,8 +32,7 @@ pfk__options_count(const struct pfk_option *table)
 static int
 parse_bool(bool *field, const char *value, const char **errstr)
 {
-	if (value == NULL || strcmp(value, "on") == 0 ||
-	    strcmp(value, "yes") == 0) {
+	if (strcmp(value, "on") == 0 || strcmp(value, "yes") == 0) {
 		*field = true;
 	} else if (strcmp(value, "off") == 0 || strcmp(value, "no") == 0) {
 		*field = false;
@@ -101,6 +100,8 @@ parse_value(const struct pfk_option *o, void *config, const char *value,
 	void *field = (char *)config + o->offset;
 	int number;
 
+	if (value == NULL)
+		value = "on"; /* a flag that is named is on */
 	*errstr = NULL;
 	switch (o->type) {
 	case PFK_OPT_FLAG:

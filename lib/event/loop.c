@@ -62,6 +62,7 @@ pfk_loop_new(const char *backend)
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
 	l->soon_order = 1;
+	l->turns = &l->own_turns;
 	l->now = clock_now();
 	return l;
 }
@@ -92,12 +93,6 @@ uint64_t
 pfk_loop_now(const struct pfk_loop *l)
 {
 	return l->now;
-}
-
-uint64_t
-pfk_loop_turns(const struct pfk_loop *l)
-{
-	return l->turns;
 }
 
 void
@@ -371,28 +366,6 @@ dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 		io->cb(io->arg, r->what);
 }
 
-static int
-turn(struct pfk_loop *l)
-{
-	struct pfk__ready ready[READY_MAX];
-	int n;
-
-	run_soon(l);
-	if (l->stop)
-		return 0;
-	arm_dirty(l);
-	n = l->poller->wait(l->backend, ready, READY_MAX, timeout_ms(l));
-	l->now = clock_now();
-	l->turns++;
-	if (n == -1 && errno != EINTR)
-		return -1;
-	for (int i = 0; i < n; i++)
-		dispatch(l, &ready[i]);
-	pfk__timers_run(l);
-	run_soon(l);
-	return 0;
-}
-
 static bool
 finished(const struct pfk_loop *l)
 {
@@ -402,6 +375,28 @@ finished(const struct pfk_loop *l)
 		return false;
 	return l->draining ||
 	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
+}
+
+static int
+turn(struct pfk_loop *l)
+{
+	struct pfk__ready ready[READY_MAX];
+	int n;
+
+	run_soon(l);
+	if (finished(l))
+		return 0; /* or the wait would be for nothing */
+	arm_dirty(l);
+	n = l->poller->wait(l->backend, ready, READY_MAX, timeout_ms(l));
+	l->now = clock_now();
+	++*l->turns;
+	if (n == -1 && errno != EINTR)
+		return -1;
+	for (int i = 0; i < n; i++)
+		dispatch(l, &ready[i]);
+	pfk__timers_run(l);
+	run_soon(l);
+	return 0;
 }
 
 int

@@ -76,7 +76,8 @@ struct pfk_loop {
 	size_t signals;
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
-	uint64_t turns;
+	uint64_t *turns; /* counted there: it may be shared memory */
+	uint64_t own_turns;
 	void *scratch;
 	size_t scratch_size;
 	bool stop;

@@ -131,6 +131,7 @@ pfk__soon_free(struct pfk_loop *l)
 	struct pfk__soon *s;
 
 	while ((s = TAILQ_FIRST(&l->soon)) != NULL) {
+		/* The analyzer thinks it is still listed. NOLINTNEXTLINE */
 		pfk__soon_cancel(l, s);
 		if (s->cb == call)
 			free(s);

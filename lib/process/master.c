@@ -45,12 +45,17 @@ spawn(struct pfk__master *m, int slot)
 		pfk__master_step(m, slot, PFK__SLOT_KEEP);
 }
 
+unsigned
+pfk__master_decide(struct pfk__master *m, int slot, enum pfk__slot_event event)
+{
+	return pfk__slot_step(&m->places[slot].slot, event,
+	    pfk_loop_now(m->loop), m->random);
+}
+
 void
-pfk__master_step(struct pfk__master *m, int slot, enum pfk__slot_event event)
+pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 {
 	struct pfk__place *p = &m->places[slot];
-	unsigned todo = pfk__slot_step(&p->slot, event, pfk_loop_now(m->loop),
-	    arc4random());
 
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
 		p->booting->phase = PFK__LEAVING;
@@ -65,6 +70,12 @@ pfk__master_step(struct pfk__master *m, int slot, enum pfk__slot_event event)
 	}
 	if ((todo & PFK__DO_SPAWN) != 0)
 		spawn(m, slot);
+}
+
+void
+pfk__master_step(struct pfk__master *m, int slot, enum pfk__slot_event event)
+{
+	pfk__master_act(m, slot, pfk__master_decide(m, slot, event));
 }
 
 void
@@ -153,7 +164,8 @@ pfk__master_maintain(struct pfk__master *m)
 			pfk_loop_stop(m->loop);
 		return;
 	}
-	for (int i = 0; i < PFK_WORKERS_MAX; i++) {
+	m->random = arc4random();
+	for (int i = 0; i < m->places_used || i < m->workers; i++) {
 		/* The first founds the sockets that the others join. */
 		bool wanted = i < m->workers &&
 		    (i == 0 || m->started || m->places[0].serving != NULL);
@@ -163,6 +175,8 @@ pfk__master_maintain(struct pfk__master *m)
 			    wanted ? PFK__SLOT_WANT : PFK__SLOT_UNWANT);
 		pfk__master_step(m, i, PFK__SLOT_TICK);
 	}
+	/* Those above are empty now. */
+	m->places_used = m->workers;
 	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
 		all_ready(m);
 	if (m->reload != PFK__SETTLED)
@@ -350,6 +364,7 @@ harden(void)
 static void
 run(struct pfk__master *m)
 {
+	pfk__children_watch(m);
 	pfk__master_maintain(m);
 	/* Nothing could even be forked. */
 	if (m->stop != PFK__RUN && LIST_EMPTY(&m->children))
@@ -389,6 +404,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__custody_clear(&m->custody);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
+	pfk_timer_cancel(&m->watch);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)
 		hooks->on_exit(status, arg);

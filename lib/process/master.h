@@ -17,6 +17,7 @@
 
 #include "process/channel.h"
 #include "process/custody.h"
+#include "process/heartbeat.h"
 #include "process/slot.h"
 
 enum pfk__phase { PFK__BOOTING, PFK__SERVING, PFK__LEAVING };
@@ -31,6 +32,7 @@ struct pfk__child {
 	enum pfk__phase phase;
 	int channel;
 	struct pfk_io *io;
+	struct pfk__pulse pulse;
 	int fail_status; /* why its boot failed, by its own word */
 	char fail_text[400];
 };
@@ -55,6 +57,8 @@ struct pfk__master {
 	struct pfk__custody custody;
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
+	int places_used; /* all above are empty */
+	uint32_t random; /* anew at each maintenance */
 	uint64_t generation;
 	uint64_t epoch;
 	int workers;  /* wanted now: the configuration's, TTIN and TTOU */
@@ -66,12 +70,17 @@ struct pfk__master {
 	int status; /* to exit with */
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
+	struct pfk_timer *watch; /* looks for workers that hang */
+	uint64_t watched_ns;
 };
 
 /* Compare what is with what is wanted, and do what is missing. */
 void pfk__master_maintain(struct pfk__master *m);
 
-/* One slot's event, and what follows from it. */
+/* One slot's event, and what follows from it; or in two steps. */
+unsigned pfk__master_decide(struct pfk__master *m, int slot,
+    enum pfk__slot_event event);
+void pfk__master_act(struct pfk__master *m, int slot, unsigned todo);
 void pfk__master_step(struct pfk__master *m, int slot,
     enum pfk__slot_event event);
 
@@ -89,6 +98,8 @@ void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
+/* Look for workers that hang, from now on. */
+void pfk__children_watch(struct pfk__master *m);
 
 /* reload.c */
 void pfk__reload_begin(struct pfk__master *m);

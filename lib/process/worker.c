@@ -15,6 +15,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "process/heartbeat.h"
 
 struct pfk_loop *
 pfk_worker_loop(struct pfk_worker *w)
@@ -189,6 +190,7 @@ boot(struct pfk_worker *w)
 		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
 		    strerror(errno));
 	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
+	pfk__heartbeat_start(w->loop, w->turns, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",
 		    strerror(errno));

@@ -1,0 +1,126 @@
+/*
+ * heartbeat.c: does a worker's loop still turn?
+ *
+ * Layer: process.
+ */
+#include "process/heartbeat.h"
+
+#include <execinfo.h>
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "event/loop.h"
+
+#define FRAMES_MAX 32
+
+int
+pfk__pulse_open(struct pfk__pulse *p, uint64_t now_ns)
+{
+	void *page = mmap(NULL, sizeof(*p->turns), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return -1;
+	*p = (struct pfk__pulse){.turns = page, .seen_ns = now_ns};
+	return 0;
+}
+
+void
+pfk__pulse_close(struct pfk__pulse *p)
+{
+	if (p->turns != NULL)
+		munmap(p->turns, sizeof(*p->turns));
+	p->turns = NULL;
+}
+
+void
+pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns)
+{
+	p->seen_ns = now_ns;
+}
+
+enum pfk__verdict
+pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns)
+{
+	uint64_t turns = __atomic_load_n(p->turns, __ATOMIC_RELAXED);
+
+	if (p->abort_ns != 0)
+		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS ? PFK__LOST
+								  : PFK__ALIVE;
+	if (turns != p->seen) {
+		p->seen = turns;
+		p->seen_ns = now_ns;
+	}
+	if (now_ns - p->seen_ns < timeout_ns)
+		return PFK__ALIVE;
+	p->abort_ns = now_ns;
+	return PFK__HUNG;
+}
+
+/* the worker's side */
+
+static struct {
+	struct pfk_loop *loop;
+	uint64_t every_ns;
+} heart;
+
+static void
+say(const char *text, size_t len)
+{
+	/* With its last breath: nothing can be done about a failure. */
+	if (write(pfk__log_fd(), text, len) == -1)
+		return;
+}
+
+/* Only what is safe in a handler, or at least has always worked. */
+static void
+last_words(int signo)
+{
+	void *frames[FRAMES_MAX];
+	struct timespec ts;
+	uint64_t now;
+	char line[120];
+	int n;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+	n = snprintf(line, sizeof(line),
+	    "[%s (%d)] aborted; its loop last turned %llu ms ago, at:\n",
+	    pfk__log_process(), (int)getpid(),
+	    (unsigned long long)((now - heart.loop->now) / PFK_MSEC_NS));
+	say(line, (size_t)n);
+	n = backtrace(frames, FRAMES_MAX);
+	backtrace_symbols_fd(frames, n, pfk__log_fd());
+	/* The disposition is the default again. */
+	raise(signo);
+}
+
+static void
+beat(void *arg)
+{
+	/* To have turned is all. */
+	(void)arg;
+	pfk_later(heart.loop, heart.every_ns, beat, NULL);
+}
+
+void
+pfk__heartbeat_start(struct pfk_loop *l, uint64_t *turns, uint64_t every_ns)
+{
+	struct sigaction sa = {.sa_handler = last_words,
+	    .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+	void *frame;
+
+	heart.loop = l;
+	heart.every_ns = every_ns;
+	l->turns = turns;
+	backtrace(&frame, 1); /* loads what it needs, now */
+	sigaction(SIGABRT, &sa, NULL);
+	if (every_ns > 0)
+		beat(NULL);
+}
