@@ -166,10 +166,8 @@ struct pfk_signal;
 
 /* How to stop serving; each goes further than the one before. */
 enum pfk_drain {
-	/* Another process goes on with the listeners. */
+	/* Serve who is in the accept queue, accept no more; others go on. */
 	PFK_DRAIN_LEAVE,
-	/* Nobody does: serve who is in the accept queue too. */
-	PFK_DRAIN_RETIRE,
 	/* And the connections are to end soon: the protocols are told. */
 	PFK_DRAIN_STOP,
 	/* Close what is left, whatever is unsent; not a reset on its own. */

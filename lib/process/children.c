@@ -83,7 +83,7 @@ became_ready(struct pfk__child *c)
 		return; /* not wanted any more, and killed */
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
 	if (p->serving != NULL)
-		pfk__child_retire(p->serving, PFK_DRAIN_LEAVE);
+		pfk__child_retire(p->serving);
 	c->phase = PFK__SERVING;
 	p->serving = c;
 	p->booting = NULL;
@@ -254,11 +254,11 @@ tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 }
 
 void
-pfk__child_retire(struct pfk__child *c, enum pfk_drain how)
+pfk__child_retire(struct pfk__child *c)
 {
 	struct pfk__place *p = &c->master->places[c->slot];
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
-	    .how = (int32_t)how,
+	    .how = PFK_DRAIN_LEAVE,
 	    .timeout_ns = c->master->config.drain_ns};
 
 	c->phase = PFK__LEAVING;

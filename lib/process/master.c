@@ -65,7 +65,7 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	}
 	if ((todo & PFK__DO_RETIRE) != 0 && p->serving != NULL &&
 	    p->slot.state == PFK__SLOT_EMPTY) {
-		pfk__child_retire(p->serving, PFK_DRAIN_RETIRE);
+		pfk__child_retire(p->serving);
 		pfk__custody_prune(&m->custody, slot, 0);
 	}
 	if ((todo & PFK__DO_SPAWN) != 0)

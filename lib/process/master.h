@@ -93,7 +93,7 @@ void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 
 /* children.c */
 int pfk__child_spawn(struct pfk__master *m, int slot);
-void pfk__child_retire(struct pfk__child *c, enum pfk_drain how);
+void pfk__child_retire(struct pfk__child *c);
 void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define ACCEPT_BATCH 64 /* then others get their turn */
-#define FLUSH_MAX 65536 /* bound of the queue that a stop still serves */
+#define FLUSH_MAX 4096	/* of the queue that a leaving one still serves */
 
 static void watch_idle(struct pfk_server *s);
 
@@ -156,8 +156,8 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	struct pfk_server *s = (struct pfk_server *)m;
 	struct pfk_transport *tr, *next;
 
-	/* Nobody else will serve who has already connected. */
-	if (how == PFK_DRAIN_RETIRE || how == PFK_DRAIN_STOP)
+	/* Perhaps nobody else will serve who has already connected. */
+	if (how != PFK_DRAIN_NOW)
 		accept_some(s, FLUSH_MAX);
 	shut(s);
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {

@@ -16,7 +16,7 @@
 #define BATCH 64
 #define PACKET_BYTES 65536u
 #define SCRATCH_BYTES (BATCH * PACKET_BYTES)
-#define DRAIN_BATCHES 1024
+#define DRAIN_BATCHES 64
 
 union control {
 	char in4[CMSG_SPACE(sizeof(struct in_pktinfo))];
@@ -281,11 +281,11 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	struct pfk_datagram *d = (struct pfk_datagram *)m;
 
 	/* Nobody else will answer what is queued. */
-	if (how == PFK_DRAIN_RETIRE || how == PFK_DRAIN_STOP) {
-		for (int i = 0; i < DRAIN_BATCHES && !d->closed; i++) {
-			if (!receive(d))
-				break;
-		}
+	for (int i = 0; how != PFK_DRAIN_NOW && i < DRAIN_BATCHES &&
+	     !d->closed;
+	     i++) {
+		if (!receive(d))
+			break;
 	}
 	shut(d);
 }
