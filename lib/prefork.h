@@ -342,7 +342,22 @@ struct pfk_protocol {
 	void (*draining)(void *self);
 	/* Last, exactly once: free self here.  error 0: as agreed. */
 	void (*connection_lost)(void *self, int error);
+	/*
+	 * Optional, both or none: on a reload the connection goes to another
+	 * process.  hand_over writes the protocol's state to buf and returns
+	 * its length, or -1 to stay; nothing can be written from then until
+	 * connection_lost with PFK_HANDED_OVER or, where nobody has taken it,
+	 * until the next callback.  connection_resumed is connection_made's
+	 * counterpart over there, with that state; NULL refuses.  Unsent and
+	 * unread bytes, limits and pauses come along by themselves.
+	 */
+	ssize_t (*hand_over)(void *self, void *buf, size_t room);
+	void *(*connection_resumed)(struct pfk_transport *tr, void *arg,
+	    const void *buf, size_t len);
 };
+
+/* connection_lost's error for a connection that lives on elsewhere. */
+#define PFK_HANDED_OVER (-1)
 
 /*
  * What servers of one loop share: at most max_connections at a time (more wait

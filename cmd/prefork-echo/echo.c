@@ -47,6 +47,25 @@ tcp_made(struct pfk_transport *tr, void *arg)
 	return tr;
 }
 
+/* An echo has no state: all there is to know, its transport knows. */
+static ssize_t
+tcp_hand_over(void *self, void *buf, size_t room)
+{
+	(void)self;
+	(void)buf;
+	(void)room;
+	return 0;
+}
+
+static void *
+tcp_resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
+{
+	(void)arg;
+	(void)buf;
+	(void)len;
+	return tr;
+}
+
 static void
 log_echo(const void *buf, size_t len)
 {
@@ -91,7 +110,9 @@ tcp_lost(void *self, int error)
 	if (!pfk_log_wants(PFK_DEBUG))
 		return;
 	pfk_addr_python(name, pfk_peername(self));
-	if (error == 0)
+	if (error == PFK_HANDED_OVER)
+		pfk_log(PFK_DEBUG, "handed over %s", name);
+	else if (error == 0)
 		pfk_log(PFK_DEBUG, "disconnected from %s", name);
 	else
 		pfk_log(PFK_DEBUG, "lost %s: %s", name, strerror(error));
@@ -103,6 +124,8 @@ static const struct pfk_protocol tcp_echo = {
     .pause_writing = tcp_pause,
     .resume_writing = tcp_resume,
     .connection_lost = tcp_lost,
+    .hand_over = tcp_hand_over,
+    .connection_resumed = tcp_resumed,
 };
 
 static const struct pfk_protocol tcp_echo_once = {
@@ -111,6 +134,8 @@ static const struct pfk_protocol tcp_echo_once = {
     .pause_writing = tcp_pause,
     .resume_writing = tcp_resume,
     .connection_lost = tcp_lost,
+    .hand_over = tcp_hand_over,
+    .connection_resumed = tcp_resumed,
 };
 
 /* udp */

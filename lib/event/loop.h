@@ -80,6 +80,12 @@ struct pfk_loop {
 	uint64_t own_turns;
 	void *scratch;
 	size_t scratch_size;
+	/* The transports' part in a hand-over, while there are any. */
+	void (*give)(struct pfk_loop *l, int fd);
+	void (*take)(struct pfk_loop *l, int fd);
+	/* The supervisor's: a giver has given all. */
+	void (*taken)(void *arg);
+	void *taken_arg;
 	bool stop;
 	bool draining;
 };

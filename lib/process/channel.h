@@ -15,8 +15,10 @@ enum pfk__message_type {
 	PFK__MSG_KEEP,     /* a listener taken out of custody is in use */
 	PFK__MSG_READY,    /* boot is over */
 	PFK__MSG_FAIL,     /* boot failed: status and text */
+	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	/* From the master. */
-	PFK__MSG_DRAIN,  /* how, within timeout_ns */
+	PFK__MSG_DRAIN,  /* how, within timeout_ns; perhaps where to give */
+	PFK__MSG_TAKE,   /* where another worker's connections come from */
 	PFK__MSG_REOPEN, /* the log's new file */
 	PFK__MSG_TYPES
 };

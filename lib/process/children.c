@@ -74,6 +74,7 @@ became_ready(struct pfk__child *c)
 {
 	struct pfk__master *m = c->master;
 	struct pfk__place *p = &m->places[c->slot];
+	struct pfk__child *old;
 
 	if (c->phase != PFK__BOOTING) {
 		distrust(c, "a second ready message");
@@ -82,11 +83,12 @@ became_ready(struct pfk__child *c)
 	if (p->booting != c)
 		return; /* not wanted any more, and killed */
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
-	if (p->serving != NULL)
-		pfk__child_retire(p->serving);
+	old = p->serving;
 	c->phase = PFK__SERVING;
 	p->serving = c;
 	p->booting = NULL;
+	if (old != NULL)
+		pfk__child_retire(old);
 	pfk__master_step(m, c->slot, PFK__SLOT_READY);
 }
 
@@ -107,6 +109,10 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		break;
 	case PFK__MSG_READY:
 		became_ready(c);
+		break;
+	case PFK__MSG_TAKEN:
+		if (c->taking > 0 && --c->taking == 0 && c->retire_wanted)
+			pfk__child_retire(c);
 		break;
 	case PFK__MSG_FAIL:
 		c->fail_status = msg->status;
@@ -253,9 +259,45 @@ tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 		pfk_warn("cannot tell worker %d (%d)", c->slot, (int)c->pid);
 }
 
+/* Who goes on with the connections of a worker of the slot. */
+static struct pfk__child *
+heir(struct pfk__master *m, int slot)
+{
+	if (m->places[slot].serving != NULL)
+		return m->places[slot].serving;
+	for (int i = 0; i < m->workers; i++) {
+		int k = (slot + i) % m->workers;
+
+		if (m->places[k].serving != NULL)
+			return m->places[k].serving;
+	}
+	return NULL;
+}
+
+/* The giver's end of a way to c, or -1: then it keeps what it has. */
+static int
+open_handover(struct pfk__child *c)
+{
+	struct pfk__message msg = {.type = PFK__MSG_TAKE};
+	int fds[2];
+
+	if (c == NULL || pfk__channel_pair(fds) == -1)
+		return -1;
+	tell(c, &msg, fds[1]);
+	close(fds[1]);
+	c->taking++;
+	return fds[0];
+}
+
+/*
+ * A successor serves, or nobody shall.  While it is being given connections
+ * itself it goes on, because it could not take what is still on its way.
+ */
 void
 pfk__child_retire(struct pfk__child *c)
 {
+	int give;
+
 	struct pfk__place *p = &c->master->places[c->slot];
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 	    .how = PFK_DRAIN_LEAVE,
@@ -264,7 +306,13 @@ pfk__child_retire(struct pfk__child *c)
 	c->phase = PFK__LEAVING;
 	if (p->serving == c)
 		p->serving = NULL;
-	tell(c, &msg, -1);
+	c->retire_wanted = c->taking > 0;
+	if (c->retire_wanted)
+		return;
+	give = open_handover(heir(c->master, c->slot));
+	tell(c, &msg, give);
+	if (give != -1)
+		close(give);
 	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot, (int)c->pid);
 }
 

@@ -33,6 +33,8 @@ struct pfk__child {
 	int channel;
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
+	unsigned taking; /* from so many that leave; it stays until they have */
+	bool retire_wanted;
 	int fail_status; /* why its boot failed, by its own word */
 	char fail_text[400];
 };

@@ -15,6 +15,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "event/loop.h"
 #include "process/heartbeat.h"
 
 struct pfk_loop *
@@ -121,6 +122,14 @@ reopen_log(int fd)
 }
 
 static void
+on_taken(void *arg)
+{
+	struct pfk__message m = {0};
+
+	say(arg, &m, PFK__MSG_TAKEN);
+}
+
+static void
 master_died(struct pfk_worker *w)
 {
 	pfk_log(PFK_WARNING, "the master has died: draining, then ending");
@@ -145,6 +154,18 @@ on_channel(void *arg, unsigned ready)
 	switch (m.type) {
 	case PFK__MSG_DRAIN:
 		drain(w, (enum pfk_drain)m.how, m.timeout_ns);
+		if (fd != -1 && w->loop->give != NULL) {
+			w->loop->give(w->loop, fd);
+			fd = -1;
+		}
+		break;
+	case PFK__MSG_TAKE:
+		if (fd != -1 && w->loop->take != NULL) {
+			w->loop->take(w->loop, fd);
+			fd = -1;
+		} else {
+			on_taken(w);
+		}
 		break;
 	case PFK__MSG_REOPEN:
 		reopen_log(fd);
@@ -190,6 +211,8 @@ boot(struct pfk_worker *w)
 		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
 		    strerror(errno));
 	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
+	w->loop->taken = on_taken;
+	w->loop->taken_arg = w;
 	pfk__heartbeat_start(w->loop, w->turns, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",

@@ -11,15 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transport/handover.h"
+
 #define ACCEPT_BATCH 64 /* then others get their turn */
-#define FLUSH_MAX 4096	/* of the queue that a leaving one still serves */
+#define FLUSH_MAX 4096  /* of the queue that a leaving one still serves */
 
 static void watch_idle(struct pfk_server *s);
 
 static void
 release_if_done(struct pfk_server *s)
 {
-	if (s->open || !TAILQ_EMPTY(&s->transports))
+	if (s->open || s->count > 0)
 		return;
 	if (s->member_of_loop) {
 		pfk_timer_cancel(&s->idle);
@@ -32,31 +34,42 @@ release_if_done(struct pfk_server *s)
 	free(s);
 }
 
-static void
-add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
+struct pfk_transport *
+pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 {
 	struct pfk_transport *tr;
-	char name[PFK_ADDR_SIZE];
+	int saved_errno;
 
-	if (pfk__limits_admit(s->limits, peer) == -1) {
-		pfk__limits_complain(s->limits, "refused %s: %s",
-		    pfk_addr_format(name, peer),
-		    errno == EDQUOT ? "max-per-source" : strerror(errno));
-		close(fd);
-		return;
-	}
+	if (pfk__limits_admit(s->limits, peer) == -1)
+		return NULL;
 	tr = pfk__tcp_new(s, fd, peer);
 	if (tr == NULL) {
-		pfk__limits_complain(s->limits, "refused %s: %s",
-		    pfk_addr_format(name, peer), strerror(errno));
+		saved_errno = errno;
 		pfk__limits_release(s->limits, peer);
-		close(fd);
-		return;
+		errno = saved_errno;
+		return NULL;
 	}
 	tr->active_ns = pfk_loop_now(s->loop);
 	TAILQ_INSERT_TAIL(&s->transports, tr, link);
+	s->count++;
 	watch_idle(s);
-	pfk__tcp_begin(tr, s->arg);
+	return tr;
+}
+
+static void
+add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr = pfk__server_add(s, fd, peer);
+	char name[PFK_ADDR_SIZE];
+
+	if (tr != NULL) {
+		pfk__tcp_begin(tr, s->arg);
+		return;
+	}
+	pfk__limits_complain(s->limits, "refused %s: %s",
+	    pfk_addr_format(name, peer),
+	    errno == EDQUOT ? "max-per-source" : strerror(errno));
+	close(fd);
 }
 
 /* accept(2) failed: false means to try the next one. */
@@ -223,8 +236,34 @@ void
 pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 {
 	TAILQ_REMOVE(&s->transports, tr, link);
+	s->count--;
 	pfk__limits_release(s->limits, &tr->peer);
 	release_if_done(s);
+}
+
+/* all servers of a loop */
+
+struct pfk_server *
+pfk__server_next(const struct pfk_loop *l, const struct pfk_server *s)
+{
+	const struct pfk__member *m = s == NULL ? LIST_FIRST(&l->members)
+						: LIST_NEXT(&s->member, link);
+
+	while (m != NULL && m->drain != drain)
+		m = LIST_NEXT(m, link);
+	return (struct pfk_server *)(uintptr_t)m;
+}
+
+struct pfk_server *
+pfk__server_find(const struct pfk_loop *l, const struct pfk_addr *local)
+{
+	struct pfk_server *s = NULL;
+
+	while ((s = pfk__server_next(l, s)) != NULL) {
+		if (s->open && pfk_addr_equal(&s->local, local))
+			return s;
+	}
+	return NULL;
 }
 
 /* the handle */
@@ -254,8 +293,12 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 		s->slack_ns = options->idle_ns / 16;
 		s->quickack = options->quickack;
 	}
+	s->local.len = sizeof(s->local.in6);
+	getsockname(fd, &s->local.sa, &s->local.len);
 	TAILQ_INIT(&s->transports);
 	pfk__member_add(l, &s->member, drain);
+	l->give = pfk__handover_give;
+	l->take = pfk__handover_take;
 	return s;
 err2:
 	pfk_limits_drop(&s->limits);

@@ -21,7 +21,9 @@ struct pfk_server {
 	const struct pfk_protocol *proto;
 	void *arg;
 	struct pfk_limits *limits;
+	struct pfk_addr local;                  /* the listener's */
 	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
+	size_t count; /* of them, the given ones too */
 	struct pfk_timer *idle;
 	uint64_t idle_ns;
 	uint64_t slack_ns;
@@ -33,6 +35,18 @@ struct pfk_server {
 
 /* The transport has moved bytes. */
 void pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr);
+
+/* The loop's servers, one after the other; NULL before the first. */
+struct pfk_server *pfk__server_next(const struct pfk_loop *l,
+    const struct pfk_server *s);
+
+/* The one that accepts on the address, or NULL. */
+struct pfk_server *pfk__server_find(const struct pfk_loop *l,
+    const struct pfk_addr *local);
+
+/* A transport of the server for fd; NULL: fd stays the caller's. */
+struct pfk_transport *pfk__server_add(struct pfk_server *s, int fd,
+    const struct pfk_addr *peer);
 
 /* The transport is gone. */
 void pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr);

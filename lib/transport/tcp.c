@@ -236,6 +236,7 @@ finish(struct pfk_transport *tr)
 void
 pfk_close(struct pfk_transport *tr)
 {
+	tr->close_wanted = tr->state == PFK__GIVEN;
 	if (tr->state != PFK__OPEN)
 		return;
 	tr->state = PFK__CLOSING;
@@ -253,7 +254,8 @@ pfk_abort(struct pfk_transport *tr)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-	if (tr->state == PFK__LOST)
+	tr->close_wanted = tr->state == PFK__GIVEN;
+	if (tr->state == PFK__LOST || tr->close_wanted)
 		return;
 	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	lose(tr, ECONNABORTED);
@@ -263,6 +265,51 @@ void
 pfk__tcp_end(struct pfk_transport *tr)
 {
 	lose(tr, ECONNABORTED);
+}
+
+void
+pfk__tcp_freeze(struct pfk_transport *tr)
+{
+	tr->state = PFK__GIVEN;
+	pfk__io_stop(&tr->io);
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+}
+
+void
+pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
+{
+	int fd = tr->io.fd;
+
+	if (taken) {
+		lose(tr, PFK_HANDED_OVER);
+		return;
+	}
+	tr->stays = true;
+	tr->state = PFK__OPEN;
+	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
+		lose(tr, errno);
+		return;
+	}
+	update_interest(tr);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+	if (tr->close_wanted)
+		pfk_close(tr);
+}
+
+int
+pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
+    size_t state_len, const void *unsent, size_t unsent_len)
+{
+	if (pfk__buffer_append(&tr->out, unsent, unsent_len) == -1)
+		return -1;
+	tr->self = tr->proto->connection_resumed(tr, arg, state, state_len);
+	if (tr->self == NULL)
+		return -1;
+	if (tr->state == PFK__LOST)
+		return 0;
+	update_interest(tr);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+	return 0;
 }
 
 bool

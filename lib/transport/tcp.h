@@ -6,7 +6,7 @@
  *     PFK_WRITE is wanted exactly then;
  *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor
  *     LOST; a closing transport reads to discard;
- *  3. the state only grows: OPEN, CLOSING, LOST;
+ *  3. the state only grows, but for GIVEN, which may become OPEN again;
  *  4. in LOST the descriptor is out of the poller but open, so that addresses
  *     can be asked for, and connection_lost is queued; the transport is freed
  *     when that has returned, never before;
@@ -20,7 +20,12 @@
 #include "base/buffer.h"
 #include "event/loop.h"
 
-enum pfk__tcp_state { PFK__OPEN, PFK__CLOSING, PFK__LOST };
+enum pfk__tcp_state {
+	PFK__OPEN,
+	PFK__GIVEN, /* on its way to another process: handover.h */
+	PFK__CLOSING,
+	PFK__LOST
+};
 
 struct pfk_transport {
 	struct pfk_io io;
@@ -41,6 +46,8 @@ struct pfk_transport {
 	bool eof_received : 1; /* the peer's FIN */
 	bool eof_wanted : 1;   /* our FIN, after what is unsent */
 	bool eof_sent : 1;
+	bool stays : 1;        /* it cannot be handed over */
+	bool close_wanted : 1; /* once it is no longer GIVEN */
 };
 
 /*
@@ -58,5 +65,16 @@ void pfk__tcp_drain(struct pfk_transport *tr);
 
 /* Close now, without a reset of our own; connection_lost follows. */
 void pfk__tcp_end(struct pfk_transport *tr);
+
+/* handover.h: stop; then go on here, or be lost to another process. */
+void pfk__tcp_freeze(struct pfk_transport *tr);
+void pfk__tcp_thaw(struct pfk_transport *tr, bool taken);
+
+/*
+ * The connection was another process's: ask the protocol to go on with it.
+ * -1: it does not.
+ */
+int pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
+    size_t state_len, const void *unsent, size_t unsent_len);
 
 #endif

@@ -281,8 +281,7 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	struct pfk_datagram *d = (struct pfk_datagram *)m;
 
 	/* Nobody else will answer what is queued. */
-	for (int i = 0; how != PFK_DRAIN_NOW && i < DRAIN_BATCHES &&
-	     !d->closed;
+	for (int i = 0; how != PFK_DRAIN_NOW && i < DRAIN_BATCHES && !d->closed;
 	     i++) {
 		if (!receive(d))
 			break;

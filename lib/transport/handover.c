@@ -1,0 +1,337 @@
+/*
+ * handover.c: established connections go from one process to another.
+ *
+ * Layer: transport.  unix(7), SCM_RIGHTS.
+ */
+#include "transport/handover.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "transport/server.h"
+
+#define STATE_MAX 4096
+#define UNSENT_MAX 131072
+#define PACKETS_A_TURN 64
+#define ANSWER_PATIENCE_MS 1000
+
+struct header {
+	struct pfk_addr local; /* the listener's, which names the server */
+	struct pfk_addr peer;
+	uint32_t low, high;
+	uint32_t state_len, unsent_len;
+	uint8_t paused, told_pause;
+	uint8_t eof_received, eof_wanted, eof_sent;
+};
+
+#define PACKET_MAX (sizeof(struct header) + STATE_MAX + UNSENT_MAX)
+
+enum answer { REFUSED, TAKEN };
+
+/* giving */
+
+struct giver {
+	struct pfk__member member; /* first: the loop hands it back */
+	struct pfk_io io;
+	TAILQ_HEAD(, pfk_transport) given;
+	bool all_sent;
+};
+
+static bool
+can_give(const struct pfk_transport *tr)
+{
+	return tr->state == PFK__OPEN && !tr->stays && tr->self != NULL &&
+	    tr->proto->hand_over != NULL && tr->out.len <= UNSENT_MAX;
+}
+
+static struct pfk_transport *
+next_to_give(struct pfk_loop *l)
+{
+	struct pfk_server *s = NULL;
+	struct pfk_transport *tr;
+
+	while ((s = pfk__server_next(l, s)) != NULL) {
+		TAILQ_FOREACH(tr, &s->transports, link) {
+			if (can_give(tr))
+				return tr;
+		}
+	}
+	return NULL;
+}
+
+static ssize_t
+send_packet(int to, int pass, const struct header *h, const void *state,
+    const struct pfk_transport *tr)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov[3] = {{(void *)(uintptr_t)h, sizeof(*h)},
+	    {(void *)(uintptr_t)state, h->state_len},
+	    {tr->out.base + tr->out.offset, h->unsent_len}};
+	struct msghdr m = {.msg_iov = iov,
+	    .msg_iovlen = h->unsent_len > 0 ? 3 : 2,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
+
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cm), &pass, sizeof(int));
+	return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* False: no more for now. */
+static bool
+give(struct giver *g, struct pfk_transport *tr)
+{
+	struct header h = {.local = tr->server->local,
+	    .peer = tr->peer,
+	    .low = tr->low,
+	    .high = tr->high,
+	    .unsent_len = (uint32_t)tr->out.len,
+	    .paused = tr->paused,
+	    .told_pause = tr->told_pause,
+	    .eof_received = tr->eof_received,
+	    .eof_wanted = tr->eof_wanted,
+	    .eof_sent = tr->eof_sent};
+	char state[STATE_MAX];
+	ssize_t len = tr->proto->hand_over(tr->self, state, sizeof(state));
+
+	if (len < 0 || len > (ssize_t)sizeof(state)) {
+		tr->stays = true;
+		return true;
+	}
+	h.state_len = (uint32_t)len;
+	if (send_packet(g->io.fd, tr->io.fd, &h, state, tr) == -1) {
+		/* Too many descriptors on their way: an answer makes room. */
+		if (errno == ETOOMANYREFS && !TAILQ_EMPTY(&g->given))
+			pfk__io_want(&g->io, PFK_READ);
+		else if (errno != EAGAIN && errno != ENOBUFS)
+			tr->stays = true;
+		return tr->stays;
+	}
+	pfk__tcp_freeze(tr);
+	TAILQ_REMOVE(&tr->server->transports, tr, link);
+	TAILQ_INSERT_TAIL(&g->given, tr, link);
+	return true;
+}
+
+static void
+settle(struct giver *g, bool taken)
+{
+	struct pfk_transport *tr = TAILQ_FIRST(&g->given);
+
+	if (tr == NULL)
+		return;
+	TAILQ_REMOVE(&g->given, tr, link);
+	TAILQ_INSERT_TAIL(&tr->server->transports, tr, link);
+	pfk__tcp_thaw(tr, taken);
+}
+
+static void
+end_giving(struct giver *g)
+{
+	/* Nobody answers any more: they go on here. */
+	while (!TAILQ_EMPTY(&g->given))
+		settle(g, false);
+	pfk__io_stop(&g->io);
+	close(g->io.fd);
+	pfk__member_remove(&g->member);
+	free(g);
+}
+
+static void
+on_giver_ready(void *arg, unsigned ready)
+{
+	struct giver *g = arg;
+	struct pfk_transport *tr;
+	char answer;
+	ssize_t n;
+
+	(void)ready;
+	while ((n = recv(g->io.fd, &answer, 1, MSG_DONTWAIT)) == 1) {
+		settle(g, answer == TAKEN);
+		pfk__io_want(&g->io, PFK_READ | PFK_WRITE);
+	}
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+		end_giving(g);
+		return;
+	}
+	for (int i = 0; i < PACKETS_A_TURN && !g->all_sent; i++) {
+		tr = next_to_give(g->io.loop);
+		if (tr == NULL)
+			g->all_sent = true;
+		else if (!give(g, tr))
+			break;
+	}
+	if (!g->all_sent)
+		return;
+	if (TAILQ_EMPTY(&g->given))
+		end_giving(g);
+	else
+		pfk__io_want(&g->io, PFK_READ);
+}
+
+static void
+drain_giver(struct pfk__member *m, enum pfk_drain how)
+{
+	if (how == PFK_DRAIN_NOW)
+		end_giving((struct giver *)m);
+}
+
+void
+pfk__handover_give(struct pfk_loop *l, int fd)
+{
+	struct giver *g = calloc(1, sizeof(*g));
+
+	if (g == NULL ||
+	    pfk__io_start(l, &g->io, fd, PFK_READ | PFK_WRITE, on_giver_ready,
+		g) == -1) {
+		pfk_warn("cannot hand over connections");
+		free(g);
+		close(fd);
+		return;
+	}
+	TAILQ_INIT(&g->given);
+	pfk__member_add(l, &g->member, drain_giver);
+}
+
+/* taking */
+
+struct packet {
+	struct header h;
+	const char *rest; /* state, then unsent bytes */
+	int fd;
+};
+
+/* 1, 0 at the end, -1 with errno. */
+static int
+receive_packet(int from, char *buf, struct packet *p)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {buf, PACKET_MAX};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+	p->fd = -1;
+	if (n <= 0)
+		return (int)n;
+	if (cm != NULL && cm->cmsg_type == SCM_RIGHTS)
+		memcpy(&p->fd, CMSG_DATA(cm), sizeof(int));
+	errno = EPROTO;
+	if ((size_t)n < sizeof(p->h) || (m.msg_flags & MSG_TRUNC) != 0)
+		return -1;
+	memcpy(&p->h, buf, sizeof(p->h));
+	p->rest = buf + sizeof(p->h);
+	return (size_t)n == sizeof(p->h) + p->h.state_len + p->h.unsent_len
+	    ? 1
+	    : -1;
+}
+
+static bool
+take(struct pfk_loop *l, struct packet *p)
+{
+	struct pfk_server *s = pfk__server_find(l, &p->h.local);
+	struct pfk_transport *tr;
+
+	if (p->fd == -1 || s == NULL || s->proto->connection_resumed == NULL)
+		return false;
+	tr = pfk__server_add(s, p->fd, &p->h.peer);
+	if (tr == NULL)
+		return false;
+	p->fd = -1; /* the transport's now */
+	tr->low = p->h.low;
+	tr->high = p->h.high;
+	tr->paused = p->h.paused;
+	tr->told_pause = p->h.told_pause;
+	tr->eof_received = p->h.eof_received;
+	tr->eof_wanted = p->h.eof_wanted;
+	tr->eof_sent = p->h.eof_sent;
+	if (pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
+		p->rest + p->h.state_len, p->h.unsent_len) == 0)
+		return true;
+	pfk__tcp_end(tr);
+	return false;
+}
+
+static int
+answer_packet(int to, enum answer a)
+{
+	struct pollfd p = {.fd = to, .events = POLLOUT};
+	char byte = (char)a;
+
+	while (send(to, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN || poll(&p, 1, ANSWER_PATIENCE_MS) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+end_taking(struct pfk_io *t)
+{
+	struct pfk_loop *l = t->loop;
+
+	pfk__io_stop(t);
+	close(t->fd);
+	free(t);
+	if (l->taken != NULL)
+		l->taken(l->taken_arg);
+}
+
+static void
+on_taker_ready(void *arg, unsigned ready)
+{
+	struct pfk_io *t = arg;
+	char *buf = pfk__loop_scratch(t->loop, PACKET_MAX);
+
+	(void)ready;
+	for (int i = 0; i < PACKETS_A_TURN && buf != NULL; i++) {
+		struct packet p;
+		int rc = receive_packet(t->fd, buf, &p);
+		bool taken;
+
+		if (rc == -1 && (errno == EAGAIN || errno == EINTR))
+			return;
+		taken = rc == 1 && take(t->loop, &p);
+		/* Refused: our duplicate goes, the giver has its own. */
+		if (!taken && p.fd != -1)
+			close(p.fd);
+		if (rc != 1 ||
+		    answer_packet(t->fd, taken ? TAKEN : REFUSED) == -1) {
+			end_taking(t);
+			return;
+		}
+	}
+}
+
+void
+pfk__handover_take(struct pfk_loop *l, int fd)
+{
+	struct pfk_io *t = calloc(1, sizeof(*t));
+
+	if (t != NULL &&
+	    pfk__io_start(l, t, fd, PFK_READ, on_taker_ready, t) == 0)
+		return;
+	pfk_warn("cannot take connections over");
+	free(t);
+	close(fd);
+	if (l->taken != NULL)
+		l->taken(l->taken_arg);
+}
