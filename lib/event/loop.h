@@ -83,6 +83,11 @@ struct pfk_loop {
 	/* The transports' part in a hand-over, while there are any. */
 	void (*give)(struct pfk_loop *l, int fd);
 	void (*take)(struct pfk_loop *l, int fd);
+	/* Serve another slot's sockets, and give them back. */
+	int (*adopt_listener)(struct pfk_loop *l, int fd, int owner);
+	void (*release_listeners)(struct pfk_loop *l, int owner);
+	int (*adopt_datagram)(struct pfk_loop *l, int fd, int owner);
+	void (*release_datagrams)(struct pfk_loop *l, int owner);
 	/* The supervisor's: a giver has given all. */
 	void (*taken)(void *arg);
 	void *taken_arg;

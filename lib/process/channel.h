@@ -17,9 +17,11 @@ enum pfk__message_type {
 	PFK__MSG_FAIL,     /* boot failed: status and text */
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	/* From the master. */
-	PFK__MSG_DRAIN,  /* how, within timeout_ns; perhaps where to give */
-	PFK__MSG_TAKE,   /* where another worker's connections come from */
-	PFK__MSG_REOPEN, /* the log's new file */
+	PFK__MSG_DRAIN,   /* how, within timeout_ns; perhaps where to give */
+	PFK__MSG_TAKE,    /* where another worker's connections come from */
+	PFK__MSG_REOPEN,  /* the log's new file */
+	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
+	PFK__MSG_RELEASE, /* the owner serves itself again */
 	PFK__MSG_TYPES
 };
 
@@ -29,8 +31,9 @@ struct pfk__message {
 	uint64_t generation;
 	uint64_t timeout_ns; /* 0: none */
 	int32_t status;
-	int32_t kind; /* enum pfk_kind */
-	int32_t how;  /* enum pfk_drain */
+	int32_t kind;  /* enum pfk_kind */
+	int32_t how;   /* enum pfk_drain */
+	int32_t owner; /* a slot */
 	struct pfk_addr asked, bound;
 	char text[400];
 };

@@ -87,6 +87,7 @@ became_ready(struct pfk__child *c)
 	c->phase = PFK__SERVING;
 	p->serving = c;
 	p->booting = NULL;
+	p->stalled = p->marked = false;
 	if (old != NULL)
 		pfk__child_retire(old);
 	pfk__master_step(m, c->slot, PFK__SLOT_READY);
@@ -250,8 +251,8 @@ err1:
 
 /* telling */
 
-static void
-tell(struct pfk__child *c, struct pfk__message *msg, int pass)
+void
+pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 {
 	msg->slot = c->slot;
 	msg->generation = c->generation;
@@ -283,7 +284,7 @@ open_handover(struct pfk__child *c)
 
 	if (c == NULL || pfk__channel_pair(fds) == -1)
 		return -1;
-	tell(c, &msg, fds[1]);
+	pfk__child_tell(c, &msg, fds[1]);
 	close(fds[1]);
 	c->taking++;
 	return fds[0];
@@ -306,11 +307,12 @@ pfk__child_retire(struct pfk__child *c)
 	c->phase = PFK__LEAVING;
 	if (p->serving == c)
 		p->serving = NULL;
+	pfk__adopt_forget(c->master, c);
 	c->retire_wanted = c->taking > 0;
 	if (c->retire_wanted)
 		return;
 	give = open_handover(heir(c->master, c->slot));
-	tell(c, &msg, give);
+	pfk__child_tell(c, &msg, give);
 	if (give != -1)
 		close(give);
 	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot, (int)c->pid);
@@ -322,7 +324,7 @@ pfk__children_tell(struct pfk__master *m, struct pfk__message *msg, int pass)
 	struct pfk__child *c;
 
 	LIST_FOREACH(c, &m->children, link)
-		tell(c, msg, pass);
+		pfk__child_tell(c, msg, pass);
 }
 
 void
@@ -393,6 +395,7 @@ died(struct pfk__child *c, int status)
 	}
 	if (serving)
 		p->serving = NULL;
+	pfk__adopt_forget(m, c);
 	if (m->stop != PFK__RUN || (!booting && !serving)) {
 		log_death(c, status, true);
 		return;

@@ -5,6 +5,7 @@
  */
 #include "process/custody.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@ pfk__custody_find(const struct pfk__custody *c, int slot, enum pfk_kind kind,
     const struct pfk_addr *asked)
 {
 	for (size_t i = 0; i < c->len; i++) {
-		struct pfk__lent *l = &c->lent[i];
+		struct pfk__lent *l = c->lent[i];
 
 		if ((slot == -1 || l->slot == slot) && l->kind == kind &&
 		    pfk_addr_equal(&l->asked, asked))
@@ -26,52 +27,109 @@ uint16_t
 pfk__custody_port(const struct pfk__custody *c)
 {
 	for (size_t i = 0; i < c->len; i++) {
-		if (pfk_addr_port(&c->lent[i].asked) == 0)
-			return pfk_addr_port(&c->lent[i].bound);
+		if (pfk_addr_port(&c->lent[i]->asked) == 0)
+			return pfk_addr_port(&c->lent[i]->bound);
 	}
 	return 0;
+}
+
+static void
+on_queued(void *arg, unsigned ready)
+{
+	const struct pfk__lent *l = arg;
+
+	(void)ready;
+	pfk_io_want(l->io, 0);
+	l->custody->queued(l->custody->arg, l->slot);
+}
+
+static int
+make_room(struct pfk__custody *c)
+{
+	size_t size = c->size > 0 ? 2 * c->size : 16;
+	void *lent;
+
+	if (c->len < c->size)
+		return 0;
+	lent = reallocarray(c->lent, size, sizeof(struct pfk__lent *));
+	if (lent == NULL)
+		return -1;
+	c->lent = lent;
+	c->size = size;
+	return 0;
+}
+
+void
+pfk__custody_drop(struct pfk__custody *c, size_t i)
+{
+	pfk_io_del(&c->lent[i]->io);
+	close(c->lent[i]->fd);
+	free(c->lent[i]);
+	/* In order: the first slot's listeners name the service. */
+	for (c->len--; i < c->len; i++)
+		c->lent[i] = c->lent[i + 1];
 }
 
 int
 pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 {
-	struct pfk__lent *old = pfk__custody_find(c, l->slot, l->kind,
-	    &l->asked);
+	struct pfk__lent *copy = malloc(sizeof(*copy));
 
-	if (old != NULL) {
-		close(old->fd);
-		*old = *l;
-		return 0;
+	if (copy == NULL)
+		return -1;
+	*copy = *l;
+	copy->custody = c;
+	copy->io = NULL;
+	if (make_room(c) == -1)
+		goto err1;
+	if (c->loop != NULL) {
+		copy->io = pfk_io_add(c->loop, l->fd, PFK_READ, on_queued,
+		    copy);
+		if (copy->io == NULL)
+			goto err1;
 	}
-	if (c->len == c->size) {
-		size_t size = c->size > 0 ? 2 * c->size : 16;
-		void *lent = reallocarray(c->lent, size, sizeof(*c->lent));
-
-		if (lent == NULL)
-			return -1;
-		c->lent = lent;
-		c->size = size;
+	for (size_t i = 0; i < c->len; i++) {
+		if (c->lent[i] ==
+		    pfk__custody_find(c, l->slot, l->kind, &l->asked)) {
+			pfk__custody_drop(c, i);
+			break;
+		}
 	}
-	c->lent[c->len++] = *l;
+	c->lent[c->len++] = copy;
 	return 0;
+err1:
+	free(copy);
+	return -1;
 }
 
-static void
-drop(struct pfk__custody *c, size_t i)
+void
+pfk__custody_rearm(struct pfk__custody *c)
 {
-	close(c->lent[i].fd);
-	/* In order: the first slot's listeners name the service. */
-	for (c->len--; i < c->len; i++)
-		c->lent[i] = c->lent[i + 1];
+	for (size_t i = 0; i < c->len; i++) {
+		if (c->lent[i]->io != NULL)
+			pfk_io_want(c->lent[i]->io, PFK_READ);
+	}
+}
+
+bool
+pfk__custody_waiting(const struct pfk__custody *c, int slot)
+{
+	for (size_t i = 0; i < c->len; i++) {
+		struct pollfd p = {.fd = c->lent[i]->fd, .events = POLLIN};
+
+		if (c->lent[i]->slot == slot && poll(&p, 1, 0) == 1)
+			return true;
+	}
+	return false;
 }
 
 void
 pfk__custody_prune(struct pfk__custody *c, int slot, uint64_t user)
 {
 	for (size_t i = c->len; i-- > 0;) {
-		if (c->lent[i].slot == slot &&
-		    (user == 0 || c->lent[i].user != user))
-			drop(c, i);
+		if (c->lent[i]->slot == slot &&
+		    (user == 0 || c->lent[i]->user != user))
+			pfk__custody_drop(c, i);
 	}
 }
 
@@ -79,8 +137,8 @@ void
 pfk__custody_undo(struct pfk__custody *c, int slot, uint64_t lender)
 {
 	for (size_t i = c->len; i-- > 0;) {
-		if (c->lent[i].slot == slot && c->lent[i].lender == lender)
-			drop(c, i);
+		if (c->lent[i]->slot == slot && c->lent[i]->lender == lender)
+			pfk__custody_drop(c, i);
 	}
 }
 
@@ -88,7 +146,8 @@ void
 pfk__custody_clear(struct pfk__custody *c)
 {
 	while (c->len > 0)
-		drop(c, c->len - 1);
+		pfk__custody_drop(c, c->len - 1);
 	free(c->lent);
-	*c = (struct pfk__custody){0};
+	c->lent = NULL;
+	c->size = 0;
 }

@@ -22,11 +22,18 @@ struct pfk__lent {
 	int fd;
 	uint64_t lender; /* the generation that opened it */
 	uint64_t user;   /* the last one that opened or took it */
+	struct pfk__custody *custody;
+	struct pfk_io *io; /* in the master: is anything queued? */
 };
 
 struct pfk__custody {
-	struct pfk__lent *lent;
+	struct pfk__lent **lent;
 	size_t len, size;
+	/* With a loop: queued is called, once a rearm, when a slot's queue
+	 * is seen not to be empty. */
+	struct pfk_loop *loop;
+	void (*queued)(void *arg, int slot);
+	void *arg;
 };
 
 /* The slot's own, or with slot -1 any slot's, or NULL. */
@@ -39,11 +46,20 @@ uint16_t pfk__custody_port(const struct pfk__custody *c);
 /* Take fd into custody, in place of an older one. -1: fd stays the caller's. */
 int pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l);
 
+/* Close entry i. */
+void pfk__custody_drop(struct pfk__custody *c, size_t i);
+
 /* Close the slot's entries but those that `user` uses; 0 closes all. */
 void pfk__custody_prune(struct pfk__custody *c, int slot, uint64_t user);
 
 /* Close the slot's entries that `lender` opened: it never got ready. */
 void pfk__custody_undo(struct pfk__custody *c, int slot, uint64_t lender);
+
+/* Look again for queues that are not empty. */
+void pfk__custody_rearm(struct pfk__custody *c);
+
+/* Whether anything is queued in the slot now. */
+bool pfk__custody_waiting(const struct pfk__custody *c, int slot);
 
 /* Close all. */
 void pfk__custody_clear(struct pfk__custody *c);

@@ -55,7 +55,7 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 			return true;
 	}
 	for (size_t k = 0; k < w->custody->len; k++) {
-		const struct pfk__lent *l = &w->custody->lent[k];
+		const struct pfk__lent *l = w->custody->lent[k];
 
 		if (l->kind == a->want[i].kind &&
 		    l->bound.sa.sa_family == addr->sa.sa_family &&
@@ -219,12 +219,12 @@ close_unwanted(struct attempt *a)
 	const struct pfk__custody *c = a->w->custody;
 
 	for (size_t k = 0; k < c->len; k++) {
-		bool used = c->lent[k].slot != a->w->slot;
+		bool used = c->lent[k]->slot != a->w->slot;
 
 		for (size_t i = 0; i < a->n; i++)
-			used = used || a->opened[i].fd == c->lent[k].fd;
+			used = used || a->opened[i].fd == c->lent[k]->fd;
 		if (!used)
-			close(c->lent[k].fd);
+			close(c->lent[k]->fd);
 	}
 }
 

@@ -65,8 +65,8 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	}
 	if ((todo & PFK__DO_RETIRE) != 0 && p->serving != NULL &&
 	    p->slot.state == PFK__SLOT_EMPTY) {
+		/* Its sockets stay in custody: a sibling adopts them. */
 		pfk__child_retire(p->serving);
-		pfk__custody_prune(&m->custody, slot, 0);
 	}
 	if ((todo & PFK__DO_SPAWN) != 0)
 		spawn(m, slot);
@@ -105,7 +105,7 @@ log_ready(const struct pfk__master *m)
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->custody.len && n < sizeof(text); i++) {
-		const struct pfk__lent *l = &m->custody.lent[i];
+		const struct pfk__lent *l = m->custody.lent[i];
 
 		if (l->slot == 0)
 			n += (size_t)snprintf(text + n, sizeof(text) - n,
@@ -177,6 +177,10 @@ pfk__master_maintain(struct pfk__master *m)
 	}
 	/* Those above are empty now. */
 	m->places_used = m->workers;
+	if (m->workers > m->places_top)
+		m->places_top = m->workers;
+	if (m->stop == PFK__RUN)
+		pfk__adopt_maintain(m);
 	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
 		all_ready(m);
 	if (m->reload != PFK__SETTLED)
@@ -394,6 +398,9 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_log_set_process("master");
 	setproctitle("master");
 	m->loop = pfk_loop_new(NULL);
+	m->custody.loop = m->loop;
+	m->custody.queued = pfk__adopt_queued;
+	m->custody.arg = m;
 	if (m->loop == NULL || set_signals(m) == -1) {
 		pfk_warn("cannot start");
 		m->status = EX_OSERR;
@@ -404,6 +411,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__custody_clear(&m->custody);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
+	pfk_timer_cancel(&m->sample);
 	pfk_timer_cancel(&m->watch);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)

@@ -43,6 +43,11 @@ struct pfk__place {
 	struct pfk__slot slot;
 	struct pfk__child *serving;
 	struct pfk__child *booting;
+	/* adopt.c */
+	struct pfk__child *adopter; /* who serves for it */
+	bool stalled;               /* its queue stands, its loop too */
+	bool marked;                /* its queue was seen not to be empty */
+	uint64_t mark;              /* turns at that time, or at the stall */
 };
 
 enum pfk__stop { PFK__RUN, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
@@ -59,6 +64,7 @@ struct pfk__master {
 	struct pfk__custody custody;
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
+	int places_top;  /* never used from here on */
 	int places_used; /* all above are empty */
 	uint32_t random; /* anew at each maintenance */
 	uint64_t generation;
@@ -72,6 +78,7 @@ struct pfk__master {
 	int status; /* to exit with */
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
+	struct pfk_timer *sample;
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 };
@@ -102,6 +109,18 @@ void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
 /* Look for workers that hang, from now on. */
 void pfk__children_watch(struct pfk__master *m);
+
+void pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
+
+/* adopt.c */
+/* See to it that every slot's sockets are served, by whom they may. */
+void pfk__adopt_maintain(struct pfk__master *m);
+/* c adopts no longer. */
+void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
+/* Close what given-up slots have of addresses that nobody serves any more. */
+void pfk__adopt_prune(struct pfk__master *m);
+/* The custody's: something is queued in the slot. */
+void pfk__adopt_queued(void *arg, int slot);
 
 /* reload.c */
 void pfk__reload_begin(struct pfk__master *m);

@@ -78,6 +78,7 @@ pfk__reload_continue(struct pfk__master *m)
 	while (settled(m, p)) {
 		if (++m->rolling >= m->workers) {
 			m->reload = PFK__SETTLED;
+			pfk__adopt_prune(m);
 			pfk_log(PFK_INFO, "reloaded: %d worker%s", m->workers,
 			    m->workers == 1 ? "" : "s");
 			return;

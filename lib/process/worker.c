@@ -67,8 +67,8 @@ keep_own_descriptors(struct pfk_worker *w)
 	keep[n++] = w->channel;
 	keep[n++] = pfk__log_fd();
 	for (size_t i = 0; i < w->custody->len; i++) {
-		if (w->custody->lent[i].slot == w->slot)
-			keep[n++] = w->custody->lent[i].fd;
+		if (w->custody->lent[i]->slot == w->slot)
+			keep[n++] = w->custody->lent[i]->fd;
 	}
 	pfk__close_others(keep, n);
 	free(keep);
@@ -138,6 +138,30 @@ master_died(struct pfk_worker *w)
 }
 
 static void
+adopt(struct pfk_worker *w, const struct pfk__message *m, int *fd)
+{
+	struct pfk_loop *l = w->loop;
+	int (*take)(struct pfk_loop *, int,
+	    int) = m->kind == PFK_TCP ? l->adopt_listener : l->adopt_datagram;
+
+	if (*fd == -1 || take == NULL || w->leaving)
+		return;
+	if (take(l, *fd, m->owner) == 0)
+		*fd = -1;
+	else
+		pfk_warn("cannot serve for slot %d", m->owner);
+}
+
+static void
+release(struct pfk_worker *w, int owner)
+{
+	if (w->loop->release_listeners != NULL)
+		w->loop->release_listeners(w->loop, owner);
+	if (w->loop->release_datagrams != NULL)
+		w->loop->release_datagrams(w->loop, owner);
+}
+
+static void
 on_channel(void *arg, unsigned ready)
 {
 	struct pfk_worker *w = arg;
@@ -166,6 +190,12 @@ on_channel(void *arg, unsigned ready)
 		} else {
 			on_taken(w);
 		}
+		break;
+	case PFK__MSG_ADOPT:
+		adopt(w, &m, &fd);
+		break;
+	case PFK__MSG_RELEASE:
+		release(w, m.owner);
 		break;
 	case PFK__MSG_REOPEN:
 		reopen_log(fd);

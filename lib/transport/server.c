@@ -11,10 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transport/acceptor.h"
 #include "transport/handover.h"
-
-#define ACCEPT_BATCH 64 /* then others get their turn */
-#define FLUSH_MAX 4096  /* of the queue that a leaving one still serves */
 
 static void watch_idle(struct pfk_server *s);
 
@@ -57,110 +55,14 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 }
 
 static void
-add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
-{
-	struct pfk_transport *tr = pfk__server_add(s, fd, peer);
-	char name[PFK_ADDR_SIZE];
-
-	if (tr != NULL) {
-		pfk__tcp_begin(tr, s->arg);
-		return;
-	}
-	pfk__limits_complain(s->limits, "refused %s: %s",
-	    pfk_addr_format(name, peer),
-	    errno == EDQUOT ? "max-per-source" : strerror(errno));
-	close(fd);
-}
-
-/* accept(2) failed: false means to try the next one. */
-static bool
-stop_accepting(struct pfk_server *s, int error)
-{
-	switch (error) {
-	case EAGAIN:
-		return true;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pfk__limits_complain(s->limits,
-		    "cannot accept: %s; shed one connection, pausing",
-		    strerror(error));
-		pfk__limits_shed(s->limits, s->io.fd);
-		break;
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-		return false; /* accept(2): errors of that connection */
-	default:
-		pfk__limits_complain(s->limits, "cannot accept: %s; pausing",
-		    strerror(error));
-	}
-	pfk__io_want(&s->io, 0);
-	pfk__limits_wait_briefly(s->limits, &s->waiter);
-	return true;
-}
-
-/* Accept up to max; false when the queue is empty or accepting paused. */
-static bool
-accept_some(struct pfk_server *s, int max)
-{
-	while (max-- > 0 && s->open) {
-		struct pfk_addr peer;
-		int fd;
-
-		if (!pfk__limits_open(s->limits)) {
-			pfk__limits_complain(s->limits,
-			    "max-connections reached: more will wait");
-			pfk__io_want(&s->io, 0);
-			pfk__limits_wait(s->limits, &s->waiter);
-			return false;
-		}
-		peer.len = sizeof(peer.in6);
-		fd = accept4(s->io.fd, &peer.sa, &peer.len,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd != -1)
-			add_connection(s, fd, &peer);
-		else if (stop_accepting(s, errno))
-			return false;
-	}
-	return true;
-}
-
-static void
-on_ready(void *arg, unsigned ready)
-{
-	(void)ready;
-	accept_some(arg, ACCEPT_BATCH);
-}
-
-static void
-resume(struct pfk__waiter *w)
-{
-	struct pfk_server *s = (struct pfk_server *)((char *)w -
-	    offsetof(struct pfk_server, waiter));
-
-	if (s->open)
-		pfk__io_want(&s->io, PFK_READ);
-}
-
-static void
 shut(struct pfk_server *s)
 {
-	if (!s->open)
-		return;
+	struct pfk__acceptor *a;
+
 	s->open = false;
 	pfk__limits_unwait(s->limits, &s->waiter);
-	pfk__io_stop(&s->io);
-	close(s->io.fd);
+	while ((a = LIST_FIRST(&s->acceptors)) != NULL)
+		pfk__acceptor_close(a);
 }
 
 static void
@@ -171,7 +73,7 @@ drain(struct pfk__member *m, enum pfk_drain how)
 
 	/* Perhaps nobody else will serve who has already connected. */
 	if (how != PFK_DRAIN_NOW)
-		accept_some(s, FLUSH_MAX);
+		pfk__acceptors_flush(s);
 	shut(s);
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
 		if (how == PFK_DRAIN_STOP)
@@ -281,12 +183,13 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	    : pfk_limits_new(l, 0, 0);
 	if (s->limits == NULL)
 		goto err1;
-	if (pfk__io_start(l, &s->io, fd, PFK_READ, on_ready, s) == -1)
-		goto err2;
 	s->loop = l;
+	LIST_INIT(&s->acceptors);
+	if (pfk__acceptor_open(s, fd, PFK__OWN) == -1)
+		goto err2;
 	s->proto = proto;
 	s->arg = arg;
-	s->waiter.resume = resume;
+	s->waiter.resume = pfk__acceptors_resume;
 	s->open = s->handle = s->member_of_loop = true;
 	if (options != NULL) {
 		s->idle_ns = options->idle_ns;
@@ -299,6 +202,8 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	pfk__member_add(l, &s->member, drain);
 	l->give = pfk__handover_give;
 	l->take = pfk__handover_take;
+	l->adopt_listener = pfk__acceptor_adopt;
+	l->release_listeners = pfk__acceptors_release;
 	return s;
 err2:
 	pfk_limits_drop(&s->limits);

@@ -3,7 +3,7 @@
  *
  * Invariants:
  *  1. the server lives while its handle does or a transport is left;
- *  2. `open` is true until it stops accepting; then io is registered;
+ *  2. `open` is true until it stops accepting; then `acceptors` is empty;
  *  3. it is a member of the loop while open or a transport is left.
  */
 #ifndef PFK_TRANSPORT_SERVER_H
@@ -16,7 +16,7 @@
 struct pfk_server {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk__waiter waiter;
-	struct pfk_io io;
+	LIST_HEAD(, pfk__acceptor) acceptors; /* its own, and adopted ones */
 	struct pfk_loop *loop;
 	const struct pfk_protocol *proto;
 	void *arg;

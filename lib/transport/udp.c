@@ -36,7 +36,9 @@ struct pfk_datagram {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk_io io;
 	const struct pfk_datagram_protocol *proto;
+	void *arg;
 	void *self;
+	int owner; /* the slot that it was adopted from, or -1 */
 	struct pfk_addr local;
 	bool pktinfo;    /* bound to a wildcard: the address comes along */
 	bool delivering; /* in a batch: answers are queued */
@@ -289,6 +291,53 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	shut(d);
 }
 
+/* The endpoint after m that has not been closed, or NULL. */
+static struct pfk_datagram *
+next_open(const struct pfk__member *m)
+{
+	for (; m != NULL; m = LIST_NEXT(m, link)) {
+		struct pfk_datagram *d = (struct pfk_datagram *)(uintptr_t)m;
+
+		if (m->drain == drain && !d->closed)
+			return d;
+	}
+	return NULL;
+}
+
+static int
+adopt(struct pfk_loop *l, int fd, int owner)
+{
+	struct pfk_addr local = {.len = sizeof(local.in6)};
+	struct pfk_datagram *d, *adopted;
+
+	if (getsockname(fd, &local.sa, &local.len) == -1)
+		return -1;
+	d = next_open(LIST_FIRST(&l->members));
+	while (d != NULL && !pfk_addr_equal(&d->local, &local))
+		d = next_open(LIST_NEXT(&d->member, link));
+	if (d == NULL) {
+		errno = ENOENT;
+		return -1;
+	}
+	adopted = pfk_datagram_open(l, fd, d->proto, d->arg);
+	if (adopted == NULL)
+		return -1;
+	adopted->owner = owner;
+	adopted->handle = false;
+	return 0;
+}
+
+static void
+release(struct pfk_loop *l, int owner)
+{
+	struct pfk_datagram *d = next_open(LIST_FIRST(&l->members));
+
+	for (; d != NULL; d = next_open(LIST_NEXT(&d->member, link))) {
+		if (d->owner == owner)
+			shut(d);
+	}
+}
+
 struct pfk_datagram *
 pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg)
@@ -298,6 +347,8 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	if (d == NULL)
 		return NULL;
 	d->proto = proto;
+	d->arg = arg;
+	d->owner = -1;
 	d->local.len = sizeof(d->local.in6);
 	if (getsockname(fd, &d->local.sa, &d->local.len) == -1 ||
 	    pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d) == -1) {
@@ -307,6 +358,8 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	d->pktinfo = pfk_addr_is_any(&d->local);
 	d->handle = true;
 	pfk__member_add(l, &d->member, drain);
+	l->adopt_datagram = adopt;
+	l->release_datagrams = release;
 	d->self = d;
 	if (proto->connection_made != NULL)
 		d->self = proto->connection_made(d, arg);

@@ -1,0 +1,180 @@
+/*
+ * adopt.c: a sibling serves the sockets of a slot that cannot.
+ *
+ * Layer: process.  A slot cannot serve while it is in back-off or given up by
+ * a smaller number of workers; then there is no process.  Or it does not: its
+ * queue is not empty and its loop has not turned for a while, be it stopped,
+ * hung, starting slowly or full.  What is seen wrongly does no harm: two serve
+ * one queue for a moment.
+ */
+#include <stdlib.h>
+
+#include "process/master.h"
+
+/* How long a queue may stand before a sibling is asked. */
+#define PATIENCE_NS (40 * PFK_MSEC_NS)
+
+static uint64_t
+turns(const struct pfk__place *p)
+{
+	if (p->serving == NULL)
+		return 0;
+	return __atomic_load_n(p->serving->pulse.turns, __ATOMIC_RELAXED);
+}
+
+static bool
+has_sockets(const struct pfk__master *m, int slot)
+{
+	for (size_t i = 0; i < m->custody.len; i++) {
+		if (m->custody.lent[i]->slot == slot)
+			return true;
+	}
+	return false;
+}
+
+static bool
+needs_help(const struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	if (!has_sockets(m, slot))
+		return false;
+	return p->stalled ||
+	    (p->serving == NULL &&
+		(p->slot.state == PFK__SLOT_EMPTY ||
+		    p->slot.state == PFK__SLOT_BACKOFF));
+}
+
+/* The next slot's worker that is well. */
+static struct pfk__child *
+sibling(const struct pfk__master *m, int slot)
+{
+	for (int i = 1; i <= m->workers; i++) {
+		int k = (slot + i) % m->workers;
+
+		if (k != slot && m->places[k].serving != NULL &&
+		    !m->places[k].stalled)
+			return m->places[k].serving;
+	}
+	return NULL;
+}
+
+static void
+adopt(struct pfk__master *m, int slot)
+{
+	struct pfk__place *p = &m->places[slot];
+	struct pfk__child *c = sibling(m, slot);
+
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < m->custody.len; i++) {
+		const struct pfk__lent *l = m->custody.lent[i];
+		struct pfk__message msg = {.type = PFK__MSG_ADOPT,
+		    .kind = (int32_t)l->kind,
+		    .owner = slot};
+
+		if (l->slot == slot)
+			pfk__child_tell(c, &msg, l->fd);
+	}
+	p->adopter = c;
+	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d", c->slot,
+	    (int)c->pid, slot);
+}
+
+static void
+release(struct pfk__master *m, int slot)
+{
+	struct pfk__place *p = &m->places[slot];
+	struct pfk__message msg = {.type = PFK__MSG_RELEASE, .owner = slot};
+
+	pfk__child_tell(p->adopter, &msg, -1);
+	pfk_log(PFK_INFO, "slot %d serves itself again", slot);
+	p->adopter = NULL;
+}
+
+void
+pfk__adopt_maintain(struct pfk__master *m)
+{
+	for (int i = 0; i < m->places_top; i++) {
+		struct pfk__place *p = &m->places[i];
+		bool needs = needs_help(m, i);
+
+		if (needs && p->adopter == NULL)
+			adopt(m, i);
+		else if (!needs && p->adopter != NULL && p->serving != NULL)
+			release(m, i);
+	}
+}
+
+void
+pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c)
+{
+	for (int i = 0; i < m->places_top; i++) {
+		if (m->places[i].adopter == c)
+			m->places[i].adopter = NULL;
+	}
+}
+
+void
+pfk__adopt_prune(struct pfk__master *m)
+{
+	for (size_t i = m->custody.len; i-- > 0;) {
+		const struct pfk__lent *l = m->custody.lent[i];
+
+		if (m->places[l->slot].slot.state == PFK__SLOT_EMPTY &&
+		    pfk__custody_find(&m->custody, 0, l->kind, &l->asked) ==
+			NULL)
+			pfk__custody_drop(&m->custody, i);
+	}
+}
+
+/* looking */
+
+static void
+judge(struct pfk__master *m, int slot)
+{
+	struct pfk__place *p = &m->places[slot];
+
+	if (p->serving != NULL && turns(p) != p->mark) {
+		p->stalled = false;
+	} else if (p->marked && !p->stalled &&
+	    p->slot.state != PFK__SLOT_EMPTY &&
+	    pfk__custody_waiting(&m->custody, slot)) {
+		p->stalled = true;
+		pfk_log(PFK_INFO, "slot %d: its queue stands still", slot);
+	}
+	p->marked = false;
+}
+
+static void
+on_sample(void *arg)
+{
+	struct pfk__master *m = arg;
+	bool again = false;
+
+	m->sample = NULL;
+	if (m->stop != PFK__RUN)
+		return;
+	for (int i = 0; i < m->places_top; i++) {
+		judge(m, i);
+		again = again || m->places[i].stalled;
+	}
+	pfk__custody_rearm(&m->custody);
+	pfk__adopt_maintain(m);
+	if (again)
+		m->sample = pfk_later(m->loop, PATIENCE_NS, on_sample, m);
+}
+
+void
+pfk__adopt_queued(void *arg, int slot)
+{
+	struct pfk__master *m = arg;
+	struct pfk__place *p = &m->places[slot];
+
+	if (!p->marked && !p->stalled) {
+		p->marked = true;
+		p->mark = turns(p);
+	}
+	if (m->sample == NULL)
+		m->sample = pfk_later(m->loop, PATIENCE_NS, on_sample, m);
+}

@@ -1,0 +1,195 @@
+/*
+ * acceptor.c: one listening socket of a server.
+ *
+ * Layer: transport.
+ */
+#include "transport/acceptor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transport/server.h"
+
+#define ACCEPT_BATCH 64 /* then others get their turn */
+#define FLUSH_MAX 4096  /* of the queue that a leaving one still serves */
+
+static void
+add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr = pfk__server_add(s, fd, peer);
+	char name[PFK_ADDR_SIZE];
+
+	if (tr != NULL) {
+		pfk__tcp_begin(tr, s->arg);
+		return;
+	}
+	pfk__limits_complain(s->limits, "refused %s: %s",
+	    pfk_addr_format(name, peer),
+	    errno == EDQUOT ? "max-per-source" : strerror(errno));
+	close(fd);
+}
+
+static void
+watch_all(struct pfk_server *s, unsigned want)
+{
+	struct pfk__acceptor *a;
+
+	LIST_FOREACH(a, &s->acceptors, link)
+		pfk__io_want(&a->io, want);
+}
+
+/* accept(2) failed: false means to try the next one. */
+static bool
+stop_accepting(struct pfk__acceptor *a, int error)
+{
+	struct pfk_server *s = a->server;
+
+	switch (error) {
+	case EAGAIN:
+		return true;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pfk__limits_complain(s->limits,
+		    "cannot accept: %s; shed one connection, pausing",
+		    strerror(error));
+		pfk__limits_shed(s->limits, a->io.fd);
+		break;
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+		return false; /* accept(2): errors of that connection */
+	default:
+		pfk__limits_complain(s->limits, "cannot accept: %s; pausing",
+		    strerror(error));
+	}
+	watch_all(s, 0);
+	pfk__limits_wait_briefly(s->limits, &s->waiter);
+	return true;
+}
+
+/* Accept up to max, until the queue is empty or accepting pauses. */
+static void
+accept_some(struct pfk__acceptor *a, int max)
+{
+	struct pfk_server *s = a->server;
+
+	while (max-- > 0) {
+		struct pfk_addr peer;
+		int fd;
+
+		if (!pfk__limits_open(s->limits)) {
+			pfk__limits_complain(s->limits,
+			    "max-connections reached: more will wait");
+			watch_all(s, 0);
+			pfk__limits_wait(s->limits, &s->waiter);
+			return;
+		}
+		peer.len = sizeof(peer.in6);
+		fd = accept4(a->io.fd, &peer.sa, &peer.len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1) {
+			if (stop_accepting(a, errno))
+				return;
+			continue;
+		}
+		add_connection(s, fd, &peer);
+		/* The protocol may have closed the server, and us with it. */
+		if (!s->open)
+			return;
+	}
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	(void)ready;
+	accept_some(arg, ACCEPT_BATCH);
+}
+
+void
+pfk__acceptors_resume(struct pfk__waiter *w)
+{
+	watch_all((struct pfk_server *)((char *)w -
+		      offsetof(struct pfk_server, waiter)),
+	    PFK_READ);
+}
+
+void
+pfk__acceptors_flush(struct pfk_server *s)
+{
+	struct pfk__acceptor *a, *next;
+
+	LIST_FOREACH_SAFE(a, &s->acceptors, link, next)
+		if (s->open)
+			accept_some(a, FLUSH_MAX);
+}
+
+int
+pfk__acceptor_open(struct pfk_server *s, int fd, int owner)
+{
+	struct pfk__acceptor *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return -1;
+	if (pfk__io_start(s->loop, &a->io, fd, PFK_READ, on_ready, a) == -1) {
+		free(a);
+		return -1;
+	}
+	a->server = s;
+	a->owner = owner;
+	LIST_INSERT_HEAD(&s->acceptors, a, link);
+	if (s->waiter.waiting)
+		pfk__io_want(&a->io, 0);
+	return 0;
+}
+
+void
+pfk__acceptor_close(struct pfk__acceptor *a)
+{
+	LIST_REMOVE(a, link);
+	pfk__io_stop(&a->io);
+	close(a->io.fd);
+	free(a);
+}
+
+int
+pfk__acceptor_adopt(struct pfk_loop *l, int fd, int owner)
+{
+	struct pfk_addr local = {.len = sizeof(local.in6)};
+	struct pfk_server *s;
+
+	if (getsockname(fd, &local.sa, &local.len) == -1)
+		return -1;
+	s = pfk__server_find(l, &local);
+	if (s == NULL) {
+		errno = ENOENT;
+		return -1;
+	}
+	return pfk__acceptor_open(s, fd, owner);
+}
+
+void
+pfk__acceptors_release(struct pfk_loop *l, int owner)
+{
+	struct pfk__acceptor *a, *next;
+	struct pfk_server *s = NULL;
+
+	while ((s = pfk__server_next(l, s)) != NULL) {
+		LIST_FOREACH_SAFE(a, &s->acceptors, link, next) {
+			if (a->owner == owner)
+				pfk__acceptor_close(a);
+		}
+	}
+}

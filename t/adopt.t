@@ -1,0 +1,81 @@
+#!/usr/bin/perl
+
+# A slot that cannot serve is served by a sibling: stopped, crash-looping, or
+# given up by a smaller number of workers. Every new client is answered
+# meanwhile, whichever queue the kernel has put it in.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Test::More;
+
+use constant CLIENTS => 40;
+
+my $server = Prefork->start('-w', 2, '-p', 0);
+
+subtest 'a stopped worker' => sub {
+	my %worker = $server->workers;
+	my $from   = $server->log_size;
+	kill 'STOP', $worker{1};
+	serves('while it is stopped');
+	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'adopted');
+	kill 'CONT', $worker{1};
+	ok($server->wait_log(qr/slot 1 serves itself again/, 20, $from),
+		'given back');
+	serves('when it goes on');
+	my %now = $server->workers;
+	is($now{1}, $worker{1}, 'by the same worker');
+};
+
+subtest 'a worker that dies again and again' => sub {
+	my $from  = $server->log_size;
+	my $after = $from;
+	while (1) {
+		my %worker = $server->workers;
+		my $pid    = $worker{0};
+		kill 'KILL', $pid;
+		$after = $server->wait_log(qr/worker 0 [(]$pid[)] killed.*\n/,
+			20, $after);
+		last if substr($server->log_text, 0, $after) =~ /restarting in \d+ ms\n\z/;
+		$after = $server->wait_log(qr/started worker 0/, 20, $after);
+		last if !defined $after;
+	}
+	serves('in its back-off');
+	ok($server->wait_log(qr/serves for slot 0/, 20, $from), 'adopted');
+	ok($server->wait_log(qr/slot 0 serves itself again/, 20, $from),
+		'given back');
+	serves('afterwards');
+};
+
+subtest 'fewer workers' => sub {
+	my $from = $server->log_size;
+	my %fds  = fds($server->pid);
+	$server->signal('TTOU');
+	ok($server->wait_log(qr/worker 0 .* serves for slot 1/, 20, $from),
+		'its sockets are adopted');
+	serves('with one worker');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloaded/, 20, $from), 'a reload later');
+	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
+	ok($server->wait_log(qr/slot 1 serves itself again/, 20, $from),
+		'which take their own back');
+	serves('with two');
+	ok(wait_for(sub { my %now = fds($server->pid); keys %now <= keys %fds }, 10),
+		'the master holds no more than before');
+};
+
+is($server->stop, 0, 'it stops');
+done_testing();
+
+# New clients over TCP and UDP, spread over both queues, are all answered.
+sub serves {
+	my ($when) = @_;
+	my @open = map { ($server->tcp_socket, $server->udp_socket) } 1 .. CLIENTS;
+	my @bad  = grep { (echo_once($open[$_], "n$_") // q{}) ne "n$_" } 0 .. $#open;
+
+	return is_deeply(\@bad, [], "everybody is answered $when");
+}
