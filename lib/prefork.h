@@ -75,6 +75,12 @@ void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 /* The same at PFK_WARNING, followed by ": " and errno's text. */
 void pfk_warn(const char *fmt, ...) PFK_PRINTF(1, 2);
 
+/*
+ * Tell the user why the program cannot go on: "program: message" on standard
+ * error, in one line as above, and in the log where that is elsewhere.
+ */
+void pfk_complain(const char *fmt, ...) PFK_PRINTF(1, 2);
+
 /* Room for any answer of pfk_quote. */
 #define PFK_QUOTE_SIZE 320
 
@@ -138,8 +144,8 @@ int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
     char *const *argv, char *err);
 
 /*
- * Parse the file at path: "key value" or "key = value" a line, # comments.  A
- * last line without a newline is refused, as cron does: it may be half
+ * Parse the file at path: "key value" or "key = value" a line, # comments,
+ * backslash escapes and continued lines as fparseln(3) has them.  A last line without a newline is refused, as cron does: it may be half
  * written.  -1 with EINVAL for what it holds, else as open(2) and read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
@@ -150,7 +156,7 @@ void pfk_options_free(const struct pfk_option *table, void *config);
 
 /* Print the table for --help, or the configuration as a file would say it. */
 void pfk_options_usage(const struct pfk_option *table, int fd);
-void pfk_options_dump(const struct pfk_option *table, const void *config,
+int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
 
 /* --------------------------------------------------------------- event */

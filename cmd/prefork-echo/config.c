@@ -52,8 +52,9 @@ read_argv(struct config *c, int argc, char *const *argv, char *err, int *status)
 		return -1;
 	if (first == argc)
 		return 0;
-	snprintf(err, PFK_ERROR_SIZE, "unexpected argument '%s'; see %s --help",
-	    argv[first], getprogname());
+	snprintf(err, PFK_ERROR_SIZE,
+	    "unexpected argument '%.100s'; see %s --help", argv[first],
+	    getprogname());
 	return -1;
 }
 
@@ -151,11 +152,11 @@ check_user(struct config *c, char *err, int *status)
 	name = strsep(&group, ":");
 	*status = EX_NOUSER;
 	if (find_user(c, name) == -1) {
-		snprintf(err, PFK_ERROR_SIZE, "no such user: '%s'", name);
+		snprintf(err, PFK_ERROR_SIZE, "no such user: '%.100s'", name);
 		return -1;
 	}
 	if (group != NULL && find_group(c, group) == -1) {
-		snprintf(err, PFK_ERROR_SIZE, "no such group: '%s'", group);
+		snprintf(err, PFK_ERROR_SIZE, "no such group: '%.100s'", group);
 		return -1;
 	}
 	if (geteuid() != 0 && geteuid() != c->uid) {
@@ -202,7 +203,7 @@ config_workers(const struct config *c)
 	return c->workers > 0 ? c->workers : pfk_cpus();
 }
 
-void
+int
 config_dump(const struct config *c)
 {
 	char name[PFK_ADDR_SIZE];
@@ -216,6 +217,7 @@ config_dump(const struct config *c)
 		    e->once ? ", once" : "");
 	}
 	printf("# workers: %d\n", config_workers(c));
-	fflush(stdout);
-	pfk_options_dump(config_options, c, STDOUT_FILENO);
+	if (fflush(stdout) != 0)
+		return -1;
+	return pfk_options_dump(config_options, c, STDOUT_FILENO);
 }

@@ -80,7 +80,7 @@ int config_check(struct config *c, char *err, int *status);
 void config_free(struct config *c);
 
 /* Print the configuration in force. */
-void config_dump(const struct config *c);
+int config_dump(const struct config *c);
 
 int config_workers(const struct config *c);
 

@@ -56,20 +56,25 @@ daemon_detach(void)
 	close(fds[0]);
 	/* As nginx, it stays in its folder: file names keep their meaning. */
 	setsid();
+	daemon_close_stdio(STDOUT_FILENO);
 	return fds[1];
+}
+
+void
+daemon_close_stdio(int last)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = STDIN_FILENO; null != -1 && fd <= last; fd++)
+		dup2(null, fd);
+	if (null > last)
+		close(null);
 }
 
 void
 daemon_ready(int fd)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null != -1) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		close(null);
-	}
+	daemon_close_stdio(STDERR_FILENO);
 	/* A parent that has gone needs no answer. */
 	if (write(fd, "", 1) == -1)
 		pfk_log(PFK_DEBUG, "nobody waits for the daemon");

@@ -14,6 +14,9 @@
 int daemon_detach(void);
 void daemon_ready(int fd);
 
+/* Put /dev/null in the place of descriptors 0 to last. */
+void daemon_close_stdio(int last);
+
 /*
  * Send the master of the locked pid file a command: stop, quit, reload or
  * reopen.  Returns an exit status; err (size bytes) gets the reason.

@@ -141,15 +141,21 @@ static const struct pfk_protocol tcp_echo_once = {
 /* udp */
 
 static void
-report_refused(void *arg)
+report_refused(struct echo *e)
 {
-	struct echo *e = arg;
-
-	e->report = NULL;
 	pfk_log(PFK_WARNING, "loop guard: refused %llu datagrams, %llu in all",
 	    (unsigned long long)(e->refused - e->refused_logged),
 	    (unsigned long long)e->refused);
 	e->refused_logged = e->refused;
+}
+
+static void
+on_report(void *arg)
+{
+	struct echo *e = arg;
+
+	e->report = NULL;
+	report_refused(e);
 }
 
 /* The first is logged at once, the others by the second. */
@@ -165,8 +171,7 @@ count_refused(struct echo *e, const struct pfk_packet *p, const char *why)
 		    pfk_addr_format(name, p->from), why);
 		e->refused_logged = 1;
 	} else if (e->report == NULL) {
-		e->report = pfk_later(e->loop, PFK_SECOND_NS, report_refused,
-		    e);
+		e->report = pfk_later(e->loop, PFK_SECOND_NS, on_report, e);
 	}
 }
 
@@ -325,6 +330,8 @@ echo_worker_exit(void)
 {
 	struct echo *e = &the_echo;
 
+	if (e->refused > e->refused_logged)
+		report_refused(e);
 	pfk_timer_cancel(&e->report);
 	for (size_t i = 0; i < e->n; i++) {
 		pfk_server_close(&e->servers[i]);

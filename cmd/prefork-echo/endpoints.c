@@ -30,7 +30,7 @@ add(struct config *c, const struct bind *b, enum pfk_kind kind,
 		if (c->endpoints[i].listen.kind == kind &&
 		    pfk_addr_equal(&c->endpoints[i].listen.addr, addr)) {
 			snprintf(err, PFK_ERROR_SIZE,
-			    "bind '%s': %s %s is there twice; leave one out",
+			    "bind '%.100s': %s %s is there twice; leave one out",
 			    b->text, kind == PFK_TCP ? "tcp" : "udp",
 			    pfk_addr_format(name, addr));
 			return -1;
@@ -49,6 +49,24 @@ add(struct config *c, const struct bind *b, enum pfk_kind kind,
 				  .options = &c->sockopts},
 		.once = kind == PFK_TCP && (b->once || c->once)};
 	return 0;
+}
+
+/* A name may have the same address twice. */
+static bool
+repeats(const struct pfk_addr *list, int i)
+{
+	for (int k = 0; k < i; k++) {
+		if (pfk_addr_equal(&list[k], &list[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_mapped(const struct pfk_addr *a)
+{
+	return a->sa.sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
 
 /* All addresses of a host; localhost is never looked up. */
@@ -70,8 +88,8 @@ addresses(const struct config *c, const struct bind *b, uint16_t port,
 	    &errstr);
 	if (n == -1)
 		snprintf(err, PFK_ERROR_SIZE,
-		    "bind '%s': cannot resolve %s: %s", b->text, b->host,
-		    errstr);
+		    "bind '%.100s': cannot resolve %.100s: %s", b->text,
+		    b->host, errstr);
 	return n;
 }
 
@@ -92,8 +110,15 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 		bool optional = local && list[i].sa.sa_family == AF_INET6 &&
 		    (c->ipv4 || !c->ipv6);
 
-		if (!allowed(c, &list[i]))
+		if (!allowed(c, &list[i]) || repeats(list, i))
 			continue;
+		if (is_mapped(&list[i])) {
+			snprintf(err, PFK_ERROR_SIZE,
+			    "bind '%.100s': an IPv4-mapped address; write it "
+			    "as IPv4",
+			    b->text);
+			return -1;
+		}
 		used++;
 		if ((b->tcp &&
 			add(c, b, PFK_TCP, &list[i], optional, err) == -1) ||
@@ -104,7 +129,7 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 	if (used > 0)
 		return 0;
 	snprintf(err, PFK_ERROR_SIZE,
-	    "bind '%s': no IPv%d address; leave out -%d", b->text,
+	    "bind '%.100s': no IPv%d address; leave out -%d", b->text,
 	    c->ipv4 ? 4 : 6, c->ipv4 ? 4 : 6);
 	return -1;
 }

@@ -1,7 +1,6 @@
 /*
  * main.c: prefork-echo, a pre-forked TCP and UDP echo server.
  */
-#include <err.h>
 #include <errno.h>
 #include <libutil.h>
 #include <stdio.h>
@@ -64,6 +63,9 @@ worker_init(struct pfk_worker *w, void *arg)
 {
 	const struct program *p = arg;
 
+	/* What a worker has to say goes to the log, or to the master. */
+	if (p->config->daemon)
+		daemon_close_stdio(STDERR_FILENO);
 	return echo_worker_init(w, p->config);
 }
 
@@ -81,12 +83,11 @@ on_ready(void *arg)
 	struct program *p = arg;
 
 	if (p->pid_file != NULL && pidfile_write(p->pid_file) == -1) {
-		pfk_warn("cannot write pid file %s", p->config->pid_file);
+		pfk_complain("cannot write pid file %s: %s",
+		    p->config->pid_file, strerror(errno));
 		return EX_CANTCREAT;
 	}
 	if (p->detached != -1) {
-		if (strcmp(p->config->log, "-") == 0)
-			pfk_log_open("syslog");
 		daemon_ready(p->detached);
 		p->detached = -1;
 	}
@@ -167,9 +168,12 @@ static const struct pfk_hooks hooks = {
 static int
 open_log(const struct config *c)
 {
-	if (pfk_log_open(c->log) == 0)
+	/* Detached, standard error ends. */
+	bool no_target = c->daemon && strcmp(c->log, "-") == 0;
+
+	if (pfk_log_open(no_target ? "syslog" : c->log) == 0)
 		return EX_OK;
-	warn("cannot open log %s", c->log);
+	pfk_complain("cannot open log %s: %s", c->log, strerror(errno));
 	return EX_CANTCREAT;
 }
 
@@ -178,6 +182,7 @@ lock_pid_file(struct program *p)
 {
 	const char *path = p->config->pid_file;
 	pid_t other = -1;
+	char who[40];
 
 	if (path == NULL)
 		return EX_OK;
@@ -185,12 +190,15 @@ lock_pid_file(struct program *p)
 	if (p->pid_file != NULL)
 		return EX_OK;
 	if (errno == EEXIST) {
-		warnx("already running: process %d has locked %s; stop it or "
-		      "take another --pid-file",
-		    (int)other, path);
+		snprintf(who, sizeof(who),
+		    other > 0 ? "process %d" : "a master that is starting",
+		    (int)other);
+		pfk_complain("already running: %s has locked %s; stop it or "
+			     "take another --pid-file",
+		    who, path);
 		return EX_TEMPFAIL;
 	}
-	warn("cannot create pid file %s", path);
+	pfk_complain("cannot create pid file %s: %s", path, strerror(errno));
 	return EX_CANTCREAT;
 }
 
@@ -202,7 +210,7 @@ detach(struct program *p)
 	p->detached = daemon_detach();
 	if (p->detached != -1)
 		return EX_OK;
-	warn("cannot detach");
+	pfk_complain("cannot detach: %s", strerror(errno));
 	return EX_OSERR;
 }
 
@@ -236,15 +244,17 @@ act(struct program *p)
 		status = daemon_signal(p->config->pid_file, p->config->signal,
 		    error, sizeof(error));
 		if (status != EX_OK)
-			warnx("%s", error);
+			pfk_complain("%s", error);
 		return status;
 	}
 	if (config_check(p->config, error, &status) == -1) {
-		warnx("%s", error);
+		pfk_complain("%s", error);
 		return status;
 	}
-	if (p->config->dump)
-		config_dump(p->config);
+	if (p->config->dump && config_dump(p->config) == -1) {
+		pfk_complain("cannot write: %s", strerror(errno));
+		return EX_IOERR;
+	}
 	if (p->config->dump || p->config->test)
 		return EX_OK;
 	return run_service(p);
@@ -259,7 +269,7 @@ main(int argc, char **argv)
 
 	p.config = config_read(argc, argv, error, &status);
 	if (p.config == NULL) {
-		warnx("%s", error);
+		pfk_complain("%s", error);
 		return status;
 	}
 	status = act(&p);

@@ -62,7 +62,10 @@ parse_keepalive(void *config, const char *value, bool first,
 	(void)first;
 	pfk_sockopts_init(&k);
 	k.keepalive = strcmp(value, "off") != 0;
-	strlcpy(text, value, sizeof(text));
+	if (strlcpy(text, value, sizeof(text)) >= sizeof(text)) {
+		*errstr = "it takes off or IDLE[:INTERVAL[:COUNT]]";
+		return -1;
+	}
 	/* tcp(7) has no bounds; the kernel has these. */
 	if (k.keepalive &&
 	    (keepalive_number(&rest, 32767, &k.keep_idle, errstr) == -1 ||
@@ -141,7 +144,7 @@ format_poller(const void *config, int i, char *buf, size_t size)
 #define CUSTOM(p, f) .type = PFK_OPT_CUSTOM, .parse = (p), .format = (f)
 #define ARGV_ONLY .flags = PFK_OPT_ARGV_ONLY
 #define YEAR 31536000
-#define HALF_INT 1073741823 /* the kernel doubles buffer sizes */
+#define INT_MAX_BYTES 2147483647
 
 const struct pfk_option config_options[] = {
     {'w', "workers", "N|auto", CUSTOM(parse_workers, format_workers),
@@ -190,9 +193,9 @@ const struct pfk_option config_options[] = {
 	.help = "print this and exit"},
     {0, "backlog", "N", INT(1, 2147483647), AT(backlog),
 	.help = "length of the accept queue (net.core.somaxconn)"},
-    {0, "receive-buffer", BYTES(1, HALF_INT), AT(receive_buffer),
+    {0, "receive-buffer", BYTES(1, INT_MAX_BYTES), AT(receive_buffer),
 	.help = "SO_RCVBUF (the system's)"},
-    {0, "send-buffer", BYTES(1, HALF_INT), AT(send_buffer),
+    {0, "send-buffer", BYTES(1, INT_MAX_BYTES), AT(send_buffer),
 	.help = "SO_SNDBUF (the system's)"},
     {0, "nodelay", ONOFF, AT(nodelay), .help = "TCP_NODELAY (on)"},
     {0, "quickack", ONOFF, AT(quickack),

@@ -121,12 +121,6 @@ pfk__log_is_file(void)
 	return the_log.path != NULL;
 }
 
-bool
-pfk__log_is_stderr(void)
-{
-	return the_log.fd == STDERR_FILENO;
-}
-
 void
 pfk__log_take_fd(int fd)
 {
@@ -159,26 +153,36 @@ escape(char *dst, size_t size, const char *src)
 	return n;
 }
 
+/* "prefix message" on fd, in one write. */
+static void
+write_to(int fd, const char *prefix, const char *message)
+{
+	char line[LINE_MAX_BYTES];
+	size_t n = strlcpy(line, prefix, sizeof(line));
+
+	n += escape(line + n, sizeof(line) - n, message);
+	line[n++] = '\n';
+	/* A log that cannot be written must not stop the service. */
+	if (write(fd, line, n) == -1)
+		return;
+}
+
 static void
 write_line(enum pfk_level level, const char *message)
 {
 	static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO,
 	    LOG_DEBUG};
-	char line[LINE_MAX_BYTES];
-	size_t n = 0;
+	char prefix[64] = "", line[LINE_MAX_BYTES];
 
 	if (the_log.process[0] != '\0')
-		n = (size_t)snprintf(line, sizeof(line), "[%s (%d)] ",
-		    the_log.process, (int)the_log.pid);
-	n += escape(line + n, sizeof(line) - n, message);
-	if (the_log.use_syslog) {
-		syslog(priority[level], "%.*s", (int)n, line);
+		snprintf(prefix, sizeof(prefix), "[%s (%d)] ", the_log.process,
+		    (int)the_log.pid);
+	if (!the_log.use_syslog) {
+		write_to(the_log.fd, prefix, message);
 		return;
 	}
-	line[n++] = '\n';
-	/* A log that cannot be written must not stop the service. */
-	if (write(the_log.fd, line, n) == -1)
-		return;
+	line[escape(line, sizeof(line), message)] = '\0';
+	syslog(priority[level], "%s%s", prefix, line);
 }
 
 static void
@@ -222,4 +226,22 @@ pfk_warn(const char *fmt, ...)
 	log_valist(PFK_WARNING, strerror(saved_errno), fmt, ap);
 	va_end(ap);
 	errno = saved_errno;
+}
+
+void
+pfk_complain(const char *fmt, ...)
+{
+	char message[LINE_MAX_BYTES], prefix[64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	/* Before it has a name, a process has no log either. */
+	if (the_log.process[0] != '\0')
+		write_line(PFK_ERROR, message);
+	if (the_log.process[0] != '\0' && the_log.fd == STDERR_FILENO)
+		return;
+	snprintf(prefix, sizeof(prefix), "%s: ", getprogname());
+	write_to(STDERR_FILENO, prefix, message);
 }

@@ -18,7 +18,4 @@ bool pfk__log_is_file(void);
 /* Write to fd from now on; fd is the log's own afterwards. */
 void pfk__log_take_fd(int fd);
 
-/* Whether standard error is the log, so that saying it twice can be avoided. */
-bool pfk__log_is_stderr(void);
-
 #endif

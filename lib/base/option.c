@@ -186,7 +186,7 @@ argv_error(const struct pfk_option *table, int problem, char *const *argv,
 		    "unknown option -%c; see %s --help", optopt, getprogname());
 	else
 		snprintf(err, PFK_ERROR_SIZE,
-		    "unknown or ambiguous option %s; see %s --help", word,
+		    "unknown or ambiguous option %.100s; see %s --help", word,
 		    getprogname());
 	errno = EINVAL;
 	return -1;
@@ -218,7 +218,7 @@ pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 		if (parse_value(o, config, optarg, !seen[o - table], &errstr) ==
 		    -1) {
 			snprintf(err, PFK_ERROR_SIZE,
-			    "option --%s: bad value '%s': %s%s", o->name,
+			    "option --%s: bad value '%.100s': %s%s", o->name,
 			    optarg, errstr, bounds(o, range, sizeof(range)));
 			errno = EINVAL;
 			return -1;
@@ -270,7 +270,7 @@ parse_line(const struct pfk_option *table, void *config, char *line, bool *seen,
 		return 0;
 	o = by_key(table, key);
 	if (o == NULL) {
-		snprintf(err, size, "unknown key '%s'; see %s --help", key,
+		snprintf(err, size, "unknown key '%.100s'; see %s --help", key,
 		    getprogname());
 		return -1;
 	}
@@ -279,7 +279,7 @@ parse_line(const struct pfk_option *table, void *config, char *line, bool *seen,
 		return -1;
 	}
 	if (parse_value(o, config, value, !seen[o - table], &errstr) == -1) {
-		snprintf(err, size, "%s: bad value '%s': %s%s", key, value,
+		snprintf(err, size, "%s: bad value '%.100s': %s%s", key, value,
 		    errstr, bounds(o, range, sizeof(range)));
 		return -1;
 	}
@@ -327,22 +327,21 @@ pfk_options_file(const struct pfk_option *table, void *config, const char *path,
 		errno = EINVAL;
 		return -1;
 	}
-	while ((line = fparseln(f, &len, &number, "\0\0#", 0)) != NULL) {
-		int rc = strlen(line) < len
-		    ? -1
-		    : parse_line(table, config, line, seen, what, sizeof(what));
+	while ((line = fparseln(f, &len, &number, NULL, FPARSELN_UNESCALL)) !=
+	    NULL) {
+		bool text = strlen(line) == len;
+		int rc = text
+		    ? parse_line(table, config, line, seen, what, sizeof(what))
+		    : -1;
 
-		if (strlen(line) < len)
-			strlcpy(what, "holds a zero byte; is it a text file?",
-			    sizeof(what));
 		free(line);
-		if (rc == -1) {
-			snprintf(err, PFK_ERROR_SIZE, "%s:%zu: %s", path,
-			    number, what);
-			fclose(f);
-			errno = EINVAL;
-			return -1;
-		}
+		if (rc == 0)
+			continue;
+		snprintf(err, PFK_ERROR_SIZE, "%s:%zu: %s", path, number,
+		    text ? what : "holds a zero byte; is it a text file?");
+		fclose(f);
+		errno = EINVAL;
+		return -1;
 	}
 	fclose(f);
 	return 0;

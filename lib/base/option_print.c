@@ -104,16 +104,35 @@ format_value(const struct pfk_option *o, const void *config, int i, char *buf,
 	return false;
 }
 
-void
+/* As fparseln(3) reads it back. */
+static void
+escape(char *dst, size_t size, const char *src)
+{
+	for (; *src != '\0' && size > 2; src++) {
+		if (*src == '#' || *src == '\\') {
+			*dst++ = '\\';
+			size--;
+		}
+		*dst++ = *src;
+		size--;
+	}
+	*dst = '\0';
+}
+
+int
 pfk_options_dump(const struct pfk_option *table, const void *config, int fd)
 {
-	for (; table->name != NULL; table++) {
-		char buf[1024];
+	char buf[1024], escaped[2 * sizeof(buf)];
 
+	for (; table->name != NULL; table++) {
 		if (table->flags & PFK_OPT_ARGV_ONLY)
 			continue;
 		for (int i = 0;
-		     format_value(table, config, i, buf, sizeof(buf)); i++)
-			dprintf(fd, "%s %s\n", table->name, buf);
+		     format_value(table, config, i, buf, sizeof(buf)); i++) {
+			escape(escaped, sizeof(escaped), buf);
+			if (dprintf(fd, "%s %s\n", table->name, escaped) < 0)
+				return -1;
+		}
 	}
+	return 0;
 }

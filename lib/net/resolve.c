@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "net/resolve.h"
 
 struct answer {
 	int error; /* of getaddrinfo(3) */
@@ -53,83 +54,111 @@ look_up(int out, const char *host, uint16_t port, int family)
 	_exit(0);
 }
 
-static pid_t
-start_child(int *in, const char *host, uint16_t port, int family)
+int
+pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
+    int family)
 {
 	int fds[2], keep;
-	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return -1;
 	keep = fds[1];
-	pid = fork();
-	if (pid == 0) {
+	k->fd = fds[0];
+	k->pid = fork();
+	if (k->pid == 0) {
 		signal(SIGTERM, SIG_DFL);
 		signal(SIGINT, SIG_DFL);
 		pfk__close_others(&keep, 1);
 		look_up(fds[1], host, port, family);
 	}
 	close(fds[1]);
-	if (pid == -1) {
+	if (k->pid == -1) {
 		close(fds[0]);
 		return -1;
 	}
-	*in = fds[0];
-	return pid;
+	return 0;
 }
 
-/* Read the next answer before the deadline; 0 is the end. */
-static int
-next_answer(int in, uint64_t deadline, struct answer *answer)
+int
+pfk__lookup_next(struct pfk__lookup *k, struct pfk_addr *addr,
+    const char **errstr)
 {
-	struct pollfd p = {.fd = in, .events = POLLIN};
-	struct timespec ts;
-	uint64_t now;
+	struct answer answer;
 	ssize_t n;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
-	if (now >= deadline ||
-	    poll(&p, 1, (int)((deadline - now) / PFK_MSEC_NS) + 1) == 0) {
-		answer->error = EAI_AGAIN;
+	do {
+		/* An answer is less than PIPE_BUF: it comes whole. */
+		n = read(k->fd, &answer, sizeof(answer));
+	} while (n == -1 && errno == EINTR);
+	if (n != (ssize_t)sizeof(answer))
+		return 0;
+	if (answer.error != 0) {
+		*errstr = gai_strerror(answer.error);
+		errno = EINVAL;
 		return -1;
 	}
-	/* An answer is less than PIPE_BUF: it comes whole. */
-	n = read(in, answer, sizeof(*answer));
-	if (n == -1 && errno == EINTR)
-		return next_answer(in, deadline, answer);
-	if (n == (ssize_t)sizeof(*answer))
-		return answer->error == 0 ? 1 : -1;
-	return 0;
+	*addr = answer.addr;
+	return 1;
+}
+
+void
+pfk__lookup_end(struct pfk__lookup *k)
+{
+	close(k->fd);
+	kill(k->pid, SIGKILL);
+	while (waitpid(k->pid, NULL, 0) == -1 && errno == EINTR)
+		continue;
+}
+
+static uint64_t
+clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+/* False when the time is up. */
+static bool
+wait_readable(int fd, uint64_t deadline)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint64_t now;
+
+	while ((now = clock_now()) < deadline) {
+		int n = poll(&p, 1, (int)((deadline - now) / PFK_MSEC_NS) + 1);
+
+		if (n == 1)
+			return true;
+		if (n == -1 && errno != EINTR)
+			return false;
+	}
+	return false;
 }
 
 int
 pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
     struct pfk_addr *addrs, int max, const char **errstr)
 {
-	struct answer answer = {0};
-	struct timespec ts;
-	int in, n = 0, rc = 0;
-	pid_t pid = start_child(&in, host, port, family);
+	uint64_t deadline = clock_now() + timeout_ns;
+	struct pfk__lookup k;
+	int n = 0, rc = 1;
 
-	*errstr = NULL;
-	if (pid == -1) {
+	if (pfk__lookup_start(&k, host, port, family) == -1) {
 		*errstr = strerror(errno);
 		return -1;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	timeout_ns += (uint64_t)ts.tv_sec * PFK_SECOND_NS +
-	    (uint64_t)ts.tv_nsec;
-	while (n < max && (rc = next_answer(in, timeout_ns, &answer)) == 1)
-		addrs[n++] = answer.addr;
-	close(in);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
-		continue;
-	if (rc == -1 || n == 0) {
-		*errstr = gai_strerror(rc == -1 ? answer.error : EAI_NONAME);
-		errno = EINVAL;
-		return -1;
+	while (n < max && rc == 1) {
+		if (!wait_readable(k.fd, deadline)) {
+			*errstr = "the name server does not answer";
+			errno = ETIMEDOUT;
+			rc = -1;
+			break;
+		}
+		rc = pfk__lookup_next(&k, &addrs[n], errstr);
+		n += rc == 1;
 	}
-	return n;
+	pfk__lookup_end(&k);
+	return rc == -1 ? -1 : n;
 }

@@ -16,6 +16,7 @@ enum pfk__message_type {
 	PFK__MSG_READY,    /* boot is over */
 	PFK__MSG_FAIL,     /* boot failed: status and text */
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
+	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
 	/* From the master. */
 	PFK__MSG_DRAIN,   /* how, within timeout_ns; perhaps where to give */
 	PFK__MSG_TAKE,    /* where another worker's connections come from */

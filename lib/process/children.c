@@ -93,6 +93,23 @@ became_ready(struct pfk__child *c)
 	pfk__master_step(m, c->slot, PFK__SLOT_READY);
 }
 
+/* Somebody told it to, not we: its successor need not wait for its end. */
+static void
+leaves(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+
+	if (m->stop != PFK__RUN || p->serving != c)
+		return;
+	pfk_log(PFK_INFO, "worker %d (%d) leaves by itself; restarting",
+	    c->slot, (int)c->pid);
+	c->phase = PFK__LEAVING;
+	p->serving = NULL;
+	pfk__adopt_forget(m, c);
+	pfk__master_step(m, c->slot, PFK__SLOT_DIED_SERVING);
+}
+
 static void
 hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 {
@@ -114,6 +131,9 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 	case PFK__MSG_TAKEN:
 		if (c->taking > 0 && --c->taking == 0 && c->retire_wanted)
 			pfk__child_retire(c);
+		break;
+	case PFK__MSG_LEAVING:
+		leaves(c);
 		break;
 	case PFK__MSG_FAIL:
 		c->fail_status = msg->status;

@@ -36,8 +36,18 @@ struct attempt {
 	const char *step;
 };
 
+/* Whether a socket of one address gets in the way of the other's. */
+static bool
+meet(const struct pfk_addr *a, const struct pfk_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family ||
+	    pfk_addr_port(a) != pfk_addr_port(b))
+		return false;
+	return pfk_addr_is_any(a) || pfk_addr_is_any(b) || pfk_addr_equal(a, b);
+}
+
 /*
- * Ours already, by an address that overlaps?  Then the option must be set from
+ * Ours already, by an address that meets it?  Then the option must be set from
  * the start, or the kernel takes ourselves for a stranger.
  */
 static bool
@@ -45,21 +55,16 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 {
 	const struct pfk_worker *w = a->w;
 
-	for (size_t k = 0; k < i; k++) {
-		const struct pfk_addr *b = &a->opened[k].bound;
-
-		if (a->opened[k].fd != -1 &&
+	for (size_t k = 0; k < a->n; k++) {
+		if (k != i && a->opened[k].fd != -1 &&
 		    a->want[k].kind == a->want[i].kind &&
-		    b->sa.sa_family == addr->sa.sa_family &&
-		    pfk_addr_port(b) == pfk_addr_port(addr))
+		    meet(&a->opened[k].bound, addr))
 			return true;
 	}
 	for (size_t k = 0; k < w->custody->len; k++) {
 		const struct pfk__lent *l = w->custody->lent[k];
 
-		if (l->kind == a->want[i].kind &&
-		    l->bound.sa.sa_family == addr->sa.sa_family &&
-		    pfk_addr_port(&l->bound) == pfk_addr_port(addr))
+		if (l->kind == a->want[i].kind && meet(&l->bound, addr))
 			return true;
 	}
 	return false;
@@ -116,16 +121,15 @@ close_opened(struct attempt *a)
 	}
 }
 
-/* All or none; the first port that the kernel gives is everybody's. */
+/* The wildcards, or the others. */
 static int
-open_all(struct attempt *a)
+open_some(struct attempt *a, bool any)
 {
 	int saved_errno;
 
-	a->port = pfk__custody_port(a->w->custody);
-	for (size_t i = 0; i < a->n; i++)
-		a->opened[i] = (struct opened){.fd = -1};
 	for (size_t i = 0; i < a->n; i++) {
+		if (pfk_addr_is_any(&a->want[i].addr) != any)
+			continue;
 		if (open_one(a, i) == -1) {
 			saved_errno = errno;
 			a->failed = i;
@@ -137,6 +141,21 @@ open_all(struct attempt *a)
 		    pfk_addr_port(&a->want[i].addr) == 0)
 			a->port = pfk_addr_port(&a->opened[i].bound);
 	}
+	return 0;
+}
+
+/*
+ * All or none; the first port that the kernel gives is everybody's.  Wildcards
+ * come first: founded alone, they fail if anybody has any address of the port.
+ */
+static int
+open_all(struct attempt *a)
+{
+	a->port = pfk__custody_port(a->w->custody);
+	for (size_t i = 0; i < a->n; i++)
+		a->opened[i] = (struct opened){.fd = -1};
+	if (open_some(a, true) == -1 || open_some(a, false) == -1)
+		return -1;
 	return 0;
 }
 

@@ -32,11 +32,13 @@ spawn(struct pfk__master *m, int slot)
 
 	if (pfk__child_spawn(m, slot) == 0)
 		return;
-	pfk_warn("cannot start worker %d", slot);
 	if (!m->started) {
+		pfk_complain("cannot start worker %d: %s", slot,
+		    strerror(errno));
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
 		return;
 	}
+	pfk_warn("cannot start worker %d", slot);
 	tried = m->reload == PFK__TRYING && m->rolling == slot;
 	if (tried)
 		pfk__reload_abandon(m, strerror(errno));
@@ -84,11 +86,7 @@ pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c)
 	int slot = c->slot;
 
 	if (!m->started) {
-		pfk_log(PFK_ERROR, "cannot start: worker %d: %s", slot,
-		    c->fail_text);
-		if (!pfk__log_is_stderr())
-			dprintf(STDERR_FILENO, "%s: cannot start: %s\n",
-			    getprogname(), c->fail_text);
+		pfk_complain("cannot start: %s", c->fail_text);
 		pfk__master_stop(m, PFK__STOP_FAST,
 		    c->fail_status != 0 ? c->fail_status : EX_SOFTWARE, 0);
 		return;
@@ -269,8 +267,9 @@ static void
 on_stop_signal(void *arg, int signo)
 {
 	struct pfk__master *m = arg;
-	bool again = m->stop != PFK__RUN && signo == SIGTERM;
+	bool again = m->terminated && signo == SIGTERM;
 
+	m->terminated = m->terminated || signo == SIGTERM;
 	if (signo == SIGINT || again) {
 		pfk_log(PFK_INFO, "stopping at once");
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OK, 0);

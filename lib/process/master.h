@@ -75,7 +75,8 @@ struct pfk__master {
 	bool reload_wanted;
 	int rolling; /* the slot that is being renewed */
 	enum pfk__stop stop;
-	int status; /* to exit with */
+	bool terminated; /* SIGTERM came: the next one is urgent */
+	int status;      /* to exit with */
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;

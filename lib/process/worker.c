@@ -101,7 +101,10 @@ static void
 on_terminate(void *arg, int signo)
 {
 	struct pfk_worker *w = arg;
+	struct pfk__message m = {0};
 
+	if (!w->leaving)
+		say(w, &m, PFK__MSG_LEAVING);
 	drain(w, PFK_DRAIN_STOP, signo == SIGTERM ? w->config->shutdown_ns : 0);
 }
 

@@ -1,0 +1,28 @@
+/*
+ * resolve.h: a look-up under way, for callers with a loop of their own.
+ */
+#ifndef PFK_NET_RESOLVE_H
+#define PFK_NET_RESOLVE_H
+
+#include <prefork.h>
+
+struct pfk__lookup {
+	int fd; /* readable when there is something to take */
+	pid_t pid;
+};
+
+/* host may be numeric; nothing blocks. */
+int pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
+    int family);
+
+/*
+ * The next address, in getaddrinfo(3)'s order: 1; 0 at the end; -1 with
+ * *errstr.  Blocks while fd is not readable.
+ */
+int pfk__lookup_next(struct pfk__lookup *k, struct pfk_addr *addr,
+    const char **errstr);
+
+/* In any state; reaps the child. */
+void pfk__lookup_end(struct pfk__lookup *k);
+
+#endif
