@@ -417,6 +417,13 @@ void pfk_abort(struct pfk_transport *tr);
 
 bool pfk_is_closing(const struct pfk_transport *tr);
 
+/*
+ * Go on with another protocol, whose self is the same [set_protocol]; from a
+ * callback, connection_made and connection_resumed included.
+ */
+void pfk_set_protocol(struct pfk_transport *tr,
+    const struct pfk_protocol *proto);
+
 /* Back-pressure towards the peer [pause_reading, resume_reading]. */
 void pfk_pause_reading(struct pfk_transport *tr);
 void pfk_resume_reading(struct pfk_transport *tr);

@@ -33,6 +33,8 @@ static struct echo {
 
 /* tcp */
 
+static const struct pfk_protocol tcp_echo, tcp_echo_once;
+
 static void *
 tcp_made(struct pfk_transport *tr, void *arg)
 {
@@ -47,7 +49,10 @@ tcp_made(struct pfk_transport *tr, void *arg)
 	return tr;
 }
 
-/* An echo has no state: all there is to know, its transport knows. */
+/*
+ * An echo's state is what its listener was when it came: one byte with --once.
+ * A reload may have changed that, but not for who is here.
+ */
 static ssize_t
 tcp_hand_over(void *self, void *buf, size_t room)
 {
@@ -57,12 +62,22 @@ tcp_hand_over(void *self, void *buf, size_t room)
 	return 0;
 }
 
+static ssize_t
+tcp_hand_over_once(void *self, void *buf, size_t room)
+{
+	(void)self;
+	if (room < 1)
+		return -1;
+	memset(buf, 1, 1);
+	return 1;
+}
+
 static void *
 tcp_resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 {
 	(void)arg;
 	(void)buf;
-	(void)len;
+	pfk_set_protocol(tr, len > 0 ? &tcp_echo_once : &tcp_echo);
 	return tr;
 }
 
@@ -134,7 +149,7 @@ static const struct pfk_protocol tcp_echo_once = {
     .pause_writing = tcp_pause,
     .resume_writing = tcp_resume,
     .connection_lost = tcp_lost,
-    .hand_over = tcp_hand_over,
+    .hand_over = tcp_hand_over_once,
     .connection_resumed = tcp_resumed,
 };
 

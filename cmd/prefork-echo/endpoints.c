@@ -30,7 +30,7 @@ add(struct config *c, const struct bind *b, enum pfk_kind kind,
 		if (c->endpoints[i].listen.kind == kind &&
 		    pfk_addr_equal(&c->endpoints[i].listen.addr, addr)) {
 			snprintf(err, PFK_ERROR_SIZE,
-			    "bind '%.100s': %s %s is there twice; leave one out",
+			    "bind '%.260s': %s %s is there twice; leave one out",
 			    b->text, kind == PFK_TCP ? "tcp" : "udp",
 			    pfk_addr_format(name, addr));
 			return -1;
@@ -88,8 +88,7 @@ addresses(const struct config *c, const struct bind *b, uint16_t port,
 	    &errstr);
 	if (n == -1)
 		snprintf(err, PFK_ERROR_SIZE,
-		    "bind '%.100s': cannot resolve %.100s: %s", b->text,
-		    b->host, errstr);
+		    "bind '%.260s': cannot resolve it: %s", b->text, errstr);
 	return n;
 }
 
@@ -114,7 +113,7 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 			continue;
 		if (is_mapped(&list[i])) {
 			snprintf(err, PFK_ERROR_SIZE,
-			    "bind '%.100s': an IPv4-mapped address; write it "
+			    "bind '%.260s': an IPv4-mapped address; write it "
 			    "as IPv4",
 			    b->text);
 			return -1;
@@ -129,7 +128,7 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 	if (used > 0)
 		return 0;
 	snprintf(err, PFK_ERROR_SIZE,
-	    "bind '%.100s': no IPv%d address; leave out -%d", b->text,
+	    "bind '%.260s': no IPv%d address; leave out -%d", b->text,
 	    c->ipv4 ? 4 : 6, c->ipv4 ? 4 : 6);
 	return -1;
 }

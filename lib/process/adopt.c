@@ -14,6 +14,9 @@
 /* How long a queue may stand before a sibling is asked. */
 #define PATIENCE_NS (40 * PFK_MSEC_NS)
 
+/* How long it has help at least: others need not hear of every twitch. */
+#define CONVALESCENCE_NS (5 * PFK_SECOND_NS)
+
 static uint64_t
 turns(const struct pfk__place *p)
 {
@@ -134,14 +137,18 @@ static void
 judge(struct pfk__master *m, int slot)
 {
 	struct pfk__place *p = &m->places[slot];
+	uint64_t now = pfk_loop_now(m->loop);
 
 	if (p->serving != NULL && turns(p) != p->mark) {
-		p->stalled = false;
+		/* One that only twitches is not well yet. */
+		if (now - p->stalled_ns >= CONVALESCENCE_NS)
+			p->stalled = false;
 	} else if (p->marked && !p->stalled &&
 	    p->slot.state != PFK__SLOT_EMPTY &&
 	    pfk__custody_waiting(&m->custody, slot)) {
 		p->stalled = true;
-		pfk_log(PFK_INFO, "slot %d: its queue stands still", slot);
+		p->stalled_ns = now;
+		pfk_log(PFK_DEBUG, "slot %d: its queue stands still", slot);
 	}
 	p->marked = false;
 }

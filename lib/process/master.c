@@ -367,7 +367,7 @@ harden(void)
 static void
 run(struct pfk__master *m)
 {
-	pfk__children_watch(m);
+	pfk__watch_start(m);
 	pfk__master_maintain(m);
 	/* Nothing could even be forked. */
 	if (m->stop != PFK__RUN && LIST_EMPTY(&m->children))

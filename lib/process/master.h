@@ -45,9 +45,10 @@ struct pfk__place {
 	struct pfk__child *booting;
 	/* adopt.c */
 	struct pfk__child *adopter; /* who serves for it */
-	bool stalled;               /* its queue stands, its loop too */
-	bool marked;                /* its queue was seen not to be empty */
-	uint64_t mark;              /* turns at that time, or at the stall */
+	uint64_t stalled_ns;
+	bool stalled;  /* its queue stands, its loop too */
+	bool marked;   /* its queue was seen not to be empty */
+	uint64_t mark; /* turns at that time, or at the stall */
 };
 
 enum pfk__stop { PFK__RUN, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
@@ -108,8 +109,6 @@ void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
-/* Look for workers that hang, from now on. */
-void pfk__children_watch(struct pfk__master *m);
 
 void pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
 
@@ -122,6 +121,9 @@ void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
 void pfk__adopt_queued(void *arg, int slot);
+
+/* watch.c: look for workers that hang, from now on. */
+void pfk__watch_start(struct pfk__master *m);
 
 /* reload.c */
 void pfk__reload_begin(struct pfk__master *m);

@@ -49,7 +49,7 @@ commit(struct pfk__master *m)
 	    m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(m->config.workers, m->arg);
 	m->workers = m->config.workers;
-	pfk__children_watch(m);
+	pfk__watch_start(m);
 	if (m->hooks->reload_done != NULL)
 		m->hooks->reload_done(true, m->arg);
 }

@@ -418,6 +418,12 @@ pfk__tcp_drain(struct pfk_transport *tr)
 }
 
 void
+pfk_set_protocol(struct pfk_transport *tr, const struct pfk_protocol *proto)
+{
+	tr->proto = proto;
+}
+
+void
 pfk_pause_reading(struct pfk_transport *tr)
 {
 	tr->paused = true;

@@ -1,0 +1,57 @@
+/*
+ * watch.c: look for workers whose loops stand still.
+ *
+ * Layer: process.
+ */
+#include <signal.h>
+
+#include "process/master.h"
+
+static void
+look_at(struct pfk__child *c, uint64_t now)
+{
+	uint64_t still = now - c->pulse.seen_ns;
+
+	switch (pfk__pulse_judge(&c->pulse, now, c->master->config.hang_ns)) {
+	case PFK__ALIVE:
+		return;
+	case PFK__HUNG:
+		pfk_log(PFK_ERROR,
+		    "worker %d (%d) hangs: its loop has stood still for "
+		    "%llu ms; aborting it",
+		    c->slot, (int)c->pid,
+		    (unsigned long long)(still / PFK_MSEC_NS));
+		kill(c->pid, SIGABRT);
+		return;
+	case PFK__LOST:
+		kill(c->pid, SIGKILL);
+		return;
+	}
+}
+
+static void
+on_watch(void *arg)
+{
+	struct pfk__master *m = arg;
+	uint64_t now = pfk_loop_now(m->loop);
+	struct pfk__child *c;
+	/* If we were late ourselves, nobody else can be blamed. */
+	bool late = now - m->watched_ns > m->config.hang_ns / 2;
+
+	m->watch = NULL;
+	LIST_FOREACH(c, &m->children, link) {
+		if (late)
+			pfk__pulse_excuse(&c->pulse, now);
+		look_at(c, now);
+	}
+	pfk__watch_start(m);
+}
+
+void
+pfk__watch_start(struct pfk__master *m)
+{
+	m->watched_ns = pfk_loop_now(m->loop);
+	if (m->config.hang_ns > 0 && m->watch == NULL)
+		m->watch = pfk_later(m->loop, m->config.hang_ns / 4, on_watch,
+		    m);
+}

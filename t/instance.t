@@ -1,0 +1,229 @@
+#!/usr/bin/perl
+
+# One service, one master: a second instance, pid files, -s, -D, a master that
+# is killed; and -t and -T, which start nothing.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Fcntl qw(LOCK_EX LOCK_NB);
+use Prefork;
+use Prefork::Life;
+use Test::More;
+
+my $dir     = temp_dir();
+my $program = Prefork::program();
+my @daemons;
+
+same_port($_) for 'tcp', 'udp';
+pid_file();
+stale_pid_file();
+locked_pid_file();
+command();
+command_in_vain();
+detached();
+detached_in_vain();
+dead_master();
+dump_config();
+done_testing();
+
+END {
+	my $status = $?;
+	kill 'KILL', grep { alive($_) } map { children($_), $_ } @daemons;
+	$? = $status;
+}
+
+sub same_port {
+	my ($protocol) = @_;
+	my $first = Prefork->start('-w', 2, '-p', 0, '-4');
+	my $port  = $first->port;
+	my $second = Prefork->spawn('-q', '-w', 2, '-b', "$protocol:127.0.0.1:$port");
+	my %holder = map { $_ => 1 } $first->pid, current_workers($first);
+
+	is($second->wait_exit, 75, "a second instance, $protocol: exit 75");
+	like($second->log_text, qr/\A[^\n]*127[.]0[.]0[.]1:$port[^\n]*\n\z/x,
+		'one line, with the address');
+	my ($pid) = $second->log_text =~ /in\suse\sby\sprocess\s(\d+)\s/x;
+	ok($holder{ $pid // 0 }, 'and the process that holds it')
+	    or diag($second->log_text);
+	is(echo_once($first->tcp_socket, 'x'), 'x', 'the first goes on');
+	is($first->stop, 0, 'exit status');
+	return;
+}
+
+sub pid_file {
+	my $file = "$dir/pid";
+	my $server =
+	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+	my $pid = $server->pid;
+
+	like(slurp($file), qr/\A$pid\n?\z/x, 'ready: the pid file holds the pid');
+	my ($code, undef, $errors) =
+	    run_cmd($program, '-P', $file, '-w', 1, '-p', 0);
+	is($code, 75, 'a live pid file stops a start: exit 75');
+	like($errors, qr/\A[^\n]*\b$pid\b[^\n]*\Q$file\E[^\n]*\n\z/x,
+		'one line, with its pid and name');
+	like(slurp($file), qr/\A$pid\n?\z/x, 'the file is untouched');
+	is($server->stop, 0, 'exit status');
+	ok(!-e $file, 'the pid file is gone with it');
+	return;
+}
+
+sub stale_pid_file {
+	my $file = "$dir/stale";
+
+	# Our own pid lives, but we have not locked the file.
+	for my $text ($$, 999_999_999, 'nonsense', q{}) {
+		write_file($file, $text);
+		my $server =
+		    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+		my $pid = $server->pid;
+		like(slurp($file), qr/\A$pid\n?\z/x,
+			"a stale pid file with '$text' does not stop a start");
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
+
+# Until the service is ready the file is locked and empty.
+sub locked_pid_file {
+	my $file = "$dir/locked";
+
+	open my $handle, '>', $file or die "$file: $!\n";
+	flock $handle, LOCK_EX | LOCK_NB or die "flock: $!\n";
+	my ($code, undef, $errors) =
+	    run_cmd($program, '-P', $file, '-w', 1, '-p', 0);
+	is($code, 75, 'a locked pid file without a pid: exit 75');
+	like($errors, qr/\A[^\n]*\Q$file\E[^\n]*\n\z/x, 'one line that names it');
+	unlike($errors, qr/-1/, 'and no impossible pid');
+	return;
+}
+
+sub command {
+	my ($file, $log) = ("$dir/pid", "$dir/log");
+	my @signal = ($program, '-P', $file, '-s');
+	my $server =
+	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+
+	for ([ reload => qr/\]\sreloaded:/x ], [ reopen => qr/\]\sreopened/x ]) {
+		my ($name, $line) = @{$_};
+		my $offset = $server->log_size;
+		is_deeply([ run_cmd(@signal, $name) ], [ 0, q{}, q{} ], "-s $name");
+		ok($server->wait_log($line, undef, $offset), 'is done');
+	}
+	is_deeply([ run_cmd(@signal, 'quit') ], [ 0, q{}, q{} ], '-s quit');
+	is($server->wait_exit, 0, 'is done');
+
+	$server =
+	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+	is_deeply([ run_cmd(@signal, 'stop') ], [ 0, q{}, q{} ], '-s stop');
+	is($server->wait_exit, 0, 'is done');
+	return;
+}
+
+sub command_in_vain {
+	my $stale = write_file("$dir/stale", $$);
+	local $SIG{TERM} = sub { fail('a stale pid file was believed') };
+
+	for ([ $stale, qr/stale/x ], [ "$dir/none", qr/No\ssuch\sfile/x ]) {
+		my ($file, $why) = @{$_};
+		my ($code, $output, $errors) =
+		    run_cmd($program, '-P', $file, '-s', 'stop');
+		is($code, 69, "-s stop with $file: exit 69");
+		like($errors, qr/\A[^\n]*\Q$file\E[^\n]*$why[^\n]*\n\z/x, 'one line');
+	}
+	my ($code, undef, $errors) =
+	    run_cmd($program, '-P', $stale, '-s', 'dance');
+	is($code, 64, '-s dance: exit 64');
+	like($errors, qr/\A[^\n]*'dance'[^\n]*\n\z/x, 'one line');
+	return;
+}
+
+sub detached {
+	my ($file, $log) = ("$dir/pid", "$dir/daemon.log");
+	my @answer = run_cmd($program, '-D', '-P', $file, '-l', $log, '-v', '-w', 2,
+		'-p', 0, '-b', '127.0.0.1');
+
+	is_deeply(\@answer, [ 0, q{}, q{} ], '-D: exit 0 and silence');
+	my $pid = slurp($file);
+	push @daemons, $pid;
+	my ($ready) = slurp($log) =~ /\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
+	ok($ready, 'it is ready by then') or return;
+	is(echo_once(tcp('127.0.0.1', $ready), 'x'), 'x', 'it serves');
+	for my $process ($pid, children($pid)) {
+		my %fds = fds($process);
+		is_deeply([ @fds{ 0 .. 2 } ], [ ('/dev/null') x 3 ],
+			"$process has let go of its terminal");
+	}
+	is_deeply([ run_cmd($program, '-P', $file, '-s', 'stop') ],
+		[ 0, q{}, q{} ], '-s stop');
+	ok(wait_for(sub { !alive($pid) }), 'it ends');
+	ok(!-e $file, 'the pid file is gone');
+	return;
+}
+
+sub detached_in_vain {
+	my $first = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $bind  = '127.0.0.1:' . $first->port;
+
+	for my $log ('-', "$dir/vain.log") {
+		my ($file) = "$dir/vain.pid";
+		my ($code, undef, $errors) = run_cmd($program, '-D', '-q', '-P',
+			$file, '-l', $log, '-w', 2, '-b', $bind);
+		is($code, 75, "-D -l $log, port in use: exit 75");
+		like($errors, qr/\A[^\n]*\Q$bind\E[^\n]*in\suse[^\n]*\n\z/x,
+			'one line on standard error');
+		ok(!-e $file, 'no pid file is left');
+	}
+	return;
+}
+
+sub dead_master {
+	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4');
+	my $port   = $server->port;
+	my ($idle) = connect_to($server, 0);
+	my @workers = current_workers($server);
+
+	kill 'KILL', $server->pid;
+	is($server->wait_exit, 137, 'the master is killed');
+	my $next = Prefork->start('-w', 2, '-b', "127.0.0.1:$port");
+	ok($next, 'another starts on the same port at once');
+	is((read_until_eof($idle))[1], 'eof',
+		'a connection to the orphans sees the end');
+	close $idle;
+	ok(wait_for(sub { !grep { alive($_) } @workers }), 'the orphans end');
+	is(echo_once($next->tcp_socket, $_), $_, "connection $_") for 1 .. 4;
+	is($next->stop, 0, 'exit status');
+	return;
+}
+
+sub dump_config {
+	my $file = "$dir/conf";
+
+	is_deeply([ run_cmd($program, '-t', '-w', 2, '-p', 0) ],
+		[ 0, q{}, q{} ], '-t: exit 0 and silence');
+	for my $arguments (
+		[],
+		[qw(-w 3 -p 0 -4 -1 -v -n 10 -i 0.25 --max-per-source 5)],
+		[qw(-b 127.0.0.1:7001,once -b tcp:[::1]:7002 -b udp:127.0.0.1:7003)],
+		[qw(--keepalive 60:10:3 --user-timeout 2.5 --fastopen 16 --nodelay off)],
+		[qw(--receive-buffer 64k --send-buffer 1M --backlog 99 --quickack on)],
+		[qw(--keepalive off --poller poll --loop-guard off --drain-timeout 3)],
+		['-P', "$dir/a file", '-l', "$dir/# 1 = log"],
+	    )
+	{
+		my $name = "-T @{$arguments}";
+		my ($code, $first, $errors) = run_cmd($program, '-T', @{$arguments});
+		is("$code$errors", '0', "$name: exit 0");
+		write_file($file, split /\n/, $first);
+		($code, my $second, $errors) = run_cmd($program, '-T', '-c', $file);
+		is("$code$errors", '0', 'the dump is a good file');
+		is($second, $first, 'and gives the same dump');
+	}
+	my ($code) = run_cmd('/bin/sh', '-c', "'$program' -T >/dev/full");
+	cmp_ok($code, '!=', 0, '-T into a full file does not exit 0');
+	return;
+}

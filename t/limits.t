@@ -1,0 +1,221 @@
+#!/usr/bin/perl
+
+# Out of descriptors, -n, --max-per-source, -i, and clients that come and go
+# without a word.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Select;
+use POSIX       ();
+use Prefork;
+use Prefork::Life;
+use Prefork::Tools qw(now pause);
+use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_LINGER MSG_OOB inet_aton
+    pack_sockaddr_in);
+use Test::More;
+
+use constant DESCRIPTORS => 40;
+use constant CLIENTS     => 100;
+use constant MEASURED    => 2;
+use constant SILENT      => 5_000;
+
+out_of_descriptors($_) for qw(epoll poll);
+max_connections();
+max_connections_and_the_rlimit();
+max_per_source();
+idle_timeout();
+come_and_go();
+done_testing();
+
+sub with_descriptors {
+	my ($number, @arguments) = @_;
+
+	return Prefork->start(
+		{ wrapper => [ qw(/usr/bin/env prlimit), "--nofile=$number:$number" ] },
+		'-w', 1, '-p', 0, '-4', @arguments);
+}
+
+# Whether something can be read from it now: data or its end.
+sub readable {
+	my ($socket, $timeout) = @_;
+
+	return scalar IO::Select->new($socket)->can_read($timeout // 0);
+}
+
+sub out_of_descriptors {
+	my ($poller)  = @_;
+	my $server    = with_descriptors(DESCRIPTORS, '-n', 10_000, '--poller', $poller);
+	my ($worker)  = current_workers($server);
+	my $first     = $server->tcp_socket;
+
+	is(echo_once($first, 'x'), 'x', "out of descriptors, $poller");
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+	ok($server->wait_log(qr/Too\smany\sopen\sfiles/x), 'the log tells');
+	my ($ticks, $size, $start) = (cpu_ticks($worker), $server->log_size, now());
+	after(MEASURED);
+	$ticks = cpu_ticks($worker) - $ticks;
+	my $took  = now() - $start;
+	my $lines = count(substr($server->log_text, $size), qr/\n/x);
+	cmp_ok($ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $took,
+		'<', 0.1, 'the worker is idle');
+	cmp_ok($lines, '<=', $took + 1, 'at most one line a second');
+	is(echo_once($first, 'y'), 'y', 'who is in is served');
+	ok(scalar(grep { readable($_) } @clients), 'some are shed, not left waiting');
+	is(echo_once($server->udp_socket, 'x'), 'x', 'datagrams are served');
+
+	close $_ for @clients;
+	ok(wait_for(sub { (echo_once($server->tcp_socket, 'z') // q{}) eq 'z' }),
+		'they leave: it accepts again');
+	is(echo_once($first, 'z'), 'z', 'who is in is still served');
+	close $first;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub max_connections {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '-n', 3);
+	my @in     = map { $server->tcp_socket } 1 .. 3;
+
+	is(echo_once($_, 'in'), 'in', '-n 3: a connection') for @in;
+	my @waiting = map { $server->tcp_socket } 1 .. 2;
+	send $_, 'waiting', 0 for @waiting;
+	ok(!readable($_, 0.3), 'one more has to wait') for @waiting;
+	is(echo_once($in[2], 'in'), 'in', 'who is in is served');
+	close shift @in;
+	ok(readable($waiting[0], 10), 'one leaves: the first that waits is served');
+	ok(!readable($waiting[1], 0.3), 'and no other');
+	close shift @in;
+	ok(readable($waiting[1], 10), 'then the other');
+	close $_ for @in, @waiting;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Unless told otherwise, as many connections as there are descriptors for.
+sub max_connections_and_the_rlimit {
+	my $server  = with_descriptors(60);
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+	my $first   = $clients[0];
+
+	is(echo_once($first, 'x'), 'x', '-n by default');
+	after(0.5);
+	is(scalar(grep { readable($_) } @clients), 0, 'nobody is shed');
+	unlike($server->log_text, qr/Too\smany\sopen\sfiles/x,
+		'the descriptors are enough');
+	my $served = 0;
+	while (my $client = shift @clients) {
+		$served++ if (echo_once($client, 'x') // q{}) eq 'x';
+		close $client;
+	}
+	is($served, CLIENTS, 'all are served in turn');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub max_per_source {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-b', '0.0.0.0',
+		'--max-per-source', 2);
+	my @here   = map { tcp('127.0.0.1', $server->port) } 1 .. 2;
+
+	is(echo_once($_, 'x'), 'x', '--max-per-source 2: a connection') for @here;
+	my $surplus = tcp('127.0.0.1', $server->port);
+	ok(readable($surplus, 10), 'one more is closed');
+	is(length(read_until_eof($surplus)), 0, 'without a word');
+	ok($server->wait_log(qr/refused\s127[.]0[.]0[.]1:.*max-per-source/x),
+		'the log tells');
+	my $there =
+	    tcp('127.0.0.1', $server->port, LocalHost => '127.0.0.2');
+	is(echo_once($there, 'x'), 'x', 'another source is not concerned');
+	is(echo_once($_, 'y'), 'y', 'nor is who is in') for @here;
+	close shift @here;
+	ok(
+		wait_for(
+			sub {
+				my $again = tcp('127.0.0.1', $server->port);
+				return (echo_once($again, 'z') // q{}) eq 'z';
+			}
+		),
+		'one leaves: another may come'
+	);
+	close $_ for @here, $there, $surplus;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub idle_timeout {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '-i', 0.8);
+	my $active = $server->tcp_socket;
+	my $idle   = $server->tcp_socket;
+	my $start  = now();
+	my $lost   = 0;
+
+	is(echo_once($_, 'x'), 'x', '-i: a connection') for $active, $idle;
+	# Twice the time-out, with traffic on one of the two.
+	while (now() < $start + 2) {
+		$lost++ if (echo_once($active, 'x') // q{}) ne 'x';
+		pause(0.05);
+		last if $lost;
+	}
+	is($lost, 0, 'the one with traffic stays');
+	ok(readable($idle), 'the other is closed');
+	is((read_until_eof($idle))[1], 'eof', 'with an end, not a reset');
+	is((read_until_eof($active))[1], 'eof', 'so is the first when it rests');
+	cmp_ok(now() - $start, '<', 5, 'in time');
+	close $_ for $active, $idle;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Thousands of connects that say nothing, end in every way, and leave nothing.
+sub come_and_go {
+	my $server  = Prefork->start('-w', 2, '-p', 0, '-4');
+	my @pids    = ($server->pid, current_workers($server));
+	my $address = pack_sockaddr_in($server->port, inet_aton('127.0.0.1'));
+	my %before  = map { $_ => { fds($_) } } @pids;
+	my @open;
+
+	for my $n (1 .. SILENT) {
+		socket my $socket, PF_INET, SOCK_STREAM, 0 or die "socket: $!\n";
+		connect $socket, $address or die "connect $n: $!\n";
+		leave($socket, $n);
+		push @open, $socket;
+		shift @open if @open > 50;
+		pause(0) if $n % 100 == 0;
+	}
+	@open = ();
+	for my $pid (@pids) {
+		ok(
+			wait_for(
+				sub {
+					my %now = fds($pid);
+					return keys %now == keys %{ $before{$pid} };
+				}
+			),
+			"$pid has as many descriptors as before"
+		) or diag(explain({ fds($pid) }), explain($before{$pid}));
+	}
+	is_deeply([ $server->pid, current_workers($server) ],
+		\@pids, 'the same processes');
+	is(echo_once($server->tcp_socket, $_), $_, "connection $_") for 1 .. 4;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# One of four ways to go.
+sub leave {
+	my ($socket, $n) = @_;
+
+	if ($n % 4 == 1) {
+		setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+	} elsif ($n % 4 == 2) {
+		send $socket, '!', MSG_OOB;
+	} elsif ($n % 4 == 3) {
+		send $socket, 'x' x 1_000, 0;
+		setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+	}
+	return;
+}

@@ -1,0 +1,281 @@
+#!/usr/bin/perl
+
+# SIGHUP: the workers are replaced slot by slot, the successor ready before the
+# predecessor leaves; the configuration is read again, and a bad one changes
+# nothing.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::IP;
+use Prefork;
+use Prefork::Life;
+use Test::More;
+
+use constant RELOADED => qr/\]\sreloaded:\s(\d+)\sworkers?$/mx;
+use constant STORM    => 50;
+
+my $dir  = temp_dir();
+my $file = "$dir/conf";
+
+in_order();
+connections_survive();
+drain_timeout();
+reads_the_file();
+addresses_come_and_go();
+bad_files();
+cannot_bind();
+storm();
+done_testing();
+
+# Reloads and waits for the end of it; the log of it.
+sub reload {
+	my ($server, $end) = @_;
+	my $offset = $server->log_size;
+
+	$server->signal('HUP');
+	$server->wait_log($end // RELOADED, undef, $offset)
+	    or die "no end of the reload\n";
+	return substr $server->log_text, $offset;
+}
+
+# The address's port, from what a worker or the ready line says.
+sub port_of {
+	my ($log, $address) = @_;
+	my ($port) = $log =~ /\stcp\s\Q$address\E:(\d+)/x;
+
+	return $port;
+}
+
+sub number_of_fds {
+	my %fds = fds($_[0]);
+
+	return scalar keys %fds;
+}
+
+sub in_order {
+	my $server = Prefork->start('-w', 3, '-p', 0, '-4');
+	my %old    = $server->workers;
+	my %before = map { $_ => number_of_fds($old{$_}) } keys %old;
+	my $log    = reload($server);
+	my %new    = $server->workers;
+
+	for my $slot (0 .. 2) {
+		cmp_ok($new{$slot}, '!=', $old{$slot}, "slot $slot has a new worker");
+		like(
+			$log,
+			qr/^\[worker-$slot\s\($new{$slot}\)\]\sserving.*
+			   ^\[master\s.*worker\s$slot\s\($old{$slot}\)\sis\sleaving/msx,
+			'which serves before the old one leaves'
+		);
+		is(number_of_fds($new{$slot}), $before{$slot},
+			'and has as many descriptors');
+	}
+	like($log, qr/reloaded:\s3\sworkers$/mx, 'the log tells the end');
+	is_deeply(
+		[ settled_workers($server, 3) ],
+		[ sort { $a <=> $b } values %new ],
+		'the old workers are gone'
+	);
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'tcp on the same port');
+	is(echo_once($server->udp_socket, 'x'), 'x', 'udp on the same port');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub connections_survive {
+	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4');
+	my ($socket, $pid) = connect_to($server, 0);
+
+	is(echo_once($socket, 'before'), 'before', 'a connection');
+	reload($server) for 1 .. 2;
+	is(echo_once($socket, 'after'), 'after', 'it survives two reloads');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
+		'without its old worker');
+	is(echo_once($socket, 'later'), 'later', 'and goes on');
+	return;
+}
+
+# A connection that is being closed is not handed over: its worker stays for
+# it, for so long.
+sub drain_timeout {
+	my $server =
+	    Prefork->start('-v', '-1', '-w', 1, '-p', 0, '-4', '--drain-timeout',
+		0.2);
+	my ($socket, $pid) = connect_to($server, 0);
+
+	is(echo_once($socket, 'x'), 'x', '--drain-timeout: a last echo');
+	is((read_until_eof($socket))[1], 'eof', 'and our end');
+	reload($server);
+	ok($server->wait_log(qr/worker-0 \($pid\)\] the time to drain is over/),
+		'the old worker waits so long for the peer\'s end');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
+		'and ends');
+	return;
+}
+
+sub reads_the_file {
+	write_file($file, 'workers 2', 'port 0', 'bind 127.0.0.1');
+	my $server = Prefork->start('-c', $file);
+	my $socket = $server->tcp_socket;
+
+	is(echo_once($socket, 'x'), 'x', 'the file is in force');
+	write_file($file, 'workers 3', 'port 0', 'bind 127.0.0.1', 'once', 'verbose');
+	like(reload($server), qr/reloaded:\s3\sworkers$/mx, 'more workers');
+	my %slots = $server->workers;
+	is_deeply([ sort keys %slots ], [ 0 .. 2 ], 'three slots');
+	is(echo_once($socket, 'x'), 'x', 'an old connection keeps the old option');
+	my $new = $server->tcp_socket;
+	is(echo_once($new, 'x'), 'x', 'a new one');
+	is((read_until_eof($new))[1], 'eof', 'has the new option');
+	ok($server->wait_log(qr/recv:\sb'x'$/mx), 'and so has the log');
+
+	write_file($file, 'workers 1', 'port 0', 'bind 127.0.0.1');
+	like(reload($server), qr/reloaded:\s1\sworker$/mx, 'fewer workers');
+	close $socket;
+	my %workers = $server->workers;
+	is_deeply([ settled_workers($server, 1) ], [ $workers{0} ], 'only slot 0');
+	is(echo_once($server->udp_socket, $_), $_, "datagram $_") for 1 .. 4;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub addresses_come_and_go {
+	write_file($file, 'workers 2', 'bind 127.0.0.1:0');
+	my $server = Prefork->start('-c', $file);
+	my $port   = $server->port;
+	my $socket = $server->tcp_socket;
+
+	write_file($file, 'workers 2', "bind 127.0.0.1:0", "bind tcp:127.0.0.2:$port");
+	is(port_of(reload($server), '127.0.0.2'), $port, 'an address more');
+	is(echo_once(tcp('127.0.0.2', $port), $_), $_, "connection $_") for 1 .. 4;
+	my $second = tcp('127.0.0.2', $port);
+	is(echo_once($second, 'x'), 'x', 'one that stays');
+
+	write_file($file, 'workers 2', "bind 127.0.0.1:0");
+	reload($server);
+	is(tcp('127.0.0.2', $port), undef, 'the address is gone');
+	is(echo_once($second, 'x'), 'x', 'its old connection is not');
+	is(echo_once($socket, 'x'), 'x', 'nor that of the other');
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'which still listens');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# What the reload is refused for; the service goes on with the same workers.
+sub refused {
+	my ($server, $name, $why) = @_;
+	my @before = current_workers($server);
+	my $log    = reload($server, qr/nothing\shas\schanged$/mx);
+
+	like($log, $why, "$name: reported");
+	is_deeply([ settled_workers($server, scalar @before) ],
+		\@before, 'the same workers');
+	is(echo_once($server->tcp_socket, $_), $_, "connection $_") for 1 .. 2;
+	return;
+}
+
+sub bad_files {
+	my @good = ('workers 2', 'port 0', 'bind 127.0.0.1');
+	write_file($file, @good);
+	my $server = Prefork->start('-c', $file);
+	my $socket = $server->tcp_socket;
+
+	write_file($file, @good, 'wrokers 3');
+	refused($server, 'unknown key', qr/\Q$file\E:4:\s.*'wrokers'/x);
+	write_file($file, 'workers 0', @good);
+	refused($server, 'bad value', qr/\Q$file\E:1:\sworkers:.*'0'/x);
+	write_file($file, @good, 'bind no-such-host.invalid');
+	refused($server, 'unknown host', qr/no-such-host[.]invalid/x);
+	write_file($file, @good, 'user no-such-user');
+	refused($server, 'unknown user', qr/'no-such-user'/x);
+	write_file($file, @good, 'bind 127.0.0.1');
+	refused($server, 'bind twice', qr/127[.]0[.]0[.]1.*twice/x);
+	half_written($file, "workers 3\nport 0\nbind 127.0.0.1");
+	refused($server, 'half-written file', qr/\Q$file\E:.*newline/x);
+	unlink $file or die "$file: $!\n";
+	refused($server, 'vanished file', qr/\Q$file\E:\sNo\ssuch\sfile/x);
+	mkdir $file or die "$file: $!\n";
+	refused($server, 'a folder', qr/\Q$file\E:\sIs\sa\sdirectory/x);
+	rmdir $file;
+	SKIP: {
+		skip 'root can read every file', 4 if is_root();
+		write_file($file, @good);
+		chmod 0, $file;
+		refused($server, 'unreadable file',
+			qr/\Q$file\E:\sPermission\sdenied/x);
+	}
+	unlink $file;
+	is(echo_once($socket, 'x'), 'x', 'an old connection has seen nothing');
+	write_file($file, @good);
+	like(reload($server), qr/reloaded:\s2\sworkers$/mx, 'a good file again');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub half_written {
+	my ($path, $text) = @_;
+
+	open my $handle, '>', $path or die "$path: $!\n";
+	print {$handle} $text;
+	close $handle or die "$path: $!\n";
+	return;
+}
+
+sub cannot_bind {
+	my @good     = ('workers 2', 'port 0', 'bind 127.0.0.1');
+	my $listener = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
+	my $port     = $listener->sockport;
+
+	write_file($file, @good);
+	my $server = Prefork->start('-c', $file);
+	my %before = fds($server->pid);
+	# What comes before the bad one must not stay open.
+	write_file($file, @good, 'bind tcp:127.0.0.2:0', "bind tcp:127.0.0.1:$port");
+	refused($server, 'address in use',
+		qr/cannot\sbind\stcp\s127[.]0[.]0[.]1:$port:\sin\suse\sby.*\s$$\s/x);
+	write_file($file, @good, 'bind 192.0.2.1');
+	refused($server, 'no such address', qr/192[.]0[.]2[.]1:.*no\ssuch\saddress/x);
+	is_deeply({ fds($server->pid) }, \%before, 'no descriptor is left');
+	close $listener;
+	write_file($file, @good, "bind tcp:127.0.0.1:$port");
+	reload($server);
+	is(echo_once(tcp('127.0.0.1', $port), $_), $_, 'free: it serves')
+	    for 1 .. 2;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub storm {
+	write_file($file, 'workers 3', 'port 0', 'bind 127.0.0.1');
+	my $server = Prefork->start('-c', $file);
+	my $socket = $server->tcp_socket;
+	my $before = number_of_fds($server->pid);
+
+	for (1 .. STORM) {
+		$server->signal('HUP');
+		$server->pump(0.005);
+	}
+	is(echo_once($socket, 'x'), 'x', 'a connection outlives ' . STORM . ' HUPs');
+	# The last word counts, whatever is still under way.
+	write_file($file, 'workers 2', 'port 0', 'bind 127.0.0.1');
+	reload($server, qr/reloaded:\s2\sworkers$/mx);
+	write_file($file, 'workers 3', 'port 0', 'bind 127.0.0.1');
+	reload($server, qr/reloaded:\s3\sworkers$/mx);
+	close $socket;
+	my %workers = $server->workers;
+	is_deeply(
+		[ settled_workers($server, 3) ],
+		[ sort { $a <=> $b } values %workers ],
+		'as many workers as before'
+	);
+	ok(wait_for(sub { number_of_fds($server->pid) == $before }),
+		'as many descriptors in the master as before')
+	    or diag(explain({ fds($server->pid) }));
+	is(echo_once($server->tcp_socket, $_), $_, "connection $_") for 1 .. 4;
+	is($server->stop, 0, 'exit status');
+	return;
+}

@@ -1,0 +1,182 @@
+#!/usr/bin/perl
+
+# Socket options: what is in force on the workers' own sockets, listeners and
+# accepted connections alike, and the log where the kernel has clamped a value.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Sockets;
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_KEEPALIVE SO_RCVBUF SO_SNDBUF TCP_FASTOPEN
+    TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_NODELAY TCP_USER_TIMEOUT);
+use Test::More;
+
+# The kernel doubles buffer sizes: socket(7).
+my %known = (
+	'SO_RCVBUF'        => [ SOL_SOCKET,  SO_RCVBUF ],
+	'SO_SNDBUF'        => [ SOL_SOCKET,  SO_SNDBUF ],
+	'SO_KEEPALIVE'     => [ SOL_SOCKET,  SO_KEEPALIVE ],
+	'TCP_NODELAY'      => [ IPPROTO_TCP, TCP_NODELAY ],
+	'TCP_KEEPIDLE'     => [ IPPROTO_TCP, TCP_KEEPIDLE ],
+	'TCP_KEEPINTVL'    => [ IPPROTO_TCP, TCP_KEEPINTVL ],
+	'TCP_KEEPCNT'      => [ IPPROTO_TCP, TCP_KEEPCNT ],
+	'TCP_USER_TIMEOUT' => [ IPPROTO_TCP, TCP_USER_TIMEOUT ],
+	'TCP_FASTOPEN'     => [ IPPROTO_TCP, TCP_FASTOPEN ],
+);
+
+# Arguments, then what is in force on a listener, on a connection, on a UDP
+# socket; each knows only some of it.
+my @cases = (
+	[
+		[],
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0 },
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 }
+	],
+	[
+		[qw(--receive-buffer 100k --send-buffer 50000)],
+		{ SO_RCVBUF => 204_800, SO_SNDBUF => 100_000 },
+		{ SO_RCVBUF => 204_800, SO_SNDBUF => 100_000 },
+		{ SO_RCVBUF => 204_800, SO_SNDBUF => 100_000 }
+	],
+	[
+		[qw(--nodelay off --keepalive off)],
+		{ TCP_NODELAY => 0, SO_KEEPALIVE => 0 },
+		{ TCP_NODELAY => 0, SO_KEEPALIVE => 0 }
+	],
+	[
+		[qw(--keepalive 61:7:3 --user-timeout 12.5)],
+		{ SO_KEEPALIVE => 1, TCP_KEEPIDLE => 61 },
+		{
+			SO_KEEPALIVE     => 1,
+			TCP_KEEPIDLE     => 61,
+			TCP_KEEPINTVL    => 7,
+			TCP_KEEPCNT      => 3,
+			TCP_USER_TIMEOUT => 12_500
+		}
+	],
+	[
+		[qw(--keepalive 62)],
+		{ SO_KEEPALIVE => 1 },
+		{ SO_KEEPALIVE => 1, TCP_KEEPIDLE => 62 }
+	],
+	[ [qw(--fastopen 5)],  { TCP_FASTOPEN => 5 } ],
+	[ [qw(--backlog 17)], { backlog      => 17 } ],
+	[ [], { backlog => sysctl('net.core.somaxconn') } ],
+);
+
+for my $case (@cases) {
+	my ($arguments, @expected) = @{$case};
+
+	subtest "@{$arguments}" || 'by default' => sub {
+		my $server = Prefork->start(qw(-w 2 -p 0 -b 127.0.0.1), @{$arguments});
+		my @clients = map { $server->tcp_socket } 1 .. 8;
+		echo_once($_, 'abc') for @clients;
+		my %workers = $server->workers;
+		my @sockets = map { sockets_of($_) } values %workers;
+		plan skip_all => "pidfd_getfd: $!" if !@sockets;
+
+		check_all('listener', 2, $expected[0] // {},
+			grep { $_->{state} eq 'listening' } @sockets);
+		check_all('connection', 8, $expected[1] // {},
+			grep { $_->{state} eq 'connected' } @sockets);
+		check_all('UDP socket', 2, $expected[2] // {},
+			grep { $_->{kind} eq 'udp' } @sockets);
+		# That one depends on the system, see below.
+		unlike($server->log_text, qr/^(?!.*fastopen:).*\sasked\sfor\s/mx,
+			'nothing is clamped');
+	};
+}
+
+# What holds a value down, the option that asks for more, and the log's words.
+for my $clamped (
+	[ 'net.core.rmem_max',  '--receive-buffer', '1000M',   'tcp: receive-buffer' ],
+	[ 'net.core.rmem_max',  '--receive-buffer', '1000M',   'udp: receive-buffer' ],
+	[ 'net.core.wmem_max',  '--send-buffer',    '1000M',   'tcp: send-buffer' ],
+	[ 'net.core.wmem_max',  '--send-buffer',    '1000M',   'udp: send-buffer' ],
+	[ 'net.core.somaxconn', '--backlog',        '1000000', 'tcp: backlog' ],
+    )
+{
+	my ($sysctl, $option, $value, $name) = @{$clamped};
+	my $in_force = sysctl($sysctl);
+	my $asked    = $value =~ /^(\d+)M$/ ? $1 << 20 : $value;
+
+	SKIP: {
+		skip "$sysctl lets all pass", 1 if $in_force >= $asked;
+		my $server = Prefork->start(qw(-w 2 -p 0 -b 127.0.0.1), $option, $value);
+		like(
+			$server->log_text,
+			qr/^\[worker-\d\s\(\d+\)\]\s\Q$name\E:\sasked\sfor\s$asked,
+			    \sin\sforce\s$in_force;.*\Q$sysctl\E$/mx,
+			"$option $value: $name"
+		);
+	}
+}
+for my $option (qw(--receive-buffer --send-buffer)) {
+	my ($code, undef, $errors) = run_cmd(Prefork::program(), '-t', $option, '1G');
+	is("$code $errors", '0 ', "$option 1G is taken");
+}
+
+SKIP: {
+	skip 'net.ipv4.tcp_fastopen allows it', 1 if server_fastopen();
+	my $server = Prefork->start(qw(-w 2 -p 0 -b 127.0.0.1 --fastopen 5));
+	like($server->log_text,
+		qr/\]\stcp:\sfastopen:\sasked\sfor\s5,\sin\sforce\s0;.*net[.]ipv4[.]tcp_fastopen$/mx,
+		'--fastopen 5: the server bit is missing');
+}
+
+# tcp(7): the kernel forgets it, so it is set again after each receive.
+subtest '--quickack' => sub {
+	my $trace  = File::Temp->new;
+	my @strace = ('strace', '-f', '-qq', '-e', 'trace=recvfrom,setsockopt', '-o', "$trace");
+
+	plan skip_all => 'strace is not installed' if !have('strace');
+	my ($code, undef, $errors) = run_cmd(@strace, 'true');
+	plan skip_all => "strace is not permitted: $errors" if $code;
+	for my $value ('on', 'off') {
+		my $server = Prefork->start({ wrapper => \@strace,
+			env => asan_env('detect_leaks=0') },
+			qw(-w 1 -p 0 -b 127.0.0.1 --quickack), $value);
+		my $client = $server->tcp_socket;
+		is(echo_once($client, $_), $_, 'echo') for 'abc', 'def', 'ghi';
+		is($server->stop, 0, 'exit status');
+		seek $trace, 0, 0;
+		my $calls = join q{}, <$trace>;
+		my $each = () = $calls =~ /recvfrom\(.*=\s3\n.*\bTCP_QUICKACK,\s\[1\]/gx;
+		is($each, $value eq 'on' ? 3 : 0, "$value: set after $each of 3 receives");
+	}
+};
+done_testing();
+
+sub sysctl {
+	my ($name) = @_;
+	my $path = '/proc/sys/' . $name =~ tr{.}{/}r;
+
+	open my $file, '<', $path or return 0;
+	return 0 + <$file>;
+}
+
+# Whether servers may take data in the SYN.
+sub server_fastopen { return sysctl('net.ipv4.tcp_fastopen') & 2 }
+
+sub check_all {
+	my ($what, $count, $expected, @sockets) = @_;
+
+	is(scalar @sockets, $count, "$what: $count");
+	for my $name (sort keys %{$expected}) {
+		my @got = map { value_of($_->{handle}, $name) } @sockets;
+		is_deeply(\@got, [ ($expected->{$name}) x $count ], "$what: $name");
+	}
+	return;
+}
+
+sub value_of {
+	my ($handle, $name) = @_;
+
+	return option_of($handle, @{ $known{$name} }) if $known{$name};
+	# tcpi_sacked: of a listener the length of its queue.
+	return (unpack 'C8L9', getsockopt $handle, IPPROTO_TCP, TCP_INFO)[ 8 + 5 ];
+}
