@@ -1,0 +1,141 @@
+#!/usr/bin/perl
+
+# What `make install` puts where, and that it is enough: the README's program
+# is built with pkg-config against the shared and the static library, and runs.
+
+use strict;
+use warnings;
+
+use File::Temp ();
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Test::More;
+
+use constant TIMEOUT => 120;
+
+chdir $Prefork::ROOT or die "chdir: $!\n";
+
+my $stage = File::Temp->newdir;
+my $usr   = "$stage/usr";
+
+installs();
+finds_files();
+checks_configuration();
+checks_unit();
+builds('shared', sub { @_ });
+builds('static', sub { map { s/^-lprefork$/-l:libprefork.a/r } @_ });
+done_testing();
+
+sub installs {
+	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, 'make',
+		'install', "O=$Prefork::O", "DESTDIR=$stage", 'PREFIX=/usr');
+
+	is($code, 0, 'make install') or diag($output . $errors);
+	return;
+}
+
+sub finds_files {
+	my %mode = (
+		'bin/prefork-echo'                         => '755',
+		'include/prefork.h'                        => '644',
+		'lib/libprefork.a'                         => '644',
+		'lib/libprefork.so.0'                      => '644',
+		'lib/libprefork.so'                        => '644',
+		'lib/pkgconfig/libprefork.pc'              => '644',
+		'lib/systemd/system/prefork-echo.service'  => '644',
+		'share/doc/prefork/LICENSE'                => '644',
+		'share/doc/prefork/README.md'              => '644',
+		'share/doc/prefork/prefork-echo.conf'      => '644',
+		'share/man/man8/prefork-echo.8'            => '644',
+	);
+
+	for my $path (sort keys %mode) {
+		my @stat = stat "$usr/$path";
+		is(@stat ? sprintf('%o', $stat[2] & oct 7777) : 'missing',
+			$mode{$path}, $path);
+	}
+	is(readlink("$usr/lib/libprefork.so"), 'libprefork.so.0', 'the link');
+	return;
+}
+
+sub checks_configuration {
+	my $conf = "$usr/share/doc/prefork/prefork-echo.conf";
+	my ($code, $output, $errors) = run_cmd("$usr/bin/prefork-echo", '-t', '-c',
+		$conf);
+
+	is($code, 0, 'the example configuration is good') or diag($errors);
+	($code, $output) = run_cmd("$usr/bin/prefork-echo", '-T', '-c', $conf);
+	is_deeply(
+		[ $output =~ /^\#\sserves\s(.*)$/gm ],
+		[
+			'tcp 127.0.0.1:8888, once', 'udp 127.0.0.1:8888',
+			'tcp 127.0.0.1:9999'
+		],
+		'and means the two servers'
+	);
+	return;
+}
+
+# The unit names a program that is not there yet: give it one that is.
+sub checks_unit {
+	open my $in, '<', "$usr/lib/systemd/system/prefork-echo.service"
+	    or return fail("the unit: $!");
+	my $unit = join q{}, <$in>;
+	like($unit, qr{^ExecStart=/usr/bin/prefork-echo\s}m, 'the unit names it');
+	SKIP: {
+		skip 'systemd-analyze is not installed', 1
+		    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
+		$unit =~ s{=/usr/bin/}{=$usr/bin/}g;
+		open my $out, '>', "$stage/prefork-echo.service" or die "$!\n";
+		print {$out} $unit;
+		close $out or die "$!\n";
+		my ($code, $output, $errors) = run_cmd('systemd-analyze', 'verify',
+			'--man=no', "$stage/prefork-echo.service");
+		is("$code $output$errors", '0 ', 'systemd-analyze verify');
+	}
+	return;
+}
+
+# The flags, with the stage in front of the installed folders.
+sub flags {
+	local $ENV{PKG_CONFIG_PATH} = "$usr/lib/pkgconfig";
+	my ($code, $output, $errors) = run_cmd('pkg-config', '--cflags', '--libs',
+		'--keep-system-libs', '--keep-system-cflags', 'libprefork');
+
+	is($code, 0, 'pkg-config') or diag($errors);
+	return map { s{^(-[IL])/usr/(include|lib)$}{$1$usr/$2}r } split q{ }, $output;
+}
+
+sub builds {
+	my ($kind, $choose) = @_;
+	my $program = "$stage/$kind";
+	my @sanitize =
+	    $Prefork::O =~ /-asan$/ ? '-fsanitize=address,undefined' : ();
+
+	open my $readme, '<', 'README.md' or die "README.md: $!\n";
+	my ($source) = join(q{}, <$readme>) =~ /^```c\n(.*?)^```$/ms;
+	$source =~ s/\b7777\b/0/;
+	open my $out, '>', "$program.c" or die "$program.c: $!\n";
+	print {$out} $source;
+	close $out or die "$program.c: $!\n";
+	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, 'cc',
+		'-std=c11', '-Wall', '-Wextra', '-Werror', @sanitize, '-o', $program,
+		"$program.c", $choose->(flags()), '-lm');
+	is("$code $errors", '0 ', "$kind: the README's program builds")
+	    or return;
+	($code, $output) = run_cmd({ env => { LD_LIBRARY_PATH => "$usr/lib" } },
+		'ldd', $program);
+	is($output =~ /libprefork/ ? 'shared' : 'static', $kind, "$kind: it is");
+
+	my $server = Prefork->start(
+		{
+			program => $program,
+			env     => { LD_LIBRARY_PATH => "$usr/lib" }
+		}
+	);
+	is(echo_once($server->tcp_socket, 'hello'), 'hello', "$kind: it echoes");
+	is($server->stop, 0, "$kind: and stops");
+	return;
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/perl
+
+# Every command in README.md runs. What would take long or need root is only
+# asked whether it could: make's targets with -n, prove's with --dry.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Test::More;
+
+chdir $Prefork::ROOT or die "chdir: $!\n";
+
+my $server;
+my @rules = (
+	[ qr/^make\b/         => sub { runs("$_[0] -n SETUP=true O=$Prefork::O") } ],
+	[ qr/^prove\b/        => sub { local $ENV{PREFORK_BUILT} = 1; runs("$_[0] --dry") } ],
+	[ qr/^man\s(\S+)$/    => sub { ok(-e $1, $_[0]) } ],
+	[ qr/^\S+\s.*&$/      => \&starts ],
+	[ qr/^echo\s(\w+)\s[|]/ => sub { echoes($_[0], "$1\n") } ],
+	[ qr/-s\sreload\b/    => sub { logs($_[0], qr/\]\sreloaded:/) } ],
+	[ qr/-s\sstop\b/      => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
+	[ qr{^build/\S+\s(?:--help|-[tT]\s)} => \&runs ],
+);
+
+my @commands = grep { /\S/ } map { split /\n/ } blocks('sh');
+cmp_ok(scalar @commands, '>', 5, 'README.md has commands');
+for my $command (@commands) {
+	my ($rule) = grep { $command =~ $_->[0] } @rules;
+	if ($rule && $command =~ $rule->[0]) {
+		$rule->[1]->($command);
+	} else {
+		fail("nobody knows how to check: $command");
+	}
+}
+for my $path (grep { m{/} } map { split q{ } } inline()) {
+	$path =~ s{/$}{};
+	ok(-e $path, "$path exists") if $path =~ m{^(?:cmd|lib|t|contrib)(?:/|$)};
+}
+my ($code, $help) = run_cmd(Prefork::program(), '--help');
+for my $option (grep { /^--?\w/ } map { split q{ } } inline()) {
+	like($help, qr/(?<![\w-])\Q$option\E(?![\w-])/, "$option is an option")
+	    if $option !~ /^--(?:cflags|libs)$/;
+}
+done_testing();
+
+sub readme {
+	open my $file, '<', 'README.md' or die "README.md: $!\n";
+	return join q{}, <$file>;
+}
+
+# The texts between ```KIND and ```.
+sub blocks { my ($kind) = @_; return readme() =~ /^```$kind\n(.*?)^```$/gms }
+
+# What stands between single back-quotes.
+sub inline {
+	my $text = readme();
+	$text =~ s/^```.*?^```$//gms;
+	return $text =~ /`([^`\n]+)`/g;
+}
+
+# The command with our own port, pid file and build.
+sub adapt {
+	my ($command) = @_;
+
+	if ($server) {
+		my $port = $server->port;
+		$command =~ s/\b8888\b/$port/g;
+		$command =~ s{\becho[.]pid\b}{$server->{pid_file}}g;
+	}
+	$command =~ s{^build/}{$Prefork::O/};
+	return $command;
+}
+
+sub runs {
+	my ($command) = @_;
+	my ($status, $output, $errors) = run_cmd('/bin/sh', '-c', adapt($command));
+
+	is($status, 0, $command) or diag($errors);
+	return $output;
+}
+
+sub starts {
+	my ($command) = @_;
+	my ($program, @arguments) = split q{ }, $command =~ s/\s*&$//r;
+	my $dir = File::Temp->newdir;
+
+	like($program, qr{^build/prefork-echo$}, $command);
+	s/^8888$/0/ for @arguments;
+	s{^echo[.]pid$}{$dir/echo.pid} for @arguments;
+	$server = Prefork->start(@arguments);
+	$server->{pid_file} = "$dir/echo.pid";
+	$server->{pid_dir}  = $dir;
+	return;
+}
+
+sub echoes {
+	my ($command, $text) = @_;
+	my ($tool) = $command =~ /[|]\s(\w+)/;
+
+	SKIP: {
+		skip "$tool is not installed", 2
+		    if !grep { -x "$_/$tool" } split /:/, $ENV{PATH};
+		is(runs($command), $text, 'it comes back');
+	}
+	return;
+}
+
+sub logs {
+	my ($command, $pattern) = @_;
+	my $from = $server->log_size;
+
+	runs($command);
+	ok($server->wait_log($pattern, undef, $from), 'the log says so');
+	return;
+}

@@ -1,0 +1,205 @@
+/*
+ * channel.c: messages, descriptors, and what is neither.
+ */
+#include "process/channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "unit.h"
+
+static int fds[2];
+static int fds_before;
+
+static void
+begin(void)
+{
+	fds_before = unit_count_fds();
+	if (pfk__channel_pair(fds) == -1)
+		skip_all("no socket pair");
+}
+
+static void
+end(const char *name)
+{
+	close(fds[0]);
+	if (fds[1] != -1)
+		close(fds[1]);
+	is_int(unit_count_fds(), fds_before, "%s: no descriptor is left", name);
+}
+
+static bool
+is_same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino &&
+	    x.st_dev == y.st_dev;
+}
+
+/* len bytes of m with n duplicates of the descriptor. */
+static void
+send_raw(const void *m, size_t len, int fd, size_t n)
+{
+	union {
+		char buf[CMSG_SPACE(32 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = len};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n > 0) {
+		struct cmsghdr *cm;
+		int *list = calloc(n, sizeof(*list));
+
+		h.msg_control = control.buf;
+		h.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		cm = CMSG_FIRSTHDR(&h);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(n * sizeof(int));
+		for (size_t i = 0; i < n; i++)
+			list[i] = fd;
+		memcpy(CMSG_DATA(cm), list, n * sizeof(int));
+		free(list);
+	}
+	if (sendmsg(fds[0], &h, MSG_NOSIGNAL) == -1)
+		diag("sendmsg: %s", strerror(errno));
+}
+
+static void
+test_round_trip(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_LEND,
+				.slot = 3,
+				.generation = UINT64_MAX,
+				.kind = PFK_UDP,
+				.text = "text"},
+			    got;
+	int passed = 0, again = -1;
+
+	begin();
+	pfk_addr_parse(&m.asked, "127.0.0.1", 7);
+	errno = 0;
+	ok(pfk__channel_receive(fds[1], &got, &passed) == -1 && errno == EAGAIN,
+	    "nothing there: EAGAIN");
+	is_int(passed, -1, "and no descriptor");
+	is_int(pfk__channel_send(fds[0], &m, fds[0]), 0, "with a descriptor");
+	m.type = PFK__MSG_READY;
+	is_int(pfk__channel_send(fds[0], &m, -1), 0, "and without");
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1, "received");
+	ok(got.type == PFK__MSG_LEND && got.slot == 3 &&
+		got.generation == UINT64_MAX && got.kind == PFK_UDP &&
+		pfk_addr_equal(&got.asked, &m.asked) &&
+		strcmp(got.text, "text") == 0,
+	    "whole");
+	ok(passed != -1 && is_same_file(passed, fds[0]), "the descriptor");
+	is_int(pfk__channel_receive(fds[1], &got, &again), 1, "the next");
+	ok(got.type == PFK__MSG_READY && again == -1, "has none");
+	close(passed);
+	end("round trip");
+}
+
+static void
+test_text(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_FAIL}, got;
+	int passed;
+
+	begin();
+	memset(m.text, 'x', sizeof(m.text));
+	pfk__channel_send(fds[0], &m, -1);
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1, "a long text");
+	is_int(strnlen(got.text, sizeof(got.text)), sizeof(got.text) - 1,
+	    "has an end");
+	end("text");
+}
+
+/* What is not a message: EPROTO, its descriptors closed, the next is well. */
+static void
+refused(const void *m, size_t len, size_t descriptors, const char *name)
+{
+	struct pfk__message good = {.type = PFK__MSG_KEEP}, got;
+	int passed = 0;
+
+	begin();
+	send_raw(m, len, fds[0], descriptors);
+	pfk__channel_send(fds[0], &good, -1);
+	errno = 0;
+	ok(pfk__channel_receive(fds[1], &got, &passed) == -1 && errno == EPROTO,
+	    "%s: EPROTO", name);
+	is_int(passed, -1, "%s: no descriptor", name);
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1,
+	    "%s: the next is well", name);
+	end(name);
+}
+
+static void
+test_garbage(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_READY};
+	char big[sizeof(m) + 1] = {PFK__MSG_READY};
+
+	refused(&m, 1, 0, "one byte");
+	refused(&m, sizeof(m) - 1, 0, "too short");
+	refused(big, sizeof(big), 0, "too long");
+	refused(&m, sizeof(m) - 1, 1, "too short, with a descriptor");
+	refused(big, sizeof(big), 1, "too long, with a descriptor");
+	refused(&m, sizeof(m), 2, "two descriptors");
+	refused(&m, sizeof(m), 8, "eight descriptors");
+	refused(&m, sizeof(m), 9, "more than there is room for");
+	refused(&m, sizeof(m), 32, "32 descriptors");
+	m.type = 0;
+	refused(&m, sizeof(m), 0, "type 0");
+	m.type = PFK__MSG_TYPES;
+	refused(&m, sizeof(m), 1, "a type too high");
+	m.type = UINT32_MAX;
+	refused(&m, sizeof(m), 0, "a type far too high");
+}
+
+static void
+test_end(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_READY}, got;
+	int passed = 0;
+
+	begin();
+	pfk__channel_send(fds[1], &m, fds[1]);
+	pfk__channel_send(fds[1], &m, -1);
+	close(fds[1]);
+	is_int(pfk__channel_receive(fds[0], &got, &passed), 1,
+	    "what was sent before the end comes");
+	close(passed);
+	is_int(pfk__channel_receive(fds[0], &got, &passed), 1, "all of it");
+	is_int(pfk__channel_receive(fds[0], &got, &passed), 0, "then the end");
+	is_int(passed, -1, "without a descriptor");
+	is_int(pfk__channel_receive(fds[0], &got, &passed), 0, "and again");
+	errno = 0;
+	ok(pfk__channel_send(fds[0], &m, -1) == -1 && errno == EPIPE,
+	    "nobody hears: EPIPE, no signal");
+	fds[1] = -1;
+	end("end");
+
+	/* The other side dies with a message unread. */
+	begin();
+	pfk__channel_send(fds[0], &m, fds[0]);
+	close(fds[1]);
+	is_int(pfk__channel_receive(fds[0], &got, &passed), 0,
+	    "a death that loses messages is an end too");
+	fds[1] = -1;
+	end("death");
+}
+
+int
+main(void)
+{
+	test_round_trip();
+	test_text();
+	test_garbage();
+	test_end();
+	return done_testing();
+}

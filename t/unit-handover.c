@@ -1,0 +1,290 @@
+/*
+ * handover.c: connections go from one loop to another, as they go from one
+ * process to another. Every case runs on each back-end.
+ */
+#include "transport/handover.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "event/loop.h"
+#include "process/channel.h"
+#include "record.h"
+#include "tap.h"
+#include "unit.h"
+
+static const char *backend;
+static struct pfk_loop *from, *to;
+static struct pfk_server *giver, *taker;
+static struct pfk_addr addr;
+static struct recorder old, new;
+static struct record resumed[4];
+static int n_resumed, taken, fds_before;
+static bool stay, refuse;
+
+static ssize_t
+hand_over(void *self, void *buf, size_t room)
+{
+	(void)self;
+	if (stay || room < 5)
+		return -1;
+	memcpy(buf, "state", 5);
+	return 5;
+}
+
+static void *
+connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
+    size_t len)
+{
+	struct record *r = &resumed[n_resumed++ % 4];
+
+	*r = (struct record){.owner = arg, .tr = tr};
+	memcpy(r->text, buf, len < sizeof(r->text) ? len : 0);
+	return refuse ? NULL : r;
+}
+
+static void
+on_taken(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
+init(struct recorder *r)
+{
+	recorder_init(r);
+	r->echo = true;
+	r->protocol.hand_over = hand_over;
+	r->protocol.connection_resumed = connection_resumed;
+}
+
+static void
+begin(void)
+{
+	int fd;
+
+	fds_before = unit_count_fds();
+	n_resumed = taken = 0;
+	stay = refuse = false;
+	init(&old);
+	init(&new);
+	from = pfk_loop_new(backend);
+	to = pfk_loop_new(backend);
+	to->taken = on_taken;
+	to->taken_arg = &taken;
+	fd = unit_listen(&addr);
+	giver = pfk_serve(from, dup(fd), &old.protocol, &old, NULL);
+	taker = pfk_serve(to, fd, &new.protocol, &new, NULL);
+}
+
+/* The old one drains and gives; both loops turn until it has ended. */
+static void
+hand(void)
+{
+	int fds[2];
+
+	pfk__channel_pair(fds);
+	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
+	from->give(from, fds[0]);
+	to->take(to, fds[1]);
+	for (int i = 0; i < 50 && taken == 0; i++) {
+		unit_settle(to);
+		unit_settle(from);
+	}
+}
+
+static int
+new_client(void)
+{
+	int fd = unit_connect(&addr), n = old.calls[RECORD_MADE];
+
+	unit_run_until(from, &old.calls[RECORD_MADE], n + 1);
+	return fd;
+}
+
+static void
+end(const char *name)
+{
+	pfk_server_close(&giver);
+	pfk_server_close(&taker);
+	pfk_loop_run(from);
+	pfk_loop_run(to);
+	ok(old.late + new.late == 0 &&
+		old.calls[RECORD_LOST] == old.calls[RECORD_MADE],
+	    "%s: %s: connection_lost once, and last", backend, name);
+	pfk_loop_free(from);
+	pfk_loop_free(to);
+	is_int(unit_count_fds(), fds_before, "%s: %s: no descriptor is left",
+	    backend, name);
+}
+
+static void
+pause_reading(struct record *r)
+{
+	pfk_pause_reading(r->tr);
+}
+
+static void
+test_idle(void)
+{
+	struct pfk_addr local = {.len = sizeof(local.in6)};
+	char buf[8] = "";
+	int fd;
+
+	begin();
+	old.at[RECORD_MADE] = pause_reading;
+	fd = new_client();
+	unit_write(fd, "abc", 3); /* unread when it goes */
+	hand();
+	is_int(taken, 1, "%s: the receiver is told when it has all", backend);
+	is_int(n_resumed, 1, "%s: connection_resumed", backend);
+	is_str(resumed[0].text, "state", "%s: with the protocol's state",
+	    backend);
+	is_int(old.conns[0].error, PFK_HANDED_OVER, "%s: lost to another",
+	    backend);
+	unit_settle(to);
+	is_int(new.calls[RECORD_DATA], 0, "%s: a pause comes along", backend);
+	pfk_resume_reading(resumed[0].tr);
+	unit_run_until(to, &new.calls[RECORD_DATA], 1);
+	is_int(unit_read(fd, buf, 3), 3, "%s: what was unread is served",
+	    backend);
+	is_str(buf, "abc", "%s: whole", backend);
+	getsockname(fd, &local.sa, &local.len);
+	ok(pfk_addr_equal(pfk_peername(resumed[0].tr), &local),
+	    "%s: it knows its peer", backend);
+	close(fd);
+	ok(unit_run_until(to, &new.calls[RECORD_LOST], 1), "%s: then it ends",
+	    backend);
+	end("idle");
+}
+
+static void
+write_big(struct record *r)
+{
+	record_write(r->tr, 4u << 20);
+}
+
+/* Unsent bytes come along, if they are not too many; else it stays. */
+static void
+test_unsent(void)
+{
+	struct drinker d;
+	int fd;
+
+	begin();
+	old.at[RECORD_MADE] = write_big;
+	fd = new_client();
+	hand();
+	is_int(n_resumed, 0, "%s: too much unsent: it stays", backend);
+	drinker_start(&d, from, fd);
+	for (int i = 0; i < 50 && d.got < 4u << 20; i++)
+		unit_settle(from);
+	ok(d.got == 4u << 20 && d.wrong == 0, "%s: and is served: %zu", backend,
+	    d.got);
+	pfk_close(old.conns[0].tr);
+	unit_run_until(from, &d.ended, 1);
+	drinker_close(&d);
+	end("too much unsent");
+}
+
+static size_t written;
+
+/* As much as the socket takes, and a little more. */
+static void
+write_some(struct record *r)
+{
+	char chunk[16384];
+
+	while (pfk_write_buffered(r->tr) == 0) {
+		for (size_t i = 0; i < sizeof(chunk); i++)
+			chunk[i] = record_byte(written + i);
+		pfk_write(r->tr, chunk, sizeof(chunk));
+		written += sizeof(chunk);
+	}
+}
+
+static void
+test_some_unsent(void)
+{
+	struct drinker d;
+	int fd;
+
+	begin();
+	written = 0;
+	old.at[RECORD_MADE] = write_some;
+	fd = new_client();
+	ok(pfk_write_buffered(old.conns[0].tr) > 0, "%s: something is unsent",
+	    backend);
+	hand();
+	is_int(n_resumed, 1, "%s: it goes along", backend);
+	drinker_start(&d, to, fd);
+	for (int i = 0; i < 100 && d.got < written; i++)
+		unit_settle(to);
+	ok(d.got == written && d.wrong == 0, "%s: all came, in order: %zu",
+	    backend, d.got);
+	drinker_close(&d);
+	unit_run_until(to, &new.calls[RECORD_LOST], 1);
+	end("some unsent");
+}
+
+/* Whoever does not want to go, or is not wanted, stays and goes on. */
+static void
+test_stays(bool asked, const char *name)
+{
+	char buf[8] = "";
+	int fd;
+
+	begin();
+	fd = new_client();
+	stay = asked;
+	refuse = !asked;
+	hand();
+	is_int(n_resumed, asked ? 0 : 1, "%s: %s", backend, name);
+	is_int(old.calls[RECORD_LOST], 0, "%s: %s: not lost", backend, name);
+	unit_write(fd, "abc", 3);
+	unit_run_until(from, &old.calls[RECORD_DATA], 1);
+	is_int(unit_read(fd, buf, 3), 3, "%s: %s: served", backend, name);
+	close(fd);
+	unit_run_until(from, &old.calls[RECORD_LOST], 1);
+	is_int(new.calls[RECORD_LOST], 0, "%s: %s: nobody else lost it",
+	    backend, name);
+	end(name);
+}
+
+/* The other end is gone: all stay. */
+static void
+test_nobody(void)
+{
+	int fds[2], fd;
+	char buf[8] = "";
+
+	begin();
+	fd = new_client();
+	pfk__channel_pair(fds);
+	close(fds[1]);
+	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
+	from->give(from, fds[0]);
+	unit_settle(from);
+	unit_write(fd, "abc", 3);
+	unit_run_until(from, &old.calls[RECORD_DATA], 1);
+	is_int(unit_read(fd, buf, 3), 3, "%s: nobody takes it: it stays",
+	    backend);
+	close(fd);
+	unit_run_until(from, &old.calls[RECORD_LOST], 1);
+	end("nobody");
+}
+
+int
+main(void)
+{
+	for (int i = 0; unit_backends[i] != NULL; i++) {
+		backend = unit_backends[i];
+		test_idle();
+		test_unsent();
+		test_some_unsent();
+		test_stays(true, "the protocol stays");
+		test_stays(false, "the other refuses");
+		test_nobody();
+	}
+	return done_testing();
+}

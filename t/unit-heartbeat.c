@@ -1,0 +1,49 @@
+/*
+ * heartbeat.c: the master's judgement of a worker's pulse.
+ */
+#include "process/heartbeat.h"
+
+#include <prefork.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define NOW (1000 * PFK_SECOND_NS)
+#define LIMIT (30 * PFK_SECOND_NS)
+
+static int
+judge_after(struct pfk__pulse *p, uint64_t seconds)
+{
+	return (int)pfk__pulse_judge(p, NOW + seconds * PFK_SECOND_NS, LIMIT);
+}
+
+int
+main(void)
+{
+	struct pfk__pulse p;
+	pid_t pid;
+
+	is_int(pfk__pulse_open(&p, NOW), 0, "open");
+	is_int(judge_after(&p, 29), PFK__ALIVE, "within the limit");
+	++*p.turns;
+	is_int(judge_after(&p, 29), PFK__ALIVE, "it turns");
+	is_int(judge_after(&p, 58), PFK__ALIVE, "the limit starts anew");
+	pfk__pulse_excuse(&p, NOW + 58 * PFK_SECOND_NS);
+	is_int(judge_after(&p, 87), PFK__ALIVE, "excused");
+	pid = fork();
+	if (pid == 0) {
+		++*p.turns;
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	is_int(judge_after(&p, 200), PFK__ALIVE, "another process turns");
+	is_int(judge_after(&p, 230), PFK__HUNG, "it stands still");
+	is_int(judge_after(&p, 231), PFK__ALIVE, "which is said once");
+	++*p.turns;
+	is_int(judge_after(&p, 232), PFK__LOST, "after its last words");
+	pfk__pulse_close(&p);
+	pfk__pulse_close(&p);
+	pass("closed twice");
+	return done_testing();
+}

@@ -1,0 +1,221 @@
+/*
+ * listener.c, sockopts.c and holder.c: who may share a port, and with what.
+ */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "unit.h"
+
+static struct pfk_sockopts unset;
+static const char *step;
+
+static int
+option(int fd, int level, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	getsockopt(fd, level, name, &value, &len);
+	return value;
+}
+
+static int
+start(enum pfk_kind kind, const struct pfk_addr *addr, enum pfk__group group,
+    struct pfk_addr *bound)
+{
+	step = NULL;
+	errno = 0;
+	return pfk__listener_open(kind, addr, group, &unset, bound, &step);
+}
+
+static bool
+holder_is_us(enum pfk_kind kind, const struct pfk_addr *addr)
+{
+	char buf[128], expected[40];
+
+	snprintf(expected, sizeof(expected), "process %d (", (int)getpid());
+	pfk__listener_holder(kind, addr, buf, sizeof(buf));
+	if (strncmp(buf, expected, strlen(expected)) == 0)
+		return true;
+	diag("holder: %s", buf);
+	return false;
+}
+
+static void
+test_group(enum pfk_kind kind, const char *host)
+{
+	const char *name = pfk__kind_name(kind);
+	int before = unit_count_fds(), fds[4];
+	struct pfk_addr addr, bound, again;
+
+	pfk_addr_parse(&addr, host, 0);
+	fds[0] = start(kind, &addr, PFK__FOUND, &bound);
+	if (fds[0] == -1 && errno == EADDRNOTAVAIL) {
+		skip(12, "no %s here", host);
+		return;
+	}
+	ok(fds[0] != -1 && pfk_addr_port(&bound) != 0, "%s %s: founded", name,
+	    host);
+	is_int(option(fds[0], SOL_SOCKET, SO_REUSEPORT), 1, "%s: may share",
+	    name);
+	ok(fcntl(fds[0], F_GETFL) & O_NONBLOCK, "%s: does not block", name);
+	ok(fcntl(fds[0], F_GETFD) & FD_CLOEXEC, "%s: ends with exec", name);
+	for (int i = 1; i < 4; i++) {
+		fds[i] = start(kind, &bound, PFK__JOIN, &again);
+		ok(fds[i] != -1 && pfk_addr_equal(&bound, &again),
+		    "%s: number %d joins", name, i);
+	}
+	ok(start(kind, &bound, PFK__FOUND, &again) == -1 && errno == EADDRINUSE,
+	    "%s: another founder may not", name);
+	is_str(step, "bind", "%s: at bind(2)", name);
+	is_int(unit_count_fds(), before + 4, "%s: and leaves nothing", name);
+	ok(holder_is_us(kind, &bound), "%s: we have the port", name);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	fds[0] = start(kind, &bound, PFK__FOUND, &again);
+	ok(fds[0] != -1, "%s: once all are closed, one may", name);
+	close(fds[0]);
+}
+
+/* A group of another's is not joined: they have not agreed to it. */
+static void
+test_stranger(void)
+{
+	struct pfk_addr bound, again;
+	int tcp = unit_listen(&bound), fd;
+
+	ok(start(PFK_TCP, &bound, PFK__JOIN, &again) == -1 &&
+		errno == EADDRINUSE,
+	    "tcp: a stranger's port cannot be joined");
+	ok(holder_is_us(PFK_TCP, &bound), "tcp: whose it is");
+	close(tcp);
+	fd = unit_udp(&bound);
+	ok(start(PFK_UDP, &bound, PFK__JOIN, &again) == -1 &&
+		errno == EADDRINUSE,
+	    "udp: nor for UDP");
+	close(fd);
+}
+
+static void
+test_refused(void)
+{
+	struct pfk_addr addr, bound;
+	char buf[128];
+
+	pfk_addr_parse(&addr, "192.0.2.1", 0);
+	ok(start(PFK_TCP, &addr, PFK__FOUND, &bound) == -1 &&
+		errno == EADDRNOTAVAIL,
+	    "not an address of ours");
+	is_str(step, "bind", "at bind(2)");
+	pfk_addr_parse(&addr, "127.0.0.1", 1);
+	is_str(pfk__listener_holder(PFK_TCP, &addr, buf, sizeof(buf)),
+	    "another process", "nobody has it: nobody is named");
+}
+
+static void
+test_wildcard(void)
+{
+	struct pfk_addr addr, bound;
+	int fd;
+
+	pfk_addr_parse(&addr, "0.0.0.0", 0);
+	fd = start(PFK_UDP, &addr, PFK__FOUND, &bound);
+	is_int(option(fd, IPPROTO_IP, IP_PKTINFO), 1,
+	    "udp: a wildcard hears which address was asked");
+	is_int(option(fd, SOL_SOCKET, SO_REUSEADDR), 0,
+	    "udp: never SO_REUSEADDR");
+	close(fd);
+	pfk_addr_parse(&addr, "::", 0);
+	fd = start(PFK_UDP, &addr, PFK__FOUND, &bound);
+	if (fd == -1) {
+		skip(2, "no IPv6");
+		return;
+	}
+	is_int(option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1, "IPv6: too");
+	is_int(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1, "IPv6: alone");
+	close(fd);
+}
+
+/* options */
+
+static char reported[200];
+
+static void
+note_report(void *arg, const char *name, int asked, int in_force,
+    const char *sysctl)
+{
+	size_t n = strlen(reported);
+
+	(void)arg;
+	snprintf(reported + n, sizeof(reported) - n, "%s %d%s %s;", name, asked,
+	    in_force < asked ? "" : "!", sysctl != NULL ? sysctl : "-");
+}
+
+static void
+test_options(void)
+{
+	struct pfk_sockopts o = {.backlog = 10,
+	    .receive_buffer = 20000,
+	    .send_buffer = 30000,
+	    .nodelay = 1,
+	    .quickack = PFK_UNSET,
+	    .keepalive = 1,
+	    .keep_idle = 11,
+	    .keep_interval = 12,
+	    .keep_count = 13,
+	    .user_timeout = 1400,
+	    .fastopen = PFK_UNSET};
+	struct pfk_addr addr, bound;
+	int fd, client, server;
+
+	pfk_addr_parse(&addr, "127.0.0.1", 0);
+	fd = pfk__listener_open(PFK_TCP, &addr, PFK__FOUND, &o, &bound, &step);
+	pfk_sockopts_report(fd, &o, note_report, NULL);
+	is_str(reported, "", "all in force");
+	client = unit_connect(&bound);
+	server = accept(fd, NULL, NULL);
+	is_int(option(server, SOL_SOCKET, SO_RCVBUF), 40000, "SO_RCVBUF");
+	is_int(option(server, SOL_SOCKET, SO_SNDBUF), 60000, "SO_SNDBUF");
+	is_int(option(server, IPPROTO_TCP, TCP_NODELAY), 1, "TCP_NODELAY");
+	is_int(option(server, SOL_SOCKET, SO_KEEPALIVE), 1, "SO_KEEPALIVE");
+	is_int(option(server, IPPROTO_TCP, TCP_KEEPIDLE), 11, "TCP_KEEPIDLE");
+	is_int(option(server, IPPROTO_TCP, TCP_KEEPINTVL), 12, "TCP_KEEPINTVL");
+	is_int(option(server, IPPROTO_TCP, TCP_KEEPCNT), 13, "TCP_KEEPCNT");
+	is_int(option(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 1400,
+	    "TCP_USER_TIMEOUT");
+	close(server);
+	close(client);
+	o.receive_buffer = o.backlog = 1 << 30;
+	is_int(pfk__listener_tune(fd, PFK_TCP, &o, &step), 0, "tuned");
+	pfk_sockopts_report(fd, &o, note_report, NULL);
+	is_str(reported,
+	    "receive-buffer 1073741824 net.core.rmem_max;"
+	    "backlog 1073741824 net.core.somaxconn;",
+	    "what the kernel holds down is told");
+	close(fd);
+}
+
+int
+main(void)
+{
+	static const enum pfk_kind kinds[] = {PFK_TCP, PFK_UDP};
+
+	pfk_sockopts_init(&unset);
+	for (int i = 0; i < 2; i++) {
+		test_group(kinds[i], "127.0.0.1");
+		test_group(kinds[i], "::1");
+		test_group(kinds[i], "0.0.0.0");
+	}
+	test_stranger();
+	test_refused();
+	test_wildcard();
+	test_options();
+	return done_testing();
+}

@@ -1,0 +1,456 @@
+/*
+ * tcp.c: a transport's life: data, marks, ends. Every case runs on each
+ * back-end, with a client on the loopback in the same process.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "event/loop.h"
+#include "record.h"
+#include "tap.h"
+#include "unit.h"
+
+#define BIG (8u << 20) /* more than two sockets hold */
+
+static const char *backend;
+static struct pfk_loop *loop;
+static struct pfk_server *server;
+static struct pfk_addr addr;
+static struct recorder rec;
+static int client, fds_before;
+
+#define first (&rec.conns[0])
+
+/* A server and nobody connected yet. */
+static void
+begin(void)
+{
+	fds_before = unit_count_fds();
+	loop = pfk_loop_new(backend);
+	recorder_init(&rec);
+	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, NULL);
+}
+
+static void
+connect_client(void)
+{
+	client = unit_connect(&addr);
+	unit_run_until(loop, &rec.calls[RECORD_MADE], 1);
+}
+
+/* Whatever has happened: lost came once and last, and nothing is left. */
+static void
+end(const char *name)
+{
+	bool lost = unit_run_until(loop, &rec.calls[RECORD_LOST],
+	    rec.refuse ? 0 : rec.calls[RECORD_MADE]);
+
+	unit_settle(loop);
+	ok(lost && rec.late == 0 &&
+		rec.calls[RECORD_LOST] ==
+		    (rec.refuse ? 0 : rec.calls[RECORD_MADE]),
+	    "%s: %s: connection_lost once, and last", backend, name);
+	pfk_server_close(&server);
+	is_int(pfk_loop_run(loop), 0, "%s: %s: the loop ends", backend, name);
+	pfk_loop_free(loop);
+	close(client);
+	is_int(unit_count_fds(), fds_before, "%s: %s: no descriptor is left",
+	    backend, name);
+}
+
+static void
+reset(int fd)
+{
+	struct linger now = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* What the client reads until the end: its length, or -1 with errno. */
+static ssize_t
+read_end(char *buf, size_t size)
+{
+	ssize_t n;
+
+	memset(buf, 0, size);
+	n = unit_read(client, buf, size - 1);
+	return n;
+}
+
+static void
+test_echo(void)
+{
+	struct pfk_addr local = {.len = sizeof(local.in6)};
+	char buf[16];
+
+	begin();
+	rec.echo = true;
+	connect_client();
+	getsockname(client, &local.sa, &local.len);
+	ok(pfk_addr_equal(pfk_peername(first->tr), &local), "%s: peername",
+	    backend);
+	unit_write(client, "hello", 5);
+	unit_run_until(loop, &rec.calls[RECORD_DATA], 1);
+	is_str(first->text, "hello", "%s: data_received", backend);
+	is_int(unit_read(client, buf, 5), 5, "%s: pfk_write", backend);
+	is_mem(buf, "hello", 5, "%s: the same", backend);
+	unit_write(client, "x", 1);
+	shutdown(client, SHUT_WR);
+	unit_run_until(loop, &rec.calls[RECORD_LOST], 1);
+	is_int(rec.calls[RECORD_EOF], 1, "%s: eof_received", backend);
+	is_int(first->error, 0, "%s: lost as agreed", backend);
+	is_int(read_end(buf, sizeof(buf)), 1, "%s: what is owed is sent",
+	    backend);
+	end("echo");
+}
+
+static void
+test_refuse(void)
+{
+	char buf[4];
+
+	begin();
+	rec.refuse = true;
+	connect_client();
+	unit_settle(loop);
+	is_int(read_end(buf, sizeof(buf)), 0, "%s: refused: the end", backend);
+	is_int(rec.calls[RECORD_DATA] + rec.calls[RECORD_EOF], 0,
+	    "%s: refused: nothing is called", backend);
+	end("refuse");
+}
+
+/* writing */
+
+static int pauses_at_write;
+static size_t buffered_at_resume;
+
+static void
+write_big(struct record *r)
+{
+	record_write(r->tr, BIG);
+	pauses_at_write = r->calls[RECORD_PAUSE];
+}
+
+static void
+note_buffered(struct record *r)
+{
+	buffered_at_resume = pfk_write_buffered(r->tr);
+}
+
+static void
+test_marks(void)
+{
+	struct drinker d;
+
+	begin();
+	rec.at[RECORD_MADE] = write_big;
+	rec.at[RECORD_RESUME] = note_buffered;
+	connect_client();
+	is_int(pauses_at_write, 0, "%s: not from inside pfk_write", backend);
+	ok(unit_run_until(loop, &rec.calls[RECORD_PAUSE], 1),
+	    "%s: over the high mark: pause_writing", backend);
+	ok(pfk_write_buffered(first->tr) > 65536, "%s: it is over", backend);
+	unit_settle(loop);
+	is_int(rec.calls[RECORD_PAUSE], 1, "%s: once", backend);
+	is_int(rec.calls[RECORD_RESUME], 0, "%s: who reads nothing", backend);
+	drinker_start(&d, loop, client);
+	ok(unit_run_until(loop, &rec.calls[RECORD_RESUME], 1),
+	    "%s: below the low mark: resume_writing", backend);
+	ok(buffered_at_resume <= 16384, "%s: it is: %zu", backend,
+	    buffered_at_resume);
+	errno = 0;
+	ok(pfk_set_write_limits(first->tr, 2, 1) == -1 && errno == EINVAL,
+	    "%s: low over high is invalid", backend);
+	is_int(pfk_set_write_limits(first->tr, 0, 0), 0, "%s: none at all",
+	    backend);
+	pfk_close(first->tr);
+	unit_run_until(loop, &d.ended, 1);
+	ok(d.got == BIG && d.wrong == 0, "%s: all came, %zu bytes", backend,
+	    d.got);
+	shutdown(client, SHUT_WR);
+	end("marks");
+}
+
+static void
+write_and_close(struct record *r)
+{
+	record_write(r->tr, BIG);
+	pfk_close(r->tr);
+}
+
+static void
+test_close_flushes(void)
+{
+	struct drinker d;
+
+	begin();
+	rec.at[RECORD_MADE] = write_and_close;
+	connect_client();
+	unit_settle(loop);
+	is_int(rec.calls[RECORD_LOST], 0, "%s: close waits for who is slow",
+	    backend);
+	drinker_start(&d, loop, client);
+	ok(unit_run_until(loop, &d.ended, 1), "%s: then comes the end",
+	    backend);
+	is_int(d.error, 0, "%s: no reset", backend);
+	ok(d.got == BIG && d.wrong == 0, "%s: after all, %zu bytes", backend,
+	    d.got);
+	is_int(rec.calls[RECORD_PAUSE], 0, "%s: a closing one is not paused",
+	    backend);
+	shutdown(client, SHUT_WR);
+	unit_run_until(loop, &rec.calls[RECORD_LOST], 1);
+	is_int(first->error, 0, "%s: lost as agreed", backend);
+	end("close flushes");
+}
+
+static void
+say_bye(struct record *r)
+{
+	pfk_write(r->tr, "bye", 3);
+	pfk_close(r->tr);
+}
+
+/* A reset must not overtake the last bytes where the peer still sends. */
+static void
+test_close_against_sender(void)
+{
+	static const char much[100000];
+	char buf[16];
+
+	begin();
+	rec.at[RECORD_MADE] = say_bye;
+	client = unit_connect(&addr);
+	unit_write(client, much, sizeof(much));
+	unit_run_until(loop, &rec.calls[RECORD_MADE], 1);
+	is_int(read_end(buf, sizeof(buf)), 3, "%s: the last bytes come",
+	    backend);
+	is_str(buf, "bye", "%s: whole", backend);
+	is_int(rec.calls[RECORD_DATA], 0, "%s: what comes is discarded",
+	    backend);
+	shutdown(client, SHUT_WR);
+	end("close against a sender");
+}
+
+static void
+test_write_after(void)
+{
+	char buf[16];
+
+	begin();
+	connect_client();
+	is_int(pfk_write(first->tr, "", 0), 0, "%s: nothing to write", backend);
+	pfk_write(first->tr, "abc", 3);
+	pfk_write_eof(first->tr);
+	pfk_write_eof(first->tr);
+	errno = 0;
+	ok(pfk_write(first->tr, "d", 1) == -1 && errno == EPIPE,
+	    "%s: EPIPE after write_eof", backend);
+	ok(!pfk_is_closing(first->tr), "%s: which is no close", backend);
+	unit_settle(loop);
+	is_int(read_end(buf, sizeof(buf)), 3, "%s: the data, then FIN",
+	    backend);
+	unit_write(client, "still", 5);
+	unit_run_until(loop, &rec.calls[RECORD_DATA], 1);
+	is_str(first->text, "still", "%s: and it goes on reading", backend);
+	pfk_close(first->tr);
+	ok(pfk_is_closing(first->tr), "%s: closing", backend);
+	errno = 0;
+	ok(pfk_write(first->tr, "d", 1) == -1 && errno == EPIPE,
+	    "%s: EPIPE after close", backend);
+	shutdown(client, SHUT_WR);
+	end("write after");
+}
+
+/* ends */
+
+static void
+test_abort(void)
+{
+	char buf[4];
+
+	begin();
+	connect_client();
+	pfk_abort(first->tr);
+	is_int(rec.calls[RECORD_LOST], 0, "%s: not from inside pfk_abort",
+	    backend);
+	pfk_abort(first->tr);
+	unit_run_until(loop, &rec.calls[RECORD_LOST], 1);
+	is_int(first->error, ECONNABORTED, "%s: aborted", backend);
+	errno = 0;
+	ok(read_end(buf, sizeof(buf)) == -1 && errno == ECONNRESET,
+	    "%s: the client sees a reset", backend);
+	end("abort");
+}
+
+static void
+test_reset(void)
+{
+	begin();
+	connect_client();
+	reset(client);
+	ok(unit_run_until(loop, &rec.calls[RECORD_LOST], 1), "%s: a reset",
+	    backend);
+	is_int(first->error, ECONNRESET, "%s: is told", backend);
+	is_int(rec.calls[RECORD_EOF], 0, "%s: and is no FIN", backend);
+	client = unit_connect(&addr);
+	reset(client);
+	unit_run_until(loop, &rec.calls[RECORD_MADE], 2);
+	client = -1;
+	end("reset");
+}
+
+static void
+test_half_close(void)
+{
+	struct drinker d;
+	uint64_t turns;
+
+	begin();
+	rec.keep_eof = true;
+	connect_client();
+	unit_write(client, "abc", 3);
+	shutdown(client, SHUT_WR);
+	unit_run_until(loop, &rec.calls[RECORD_EOF], 1);
+	turns = *loop->turns;
+	unit_settle(loop);
+	ok(*loop->turns - turns < 50, "%s: after FIN it does not spin: %d",
+	    backend, (int)(*loop->turns - turns));
+	is_int(rec.calls[RECORD_EOF], 1, "%s: FIN is told once", backend);
+	is_int(rec.calls[RECORD_LOST], 0, "%s: half-closed is not closed",
+	    backend);
+	record_write(first->tr, BIG);
+	pfk_close(first->tr);
+	drinker_start(&d, loop, client);
+	unit_run_until(loop, &d.ended, 1);
+	ok(d.got == BIG && d.error == 0, "%s: all that is owed comes: %zu",
+	    backend, d.got);
+	end("half close");
+}
+
+static void
+pause_reading(struct record *r)
+{
+	pfk_pause_reading(r->tr);
+}
+
+static void
+test_pause_reading(void)
+{
+	begin();
+	rec.at[RECORD_MADE] = pause_reading;
+	client = unit_connect(&addr);
+	unit_write(client, "abc", 3);
+	unit_run_until(loop, &rec.calls[RECORD_MADE], 1);
+	unit_settle(loop);
+	is_int(rec.calls[RECORD_DATA], 0, "%s: paused: nothing is read",
+	    backend);
+	pfk_resume_reading(first->tr);
+	ok(unit_run_until(loop, &rec.calls[RECORD_DATA], 1),
+	    "%s: resumed: it is", backend);
+	pfk_pause_reading(first->tr);
+	pfk_close(first->tr);
+	shutdown(client, SHUT_WR);
+	end("pause reading");
+}
+
+/* Closing or aborting from inside every callback. */
+
+static void
+close_it(struct record *r)
+{
+	pfk_close(r->tr);
+}
+
+static void
+abort_it(struct record *r)
+{
+	pfk_abort(r->tr);
+	pfk_write(r->tr, "x", 1);
+	pfk_write_eof(r->tr);
+	pfk_pause_reading(r->tr);
+	pfk_resume_reading(r->tr);
+	pfk_close(r->tr);
+}
+
+static void
+drain_stop(void *arg)
+{
+	(void)arg;
+	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+}
+
+static void
+test_end_inside(enum record_point point, bool keep_eof,
+    void (*action)(struct record *r), const char *name)
+{
+	struct drinker d;
+
+	begin();
+	rec.keep_eof = keep_eof;
+	if (point == RECORD_PAUSE || point == RECORD_RESUME)
+		rec.at[RECORD_MADE] = write_big;
+	rec.at[point] = action;
+	client = unit_connect(&addr);
+	unit_write(client, "abc", 3);
+	if (point == RECORD_DRAIN)
+		pfk_later(loop, 2 * PFK_MSEC_NS, drain_stop, NULL);
+	else if (point != RECORD_PAUSE && point != RECORD_RESUME)
+		shutdown(client, SHUT_WR);
+	drinker_start(&d, loop, client);
+	unit_run_until(loop, &rec.calls[RECORD_MADE], 1);
+	unit_run_until(loop, &d.ended, 1);
+	shutdown(client, SHUT_WR);
+	/* A drained loop does not wait for the drinker. */
+	pfk_io_del(&d.io);
+	is_int(d.wrong, 0, "%s: %s: nothing wrong is sent", backend, name);
+	ok(rec.calls[point] > 0, "%s: %s: was there", backend, name);
+	end(name);
+}
+
+static void
+test_ends_inside(void)
+{
+	static const struct {
+		enum record_point point;
+		const char *close, *abort;
+	} points[] = {
+	    {RECORD_MADE, "close in connection_made", "abort there"},
+	    {RECORD_DATA, "close in data_received", "abort there"},
+	    {RECORD_EOF, "close in eof_received", "abort there"},
+	    {RECORD_PAUSE, "close in pause_writing", "abort there"},
+	    {RECORD_RESUME, "close in resume_writing", "abort there"},
+	    {RECORD_DRAIN, "close in draining", "abort there"},
+	    {RECORD_LOST, "close in connection_lost", "abort there"},
+	};
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		test_end_inside(points[i].point, false, close_it,
+		    points[i].close);
+		test_end_inside(points[i].point, false, abort_it,
+		    points[i].abort);
+	}
+	test_end_inside(RECORD_EOF, true, close_it, "close, and stay");
+	test_end_inside(RECORD_EOF, true, abort_it, "abort, and stay");
+}
+
+int
+main(void)
+{
+	for (int i = 0; unit_backends[i] != NULL; i++) {
+		backend = unit_backends[i];
+		test_echo();
+		test_refuse();
+		test_marks();
+		test_close_flushes();
+		test_close_against_sender();
+		test_write_after();
+		test_abort();
+		test_reset();
+		test_half_close();
+		test_pause_reading();
+		test_ends_inside();
+	}
+	return done_testing();
+}
