@@ -395,6 +395,35 @@ struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
 /* Stop accepting and close fd; connections are left alone [Server.close]. */
 void pfk_server_close(struct pfk_server **s);
 
+struct pfk_connect_options {
+	const char *host; /* a name, or numeric */
+	uint16_t port;
+	int family;                          /* AF_UNSPEC, AF_INET, AF_INET6 */
+	const struct pfk_addr *source;       /* to bind to; NULL: any */
+	const struct pfk_sockopts *sockopts; /* NULL: the system's */
+	uint64_t timeout_ns; /* of look-up and all attempts; 0 */
+};
+
+/* Room for the causes that pfk_connect's failed gets. */
+#define PFK_CAUSES_SIZE 1024
+
+/* failed's error for a host that has no address. */
+#define PFK_ENOHOST (-2)
+
+struct pfk_connector;
+
+/*
+ * Connect to a host, trying all of its addresses as RFC 8305 says
+ * [create_connection].  Either proto's connection_made is called with arg, or
+ * failed, once, with the first attempt's errno, ETIMEDOUT or PFK_ENOHOST, and
+ * with every cause as text; the handle is gone by then.  Nothing of options is
+ * kept.  The connection belongs to the loop and drains with it.
+ */
+struct pfk_connector *pfk_connect(struct pfk_loop *l,
+    const struct pfk_connect_options *options, const struct pfk_protocol *proto,
+    void *arg, void (*failed)(void *arg, int error, const char *causes));
+void pfk_connect_cancel(struct pfk_connector **c);
+
 /*
  * Send what the kernel takes at once and queue a copy of the rest.  EPIPE:
  * closing, or the write side is shut.  Any other failure ends the connection:
@@ -463,7 +492,16 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg);
 
 /*
- * Send one datagram to `to`, from the local address `from` (NULL: the socket's
+ * A UDP socket connected to the first address of host, which must be numeric
+ * or quick to look up: this blocks for timeout_ns at most.  Answers come from
+ * there only, and ICMP's errors reach error_received.
+ */
+struct pfk_datagram *pfk_datagram_connect(struct pfk_loop *l,
+    const struct pfk_connect_options *options,
+    const struct pfk_datagram_protocol *proto, void *arg);
+
+/*
+ * Send one datagram to `to` (NULL: who it is connected to), from the local address `from` (NULL: the socket's
  * own).  Called from datagram_received with that packet's buffer it is sent
  * uncopied with the batch.  A full socket buffer drops and counts it.
  */

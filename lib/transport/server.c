@@ -38,12 +38,13 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	struct pfk_transport *tr;
 	int saved_errno;
 
-	if (pfk__limits_admit(s->limits, peer) == -1)
+	if (s->limits != NULL && pfk__limits_admit(s->limits, peer) == -1)
 		return NULL;
 	tr = pfk__tcp_new(s, fd, peer);
 	if (tr == NULL) {
 		saved_errno = errno;
-		pfk__limits_release(s->limits, peer);
+		if (s->limits != NULL)
+			pfk__limits_release(s->limits, peer);
 		errno = saved_errno;
 		return NULL;
 	}
@@ -59,6 +60,8 @@ shut(struct pfk_server *s)
 {
 	struct pfk__acceptor *a;
 
+	if (!s->open)
+		return;
 	s->open = false;
 	pfk__limits_unwait(s->limits, &s->waiter);
 	while ((a = LIST_FIRST(&s->acceptors)) != NULL)
@@ -139,7 +142,8 @@ pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 {
 	TAILQ_REMOVE(&s->transports, tr, link);
 	s->count--;
-	pfk__limits_release(s->limits, &tr->peer);
+	if (s->limits != NULL)
+		pfk__limits_release(s->limits, &tr->peer);
 	release_if_done(s);
 }
 
@@ -210,6 +214,31 @@ err2:
 err1:
 	free(s);
 	return NULL;
+}
+
+struct pfk_transport *
+pfk__client_new(struct pfk_loop *l, int fd, const struct pfk_addr *peer,
+    const struct pfk_protocol *proto, bool quickack)
+{
+	struct pfk_server *s = calloc(1, sizeof(*s));
+	struct pfk_transport *tr;
+
+	if (s == NULL)
+		return NULL;
+	/* A server that is closed already, and ends with its one transport. */
+	s->loop = l;
+	s->proto = proto;
+	s->quickack = quickack;
+	TAILQ_INIT(&s->transports);
+	LIST_INIT(&s->acceptors);
+	tr = pfk__server_add(s, fd, peer);
+	if (tr == NULL) {
+		free(s);
+		return NULL;
+	}
+	pfk__member_add(l, &s->member, drain);
+	s->member_of_loop = true;
+	return tr;
 }
 
 void

@@ -20,7 +20,7 @@ struct pfk_server {
 	struct pfk_loop *loop;
 	const struct pfk_protocol *proto;
 	void *arg;
-	struct pfk_limits *limits;
+	struct pfk_limits *limits;              /* NULL: a client's */
 	struct pfk_addr local;                  /* the listener's */
 	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
 	size_t count; /* of them, the given ones too */
@@ -47,6 +47,14 @@ struct pfk_server *pfk__server_find(const struct pfk_loop *l,
 /* A transport of the server for fd; NULL: fd stays the caller's. */
 struct pfk_transport *pfk__server_add(struct pfk_server *s, int fd,
     const struct pfk_addr *peer);
+
+/*
+ * A transport without a listener, for the connected fd; its protocol is not
+ * asked yet.  NULL: fd stays the caller's.
+ */
+struct pfk_transport *pfk__client_new(struct pfk_loop *l, int fd,
+    const struct pfk_addr *peer, const struct pfk_protocol *proto,
+    bool quickack);
 
 /* The transport is gone. */
 void pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "event/loop.h"
+#include "net/sockopts.h"
 
 #define BATCH 64
 #define PACKET_BYTES 65536u
@@ -134,11 +135,12 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 		flush(d);
 	i = d->queued++;
 	h = &d->out.msg[i].msg_hdr;
-	d->out.addr[i] = *to;
+	if (to != NULL)
+		d->out.addr[i] = *to;
 	d->out.iov[i].iov_base = (void *)(uintptr_t)buf;
 	d->out.iov[i].iov_len = len;
-	*h = (struct msghdr){.msg_name = &d->out.addr[i].sa,
-	    .msg_namelen = to->len,
+	*h = (struct msghdr){.msg_name = to != NULL ? &d->out.addr[i].sa : NULL,
+	    .msg_namelen = to != NULL ? to->len : 0,
 	    .msg_iov = &d->out.iov[i],
 	    .msg_iovlen = 1};
 	if (from != NULL && d->pktinfo)
@@ -363,6 +365,53 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	d->self = d;
 	if (proto->connection_made != NULL)
 		d->self = proto->connection_made(d, arg);
+	return d;
+}
+
+static int
+open_connected(const struct pfk_connect_options *o, const struct pfk_addr *addr)
+{
+	int fd = socket(addr->sa.sa_family,
+	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const char *failed;
+	int saved_errno;
+
+	if (fd == -1)
+		return -1;
+	if ((o->sockopts == NULL ||
+		pfk__sockopts_set(fd, PFK_UDP, o->sockopts, &failed) == 0) &&
+	    (o->source == NULL ||
+		bind(fd, &o->source->sa, o->source->len) == 0) &&
+	    connect(fd, &addr->sa, addr->len) == 0)
+		return fd;
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+struct pfk_datagram *
+pfk_datagram_connect(struct pfk_loop *l,
+    const struct pfk_connect_options *options,
+    const struct pfk_datagram_protocol *proto, void *arg)
+{
+	struct pfk_datagram *d;
+	struct pfk_addr addr;
+	const char *errstr;
+	int fd;
+
+	if (pfk_addr_parse(&addr, options->host, options->port) == -1 &&
+	    pfk_resolve(options->host, options->port, options->family,
+		options->timeout_ns, &addr, 1, &errstr) < 1) {
+		errno = EADDRNOTAVAIL;
+		return NULL;
+	}
+	fd = open_connected(options, &addr);
+	if (fd == -1)
+		return NULL;
+	d = pfk_datagram_open(l, fd, proto, arg);
+	if (d == NULL)
+		close(fd);
 	return d;
 }
 
