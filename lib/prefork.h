@@ -209,14 +209,18 @@ void pfk_loop_stop(struct pfk_loop *l);
 
 /*
  * Every server on l stops accepting; run returns after the last transport.
- * May be called again to go further.
+ * May be called again to go further.  What has come already is delivered from
+ * inside this call.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 
 /* The turn's time [time]. */
 uint64_t pfk_loop_now(const struct pfk_loop *l);
 
-/* Call cb(arg) in the next turn, in order [call_soon]. */
+/*
+ * Call cb(arg) in the soon-queue's next round, in order: at this turn's end or
+ * at the next one's start [call_soon].
+ */
 int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
 
 /*
@@ -487,6 +491,7 @@ struct pfk_datagram_protocol {
 /*
  * Receive on the bound, non-blocking UDP socket fd, which the endpoint owns
  * from then on [create_datagram_endpoint].  Reads and answers go in batches.
+ * connection_made, which gives self, is called before this returns.
  */
 struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg);

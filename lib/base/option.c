@@ -47,9 +47,12 @@ static int
 parse_size(const struct pfk_option *o, int64_t *field, const char *value,
     const char **errstr)
 {
+	const char *end = value + strspn(value, "0123456789");
 	uint64_t n;
 
-	if (value[0] < '0' || value[0] > '9' || expand_number(value, &n) == -1)
+	/* expand_number(3) ignores what follows the first letter. */
+	if (end == value || (*end != '\0' && end[1] != '\0') ||
+	    expand_number(value, &n) == -1)
 		*errstr = "must be a size such as 65536, 64k or 1M";
 	else if (n > (uint64_t)o->max)
 		*errstr = "too large";

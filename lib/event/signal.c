@@ -90,6 +90,19 @@ open_pipe(struct pfk_loop *l)
 	return 0;
 }
 
+static void
+close_pipe(void)
+{
+	struct pfk_loop *l = owner;
+
+	l->ios++;
+	pfk__io_stop(&l->wake);
+	close(wake_fd);
+	close(l->wake.fd);
+	wake_fd = -1;
+	owner = NULL;
+}
+
 struct pfk_signal *
 pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
     void *arg)
@@ -106,8 +119,11 @@ pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
 	if (open_pipe(l) == -1)
 		return NULL;
 	s = malloc(sizeof(*s));
-	if (s == NULL)
+	if (s == NULL) {
+		if (LIST_EMPTY(&registered))
+			close_pipe();
 		return NULL;
+	}
 	*s = (struct pfk_signal){.loop = l,
 	    .signo = signo,
 	    .cb = cb,
@@ -115,6 +131,8 @@ pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
 	sigfillset(&sa.sa_mask);
 	if (sigaction(signo, &sa, &s->old) == -1) {
 		free(s);
+		if (LIST_EMPTY(&registered))
+			close_pipe();
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&registered, s, link);

@@ -50,8 +50,11 @@ spawn(struct pfk__master *m, int slot)
 unsigned
 pfk__master_decide(struct pfk__master *m, int slot, enum pfk__slot_event event)
 {
+	bool died = event == PFK__SLOT_DIED_BOOTING ||
+	    event == PFK__SLOT_DIED_SERVING;
+
 	return pfk__slot_step(&m->places[slot].slot, event,
-	    pfk_loop_now(m->loop), m->random);
+	    pfk_loop_now(m->loop), died ? arc4random() : 0);
 }
 
 void
@@ -162,7 +165,7 @@ pfk__master_maintain(struct pfk__master *m)
 			pfk_loop_stop(m->loop);
 		return;
 	}
-	m->random = arc4random();
+
 	for (int i = 0; i < m->places_used || i < m->workers; i++) {
 		/* The first founds the sockets that the others join. */
 		bool wanted = i < m->workers &&

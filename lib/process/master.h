@@ -67,7 +67,6 @@ struct pfk__master {
 	struct pfk__place places[PFK_WORKERS_MAX];
 	int places_top;  /* never used from here on */
 	int places_used; /* all above are empty */
-	uint32_t random; /* anew at each maintenance */
 	uint64_t generation;
 	uint64_t epoch;
 	int workers;  /* wanted now: the configuration's, TTIN and TTOU */

@@ -26,7 +26,8 @@ delay(unsigned failures, uint32_t random)
 		ns = ns < DELAY_MAX_NS ? 2 * ns : DELAY_MAX_NS;
 	if (ns > DELAY_MAX_NS)
 		ns = DELAY_MAX_NS;
-	return ns - ns / 4 + (uint64_t)random * (ns / 2) / UINT32_MAX;
+	/* 20 bits are enough, and do not overflow. */
+	return ns - ns / 4 + (random >> 12) * (ns / 2) / (UINT32_MAX >> 12);
 }
 
 static unsigned

@@ -46,16 +46,28 @@ struct pfk_datagram {
 	bool closed;
 	bool handle; /* the user still has one */
 	struct pfk__soon lost;
+	struct pfk__soon reported;
+	int error; /* to report */
 	uint64_t dropped;
 	unsigned queued;
 	struct batch in, out;
 };
 
 static void
+on_error(void *arg)
+{
+	struct pfk_datagram *d = arg;
+
+	if (d->proto->error_received != NULL)
+		d->proto->error_received(d->self, d->error);
+}
+
+/* Soon, for the user may be sending; of several only the last. */
+static void
 report(struct pfk_datagram *d, int error)
 {
-	if (d->proto->error_received != NULL)
-		d->proto->error_received(d->self, error);
+	d->error = error;
+	pfk__soon_add(d->io.loop, &d->reported, on_error, d);
 }
 
 /* sending */
@@ -276,6 +288,7 @@ shut(struct pfk_datagram *d)
 	d->closed = true;
 	pfk__io_stop(&d->io);
 	close(d->io.fd);
+	pfk__soon_cancel(d->io.loop, &d->reported);
 	pfk__soon_add(d->io.loop, &d->lost, on_lost, d);
 }
 
