@@ -26,8 +26,8 @@ delay(unsigned failures, uint32_t random)
 		ns = ns < DELAY_MAX_NS ? 2 * ns : DELAY_MAX_NS;
 	if (ns > DELAY_MAX_NS)
 		ns = DELAY_MAX_NS;
-	/* 20 bits are enough, and do not overflow. */
-	return ns - ns / 4 + (random >> 12) * (ns / 2) / (UINT32_MAX >> 12);
+	/* 30 bits do not overflow. */
+	return ns - ns / 4 + (random >> 2) * (ns / 2) / (UINT32_MAX >> 2);
 }
 
 static unsigned
