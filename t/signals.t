@@ -248,7 +248,7 @@ sub leaving_worker {
 	is((read_until_eof($socket))[1], 'eof',
 		"$signal to a worker: its connection sees the end");
 	close $socket;
-	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended/x),
+	ok($server->wait_log(qr/worker 0 \($pid\) (?:has ended|exited with status 0)/),
 		'it ends in good order');
 	my ($new, $successor) = connect_to($server, 0);
 	cmp_ok($successor, '!=', $pid, 'another takes its place');

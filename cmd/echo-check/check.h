@@ -1,0 +1,112 @@
+/*
+ * check.h: a run: its options, its flows, its schedule.
+ *
+ * A flow is a sequence of messages that must come back whole, once and in
+ * order.  Closed loop: a flow's next message follows the last answer.  Open
+ * loop: each message is due at its time, whatever the server does, and its
+ * latency counts from then.
+ *
+ * Invariants:
+ *  1. numbers[n % window] is about message n for the last `window` of a flow;
+ *  2. a message that was sent is WAITING until it is echoed or counted lost,
+ *     and is counted exactly once.
+ */
+#ifndef CHECK_CHECK_H
+#define CHECK_CHECK_H
+
+#include <prefork.h>
+
+#include "stats.h"
+
+struct options {
+	bool udp, once, connect;
+	bool ipv4, ipv6;
+	bool json, tap, quiet, help, version;
+	int port;
+	int connections;
+	int64_t size;
+	int rate; /* messages a second; 0: closed loop */
+	int pipeline;
+	int sources;
+	uint64_t duration_ns, timeout_ns;
+	char *host;
+};
+
+enum message_state { MESSAGE_NONE, MESSAGE_WAITING, MESSAGE_OVER };
+
+struct number {
+	enum message_state state;
+	uint64_t due_ns;
+	uint64_t sent_ns;
+};
+
+struct check;
+
+struct flow {
+	struct check *check;
+	uint32_t id;
+	uint64_t next;   /* number of the message to send next */
+	uint64_t oldest; /* none before it is waiting */
+	unsigned waiting;
+	unsigned owed; /* due, not sent */
+	struct number *numbers;
+	/* tcp.c */
+	struct pfk_connector *connector;
+	struct pfk_transport *tr;
+	struct pfk_timer *retry;
+	unsigned char *part; /* of a message that has not come whole */
+	size_t part_len;
+	bool full; /* the transport has enough unsent */
+	/* udp.c */
+	struct pfk_datagram *endpoint;
+	uint64_t newest; /* echoed, plus one */
+};
+
+struct check {
+	struct options o;
+	struct pfk_loop *loop;
+	struct stats stats;
+	struct flow *flows;
+	unsigned window;
+	uint64_t start_ns, end_ns; /* of sending */
+	uint64_t due;              /* open loop: so many were due */
+	struct pfk_timer *schedule, *sweep, *live;
+	struct pfk_signal *interrupt;
+	unsigned char *buf; /* a message to send */
+	bool sending;
+	bool reached; /* the server has answered, or let us in, once */
+	int failed;   /* the errno why it could not start */
+	char why[PFK_CAUSES_SIZE];
+};
+
+/* run.c */
+int check_run(struct check *c);
+
+/* flow.c: what both protocols share. */
+bool flow_may_send(const struct flow *f);
+/* Make the next message in c->buf and note it; it is to be sent now. */
+void flow_sending(struct flow *f);
+/* A message came: whole, or the first len bytes of it. */
+void flow_received(struct flow *f, const void *buf, size_t len);
+/* All that wait are lost. */
+void flow_lost(struct flow *f, enum loss kind);
+void flow_count(struct flow *f, enum loss kind);
+/* Those that have waited too long are lost; true if there were any. */
+bool flow_expire(struct flow *f, uint64_t now);
+/* The address to bind to, for this flow's next connection. */
+const struct pfk_addr *flow_source(struct flow *f, struct pfk_addr *a);
+/* The server cannot be reached at all: end with status 2. */
+void check_give_up(struct check *c, int error, const char *why);
+
+/* tcp.c, udp.c */
+void tcp_pump(struct flow *f);
+void tcp_stalled(struct flow *f);
+void tcp_close(struct flow *f);
+void udp_pump(struct flow *f);
+void udp_close(struct flow *f);
+
+/* report.c */
+void report_live(const struct check *c);
+void report(const struct check *c);
+
+#endif

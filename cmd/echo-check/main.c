@@ -1,0 +1,95 @@
+/*
+ * main.c: echo-check, load and contract checks for echo servers.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+
+#define EXIT_LOST 1
+#define EXIT_NOT_STARTED 2
+
+static int
+usage(void)
+{
+	printf("usage: %s [-1246chquV] [-d SEC] [-n N] [-p PORT] [-r N] "
+	       "[-t SEC] [-z BYTES]\n"
+	       "           [HOST]\n\n"
+	       "Keep flows of numbered messages going against an echo server, "
+	       "check every byte,\nand sort each loss.  HOST is 127.0.0.1 "
+	       "unless given.  Exit status: 0 nothing\nlost, 1 something "
+	       "lost, 2 could not start.\n\n",
+	    getprogname());
+	fflush(stdout);
+	pfk_options_usage(check_options, 1);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_STARTED;
+}
+
+/* The words that echo-client uses too. */
+static const char *
+word(int error)
+{
+	switch (error) {
+	case ETIMEDOUT:
+		return "TIMEOUT";
+	case ECONNREFUSED:
+		return "REFUSED";
+	case ECONNRESET:
+		return "RESET";
+	case PFK_ENOHOST:
+		return "DNS";
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case EADDRNOTAVAIL:
+		return "UNREACHABLE";
+	default:
+		return "OTHER";
+	}
+}
+
+static int
+run(struct check *c)
+{
+	signal(SIGPIPE, SIG_IGN);
+	check_run(c);
+	if (c->failed != 0) {
+		pfk_complain("%s: cannot start: %s port %d: %s",
+		    word(c->failed), c->o.host, c->o.port, c->why);
+		return EXIT_NOT_STARTED;
+	}
+	report(c);
+	if (fflush(stdout) != 0) {
+		pfk_complain("cannot write: %s", strerror(errno));
+		return EXIT_NOT_STARTED;
+	}
+	return stats_lost(&c->stats) == 0 && c->stats.echoed > 0 ? EXIT_SUCCESS
+								 : EXIT_LOST;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct check c;
+	char err[PFK_ERROR_SIZE];
+	int first, status;
+
+	options_init(&c.o);
+	first = pfk_options_argv(check_options, &c.o, argc, argv, err);
+	if (first != -1 && c.o.help)
+		return usage();
+	if (first != -1 && c.o.version) {
+		printf("%s %s\n", getprogname(), PFK_VERSION);
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_STARTED;
+	}
+	if (first == -1 ||
+	    options_complete(&c.o, argc - first, argv + first, err) == -1) {
+		pfk_complain("%s", err);
+		return EXIT_NOT_STARTED;
+	}
+	status = run(&c);
+	options_free(&c.o);
+	return status;
+}

@@ -1,0 +1,25 @@
+/*
+ * message.h: a message that proves itself: whose it is, which, and whole.
+ */
+#ifndef CHECK_MESSAGE_H
+#define CHECK_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The flow's and the message's number stand in front. */
+#define MESSAGE_MIN 16
+#define MESSAGE_MAX 1048576
+
+/* size >= MESSAGE_MIN. */
+void message_make(void *buf, size_t size, uint32_t flow, uint64_t number);
+
+/*
+ * Whether it is a message of the flow, unchanged; then its number.  A short
+ * one is unchanged as far as it goes.
+ */
+bool message_check(const void *buf, size_t len, uint32_t flow,
+    uint64_t *number);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * report.c: what a run has found, for people, programs and prove(1).
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "check.h"
+
+static const struct {
+	const char *name;
+	double fraction;
+} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+
+#define PERCENTILES (sizeof(percentiles) / sizeof(percentiles[0]))
+
+static double
+seconds(const struct check *c)
+{
+	uint64_t ns = c->end_ns > c->start_ns ? c->end_ns - c->start_ns : 1;
+
+	return (double)ns / (double)PFK_SECOND_NS;
+}
+
+void
+report_live(const struct check *c)
+{
+	const struct stats *s = &c->stats;
+
+	fprintf(stderr, "\r%6.0f s  %llu echoed, %llu lost, p99 %.3f ms  ",
+	    (double)(pfk_loop_now(c->loop) - c->start_ns) / 1e9,
+	    (unsigned long long)s->echoed, (unsigned long long)stats_lost(s),
+	    (double)stats_percentile(s, 0.99) / 1e6);
+}
+
+static void
+report_table(const struct check *c)
+{
+	const struct stats *s = &c->stats;
+
+	printf("%-12s %12llu\n", "sent", (unsigned long long)s->sent);
+	printf("%-12s %12llu  %.0f/s, %.1f MB/s\n", "echoed",
+	    (unsigned long long)s->echoed, (double)s->echoed / seconds(c),
+	    (double)s->bytes / seconds(c) / 1e6);
+	printf("%-12s %12llu\n", "lost", (unsigned long long)stats_lost(s));
+	for (int i = 0; i < LOSSES; i++) {
+		if (s->lost[i] > 0)
+			printf("  %-10s %12llu\n", loss_names[i],
+			    (unsigned long long)s->lost[i]);
+	}
+	for (size_t i = 0; i < PERCENTILES; i++)
+		printf("%-12s %12.3f ms\n", percentiles[i].name,
+		    (double)stats_percentile(s, percentiles[i].fraction) / 1e6);
+	printf("%-12s %12.3f ms\n", "slowest", (double)s->slowest_ns / 1e6);
+}
+
+static void
+report_json(const struct check *c)
+{
+	const struct stats *s = &c->stats;
+
+	printf("{\"sent\": %llu, \"echoed\": %llu, \"lost\": %llu, "
+	       "\"seconds\": %.3f, \"rate\": %.1f, \"bytes\": %llu, ",
+	    (unsigned long long)s->sent, (unsigned long long)s->echoed,
+	    (unsigned long long)stats_lost(s), seconds(c),
+	    (double)s->echoed / seconds(c), (unsigned long long)s->bytes);
+	for (int i = 0; i < LOSSES; i++)
+		printf("\"%s\": %llu, ", loss_names[i],
+		    (unsigned long long)s->lost[i]);
+	printf("\"latency_ms\": {");
+	for (size_t i = 0; i < PERCENTILES; i++)
+		printf("\"%s\": %.6f, ", percentiles[i].name,
+		    (double)stats_percentile(s, percentiles[i].fraction) / 1e6);
+	printf("\"slowest\": %.6f}}\n", (double)s->slowest_ns / 1e6);
+}
+
+static void
+report_tap(const struct check *c)
+{
+	const struct stats *s = &c->stats;
+
+	printf("1..%d\n%sok 1 - %llu messages were echoed\n", LOSSES + 1,
+	    s->echoed > 0 ? "" : "not ", (unsigned long long)s->echoed);
+	for (int i = 0; i < LOSSES; i++)
+		printf("%sok %d - %s: %llu\n", s->lost[i] == 0 ? "" : "not ",
+		    i + 2, loss_names[i], (unsigned long long)s->lost[i]);
+}
+
+void
+report(const struct check *c)
+{
+	if (c->o.json)
+		report_json(c);
+	else if (c->o.tap)
+		report_tap(c);
+	else if (!c->o.quiet)
+		report_table(c);
+}

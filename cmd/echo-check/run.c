@@ -1,0 +1,207 @@
+/*
+ * run.c: the schedule: start flows, keep them going, end them.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define SWEEP_NS (50 * PFK_MSEC_NS)
+#define CLOSED_WINDOW_MIN 64
+#define OPEN_WINDOW 512
+
+static void
+pump(struct flow *f)
+{
+	if (f->check->o.udp)
+		udp_pump(f);
+	else
+		tcp_pump(f);
+}
+
+static void
+close_all(struct check *c)
+{
+	for (int i = 0; i < c->o.connections; i++) {
+		if (c->o.udp)
+			udp_close(&c->flows[i]);
+		else
+			tcp_close(&c->flows[i]);
+	}
+	pfk_timer_cancel(&c->schedule);
+	pfk_timer_cancel(&c->sweep);
+	pfk_timer_cancel(&c->live);
+	pfk_signal_del(&c->interrupt);
+	/* What still closes, closes; nothing new is said. */
+	pfk_loop_drain(c->loop, PFK_DRAIN_LEAVE);
+}
+
+void
+check_give_up(struct check *c, int error, const char *why)
+{
+	if (c->failed != 0)
+		return;
+	c->failed = error;
+	strlcpy(c->why, why, sizeof(c->why));
+	c->sending = false;
+	for (int i = 0; i < c->o.connections; i++)
+		c->flows[i].waiting = 0;
+	pfk_loop_stop(c->loop);
+}
+
+static void
+stop_sending(struct check *c)
+{
+	if (!c->sending)
+		return;
+	c->sending = false;
+	c->end_ns = pfk_loop_now(c->loop);
+	pfk_timer_cancel(&c->schedule);
+}
+
+static void
+on_interrupt(void *arg, int signo)
+{
+	struct check *c = arg;
+
+	/* The second one is urgent. */
+	if (!c->sending)
+		pfk_loop_stop(c->loop);
+	(void)signo;
+	stop_sending(c);
+}
+
+static void
+on_sweep(void *arg)
+{
+	struct check *c = arg;
+	uint64_t now = pfk_loop_now(c->loop);
+	unsigned waiting = 0;
+
+	c->sweep = NULL;
+	if (now >= c->start_ns + c->o.duration_ns)
+		stop_sending(c);
+	for (int i = 0; i < c->o.connections; i++) {
+		struct flow *f = &c->flows[i];
+
+		if (flow_expire(f, now) && !c->o.udp)
+			tcp_stalled(f);
+		pump(f);
+		waiting += f->waiting;
+	}
+	if (!c->sending && waiting == 0)
+		close_all(c);
+	else
+		c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);
+}
+
+/* Open loop: hand out what has become due, and come back for the next. */
+static void
+on_schedule(void *arg)
+{
+	struct check *c = arg;
+	uint64_t rate = (uint64_t)c->o.rate, now = pfk_loop_now(c->loop), next;
+
+	c->schedule = NULL;
+	for (;;) {
+		struct flow *f = &c->flows[c->due % (uint64_t)c->o.connections];
+
+		next = c->start_ns + c->due / rate * PFK_SECOND_NS +
+		    c->due % rate * PFK_SECOND_NS / rate;
+		if (next > now)
+			break;
+		f->owed++;
+		c->due++;
+		pump(f);
+	}
+	c->schedule = pfk_later(c->loop, next - now, on_schedule, c);
+}
+
+static void
+on_live(void *arg)
+{
+	struct check *c = arg;
+
+	report_live(c);
+	c->live = pfk_later(c->loop, PFK_SECOND_NS, on_live, c);
+}
+
+static int
+make_flows(struct check *c)
+{
+	c->window = OPEN_WINDOW;
+	if (c->o.rate == 0) {
+		c->window = CLOSED_WINDOW_MIN;
+		while (c->window < 4 * (unsigned)c->o.pipeline)
+			c->window *= 2;
+	}
+	c->flows = calloc((size_t)c->o.connections, sizeof(*c->flows));
+	c->buf = malloc((size_t)c->o.size);
+	if (c->flows == NULL || c->buf == NULL)
+		return -1;
+	for (int i = 0; i < c->o.connections; i++) {
+		struct flow *f = &c->flows[i];
+
+		f->check = c;
+		f->id = (uint32_t)i;
+		f->numbers = calloc(c->window, sizeof(*f->numbers));
+		f->part = malloc((size_t)c->o.size);
+		if (f->numbers == NULL || f->part == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+free_flows(struct check *c)
+{
+	for (int i = 0; c->flows != NULL && i < c->o.connections; i++) {
+		free(c->flows[i].numbers);
+		free(c->flows[i].part);
+	}
+	free(c->flows);
+	free(c->buf);
+}
+
+static void
+start(struct check *c)
+{
+	c->sending = true;
+	c->start_ns = pfk_loop_now(c->loop);
+	c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);
+	if (!c->o.quiet && !c->o.json && !c->o.tap && isatty(STDERR_FILENO))
+		c->live = pfk_later(c->loop, PFK_SECOND_NS, on_live, c);
+	if (c->o.rate > 0) {
+		on_schedule(c);
+		return;
+	}
+	for (int i = 0; i < c->o.connections; i++)
+		pump(&c->flows[i]);
+}
+
+int
+check_run(struct check *c)
+{
+	int rc = -1;
+
+	c->loop = pfk_loop_new(NULL);
+	if (c->loop == NULL || make_flows(c) == -1)
+		goto out;
+	c->interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt, c);
+	start(c);
+	rc = pfk_loop_run(c->loop);
+	close_all(c);
+	pfk_loop_drain(c->loop, PFK_DRAIN_NOW);
+	if (rc == 0)
+		rc = pfk_loop_run(c->loop);
+out:
+	if (rc == -1)
+		check_give_up(c, errno, strerror(errno));
+	free_flows(c);
+	pfk_loop_free(c->loop);
+	return rc;
+}

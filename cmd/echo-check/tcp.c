@@ -1,0 +1,228 @@
+/*
+ * tcp.c: a flow over TCP: one connection for all messages, or one for each.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "message.h"
+
+#define RETRY_NS (10 * PFK_MSEC_NS)
+
+static void start_connecting(struct flow *f);
+
+/* Whether each message has a connection of its own. */
+static bool
+single(const struct flow *f)
+{
+	return f->check->o.once || f->check->o.connect;
+}
+
+static void
+send_messages(struct flow *f)
+{
+	const struct check *c = f->check;
+
+	/* The one of a single connection was noted when it was due. */
+	while (!f->full && !single(f) && flow_may_send(f)) {
+		flow_sending(f);
+		if (pfk_write(f->tr, c->buf, (size_t)c->o.size) == -1)
+			return;
+		f->full = pfk_write_buffered(f->tr) > 0;
+	}
+}
+
+static void *
+connection_made(struct pfk_transport *tr, void *arg)
+{
+	struct flow *f = arg;
+	struct check *c = f->check;
+
+	f->connector = NULL;
+	f->tr = tr;
+	f->part_len = 0;
+	f->full = false;
+	c->reached = true;
+	pfk_set_write_limits(tr, 0, 0);
+	if (single(f)) {
+		message_make(c->buf, (size_t)c->o.size, f->id, f->next - 1);
+		pfk_write(tr, c->buf, (size_t)c->o.size);
+	} else {
+		send_messages(f);
+	}
+	return f;
+}
+
+static void
+resume_writing(void *self)
+{
+	struct flow *f = self;
+
+	f->full = false;
+	send_messages(f);
+}
+
+/* One message has come whole. */
+static void
+have_message(struct flow *f, const void *buf)
+{
+	struct check *c = f->check;
+	uint64_t bad = c->stats.lost[LOSS_MISMATCH];
+
+	flow_received(f, buf, (size_t)c->o.size);
+	if (c->stats.lost[LOSS_MISMATCH] != bad) {
+		/* Nothing after it can be told apart. */
+		flow_lost(f, LOSS_MISMATCH);
+		pfk_abort(f->tr);
+	} else if (single(f) && !c->o.once && f->waiting == 0) {
+		pfk_close(f->tr);
+	}
+}
+
+static void
+data_received(void *self, const void *buf, size_t len)
+{
+	struct flow *f = self;
+	size_t size = (size_t)f->check->o.size;
+	const unsigned char *p = buf;
+
+	while (len > 0 && !pfk_is_closing(f->tr)) {
+		size_t n = size - f->part_len < len ? size - f->part_len : len;
+
+		if (f->part_len == 0 && n == size) {
+			have_message(f, p);
+		} else {
+			memcpy(f->part + f->part_len, p, n);
+			f->part_len += n;
+			if (f->part_len == size) {
+				f->part_len = 0;
+				have_message(f, f->part);
+			}
+		}
+		p += n;
+		len -= n;
+	}
+	if (!pfk_is_closing(f->tr))
+		send_messages(f);
+}
+
+static bool
+eof_received(void *self)
+{
+	struct flow *f = self;
+
+	/* A persistent connection must not end before we end it. */
+	if (f->waiting == 0 && !single(f))
+		flow_count(f, LOSS_SHORT);
+	flow_lost(f, LOSS_SHORT);
+	return false;
+}
+
+static void
+connection_lost(void *self, int error)
+{
+	struct flow *f = self;
+
+	f->tr = NULL;
+	if (error != 0 && error != ECONNABORTED && f->waiting == 0)
+		flow_count(f, loss_of(error));
+	flow_lost(f, loss_of(error));
+	tcp_pump(f);
+}
+
+static const struct pfk_protocol protocol = {
+    .connection_made = connection_made,
+    .data_received = data_received,
+    .eof_received = eof_received,
+    .resume_writing = resume_writing,
+    .connection_lost = connection_lost,
+};
+
+static void
+on_retry(void *arg)
+{
+	struct flow *f = arg;
+
+	f->retry = NULL;
+	tcp_pump(f);
+}
+
+static void
+failed(void *arg, int error, const char *causes)
+{
+	struct flow *f = arg;
+	struct check *c = f->check;
+
+	f->connector = NULL;
+	if (!c->reached) {
+		check_give_up(c, error, causes);
+		return;
+	}
+	if (f->waiting > 0)
+		flow_lost(f, loss_of(error));
+	else
+		flow_count(f, loss_of(error));
+	if (c->sending && f->retry == NULL)
+		f->retry = pfk_later(c->loop, RETRY_NS, on_retry, f);
+}
+
+static void
+start_connecting(struct flow *f)
+{
+	struct check *c = f->check;
+	struct pfk_sockopts sockopts;
+	struct pfk_addr source;
+	struct pfk_connect_options o = {.host = c->o.host,
+	    .port = (uint16_t)c->o.port,
+	    .family = c->o.ipv4 ? AF_INET
+		: c->o.ipv6     ? AF_INET6
+				: AF_UNSPEC,
+	    .source = flow_source(f, &source),
+	    .sockopts = &sockopts,
+	    .timeout_ns = c->o.timeout_ns};
+
+	pfk_sockopts_init(&sockopts);
+	sockopts.nodelay = 1;
+	if (single(f))
+		flow_sending(f);
+	f->connector = pfk_connect(c->loop, &o, &protocol, f, failed);
+	if (f->connector == NULL)
+		failed(f, errno, strerror(errno));
+}
+
+void
+tcp_pump(struct flow *f)
+{
+	if (f->tr != NULL) {
+		if (!pfk_is_closing(f->tr))
+			send_messages(f);
+		return;
+	}
+	if (f->connector != NULL || f->retry != NULL || !f->check->sending)
+		return;
+	if (!single(f) || flow_may_send(f))
+		start_connecting(f);
+}
+
+/* Answers that come now would be taken for others. */
+void
+tcp_stalled(struct flow *f)
+{
+	flow_lost(f, LOSS_TIMEOUT);
+	if (f->tr != NULL)
+		pfk_abort(f->tr);
+	if (f->connector != NULL) {
+		pfk_connect_cancel(&f->connector);
+		tcp_pump(f);
+	}
+}
+
+void
+tcp_close(struct flow *f)
+{
+	pfk_timer_cancel(&f->retry);
+	pfk_connect_cancel(&f->connector);
+	if (f->tr != NULL)
+		pfk_close(f->tr);
+}
