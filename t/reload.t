@@ -71,7 +71,7 @@ sub in_order {
 			   ^\[master\s.*worker\s$slot\s\($old{$slot}\)\sis\sleaving/msx,
 			'which serves before the old one leaves'
 		);
-		is(number_of_fds($new{$slot}), $before{$slot},
+		ok(wait_for(sub { number_of_fds($new{$slot}) == $before{$slot} }, 10),
 			'and has as many descriptors');
 	}
 	like($log, qr/reloaded:\s3\sworkers$/mx, 'the log tells the end');
