@@ -96,6 +96,12 @@ const char *pfk_quote(char *dst, const void *buf, size_t len);
  */
 int pfk_cpus(void);
 
+/*
+ * Open /dev/null in the place of standard descriptors that are closed, so that
+ * no socket gets their numbers.  For the first line of main.
+ */
+void pfk_ensure_stdio(void);
+
 enum pfk_option_type {
 	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
 	PFK_OPT_ONOFF,   /* bool; on or off */

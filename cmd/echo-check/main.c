@@ -76,6 +76,7 @@ main(int argc, char **argv)
 	char err[PFK_ERROR_SIZE];
 	int first, status;
 
+	pfk_ensure_stdio();
 	options_init(&c.o);
 	first = pfk_options_argv(check_options, &c.o, argc, argv, err);
 	if (first != -1 && c.o.help)

@@ -267,6 +267,7 @@ main(int argc, char **argv)
 	char error[PFK_ERROR_SIZE];
 	int status;
 
+	pfk_ensure_stdio();
 	p.config = config_read(argc, argv, error, &status);
 	if (p.config == NULL) {
 		pfk_complain("%s", error);

@@ -5,6 +5,8 @@
  */
 #include "base/fds.h"
 
+#include <fcntl.h>
+#include <prefork.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +16,19 @@ compare(const void *a, const void *b)
 	int x = *(const int *)a, y = *(const int *)b;
 
 	return (x > y) - (x < y);
+}
+
+void
+pfk_ensure_stdio(void)
+{
+	int fd;
+
+	/* The lowest free number is taken each time. */
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd != -1)
+		close(fd);
 }
 
 void

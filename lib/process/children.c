@@ -317,12 +317,11 @@ open_handover(struct pfk__child *c)
 void
 pfk__child_retire(struct pfk__child *c)
 {
-	int give;
-
 	struct pfk__place *p = &c->master->places[c->slot];
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 	    .how = PFK_DRAIN_LEAVE,
 	    .timeout_ns = c->master->config.drain_ns};
+	int give;
 
 	c->phase = PFK__LEAVING;
 	if (p->serving == c)

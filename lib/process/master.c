@@ -343,13 +343,17 @@ set_signals(struct pfk__master *m)
 	    {SIGQUIT, on_stop_signal}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
 	    {SIGTTIN, on_count}, {SIGTTOU, on_count}, {SIGCHLD, on_child}};
 
+	sigset_t none;
+
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (pfk_signal_add(m->loop, table[i].signo, table[i].cb, m) ==
 		    NULL)
 			return -1;
 	}
-	return 0;
+	/* Whoever started us may have blocked some. */
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* For the workers too: no set-user-id program, all descriptors allowed. */
