@@ -68,8 +68,35 @@ subtest 'fewer workers' => sub {
 		'the master holds no more than before');
 };
 
+subtest 'fewer workers for long' => sub {
+	my $from = $server->log_size;
+	my %all  = fds($server->pid);
+	$server->signal('TTOU');
+	ok($server->wait_log(qr/the sockets of 1 worker serve alone/, 20, $from),
+		'surplus sockets are closed');
+	my %now = fds($server->pid);
+	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'in the master');
+	my @tcp = $server->addresses('tcp', 4);
+	is(listeners($tcp[0][2]), 1, 'and everywhere');
+	serves('by who stays');
+	$server->signal('TTIN');
+	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
+	ok(wait_for(sub { listeners($tcp[0][2]) == 2 }, 20), 'with new sockets');
+	serves('with two again');
+};
+
 is($server->stop, 0, 'it stops');
 done_testing();
+
+# How many IPv4 sockets listen on the port.
+sub listeners {
+	my ($port) = @_;
+	my $local = sprintf ':%04X', $port;
+
+	open my $table, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!\n";
+	return scalar grep { (split)[1] =~ /$local$/ && (split)[3] eq '0A' }
+	    <$table>;
+}
 
 # New clients over TCP and UDP, spread over both queues, are all answered.
 sub serves {

@@ -25,8 +25,8 @@ turns(const struct pfk__place *p)
 	return __atomic_load_n(p->serving->pulse.turns, __ATOMIC_RELAXED);
 }
 
-static bool
-has_sockets(const struct pfk__master *m, int slot)
+bool
+pfk__adopt_has_sockets(const struct pfk__master *m, int slot)
 {
 	for (size_t i = 0; i < m->custody.len; i++) {
 		if (m->custody.lent[i]->slot == slot)
@@ -40,7 +40,7 @@ needs_help(const struct pfk__master *m, int slot)
 {
 	const struct pfk__place *p = &m->places[slot];
 
-	if (!has_sockets(m, slot))
+	if (!pfk__adopt_has_sockets(m, slot))
 		return false;
 	return p->stalled ||
 	    (p->serving == NULL &&
@@ -84,15 +84,22 @@ adopt(struct pfk__master *m, int slot)
 	    (int)c->pid, slot);
 }
 
-static void
-release(struct pfk__master *m, int slot)
+void
+pfk__adopt_release(struct pfk__master *m, int slot)
 {
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__message msg = {.type = PFK__MSG_RELEASE, .owner = slot};
 
-	pfk__child_tell(p->adopter, &msg, -1);
-	pfk_log(PFK_INFO, "slot %d serves itself again", slot);
+	if (p->adopter != NULL)
+		pfk__child_tell(p->adopter, &msg, -1);
 	p->adopter = NULL;
+}
+
+static void
+give_back(struct pfk__master *m, int slot)
+{
+	pfk__adopt_release(m, slot);
+	pfk_log(PFK_INFO, "slot %d serves itself again", slot);
 }
 
 void
@@ -105,7 +112,7 @@ pfk__adopt_maintain(struct pfk__master *m)
 		if (needs && p->adopter == NULL)
 			adopt(m, i);
 		else if (!needs && p->adopter != NULL && p->serving != NULL)
-			release(m, i);
+			give_back(m, i);
 	}
 }
 

@@ -157,9 +157,36 @@ serving(const struct pfk__master *m)
 	return n;
 }
 
+/*
+ * The first slot founds the sockets that the others join; and those open theirs
+ * one after the other, so that the order is known (retire.c).  Who has sockets
+ * in custody opens none.
+ */
+static bool
+must_wait(const struct pfk__master *m, int slot, bool *opening)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	if (p->slot.state != PFK__SLOT_EMPTY) {
+		*opening = *opening ||
+		    (p->booting != NULL && !pfk__adopt_has_sockets(m, slot));
+		return false;
+	}
+	if (slot > 0 && !m->started && m->places[0].serving == NULL)
+		return true;
+	if (pfk__adopt_has_sockets(m, slot))
+		return false;
+	if (*opening)
+		return true;
+	*opening = true;
+	return false;
+}
+
 void
 pfk__master_maintain(struct pfk__master *m)
 {
+	bool opening = false;
+
 	if (m->stop != PFK__RUN) {
 		if (LIST_EMPTY(&m->children))
 			pfk_loop_stop(m->loop);
@@ -167,9 +194,7 @@ pfk__master_maintain(struct pfk__master *m)
 	}
 
 	for (int i = 0; i < m->places_used || i < m->workers; i++) {
-		/* The first founds the sockets that the others join. */
-		bool wanted = i < m->workers &&
-		    (i == 0 || m->started || m->places[0].serving != NULL);
+		bool wanted = i < m->workers && !must_wait(m, i, &opening);
 
 		if (wanted || m->places[i].slot.state != PFK__SLOT_EMPTY)
 			pfk__master_step(m, i,
@@ -180,8 +205,10 @@ pfk__master_maintain(struct pfk__master *m)
 	m->places_used = m->workers;
 	if (m->workers > m->places_top)
 		m->places_top = m->workers;
-	if (m->stop == PFK__RUN)
+	if (m->stop == PFK__RUN) {
 		pfk__adopt_maintain(m);
+		pfk__retire_maintain(m);
+	}
 	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
 		all_ready(m);
 	if (m->reload != PFK__SETTLED)
@@ -244,6 +271,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 		return;
 	m->stop = how;
 	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->retire);
 	pfk_timer_cancel(&m->kill);
 	/* Closed for good: who knocks now is refused, not left waiting. */
 	pfk__custody_clear(&m->custody);
@@ -418,6 +446,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
 	pfk_timer_cancel(&m->sample);
+	pfk_timer_cancel(&m->retire);
 	pfk_timer_cancel(&m->watch);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)

@@ -80,6 +80,8 @@ struct pfk__master {
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
+	struct pfk_timer *retire;
+	int steered;             /* to so many slots; 0: by the kernel */
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 };
@@ -116,6 +118,10 @@ void pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
 void pfk__adopt_maintain(struct pfk__master *m);
 /* c adopts no longer. */
 void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
+/* Nobody serves for the slot any more. */
+void pfk__adopt_release(struct pfk__master *m, int slot);
+/* Whether the slot has sockets in custody. */
+bool pfk__adopt_has_sockets(const struct pfk__master *m, int slot);
 /* Close what given-up slots have of addresses that nobody serves any more. */
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
@@ -123,6 +129,9 @@ void pfk__adopt_queued(void *arg, int slot);
 
 /* watch.c: look for workers that hang, from now on. */
 void pfk__watch_start(struct pfk__master *m);
+
+/* retire.c: close the sockets of slots that are not wanted, in time. */
+void pfk__retire_maintain(struct pfk__master *m);
 
 /* reload.c */
 void pfk__reload_begin(struct pfk__master *m);

@@ -188,8 +188,12 @@ pfk__acceptors_release(struct pfk_loop *l, int owner)
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
 		LIST_FOREACH_SAFE(a, &s->acceptors, link, next) {
-			if (a->owner == owner)
-				pfk__acceptor_close(a);
+			if (a->owner != owner)
+				continue;
+			/* Perhaps it is closed for good. */
+			if (s->open)
+				accept_some(a, FLUSH_MAX);
+			pfk__acceptor_close(a);
 		}
 	}
 }

@@ -292,17 +292,23 @@ shut(struct pfk_datagram *d)
 	pfk__soon_add(d->io.loop, &d->lost, on_lost, d);
 }
 
+/* Answer what is queued: perhaps nobody else will. */
+static void
+flush_queue(struct pfk_datagram *d)
+{
+	for (int i = 0; i < DRAIN_BATCHES && !d->closed; i++) {
+		if (!receive(d))
+			return;
+	}
+}
+
 static void
 drain(struct pfk__member *m, enum pfk_drain how)
 {
 	struct pfk_datagram *d = (struct pfk_datagram *)m;
 
-	/* Nobody else will answer what is queued. */
-	for (int i = 0; how != PFK_DRAIN_NOW && i < DRAIN_BATCHES && !d->closed;
-	     i++) {
-		if (!receive(d))
-			break;
-	}
+	if (how != PFK_DRAIN_NOW)
+		flush_queue(d);
 	shut(d);
 }
 
@@ -348,8 +354,10 @@ release(struct pfk_loop *l, int owner)
 	struct pfk_datagram *d = next_open(LIST_FIRST(&l->members));
 
 	for (; d != NULL; d = next_open(LIST_NEXT(&d->member, link))) {
-		if (d->owner == owner)
+		if (d->owner == owner) {
+			flush_queue(d);
 			shut(d);
+		}
 	}
 }
 

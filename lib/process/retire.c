@@ -1,0 +1,138 @@
+/*
+ * retire.c: get rid of the sockets of slots that a smaller count gave up.
+ *
+ * Layer: process.  A sibling has adopted them, so nobody is lost; but the
+ * kernel goes on filling them, and the load is uneven.  So new clients are
+ * steered to the slots that stay, and when handshakes under way have had their
+ * time and the queues are empty, the sockets are closed.
+ *
+ * Steering is by a socket's index in its group, which is the order of opening.
+ * First boots happen one after the other (master.c), so that custody is in
+ * that order; where the surplus is not at the end of it, adoption has to do.
+ */
+#include <errno.h>
+
+#include "net/steer.h"
+#include "process/master.h"
+
+/* A handshake has so long: a few round trips, and a lost segment. */
+#define GRACE_NS (3 * PFK_SECOND_NS)
+#define LOOK_NS (100 * PFK_MSEC_NS)
+
+static void look(void *arg);
+
+static bool
+same_group(const struct pfk__lent *a, const struct pfk__lent *b)
+{
+	return a->kind == b->kind && pfk_addr_equal(&a->asked, &b->asked);
+}
+
+static bool
+is_surplus(const struct pfk__master *m, const struct pfk__lent *l)
+{
+	return l->slot >= m->workers;
+}
+
+static bool
+any_surplus(const struct pfk__master *m)
+{
+	for (size_t i = 0; i < m->custody.len; i++) {
+		if (is_surplus(m, m->custody.lent[i]))
+			return true;
+	}
+	return false;
+}
+
+/* How many members stay; 0 where they are not the first of the group. */
+static uint32_t
+members_that_stay(const struct pfk__master *m, const struct pfk__lent *of)
+{
+	bool surplus_seen = false;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < m->custody.len; i++) {
+		const struct pfk__lent *l = m->custody.lent[i];
+
+		if (!same_group(l, of))
+			continue;
+		if (is_surplus(m, l))
+			surplus_seen = true;
+		else if (surplus_seen)
+			return 0;
+		else
+			n++;
+	}
+	return n;
+}
+
+/* Slot 0 is always a member. */
+static void
+steer_all(struct pfk__master *m, bool steer)
+{
+	for (size_t i = 0; i < m->custody.len; i++) {
+		const struct pfk__lent *l = m->custody.lent[i];
+		uint32_t n = members_that_stay(m, l);
+
+		if (l->slot != 0)
+			continue;
+		if (steer && n > 0 &&
+		    pfk__steer(l->fd, l->kind, l->asked.sa.sa_family, n) == -1)
+			pfk_log(PFK_DEBUG, "cannot steer: errno %d", errno);
+		if (!steer)
+			pfk__unsteer(l->fd);
+	}
+}
+
+static void
+close_surplus(struct pfk__master *m)
+{
+	for (size_t i = m->custody.len; i-- > 0;) {
+		const struct pfk__lent *l = m->custody.lent[i];
+
+		if (is_surplus(m, l) && members_that_stay(m, l) > 0)
+			pfk__custody_drop(&m->custody, i);
+	}
+	for (int i = m->workers; i < m->places_top; i++)
+		pfk__adopt_release(m, i);
+}
+
+static bool
+surplus_is_empty(const struct pfk__master *m)
+{
+	for (int i = m->workers; i < m->places_top; i++) {
+		if (m->places[i].serving != NULL ||
+		    pfk__custody_waiting(&m->custody, i))
+			return false;
+	}
+	return true;
+}
+
+static void
+look(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->retire = NULL;
+	if (surplus_is_empty(m)) {
+		close_surplus(m);
+		pfk_log(PFK_INFO, "the sockets of %d worker%s serve alone",
+		    m->workers, m->workers == 1 ? "" : "s");
+		pfk__retire_maintain(m);
+		return;
+	}
+	m->retire = pfk_later(m->loop, LOOK_NS, look, m);
+}
+
+void
+pfk__retire_maintain(struct pfk__master *m)
+{
+	int wanted = any_surplus(m) ? m->workers : 0;
+
+	if (wanted == m->steered)
+		return;
+	m->steered = wanted;
+	pfk_timer_cancel(&m->retire);
+	steer_all(m, wanted > 0);
+	if (wanted > 0)
+		m->retire = pfk_later(m->loop, GRACE_NS, look, m);
+}
