@@ -32,12 +32,19 @@ struct options {
 	char *host;
 };
 
-enum message_state { MESSAGE_NONE, MESSAGE_WAITING, MESSAGE_OVER };
+enum message_state {
+	MESSAGE_NONE,
+	MESSAGE_WAITING,
+	MESSAGE_ECHOED,
+	MESSAGE_LOST,  /* an answer comes too late */
+	MESSAGE_SPOILT /* lost, because another answer was unreadable */
+};
 
 struct number {
 	enum message_state state;
 	uint64_t due_ns;
 	uint64_t sent_ns;
+	uint64_t before; /* MESSAGE_SPOILT: it, or another before this */
 };
 
 struct check;
@@ -74,9 +81,11 @@ struct check {
 	struct pfk_signal *interrupt;
 	unsigned char *buf; /* a message to send */
 	bool sending;
+	bool live_shown;
 	bool reached; /* the server has answered, or let us in, once */
 	int failed;   /* the errno why it could not start */
 	char why[PFK_CAUSES_SIZE];
+	char peer[PFK_HOST_SIZE]; /* host's address, once that is known */
 };
 
 /* run.c */
@@ -84,10 +93,16 @@ int check_run(struct check *c);
 
 /* flow.c: what both protocols share. */
 bool flow_may_send(const struct flow *f);
+/* Whether there is or will be something to send. */
+bool flow_goes_on(const struct flow *f);
 /* Make the next message in c->buf and note it; it is to be sent now. */
 void flow_sending(struct flow *f);
 /* A message came: whole, or the first len bytes of it. */
 void flow_received(struct flow *f, const void *buf, size_t len);
+/* More came than was sent: len bytes, which nobody waits for. */
+void flow_surplus(struct flow *f, const void *buf, size_t len);
+/* Those that wait are as good as never sent. */
+void flow_forget(struct flow *f);
 /* All that wait are lost. */
 void flow_lost(struct flow *f, enum loss kind);
 void flow_count(struct flow *f, enum loss kind);
@@ -95,6 +110,8 @@ void flow_count(struct flow *f, enum loss kind);
 bool flow_expire(struct flow *f, uint64_t now);
 /* The address to bind to, for this flow's next connection. */
 const struct pfk_addr *flow_source(struct flow *f, struct pfk_addr *a);
+/* Look the host up only once. */
+void check_set_peer(struct check *c, const struct pfk_addr *a);
 /* The server cannot be reached at all: end with status 2. */
 void check_give_up(struct check *c, int error, const char *why);
 
@@ -106,7 +123,9 @@ void udp_pump(struct flow *f);
 void udp_close(struct flow *f);
 
 /* report.c */
-void report_live(const struct check *c);
+void report_live(struct check *c);
+/* Leave the live line, if there is one. */
+void report_live_end(struct check *c);
 void report(const struct check *c);
 
 #endif

@@ -19,12 +19,18 @@ flow_may_send(const struct flow *f)
 {
 	const struct check *c = f->check;
 
-	if (!c->sending)
+	if (f->next - f->oldest >= c->window / 2)
 		return false;
+	/* What was due before the end is sent after it, too. */
 	if (c->o.rate > 0)
-		return f->owed > 0 && f->waiting < c->window / 2 &&
-		    f->next - f->oldest < c->window / 2;
-	return f->waiting < (unsigned)c->o.pipeline;
+		return f->owed > 0;
+	return c->sending && f->waiting < (unsigned)c->o.pipeline;
+}
+
+bool
+flow_goes_on(const struct flow *f)
+{
+	return f->check->sending || f->owed > 0;
 }
 
 /* Open loop: message n of flow i is number n * flows + i of all. */
@@ -54,12 +60,14 @@ flow_sending(struct flow *f)
 	if (f->owed > 0)
 		f->owed--;
 	c->stats.sent++;
+	if (!c->sending)
+		c->end_ns = pfk_loop_now(c->loop);
 }
 
 static void
-over(struct flow *f, uint64_t n)
+over(struct flow *f, uint64_t n, enum message_state state)
 {
-	number(f, n)->state = MESSAGE_OVER;
+	number(f, n)->state = state;
 	f->waiting--;
 	while (f->oldest < f->next &&
 	    number(f, f->oldest)->state != MESSAGE_WAITING)
@@ -72,37 +80,100 @@ flow_count(struct flow *f, enum loss kind)
 	f->check->stats.lost[kind]++;
 }
 
-void
-flow_received(struct flow *f, const void *buf, size_t len)
+/* Message n, as far as it is known: NULL for one of long ago or never. */
+static struct number *
+find(const struct flow *f, uint64_t n)
+{
+	if (n >= f->next || f->next - n > f->check->window)
+		return NULL;
+	return number(f, n);
+}
+
+/* One of those that wait, of the ones before the given number. */
+static void
+spoil_oldest(struct flow *f, uint64_t before)
+{
+	if (f->waiting == 0 || f->oldest >= before)
+		return;
+	number(f, f->oldest)->before = before;
+	over(f, f->oldest, MESSAGE_SPOILT);
+}
+
+static void
+spoil(struct flow *f, uint64_t n)
+{
+	const struct number *m = find(f, n);
+
+	if (m != NULL && m->state == MESSAGE_WAITING)
+		over(f, n, MESSAGE_LOST);
+	else
+		spoil_oldest(f, f->next);
+}
+
+/* Message n, which waits, has come: len bytes of it. */
+static void
+echoed(struct flow *f, uint64_t n, size_t len)
 {
 	struct check *c = f->check;
-	uint64_t n, now = pfk_loop_now(c->loop);
-	const struct number *m;
+	uint64_t due = number(f, n)->due_ns, now = pfk_loop_now(c->loop);
 
-	c->reached = true;
-	if (!message_check(buf, len, f->id, &n) || n >= f->next) {
-		/* Whichever it was: one of those that wait is spoilt. */
-		flow_count(f, LOSS_MISMATCH);
-		if (f->waiting > 0)
-			over(f, f->oldest);
-		return;
-	}
-	m = number(f, n);
-	if (n + c->window < f->next || m->state != MESSAGE_WAITING) {
-		flow_count(f, LOSS_DUPLICATE);
-		return;
-	}
 	if (len != (size_t)c->o.size) {
 		flow_count(f, LOSS_SHORT);
-		over(f, n);
+		over(f, n, MESSAGE_LOST);
 		return;
 	}
 	if (n < f->newest)
 		flow_count(f, LOSS_REORDERED);
 	else
 		f->newest = n + 1;
-	stats_echoed(&c->stats, len, now > m->due_ns ? now - m->due_ns : 0);
-	over(f, n);
+	stats_echoed(&c->stats, len, now > due ? now - due : 0);
+	over(f, n, MESSAGE_ECHOED);
+}
+
+void
+flow_received(struct flow *f, const void *buf, size_t len)
+{
+	uint64_t n;
+	bool good = message_check(buf, len, f->id, &n) &&
+	    len <= (size_t)f->check->o.size;
+	struct number *m = find(f, n);
+
+	f->check->reached = true;
+	if (!good || n >= f->next) {
+		flow_count(f, len < MESSAGE_MIN ? LOSS_SHORT : LOSS_MISMATCH);
+		spoil(f, n);
+	} else if (m == NULL || m->state == MESSAGE_ECHOED) {
+		flow_count(f, LOSS_DUPLICATE);
+	} else if (m->state == MESSAGE_WAITING) {
+		echoed(f, n, len);
+	} else if (m->state == MESSAGE_SPOILT) {
+		/* Then it was another one, or nobody's. */
+		m->state = MESSAGE_WAITING;
+		f->waiting++;
+		if (n < f->oldest)
+			f->oldest = n;
+		echoed(f, n, len);
+		spoil_oldest(f, m->before);
+	}
+}
+
+void
+flow_surplus(struct flow *f, const void *buf, size_t len)
+{
+	uint64_t n;
+
+	flow_count(f,
+	    message_check(buf, len, f->id, &n) && n < f->next ? LOSS_DUPLICATE
+							      : LOSS_MISMATCH);
+}
+
+void
+flow_forget(struct flow *f)
+{
+	while (f->waiting > 0) {
+		over(f, f->oldest, MESSAGE_LOST);
+		f->check->stats.sent--;
+	}
 }
 
 void
@@ -110,7 +181,7 @@ flow_lost(struct flow *f, enum loss kind)
 {
 	while (f->waiting > 0) {
 		flow_count(f, kind);
-		over(f, f->oldest);
+		over(f, f->oldest, MESSAGE_LOST);
 	}
 }
 
@@ -123,7 +194,7 @@ flow_expire(struct flow *f, uint64_t now)
 	while (
 	    f->waiting > 0 && now - number(f, f->oldest)->sent_ns > timeout) {
 		flow_count(f, LOSS_TIMEOUT);
-		over(f, f->oldest);
+		over(f, f->oldest, MESSAGE_LOST);
 		any = true;
 	}
 	return any;

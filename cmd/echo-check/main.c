@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -15,7 +16,7 @@
 static int
 usage(void)
 {
-	printf("usage: %s [-1246chquV] [-d SEC] [-n N] [-p PORT] [-r N] "
+	printf("usage: %s [-146chquV] [-d SEC] [-n N] [-p PORT] [-r N] "
 	       "[-t SEC] [-z BYTES]\n"
 	       "           [HOST]\n\n"
 	       "Keep flows of numbered messages going against an echo server, "
@@ -23,9 +24,10 @@ usage(void)
 	       "unless given.  Exit status: 0 nothing\nlost, 1 something "
 	       "lost, 2 could not start.\n\n",
 	    getprogname());
-	fflush(stdout);
-	pfk_options_usage(check_options, 1);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_STARTED;
+	if (fflush(stdout) != 0)
+		return EXIT_NOT_STARTED;
+	pfk_options_usage(check_options, STDOUT_FILENO);
+	return EXIT_SUCCESS;
 }
 
 /* The words that echo-client uses too. */

@@ -49,11 +49,13 @@ message_check(const void *buf, size_t len, uint32_t flow, uint64_t *number)
 	const unsigned char *p = buf;
 	struct head h;
 
+	*number = MESSAGE_UNKNOWN;
 	if (len < sizeof(h))
 		return false;
 	memcpy(&h, p, sizeof(h));
 	if (h.magic != MAGIC || h.flow != flow)
 		return false;
+	*number = h.number;
 	for (size_t at = sizeof(h), n; at < len; at += n) {
 		uint64_t w = word(&h, at);
 
@@ -61,6 +63,5 @@ message_check(const void *buf, size_t len, uint32_t flow, uint64_t *number)
 		if (memcmp(p + at, &w, n) != 0)
 			return false;
 	}
-	*number = h.number;
 	return true;
 }

@@ -15,9 +15,12 @@
 /* size >= MESSAGE_MIN. */
 void message_make(void *buf, size_t size, uint32_t flow, uint64_t number);
 
+#define MESSAGE_UNKNOWN UINT64_MAX
+
 /*
- * Whether it is a message of the flow, unchanged; then its number.  A short
- * one is unchanged as far as it goes.
+ * Whether it is a message of the flow, unchanged.  A short one is unchanged as
+ * far as it goes.  *number is its number, or what a changed one says it is;
+ * MESSAGE_UNKNOWN where it says nothing.
  */
 bool message_check(const void *buf, size_t len, uint32_t flow,
     uint64_t *number);

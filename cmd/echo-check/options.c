@@ -82,8 +82,26 @@ contradiction(const struct options *o, int n_operands)
 		return "--size is more than a datagram holds (65507)";
 	if (o->rate > 0 && o->pipeline > 1)
 		return "--pipeline is for the closed loop: leave out --rate";
+	if (o->duration_ns == 0)
+		return "--duration must be more than 0";
 	if (o->timeout_ns == 0)
 		return "--timeout must be more than 0";
+	return NULL;
+}
+
+static const char *
+host_contradiction(const struct options *o, const char *host)
+{
+	struct pfk_addr a;
+
+	if (pfk_addr_parse(&a, host, 0) == -1)
+		return NULL;
+	if (o->ipv4 && a.sa.sa_family != AF_INET)
+		return "HOST is not an IPv4 address: leave out --ipv4";
+	if (o->ipv6 && a.sa.sa_family != AF_INET6)
+		return "HOST is not an IPv6 address: leave out --ipv6";
+	if (o->sources > 1 && a.sa.sa_family != AF_INET)
+		return "--sources are IPv4 addresses, and HOST is not one";
 	return NULL;
 }
 
@@ -95,6 +113,8 @@ options_complete(struct options *o, int n_operands, char **operands, char *err)
 
 	if (o->ipv6 && n_operands == 0)
 		host = "::1";
+	if (why == NULL)
+		why = host_contradiction(o, host);
 	if (why != NULL) {
 		snprintf(err, PFK_ERROR_SIZE, "%s; see %s --help", why,
 		    getprogname());

@@ -22,14 +22,23 @@ seconds(const struct check *c)
 }
 
 void
-report_live(const struct check *c)
+report_live(struct check *c)
 {
 	const struct stats *s = &c->stats;
 
+	c->live_shown = true;
 	fprintf(stderr, "\r%6.0f s  %llu echoed, %llu lost, p99 %.3f ms  ",
 	    (double)(pfk_loop_now(c->loop) - c->start_ns) / 1e9,
 	    (unsigned long long)s->echoed, (unsigned long long)stats_lost(s),
 	    (double)stats_percentile(s, 0.99) / 1e6);
+}
+
+void
+report_live_end(struct check *c)
+{
+	if (c->live_shown)
+		fputc('\n', stderr);
+	c->live_shown = false;
 }
 
 static void
@@ -41,6 +50,9 @@ report_table(const struct check *c)
 	printf("%-12s %12llu  %.0f/s, %.1f MB/s\n", "echoed",
 	    (unsigned long long)s->echoed, (double)s->echoed / seconds(c),
 	    (double)s->bytes / seconds(c) / 1e6);
+	if (s->unsent > 0)
+		printf("%-12s %12llu\n", "unsent",
+		    (unsigned long long)s->unsent);
 	printf("%-12s %12llu\n", "lost", (unsigned long long)stats_lost(s));
 	for (int i = 0; i < LOSSES; i++) {
 		if (s->lost[i] > 0)
@@ -58,11 +70,13 @@ report_json(const struct check *c)
 {
 	const struct stats *s = &c->stats;
 
-	printf("{\"sent\": %llu, \"echoed\": %llu, \"lost\": %llu, "
-	       "\"seconds\": %.3f, \"rate\": %.1f, \"bytes\": %llu, ",
-	    (unsigned long long)s->sent, (unsigned long long)s->echoed,
-	    (unsigned long long)stats_lost(s), seconds(c),
-	    (double)s->echoed / seconds(c), (unsigned long long)s->bytes);
+	printf(
+	    "{\"sent\": %llu, \"unsent\": %llu, \"echoed\": %llu, "
+	    "\"lost\": %llu, \"seconds\": %.3f, \"rate\": %.1f, \"bytes\": %llu, ",
+	    (unsigned long long)s->sent, (unsigned long long)s->unsent,
+	    (unsigned long long)s->echoed, (unsigned long long)stats_lost(s),
+	    seconds(c), (double)s->echoed / seconds(c),
+	    (unsigned long long)s->bytes);
 	for (int i = 0; i < LOSSES; i++)
 		printf("\"%s\": %llu, ", loss_names[i],
 		    (unsigned long long)s->lost[i]);
@@ -83,6 +97,9 @@ report_tap(const struct check *c)
 	for (int i = 0; i < LOSSES; i++)
 		printf("%sok %d - %s: %llu\n", s->lost[i] == 0 ? "" : "not ",
 		    i + 2, loss_names[i], (unsigned long long)s->lost[i]);
+	if (s->unsent > 0)
+		printf("# %llu were due and not sent\n",
+		    (unsigned long long)s->unsent);
 }
 
 void

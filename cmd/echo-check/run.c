@@ -40,6 +40,27 @@ close_all(struct check *c)
 	pfk_loop_drain(c->loop, PFK_DRAIN_LEAVE);
 }
 
+/* What is due by now is not sent any more. */
+static void
+drop_owed(struct check *c)
+{
+	for (int i = 0; c->flows != NULL && i < c->o.connections; i++) {
+		c->stats.unsent += c->flows[i].owed;
+		c->flows[i].owed = 0;
+	}
+}
+
+/* And what is on the way is not waited for. */
+static void
+end_now(struct check *c)
+{
+	drop_owed(c);
+	for (int i = 0; c->flows != NULL && i < c->o.connections; i++)
+		flow_forget(&c->flows[i]);
+	if (c->loop != NULL)
+		pfk_loop_stop(c->loop);
+}
+
 void
 check_give_up(struct check *c, int error, const char *why)
 {
@@ -48,9 +69,20 @@ check_give_up(struct check *c, int error, const char *why)
 	c->failed = error;
 	strlcpy(c->why, why, sizeof(c->why));
 	c->sending = false;
-	for (int i = 0; i < c->o.connections; i++)
-		c->flows[i].waiting = 0;
-	pfk_loop_stop(c->loop);
+	end_now(c);
+}
+
+void
+check_set_peer(struct check *c, const struct pfk_addr *a)
+{
+	char text[PFK_ADDR_SIZE];
+	const char *errstr;
+	uint16_t port;
+
+	if (c->peer[0] == '\0' &&
+	    pfk_host_split(pfk_addr_format(text, a), c->peer, &port, &errstr) ==
+		-1)
+		c->peer[0] = '\0';
 }
 
 static void
@@ -68,11 +100,12 @@ on_interrupt(void *arg, int signo)
 {
 	struct check *c = arg;
 
+	(void)signo;
 	/* The second one is urgent. */
 	if (!c->sending)
-		pfk_loop_stop(c->loop);
-	(void)signo;
+		end_now(c);
 	stop_sending(c);
+	drop_owed(c);
 }
 
 static void
@@ -80,20 +113,26 @@ on_sweep(void *arg)
 {
 	struct check *c = arg;
 	uint64_t now = pfk_loop_now(c->loop);
-	unsigned waiting = 0;
+	uint64_t end = c->start_ns + c->o.duration_ns, left = 0;
 
 	c->sweep = NULL;
-	if (now >= c->start_ns + c->o.duration_ns)
+	if (now >= end)
 		stop_sending(c);
+	if (now >= end + c->o.timeout_ns)
+		drop_owed(c);
 	for (int i = 0; i < c->o.connections; i++) {
 		struct flow *f = &c->flows[i];
 
-		if (flow_expire(f, now) && !c->o.udp)
+		/* An attempt to connect has a timeout of its own. */
+		if (f->connector == NULL && flow_expire(f, now) && !c->o.udp)
 			tcp_stalled(f);
 		pump(f);
-		waiting += f->waiting;
+		left += f->waiting + f->owed;
+		/* Whether it can start at all is still to be seen. */
+		if (!c->reached && f->connector != NULL)
+			left++;
 	}
-	if (!c->sending && waiting == 0)
+	if (!c->sending && left == 0)
 		close_all(c);
 	else
 		c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);
@@ -112,6 +151,8 @@ on_schedule(void *arg)
 
 		next = c->start_ns + c->due / rate * PFK_SECOND_NS +
 		    c->due % rate * PFK_SECOND_NS / rate;
+		if (next >= c->start_ns + c->o.duration_ns)
+			return;
 		if (next > now)
 			break;
 		f->owed++;
@@ -194,6 +235,7 @@ check_run(struct check *c)
 	c->interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt, c);
 	start(c);
 	rc = pfk_loop_run(c->loop);
+	report_live_end(c);
 	close_all(c);
 	pfk_loop_drain(c->loop, PFK_DRAIN_NOW);
 	if (rc == 0)

@@ -25,6 +25,7 @@ enum loss {
 
 struct stats {
 	uint64_t sent;
+	uint64_t unsent; /* due, but there was no getting to them */
 	uint64_t echoed;
 	uint64_t bytes; /* of messages that came back */
 	uint64_t lost[LOSSES];

@@ -11,12 +11,21 @@
 #define RETRY_NS (10 * PFK_MSEC_NS)
 
 static void start_connecting(struct flow *f);
+static void on_retry(void *arg);
 
 /* Whether each message has a connection of its own. */
 static bool
 single(const struct flow *f)
 {
 	return f->check->o.once || f->check->o.connect;
+}
+
+/* The connection that was used is over: not at once, and the next. */
+static void
+reconnect_later(struct flow *f)
+{
+	if (flow_goes_on(f) && f->retry == NULL)
+		f->retry = pfk_later(f->check->loop, RETRY_NS, on_retry, f);
 }
 
 static void
@@ -44,6 +53,7 @@ connection_made(struct pfk_transport *tr, void *arg)
 	f->part_len = 0;
 	f->full = false;
 	c->reached = true;
+	check_set_peer(c, pfk_peername(tr));
 	pfk_set_write_limits(tr, 0, 0);
 	if (single(f)) {
 		message_make(c->buf, (size_t)c->o.size, f->id, f->next - 1);
@@ -75,9 +85,41 @@ have_message(struct flow *f, const void *buf)
 		/* Nothing after it can be told apart. */
 		flow_lost(f, LOSS_MISMATCH);
 		pfk_abort(f->tr);
-	} else if (single(f) && !c->o.once && f->waiting == 0) {
-		pfk_close(f->tr);
 	}
+}
+
+/*
+ * Add to what has come of a message.  With --once the end is part of the
+ * answer, which is whole only then.
+ */
+static void
+add_part(struct flow *f, const unsigned char *p, size_t n)
+{
+	size_t size = (size_t)f->check->o.size;
+
+	if (f->part_len == 0 && n == size && !f->check->o.once) {
+		have_message(f, p);
+		return;
+	}
+	memcpy(f->part + f->part_len, p, n);
+	f->part_len += n;
+	if (f->part_len == size && !f->check->o.once) {
+		f->part_len = 0;
+		have_message(f, f->part);
+	}
+}
+
+/* A connection for one message has brought it, and then this. */
+static void
+have_surplus(struct flow *f, const void *buf, size_t len)
+{
+	if (f->waiting > 0)
+		have_message(f, f->part);
+	f->part_len = 0;
+	if (pfk_is_closing(f->tr))
+		return;
+	flow_surplus(f, buf, len);
+	pfk_close(f->tr);
 }
 
 static void
@@ -90,20 +132,19 @@ data_received(void *self, const void *buf, size_t len)
 	while (len > 0 && !pfk_is_closing(f->tr)) {
 		size_t n = size - f->part_len < len ? size - f->part_len : len;
 
-		if (f->part_len == 0 && n == size) {
-			have_message(f, p);
-		} else {
-			memcpy(f->part + f->part_len, p, n);
-			f->part_len += n;
-			if (f->part_len == size) {
-				f->part_len = 0;
-				have_message(f, f->part);
-			}
+		if (n == 0 || (single(f) && f->waiting == 0)) {
+			have_surplus(f, p, len);
+			return;
 		}
+		add_part(f, p, n);
 		p += n;
 		len -= n;
 	}
-	if (!pfk_is_closing(f->tr))
+	if (pfk_is_closing(f->tr))
+		return;
+	if (f->check->o.connect && f->waiting == 0)
+		pfk_close(f->tr);
+	else
 		send_messages(f);
 }
 
@@ -112,8 +153,12 @@ eof_received(void *self)
 {
 	struct flow *f = self;
 
-	/* A persistent connection must not end before we end it. */
-	if (f->waiting == 0 && !single(f))
+	if (f->part_len == (size_t)f->check->o.size)
+		have_message(f, f->part);
+	else if (f->waiting == 0 && f->part_len > 0)
+		flow_surplus(f, f->part, f->part_len);
+	else if (f->waiting == 0 && !single(f))
+		/* A persistent one must not end before we end it. */
 		flow_count(f, LOSS_SHORT);
 	flow_lost(f, LOSS_SHORT);
 	return false;
@@ -128,7 +173,10 @@ connection_lost(void *self, int error)
 	if (error != 0 && error != ECONNABORTED && f->waiting == 0)
 		flow_count(f, loss_of(error));
 	flow_lost(f, loss_of(error));
-	tcp_pump(f);
+	if (single(f))
+		tcp_pump(f);
+	else
+		reconnect_later(f);
 }
 
 static const struct pfk_protocol protocol = {
@@ -163,8 +211,7 @@ failed(void *arg, int error, const char *causes)
 		flow_lost(f, loss_of(error));
 	else
 		flow_count(f, loss_of(error));
-	if (c->sending && f->retry == NULL)
-		f->retry = pfk_later(c->loop, RETRY_NS, on_retry, f);
+	reconnect_later(f);
 }
 
 static void
@@ -173,7 +220,8 @@ start_connecting(struct flow *f)
 	struct check *c = f->check;
 	struct pfk_sockopts sockopts;
 	struct pfk_addr source;
-	struct pfk_connect_options o = {.host = c->o.host,
+	struct pfk_connect_options o = {.host = c->peer[0] != '\0' ? c->peer
+								   : c->o.host,
 	    .port = (uint16_t)c->o.port,
 	    .family = c->o.ipv4 ? AF_INET
 		: c->o.ipv6     ? AF_INET6
@@ -199,7 +247,7 @@ tcp_pump(struct flow *f)
 			send_messages(f);
 		return;
 	}
-	if (f->connector != NULL || f->retry != NULL || !f->check->sending)
+	if (f->connector != NULL || f->retry != NULL || !flow_goes_on(f))
 		return;
 	if (!single(f) || flow_may_send(f))
 		start_connecting(f);
@@ -212,10 +260,6 @@ tcp_stalled(struct flow *f)
 	flow_lost(f, LOSS_TIMEOUT);
 	if (f->tr != NULL)
 		pfk_abort(f->tr);
-	if (f->connector != NULL) {
-		pfk_connect_cancel(&f->connector);
-		tcp_pump(f);
-	}
 }
 
 void

@@ -25,7 +25,7 @@ struct program {
 static int
 usage(void)
 {
-	printf("usage: %s [-1246DhqTtvV] [-b ADDR] [-c FILE] [-i SEC] "
+	printf("usage: %s [-146DhqTtvV] [-b ADDR] [-c FILE] [-i SEC] "
 	       "[-l TARGET]\n"
 	       "           [-n N] [-P FILE] [-p PORT] [-s CMD] "
 	       "[-u USER[:GROUP]] [-w N|auto]\n\n"
