@@ -77,7 +77,7 @@ subtest 'fewer workers for long' => sub {
 	my %now = fds($server->pid);
 	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'in the master');
 	my @tcp = $server->addresses('tcp', 4);
-	is(listeners($tcp[0][2]), 1, 'and everywhere');
+	ok(wait_for(sub { listeners($tcp[0][2]) == 1 }, 20), 'and everywhere');
 	serves('by who stays');
 	$server->signal('TTIN');
 	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
