@@ -157,7 +157,8 @@ sub addresses_come_and_go {
 
 	write_file($file, 'workers 2', "bind 127.0.0.1:0");
 	reload($server);
-	is(tcp('127.0.0.2', $port), undef, 'the address is gone');
+	ok(wait_for(sub { !defined tcp('127.0.0.2', $port) }, 10),
+		'the address is gone');
 	is(echo_once($second, 'x'), 'x', 'its old connection is not');
 	is(echo_once($socket, 'x'), 'x', 'nor that of the other');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'which still listens');
