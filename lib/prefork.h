@@ -319,6 +319,7 @@ struct pfk_sockopts {
 	int keep_count;     /* TCP_KEEPCNT */
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
+	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
 };
 
 void pfk_sockopts_init(struct pfk_sockopts *o);
@@ -477,6 +478,19 @@ size_t pfk_write_buffered(const struct pfk_transport *tr);
 /* The peer's address, valid until connection_lost returns [get_extra_info]. */
 const struct pfk_addr *pfk_peername(const struct pfk_transport *tr);
 
+/* The socket's own address [get_extra_info]. */
+int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
+
+/*
+ * Ask the kernel about the connection until connection_lost returns
+ * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such as
+ * "SO_RCVBUF" or "TCP_NODELAY", whose int goes to value as it is in force
+ * (buffer sizes twice what was asked), or "tcp_info", for as much of struct
+ * tcp_info as size holds.  EINVAL: too small a size; ENOENT: no such name.
+ */
+int pfk_extra_info(const struct pfk_transport *tr, const char *name,
+    void *value, size_t size);
+
 /* A received datagram; all of it is the library's and ends with the call. */
 struct pfk_packet {
 	const void *buf;
@@ -523,6 +537,117 @@ void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 uint64_t pfk_datagram_dropped(const struct pfk_datagram *d);
 
 void pfk_datagram_close(struct pfk_datagram **d);
+
+/* -------------------------------------------------------------- stream */
+
+/*
+ * A reader and a writer over a connection [StreamReader, StreamWriter].  At
+ * most twice the limit is read ahead of who reads; then the peer waits.  When
+ * the loop stops serving, what has come is still read, and then the end.
+ */
+struct pfk_stream;
+
+#define PFK_STREAM_LIMIT 65536
+
+/* How a call ended. */
+struct pfk_result {
+	/*
+	 * What a read brought, the stream's own: until the callback returns
+	 * or drains the loop; without callback until the next call or turn.
+	 */
+	const void *buf;
+	size_t len;
+	int error; /* 0, or the errno */
+};
+
+/*
+ * The calls below that take cb end with one cb(arg, r) from the loop.  cb may
+ * be NULL: then pfk_run_until fetches the result; one such call at a time
+ * (EBUSY).  Closing the stream drops them: no callback follows.
+ */
+
+/*
+ * Accept connections on the listening, non-blocking fd, as pfk_serve, and call
+ * connected with each [start_server]; the stream is the callee's to close.
+ */
+struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
+    void (*connected)(struct pfk_stream *s, void *arg), void *arg,
+    const struct pfk_server_options *options);
+
+/*
+ * Connect as pfk_connect does [open_connection].  On failure the result's
+ * error is what failed gets there, and buf its causes.  The stream is to be
+ * closed in any case; closing it before it is open cancels.
+ */
+struct pfk_stream *pfk_stream_open(struct pfk_loop *l,
+    const struct pfk_connect_options *options,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+
+/* Instead of PFK_STREAM_LIMIT; EINVAL: 0, or over SIZE_MAX / 4. */
+int pfk_stream_set_limit(struct pfk_stream *s, size_t limit);
+
+/*
+ * For addresses and extra info: NULL before it is open and once it is lost.
+ * Reading, writing and closing are the stream's.
+ */
+struct pfk_transport *pfk_stream_transport(const struct pfk_stream *s);
+
+/*
+ * Read; one of these at a time (EBUSY), on an open stream (ENOTCONN).  When
+ * the connection breaks what has come is still read, and then the result's
+ * error is the connection's.
+ *
+ * pfk_read: 1 to max bytes, as soon as there are any; len 0 without error is
+ * the peer's end [read].  EINVAL: max is 0.
+ *
+ * pfk_read_exactly: n bytes, also more than the limit.  The end before that is
+ * the error ENODATA, with what there was in buf [readexactly,
+ * IncompleteReadError].  EINVAL: n is 0.
+ *
+ * pfk_read_until: up to and with the first byte `last`.  The end before that
+ * is ENODATA in the same way, with len 0 where nothing is left.  More than the
+ * limit before it is EMSGSIZE; then nothing is consumed, and pfk_read gets it
+ * [readuntil, LimitOverrunError].
+ */
+int pfk_read(struct pfk_stream *s, size_t max,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+int pfk_read_exactly(struct pfk_stream *s, size_t n,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+int pfk_read_until(struct pfk_stream *s, char last,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+
+/* The peer has ended, and all that it sent is read [at_eof]. */
+bool pfk_stream_at_eof(const struct pfk_stream *s);
+
+/*
+ * Send, as pfk_write does; ENOTCONN before it is open.  Whoever writes much
+ * drains in between, or the queue grows [write].
+ */
+int pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len);
+
+/*
+ * The call ends at once while no more than the high mark is unsent, else below
+ * the low mark; the result's error is the lost connection's, ECONNRESET where
+ * it has none.  One at a time (EBUSY) [drain].
+ */
+int pfk_stream_drain(struct pfk_stream *s,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+
+/* Send FIN after what is queued; go on reading [write_eof]. */
+void pfk_stream_write_eof(struct pfk_stream *s);
+
+/* Flush and close as pfk_close, or reset as pfk_abort; the loop does it. */
+void pfk_stream_close(struct pfk_stream **s);
+void pfk_stream_abort(struct pfk_stream **s);
+
+/*
+ * For client programs, never from a callback: run the loop until the call that
+ * has no callback ends, and fetch its result.  ETIMEDOUT: it has not ended by
+ * deadline_ns, on pfk_loop_now's clock, and goes on; UINT64_MAX is never.
+ * ECANCELED: the loop was stopped.  EINVAL: there is no such call.
+ */
+int pfk_run_until(struct pfk_loop *l, struct pfk_stream *s,
+    uint64_t deadline_ns, struct pfk_result *r);
 
 /* ------------------------------------------------------------- process */
 

@@ -35,6 +35,7 @@ static const struct row {
 	NULL},
     {"user-timeout", FIELD(user_timeout), IPPROTO_TCP, TCP_USER_TIMEOUT, true,
 	1, NULL},
+    {"reuse-port", FIELD(reuse_port), SOL_SOCKET, SO_REUSEPORT, false, 1, NULL},
 #undef FIELD
 };
 
@@ -45,7 +46,7 @@ pfk_sockopts_init(struct pfk_sockopts *o)
 {
 	*o = (struct pfk_sockopts){PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
 	    PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
-	    PFK_UNSET};
+	    PFK_UNSET, PFK_UNSET};
 }
 
 static int

@@ -289,7 +289,9 @@ start(struct pfk_connector *c, const struct pfk_connect_options *o)
 		if (c->timeout == NULL)
 			return -1;
 	}
-	if (pfk_addr_parse(&c->attempts[0].addr, o->host, o->port) == 0) {
+	if (pfk_addr_parse(&c->attempts[0].addr, o->host, o->port) == 0 &&
+	    (o->family == AF_UNSPEC ||
+		o->family == c->attempts[0].addr.sa.sa_family)) {
 		c->n = 1;
 		pfk__soon_add(c->loop, &c->soon, start_next, c);
 		return 0;

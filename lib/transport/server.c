@@ -29,6 +29,8 @@ release_if_done(struct pfk_server *s)
 	if (s->handle)
 		return;
 	pfk_limits_drop(&s->limits);
+	if (s->release != NULL)
+		s->release(s->arg);
 	free(s);
 }
 

@@ -20,8 +20,9 @@ struct pfk_server {
 	struct pfk_loop *loop;
 	const struct pfk_protocol *proto;
 	void *arg;
-	struct pfk_limits *limits;              /* NULL: a client's */
-	struct pfk_addr local;                  /* the listener's */
+	void (*release)(void *arg); /* of an arg that is ours; or NULL */
+	struct pfk_limits *limits;  /* NULL: a client's */
+	struct pfk_addr local;      /* the listener's */
 	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
 	size_t count; /* of them, the given ones too */
 	struct pfk_timer *idle;

@@ -456,9 +456,3 @@ pfk_write_buffered(const struct pfk_transport *tr)
 {
 	return tr->out.len;
 }
-
-const struct pfk_addr *
-pfk_peername(const struct pfk_transport *tr)
-{
-	return &tr->peer;
-}

@@ -1,0 +1,82 @@
+/*
+ * info.c: what is known of a connection: addresses, options, tcp_info.
+ *
+ * Layer: transport.  tcp(7), socket(7).
+ */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "transport/tcp.h"
+
+static const struct row {
+	const char *name;
+	int level, option;
+} rows[] = {
+#define SOCKET(o) \
+	{ \
+#o, SOL_SOCKET, o \
+	}
+#define TCP(o) \
+	{ \
+#o, IPPROTO_TCP, o \
+	}
+    SOCKET(SO_RCVBUF),
+    SOCKET(SO_SNDBUF),
+    SOCKET(SO_KEEPALIVE),
+    SOCKET(SO_REUSEADDR),
+    SOCKET(SO_REUSEPORT),
+    SOCKET(SO_INCOMING_CPU),
+    TCP(TCP_NODELAY),
+    TCP(TCP_QUICKACK),
+    TCP(TCP_MAXSEG),
+    TCP(TCP_KEEPIDLE),
+    TCP(TCP_KEEPINTVL),
+    TCP(TCP_KEEPCNT),
+    TCP(TCP_USER_TIMEOUT),
+    TCP(TCP_SYNCNT),
+    TCP(TCP_FASTOPEN),
+    TCP(TCP_DEFER_ACCEPT),
+#undef SOCKET
+#undef TCP
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+const struct pfk_addr *
+pfk_peername(const struct pfk_transport *tr)
+{
+	return &tr->peer;
+}
+
+int
+pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a)
+{
+	*a = (struct pfk_addr){.len = sizeof(a->in6)};
+	return getsockname(tr->io.fd, &a->sa, &a->len);
+}
+
+int
+pfk_extra_info(const struct pfk_transport *tr, const char *name, void *value,
+    size_t size)
+{
+	socklen_t len = sizeof(int);
+
+	if (strcmp(name, "tcp_info") == 0) {
+		memset(value, 0, size);
+		len = (socklen_t)size;
+		return getsockopt(tr->io.fd, IPPROTO_TCP, TCP_INFO, value,
+		    &len);
+	}
+	if (size < sizeof(int)) {
+		errno = EINVAL;
+		return -1;
+	}
+	for (const struct row *r = rows; r < rows + ROWS; r++) {
+		if (strcmp(r->name, name) == 0)
+			return getsockopt(tr->io.fd, r->level, r->option, value,
+			    &len);
+	}
+	errno = ENOENT;
+	return -1;
+}
