@@ -1,0 +1,178 @@
+/*
+ * reader.c: what has come, and who reads it.
+ *
+ * Layer: stream.  Back-pressure is asyncio's: reading stops when more than
+ * twice the limit is unread, and goes on below the limit or when somebody
+ * waits for more.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "stream/stream.h"
+
+static size_t
+unread(const struct pfk_stream *s)
+{
+	return s->in.len - s->held;
+}
+
+void
+pfk__reader_drop_held(struct pfk_stream *s)
+{
+	if (s->held > 0)
+		pfk__buffer_consume(&s->in, s->held);
+	s->held = 0;
+}
+
+static void
+give(struct pfk_stream *s, size_t n, int error)
+{
+	struct pfk_result r = {.len = n, .error = error};
+
+	if (n > 0)
+		r.buf = s->in.base + s->in.offset + s->held;
+	s->held += n;
+	s->scanned = 0;
+	pfk__stream_end(s, &s->read, &r);
+}
+
+/* The length up to and with the delimiter; 0 while it has not come. */
+static size_t
+find_last(struct pfk_stream *s)
+{
+	const char *base = s->in.base, *at = NULL;
+	size_t n = unread(s);
+
+	if (n > s->scanned) {
+		base += s->in.offset + s->held;
+		at = memchr(base + s->scanned, s->last, n - s->scanned);
+	}
+	if (at != NULL)
+		return (size_t)(at - base) + 1;
+	s->scanned = n;
+	return 0;
+}
+
+/* How much answers the read in full; 0 while that is not there. */
+static size_t
+full_answer(struct pfk_stream *s)
+{
+	size_t n = unread(s);
+
+	switch (s->kind) {
+	case PFK__SOME:
+		return n < s->wanted ? n : s->wanted;
+	case PFK__EXACTLY:
+		return n >= s->wanted ? s->wanted : 0;
+	case PFK__UNTIL:
+		return find_last(s);
+	}
+	return 0;
+}
+
+/* True when there may be an answer to the next read, too. */
+bool
+pfk__reader_answer(struct pfk_stream *s)
+{
+	bool ended = s->eof || s->tr == NULL;
+	size_t n = full_answer(s);
+
+	if (s->kind == PFK__UNTIL && (n > 0 ? n - 1 : unread(s)) > s->limit) {
+		s->scanned = 0;
+		give(s, 0, EMSGSIZE);
+		return false;
+	}
+	if (n > 0) {
+		give(s, n, 0);
+		return true;
+	}
+	if (!ended)
+		return false;
+	if (s->error != 0)
+		give(s, unread(s), s->error);
+	else
+		give(s, unread(s), s->kind == PFK__SOME ? 0 : ENODATA);
+	return false;
+}
+
+void
+pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len)
+{
+	struct pfk_result r = {.buf = buf, .len = len};
+
+	if (!s->delivering)
+		pfk__reader_drop_held(s);
+	/* Who waits for just this gets it uncopied. */
+	if (s->read.pending && s->read.cb != NULL && s->kind == PFK__SOME &&
+	    s->in.len == 0 && len <= s->wanted && !s->delivering) {
+		pfk__stream_end(s, &s->read, &r);
+		return;
+	}
+	if (pfk__buffer_append(&s->in, buf, len) == 0)
+		return;
+	s->error = ENOMEM;
+	pfk_abort(s->tr);
+}
+
+void
+pfk__reader_adjust(struct pfk_stream *s)
+{
+	if (s->tr == NULL || s->eof || s->closed)
+		return;
+	if (!s->paused && !s->read.pending && unread(s) > 2 * s->limit) {
+		s->paused = true;
+		pfk_pause_reading(s->tr);
+	} else if (s->paused && (s->read.pending || unread(s) <= s->limit)) {
+		s->paused = false;
+		pfk_resume_reading(s->tr);
+	}
+}
+
+static int
+begin(struct pfk_stream *s, enum pfk__read_kind kind, size_t n, char last,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+{
+	if (n == 0 || s->connector != NULL) {
+		errno = n == 0 ? EINVAL : ENOTCONN;
+		return -1;
+	}
+	if (pfk__stream_begin(s, &s->read, cb, arg) == -1)
+		return -1;
+	if (!s->delivering)
+		pfk__reader_drop_held(s);
+	s->kind = kind;
+	s->wanted = n;
+	s->last = last;
+	s->scanned = 0;
+	pfk__stream_pump_soon(s);
+	return 0;
+}
+
+int
+pfk_read(struct pfk_stream *s, size_t max,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+{
+	return begin(s, PFK__SOME, max, 0, cb, arg);
+}
+
+int
+pfk_read_exactly(struct pfk_stream *s, size_t n,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+{
+	return begin(s, PFK__EXACTLY, n, 0, cb, arg);
+}
+
+int
+pfk_read_until(struct pfk_stream *s, char last,
+    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+{
+	return begin(s, PFK__UNTIL, SIZE_MAX, last, cb, arg);
+}
+
+bool
+pfk_stream_at_eof(const struct pfk_stream *s)
+{
+	return unread(s) == 0 && s->connector == NULL &&
+	    (s->eof || s->tr == NULL);
+}

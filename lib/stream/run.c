@@ -1,0 +1,59 @@
+/*
+ * run.c: drive the loop until a call has ended, for client programs.
+ *
+ * Layer: stream.
+ */
+#include <errno.h>
+
+#include "stream/stream.h"
+
+struct deadline {
+	struct pfk_loop *loop;
+	struct pfk_timer *timer;
+	bool passed;
+};
+
+static void
+on_deadline(void *arg)
+{
+	struct deadline *d = arg;
+
+	d->timer = NULL;
+	d->passed = true;
+	pfk_loop_stop(d->loop);
+}
+
+int
+pfk_run_until(struct pfk_loop *l, struct pfk_stream *s, uint64_t deadline_ns,
+    struct pfk_result *r)
+{
+	struct deadline d = {.loop = l};
+	uint64_t now = pfk_loop_now(l);
+	int rc = 0;
+
+	if (s->sync == PFK__SYNC_NONE) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (s->sync == PFK__SYNC_PENDING) {
+		if (deadline_ns != UINT64_MAX) {
+			d.timer = pfk_later(l,
+			    deadline_ns > now ? deadline_ns - now : 0,
+			    on_deadline, &d);
+			if (d.timer == NULL)
+				return -1;
+		}
+		s->running = true;
+		rc = pfk_loop_run(l);
+		s->running = false;
+		pfk_timer_cancel(&d.timer);
+	}
+	if (s->sync == PFK__SYNC_DONE) {
+		s->sync = PFK__SYNC_NONE;
+		*r = s->result;
+		return 0;
+	}
+	if (rc == 0)
+		errno = d.passed ? ETIMEDOUT : ECANCELED;
+	return -1;
+}
