@@ -105,6 +105,41 @@ test_refused(void)
 	pfk_loop_free(loop);
 }
 
+static int too_late;
+
+static void
+on_io_stop(void *arg, unsigned ready)
+{
+	on_io_once(arg, ready);
+	pfk_loop_stop(loop);
+}
+
+static void
+on_too_late(void *arg)
+{
+	(void)arg;
+	too_late++;
+	pfk_loop_stop(loop);
+}
+
+/* A fault comes before the wait, which a stop then ends. */
+static void
+test_refused_stops(void)
+{
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	struct pfk_timer *t;
+
+	loop = pfk_loop_new(backend);
+	t = pfk_later(loop, PFK_SECOND_NS, on_too_late, NULL);
+	the_io = pfk_io_add(loop, fd, PFK_READ, on_io_stop, NULL);
+	too_late = 0;
+	is_int(pfk_loop_run(loop), 0, "%s: stopped by a fault", backend);
+	is_int(too_late, 0, "%s: at once", backend);
+	pfk_timer_cancel(&t);
+	close(fd);
+	pfk_loop_free(loop);
+}
+
 /* stale events */
 
 struct twin {
@@ -224,6 +259,7 @@ main(void)
 		backend = unit_backends[i];
 		test_io();
 		test_refused();
+		test_refused_stops();
 		test_stale();
 		test_many();
 	}

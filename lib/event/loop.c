@@ -343,7 +343,8 @@ timeout_ms(const struct pfk_loop *l)
 {
 	uint64_t deadline, now, ms;
 
-	if (!TAILQ_EMPTY(&l->soon) || l->dirty_len > 0)
+	/* A fault that was told while arming may have stopped it. */
+	if (l->stop || !TAILQ_EMPTY(&l->soon) || l->dirty_len > 0)
 		return 0;
 	if (!pfk__timers_next(l, &deadline))
 		return -1;
