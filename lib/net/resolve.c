@@ -40,6 +40,7 @@ look_up(int out, const char *host, uint16_t port, int family)
 	if (answer.error != 0) {
 		if (write(out, &answer, sizeof(answer)) == -1)
 			_exit(1);
+		close(out);
 		_exit(0);
 	}
 	for (ai = list; ai != NULL; ai = ai->ai_next) {
@@ -51,6 +52,7 @@ look_up(int out, const char *host, uint16_t port, int family)
 		if (write(out, &answer, sizeof(answer)) == -1)
 			_exit(1);
 	}
+	close(out);
 	_exit(0);
 }
 
