@@ -1,0 +1,247 @@
+/*
+ * poll.c: --api poll: a non-blocking socket and the library's poller.
+ *
+ * Addresses are tried one after the other, each with its share of what is
+ * left of the connect timeout.
+ */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+
+#define ADDRESSES_MAX 16
+#define FOREVER_NS (UINT64_C(365) * 86400 * PFK_SECOND_NS)
+
+static struct {
+	int fd; /* -1: none */
+	struct pfk_io *io;
+	struct pfk_timer *timeout;
+	struct pfk_addr addrs[ADDRESSES_MAX];
+	int n, at;
+	int error; /* the first address' */
+	uint64_t deadline_ns;
+} session = {.fd = -1};
+
+static void try_next(struct client *c);
+
+static int
+set_options(const struct client *c, int fd)
+{
+	const struct {
+		int level, option, value;
+	} rows[] = {
+	    {SOL_SOCKET, SO_RCVBUF, c->sockopts.receive_buffer},
+	    {SOL_SOCKET, SO_SNDBUF, c->sockopts.send_buffer},
+	    {SOL_SOCKET, SO_REUSEPORT, c->sockopts.reuse_port},
+	    {IPPROTO_TCP, TCP_NODELAY, c->sockopts.nodelay},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].value != PFK_UNSET &&
+		    setsockopt(fd, rows[i].level, rows[i].option,
+			&rows[i].value, sizeof(rows[i].value)) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+close_socket(void)
+{
+	pfk_timer_cancel(&session.timeout);
+	pfk_io_del(&session.io);
+	if (session.fd != -1)
+		close(session.fd);
+	session.fd = -1;
+}
+
+/* transferring */
+
+static void
+log_socket(const struct pfk_addr *peer)
+{
+	int value, fd = session.fd;
+	char name[PFK_ADDR_SIZE];
+	socklen_t len = sizeof(value);
+
+	pfk_log(PFK_INFO, "connected to %s", pfk_addr_python(name, peer));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len) == 0)
+		pfk_log(PFK_INFO, "TCP_NODELAY: %d", value);
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &len) == 0)
+		log_buffer("SO_RCVBUF", value, "tcp_rmem");
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &len) == 0)
+		log_buffer("SO_SNDBUF", value, "tcp_wmem");
+}
+
+static void
+receive(struct client *c)
+{
+	static char buf[CHUNK_BYTES];
+	ssize_t n = recv(session.fd, buf, sizeof(buf), 0);
+
+	if (n > 0)
+		transfer_received(c, buf, (size_t)n);
+	else if (n == 0)
+		transfer_ended(c, 0);
+	else if (errno != EAGAIN && errno != EINTR)
+		transfer_ended(c, errno);
+}
+
+/* One piece for each time that there is room. */
+static void
+send_piece(struct client *c)
+{
+	size_t len;
+	const void *buf = transfer_next(c, &len);
+	ssize_t n;
+
+	if (buf == NULL)
+		return;
+	n = send(session.fd, buf, len, MSG_NOSIGNAL);
+	if (n > 0)
+		transfer_sent(c, buf, (size_t)n);
+	else if (errno == EPIPE || errno == ECONNRESET)
+		receive(c); /* what came before, or the cause */
+	else if (errno != EAGAIN && errno != EINTR)
+		transfer_ended(c, errno);
+}
+
+/* Writable is of interest only while there is something to send. */
+static void
+pump(struct client *c)
+{
+	bool more;
+	size_t len;
+
+	if (c->over || session.io == NULL)
+		return;
+	more = transfer_next(c, &len) != NULL;
+	pfk_io_want(session.io, PFK_READ | (more ? PFK_WRITE : 0u));
+	if (transfer_finish(c))
+		shutdown(session.fd, SHUT_WR);
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	struct client *c = arg;
+
+	if ((ready & (PFK_READ | PFK_FAULT)) != 0)
+		receive(c);
+	if ((ready & PFK_WRITE) != 0 && !c->over)
+		send_piece(c);
+	pump(c);
+}
+
+/* connecting */
+
+static void
+attempt_failed(struct client *c, int error)
+{
+	char name[PFK_ADDR_SIZE];
+
+	close_socket();
+	if (session.error == 0)
+		session.error = error;
+	pfk_log(PFK_INFO, "%s: %s",
+	    pfk_addr_format(name, &session.addrs[session.at]), strerror(error));
+	session.at++;
+	try_next(c);
+}
+
+static void
+on_timeout(void *arg)
+{
+	session.timeout = NULL;
+	attempt_failed(arg, ETIMEDOUT);
+}
+
+static void
+on_connected(void *arg, unsigned ready)
+{
+	struct client *c = arg;
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	(void)ready;
+	if (getsockopt(session.fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+		error = errno;
+	if (error != 0) {
+		attempt_failed(c, error);
+		return;
+	}
+	pfk_timer_cancel(&session.timeout);
+	pfk_io_del(&session.io);
+	log_socket(&session.addrs[session.at]);
+	session.io = pfk_io_add(c->loop, session.fd, PFK_READ, on_ready, c);
+	if (session.io == NULL)
+		client_not_connected(c, errno, NULL);
+	pump(c);
+}
+
+static int
+start_connecting(struct client *c, const struct pfk_addr *to)
+{
+	const struct pfk_addr *from = c->connect.source;
+	uint64_t now = pfk_loop_now(c->loop);
+
+	session.fd = socket(to->sa.sa_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (session.fd == -1 || set_options(c, session.fd) == -1 ||
+	    (from != NULL && bind(session.fd, &from->sa, from->len) == -1) ||
+	    (connect(session.fd, &to->sa, to->len) == -1 &&
+		errno != EINPROGRESS))
+		return -1;
+	session.io = pfk_io_add(c->loop, session.fd, PFK_WRITE, on_connected,
+	    c);
+	session.timeout = pfk_later(c->loop,
+	    (session.deadline_ns - now) / (uint64_t)(session.n - session.at),
+	    on_timeout, c);
+	return session.io != NULL && session.timeout != NULL ? 0 : -1;
+}
+
+static void
+try_next(struct client *c)
+{
+	if (session.at == session.n ||
+	    session.deadline_ns <= pfk_loop_now(c->loop))
+		client_not_connected(c, session.error, NULL);
+	else if (start_connecting(c, &session.addrs[session.at]) == -1)
+		attempt_failed(c, errno);
+}
+
+static void
+start(struct client *c)
+{
+	uint64_t timeout = c->o.connect_timeout_ns;
+	const char *errstr = NULL;
+
+	log_connect_limits(timeout);
+	pfk_log(PFK_INFO, "multiplex timeout %g s",
+	    (double)c->o.timeout_ns / 1e9);
+	if (timeout == 0)
+		timeout = FOREVER_NS;
+	session.at = session.error = 0;
+	session.deadline_ns = pfk_loop_now(c->loop) + timeout;
+	session.n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,
+	    timeout, session.addrs, ADDRESSES_MAX, &errstr);
+	if (session.n < 1)
+		client_not_connected(c,
+		    session.n == -1 && errno == ETIMEDOUT ? ETIMEDOUT
+							  : PFK_ENOHOST,
+		    errstr);
+	else
+		try_next(c);
+}
+
+static void
+stop(struct client *c)
+{
+	(void)c;
+	close_socket();
+}
+
+const struct mode poll_mode = {"poll", start, pump, stop};

@@ -1,0 +1,98 @@
+/*
+ * run.c: sessions, one after the other, and how a run fails.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+const char *
+word_of(int error)
+{
+	switch (error) {
+	case ETIMEDOUT:
+		return "TIMEOUT";
+	case ECONNREFUSED:
+		return "REFUSED";
+	case ECONNRESET:
+	case EPIPE:
+		return "RESET";
+	case PFK_ENOHOST:
+		return "DNS";
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case EHOSTDOWN:
+	case EADDRNOTAVAIL:
+		return "UNREACHABLE";
+	default:
+		return "OTHER";
+	}
+}
+
+void
+session_over(struct client *c)
+{
+	c->over = true;
+	pfk_loop_stop(c->loop);
+}
+
+void
+client_fail(struct client *c, int status, const char *word, const char *fmt,
+    ...)
+{
+	char message[PFK_CAUSES_SIZE];
+	va_list ap;
+
+	session_over(c);
+	if (c->status != 0)
+		return;
+	c->status = status;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	pfk_complain("%s: %s", word, message);
+}
+
+void
+client_not_connected(struct client *c, int error, const char *causes)
+{
+	client_fail(c, EXIT_NOT_STARTED, word_of(error), "%s port %d: %s",
+	    c->o.host, c->o.port, causes != NULL ? causes : strerror(error));
+}
+
+static void
+release(struct client *c)
+{
+	pfk_timer_cancel(&c->watch);
+	pfk_timer_cancel(&c->pace);
+	pfk_timer_cancel(&c->grace);
+}
+
+int
+run_tcp(struct client *c)
+{
+	c->loop = pfk_loop_new(NULL);
+	if (c->loop == NULL) {
+		pfk_complain("OTHER: %s", strerror(errno));
+		return EXIT_NOT_STARTED;
+	}
+	do {
+		transfer_begin(c);
+		c->o.mode->start(c);
+		if (!c->over && pfk_loop_run(c->loop) == -1)
+			client_fail(c, EXIT_LOST, "OTHER", "%s",
+			    strerror(errno));
+		release(c);
+		c->o.mode->stop(c);
+	} while (c->status == 0 && c->again);
+	input_close(c);
+	verify_free(&c->verify);
+	/* What was closed goes; its peer has ended, or does not matter. */
+	pfk_loop_drain(c->loop, PFK_DRAIN_NOW);
+	pfk_loop_run(c->loop);
+	pfk_loop_free(c->loop);
+	return c->status;
+}

@@ -1,0 +1,264 @@
+/*
+ * transfer.c: what is sent, and whether it comes back.
+ *
+ * The modes move bytes; which, and when it is enough, is decided here.  FIN
+ * goes out when all is back, not before: some servers drop what they owe to
+ * who has ended.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "client.h"
+
+/* How long to wait for the server's end after ours: it need not come. */
+#define GRACE_NS PFK_SECOND_NS
+
+/* messages */
+
+static const char *
+message_at(const struct client *c, const struct cursor *k)
+{
+	return k->round < c->o.count ? c->o.messages[k->index] : NULL;
+}
+
+static void
+skip(struct client *c, struct cursor *k, size_t n)
+{
+	const char *m;
+
+	k->offset += n;
+	/* Over the end of this one, and over empty ones. */
+	while ((m = message_at(c, k)) != NULL && k->offset == strlen(m)) {
+		k->offset = 0;
+		if (++k->index < c->o.n_messages)
+			continue;
+		k->index = 0;
+		k->round++;
+	}
+}
+
+static void
+on_pace(void *arg)
+{
+	struct client *c = arg;
+
+	c->pace = NULL;
+	c->o.mode->pump(c);
+}
+
+/* Whether the message that begins here may go out now. */
+static bool
+may_begin(struct client *c)
+{
+	uint64_t now = pfk_loop_now(c->loop), due;
+
+	/* A stream client asks one thing after the other. */
+	if (c->o.mode == &stream_mode && c->got < c->sent)
+		return false;
+	if (c->next.index > 0 || c->o.interval_ns == 0)
+		return true;
+	if (c->got < c->sent)
+		return false;
+	due = c->next.round > 0 ? c->round_ns + c->o.interval_ns : now;
+	if (due <= now)
+		return true;
+	if (c->pace == NULL)
+		c->pace = pfk_later(c->loop, due - now, on_pace, c);
+	return false;
+}
+
+const void *
+transfer_next(struct client *c, size_t *len)
+{
+	const char *m;
+
+	if (c->over)
+		return NULL;
+	if (c->o.input)
+		return input_next(c, len);
+	skip(c, &c->next, 0);
+	m = message_at(c, &c->next);
+	if (m == NULL || (c->next.offset == 0 && !may_begin(c)))
+		return NULL;
+	m += c->next.offset;
+	*len = strnlen(m, CHUNK_BYTES);
+	return m;
+}
+
+/* the clock */
+
+/* Bytes moved: whoever waits for the server waits anew. */
+static void
+touch(struct client *c)
+{
+	c->active_ns = pfk_loop_now(c->loop);
+}
+
+static void
+on_watch(void *arg)
+{
+	struct client *c = arg;
+	uint64_t now = pfk_loop_now(c->loop), due;
+
+	c->watch = NULL;
+	if (c->got == c->sent)
+		touch(c);
+	due = c->active_ns + c->o.timeout_ns;
+	if (now >= due)
+		client_fail(c, EXIT_LOST, "TIMEOUT",
+		    "%llu of %llu bytes have come back",
+		    (unsigned long long)c->got, (unsigned long long)c->sent);
+	else
+		c->watch = pfk_later(c->loop, due - now, on_watch, c);
+}
+
+static void
+on_grace(void *arg)
+{
+	struct client *c = arg;
+
+	c->grace = NULL;
+	pfk_log(PFK_INFO, "the server keeps its side open");
+	session_over(c);
+}
+
+void
+transfer_begin(struct client *c)
+{
+	c->over = c->again = c->finished = false;
+	c->got_before = c->got;
+	touch(c);
+	if (c->o.timeout_ns > 0)
+		c->watch = pfk_later(c->loop, c->o.timeout_ns, on_watch, c);
+}
+
+/* there */
+
+void
+transfer_sent(struct client *c, const void *buf, size_t len)
+{
+	char quoted[PFK_QUOTE_SIZE];
+
+	touch(c);
+	if (c->next.index == 0 && c->next.offset == 0)
+		c->round_ns = c->active_ns;
+	c->sent += len;
+	if (pfk_log_wants(PFK_DEBUG))
+		pfk_log(PFK_DEBUG, "sent: %s", pfk_quote(quoted, buf, len));
+	if (!c->o.input) {
+		skip(c, &c->next, len);
+		return;
+	}
+	if (c->o.verify && verify_sent(&c->verify, buf, len) == -1)
+		client_fail(c, EXIT_LOST, "OTHER", "%s", strerror(errno));
+	input_used(c, len);
+}
+
+/* and back */
+
+static bool
+same_as_messages(struct client *c, const char *buf, size_t len)
+{
+	while (len > 0) {
+		const char *m;
+		size_t n;
+
+		skip(c, &c->back, 0);
+		m = message_at(c, &c->back);
+		if (m == NULL)
+			return false;
+		m += c->back.offset;
+		n = strnlen(m, len);
+		if (memcmp(m, buf, n) != 0)
+			return false;
+		skip(c, &c->back, n);
+		buf += n;
+		len -= n;
+	}
+	return true;
+}
+
+void
+transfer_received(struct client *c, const void *buf, size_t len)
+{
+	char quoted[PFK_QUOTE_SIZE];
+	bool same;
+
+	if (c->over)
+		return;
+	touch(c);
+	if (pfk_log_wants(PFK_DEBUG))
+		pfk_log(PFK_DEBUG, "recv: %s", pfk_quote(quoted, buf, len));
+	if (c->o.input && output(buf, len) == -1) {
+		client_fail(c, EXIT_LOST, "OTHER", "standard output: %s",
+		    strerror(errno));
+		return;
+	}
+	c->got += len;
+	if (c->got > c->sent) {
+		client_fail(c, EXIT_LOST, "MISMATCH",
+		    "more has come back than was sent");
+		return;
+	}
+	same = !c->o.input ? same_as_messages(c, buf, len)
+	    : c->o.verify  ? verify_got(&c->verify, buf, len)
+			   : true;
+	if (same && transfer_complete(c) && c->o.verify)
+		same = verify_end(&c->verify);
+	if (!same)
+		client_fail(c, EXIT_LOST, "MISMATCH",
+		    "something else has come back than was sent");
+	else
+		c->o.mode->pump(c);
+}
+
+bool
+transfer_complete(const struct client *c)
+{
+	if (c->got != c->sent)
+		return false;
+	return c->o.input ? c->input.ended && c->input.len == 0
+			  : message_at(c, &c->next) == NULL;
+}
+
+bool
+transfer_finish(struct client *c)
+{
+	uint64_t ns = GRACE_NS;
+
+	if (c->over || c->finished || !transfer_complete(c))
+		return false;
+	c->finished = true;
+	if (c->o.timeout_ns > 0 && c->o.timeout_ns < ns)
+		ns = c->o.timeout_ns;
+	c->grace = pfk_later(c->loop, ns, on_grace, c);
+	return true;
+}
+
+void
+transfer_ended(struct client *c, int error)
+{
+	if (c->over)
+		return;
+	if (error == 0)
+		pfk_log(PFK_INFO, "the server has closed the connection");
+	/* An end that we have asked for may well be a reset. */
+	if (c->finished || transfer_complete(c)) {
+		session_over(c);
+	} else if (!c->o.input && c->got > c->got_before &&
+	    c->back.offset == 0) {
+		pfk_log(PFK_INFO, "not all is back: connecting again");
+		c->next = c->back;
+		c->sent = c->got;
+		c->again = true;
+		session_over(c);
+	} else if (error != 0) {
+		client_fail(c, EXIT_LOST, word_of(error),
+		    "%s, with %llu of %llu bytes back", strerror(error),
+		    (unsigned long long)c->got, (unsigned long long)c->sent);
+	} else {
+		client_fail(c, EXIT_LOST, "MISMATCH",
+		    "the server has closed with %llu of %llu bytes back",
+		    (unsigned long long)c->got, (unsigned long long)c->sent);
+	}
+}

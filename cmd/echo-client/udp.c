@@ -1,0 +1,267 @@
+/*
+ * udp.c: -u: a connected socket, a datagram, an answer.
+ *
+ * The next datagram goes out when the one before is answered or given up, and
+ * its time has come, as ping(8) does it.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+#define DATAGRAM_MAX 65507 /* over IPv4 */
+
+static struct {
+	struct client *client;
+	struct pfk_datagram *d;
+	struct pfk_timer *timeout, *pace;
+	char *buf; /* standard input */
+	const void *message;
+	size_t len;
+	int64_t at, total; /* datagrams: this one's number, all */
+	int64_t answered, wrong;
+	bool waiting;
+	uint64_t first_ns, sent_ns;
+	uint64_t min_ns, max_ns, sum_ns;
+	int error; /* the last one that was received */
+	char peer[PFK_ADDR_SIZE];
+} run;
+
+static void send_next(void *arg);
+
+static void
+over(void)
+{
+	pfk_timer_cancel(&run.timeout);
+	pfk_timer_cancel(&run.pace);
+	session_over(run.client);
+}
+
+/* This one is answered or lost: on to the next. */
+static void
+advance(void)
+{
+	struct client *c = run.client;
+	uint64_t now = pfk_loop_now(c->loop), due;
+
+	pfk_timer_cancel(&run.timeout);
+	run.waiting = false;
+	if (++run.at == run.total) {
+		over();
+		return;
+	}
+	/* The messages of one round follow each other. */
+	due = run.at % c->o.n_messages != 0 ? now
+					    : run.first_ns +
+		(uint64_t)(run.at / c->o.n_messages) * c->o.interval_ns;
+	run.pace = pfk_later(c->loop, due > now ? due - now : 0, send_next,
+	    NULL);
+}
+
+static void
+on_timeout(void *arg)
+{
+	(void)arg;
+	run.timeout = NULL;
+	pfk_log(PFK_INFO, "no answer to datagram %lld", (long long)run.at + 1);
+	advance();
+}
+
+static void
+send_next(void *arg)
+{
+	struct client *c = run.client;
+	char quoted[PFK_QUOTE_SIZE];
+
+	(void)arg;
+	run.pace = NULL;
+	if (run.buf == NULL) {
+		run.message = c->o.messages[run.at % c->o.n_messages];
+		run.len = strlen(run.message);
+	}
+	pfk_log(PFK_INFO, "sent: %s", pfk_quote(quoted, run.message, run.len));
+	run.waiting = true;
+	run.sent_ns = pfk_loop_now(c->loop);
+	if (c->o.timeout_ns > 0)
+		run.timeout = pfk_later(c->loop, c->o.timeout_ns, on_timeout,
+		    NULL);
+	pfk_sendto(run.d, run.message, run.len, NULL, NULL);
+}
+
+static void
+received(void *self, const struct pfk_packet *p)
+{
+	uint64_t ns = pfk_loop_now(run.client->loop) - run.sent_ns;
+	char quoted[PFK_QUOTE_SIZE];
+
+	(void)self;
+	pfk_addr_python(run.peer, p->from);
+	pfk_log(PFK_INFO, "recv: %s from %s, %.3f ms",
+	    pfk_quote(quoted, p->buf, p->len), run.peer, (double)ns / 1e6);
+	if (!run.waiting)
+		return; /* late, or one too many */
+	if (p->len != run.len || memcmp(p->buf, run.message, p->len) != 0) {
+		run.wrong++;
+		advance();
+		return;
+	}
+	if (run.buf != NULL && output(p->buf, p->len) == -1) {
+		client_fail(run.client, EXIT_LOST, "OTHER",
+		    "standard output: %s", strerror(errno));
+		return;
+	}
+	run.min_ns = run.answered == 0 || ns < run.min_ns ? ns : run.min_ns;
+	run.max_ns = ns > run.max_ns ? ns : run.max_ns;
+	run.sum_ns += ns;
+	run.answered++;
+	advance();
+}
+
+static void
+error_received(void *self, int error)
+{
+	(void)self;
+	run.error = error;
+	pfk_log(PFK_INFO, "error: %s", strerror(error));
+	if (run.waiting)
+		advance();
+}
+
+static const struct pfk_datagram_protocol protocol = {
+    .datagram_received = received,
+    .error_received = error_received,
+};
+
+/* The first address of the host, as text; false: there is none. */
+static bool
+look_up(struct client *c, char *host)
+{
+	struct pfk_addr addr;
+	const char *errstr = NULL;
+	uint64_t timeout = c->o.connect_timeout_ns;
+	int n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,
+	    timeout > 0 ? timeout : PFK_SECOND_NS * 3600, &addr, 1, &errstr);
+
+	if (n < 1) {
+		client_not_connected(c,
+		    n == -1 && errno == ETIMEDOUT ? ETIMEDOUT : PFK_ENOHOST,
+		    errstr);
+		return false;
+	}
+	return getnameinfo(&addr.sa, addr.len, host, PFK_HOST_SIZE, NULL, 0,
+		   NI_NUMERICHOST) == 0;
+}
+
+/* False: it fails. */
+static bool
+check_messages(struct client *c)
+{
+	size_t longest = 0;
+	ssize_t n;
+
+	for (int i = 0; i < c->o.n_messages && !c->o.input; i++) {
+		if (strlen(c->o.messages[i]) > longest)
+			longest = strlen(c->o.messages[i]);
+	}
+	if (c->o.input) {
+		run.buf = malloc(DATAGRAM_MAX + 1);
+		n = run.buf != NULL ? input_all(run.buf, DATAGRAM_MAX + 1) : -1;
+		if (n == -1) {
+			client_fail(c, EXIT_NOT_STARTED, "OTHER",
+			    "standard input: %s", strerror(errno));
+			return false;
+		}
+		run.message = run.buf;
+		run.len = longest = (size_t)n;
+	}
+	if (longest <= DATAGRAM_MAX)
+		return true;
+	client_fail(c, EXIT_NOT_STARTED, "OTHER",
+	    "the message is longer than a datagram holds (%d bytes)",
+	    DATAGRAM_MAX);
+	return false;
+}
+
+static void
+summarize(const struct client *c)
+{
+	int64_t lost = run.total - run.answered;
+
+	if (run.total == 1 || c->o.quiet || c->o.input)
+		return;
+	printf("%lld sent, %lld received, %lld lost (%.4g%%)\n",
+	    (long long)run.total, (long long)run.answered, (long long)lost,
+	    100.0 * (double)lost / (double)run.total);
+	if (run.answered > 0)
+		printf("round trip min/avg/max %.3f/%.3f/%.3f ms\n",
+		    (double)run.min_ns / 1e6,
+		    (double)run.sum_ns / (double)run.answered / 1e6,
+		    (double)run.max_ns / 1e6);
+}
+
+static void
+judge(struct client *c)
+{
+	bool refused = run.error != 0 && run.answered == 0;
+
+	if (c->status != 0 || run.answered == run.total)
+		return;
+	if (run.error != 0)
+		client_fail(c, refused ? EXIT_NOT_STARTED : EXIT_LOST,
+		    word_of(run.error), "%s port %d: %s", c->o.host, c->o.port,
+		    strerror(run.error));
+	else if (run.wrong > 0)
+		client_fail(c, EXIT_LOST, "MISMATCH",
+		    "something else has come back than was sent");
+	else
+		client_fail(c, EXIT_LOST, "TIMEOUT",
+		    "%lld of %lld datagrams have come back",
+		    (long long)run.answered, (long long)run.total);
+}
+
+static void
+exchange(struct client *c)
+{
+	char host[PFK_HOST_SIZE];
+
+	if (!check_messages(c) || !look_up(c, host))
+		return;
+	c->connect.host = host;
+	run.d = pfk_datagram_connect(c->loop, &c->connect, &protocol, NULL);
+	if (run.d == NULL) {
+		client_not_connected(c, errno, NULL);
+		return;
+	}
+	run.first_ns = pfk_loop_now(c->loop);
+	send_next(NULL);
+	if (pfk_loop_run(c->loop) == -1)
+		client_fail(c, EXIT_LOST, "OTHER", "%s", strerror(errno));
+	summarize(c);
+	judge(c);
+	if (fflush(stdout) != 0)
+		client_fail(c, EXIT_LOST, "OTHER", "standard output: %s",
+		    strerror(errno));
+}
+
+int
+run_udp(struct client *c)
+{
+	run.client = c;
+	run.total = (int64_t)c->o.count * c->o.n_messages;
+	c->loop = pfk_loop_new(NULL);
+	if (c->loop == NULL) {
+		pfk_complain("OTHER: %s", strerror(errno));
+		return EXIT_NOT_STARTED;
+	}
+	exchange(c);
+	pfk_timer_cancel(&run.timeout);
+	pfk_timer_cancel(&run.pace);
+	pfk_datagram_close(&run.d);
+	pfk_loop_run(c->loop);
+	pfk_loop_free(c->loop);
+	free(run.buf);
+	return c->status;
+}
