@@ -1,0 +1,274 @@
+#!/usr/bin/perl
+
+# What can go wrong: echo-client says so in one word, with the right exit
+# status, in time, in each of its modes.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::IP;
+use POSIX ();
+use Prefork;
+use Prefork::Life qw(slurp);
+use Prefork::Peer;
+use Prefork::Sockets qw(random_bytes own_address reset_connection);
+use Prefork::Tools   qw(now spawn_process);
+use Socket qw(SOCK_STREAM SOCK_DGRAM inet_aton pack_sockaddr_in);
+use Test::More;
+use Time::HiRes ();
+
+my @tcp_modes = map { [ '--api', $_ ] } qw(protocol stream poll);
+my @all_modes = (@tcp_modes, ['-u']);
+
+subtest 'usage' => sub {
+	for my $case (
+		[ qr/--api: bad value/, qw(--api none) ],
+		[ qr/unknown option -x/, '-x' ],
+		[ qr/--port: bad value/, qw(-p 0) ],
+		[ qr/exclude each other/, qw(-4 -6) ],
+		[ qr/- stands alone/, qw(127.0.0.1 - more) ],
+		[ qr/- can be read once/, qw(--count 2 -) ],
+		[ qr/--verify is for -/, qw(--verify 127.0.0.1 text) ],
+		[ qr/--source: bad value/, qw(--source localhost) ],
+		[ qr/--source is of the other family/, qw(-4 --source ::1) ],
+		[ qr/--nodelay: bad value/, qw(--nodelay maybe) ],
+	) {
+		my ($expect, @arguments) = @{$case};
+		my ($code, undef, $errors) = client(@arguments);
+		is($code, 2, "@arguments: exit status");
+		like($errors, $expect, "@arguments: message");
+	}
+	my ($code, $output) = client('-V');
+	like("$code $output", qr/^0 echo-client \d/, '-V');
+};
+
+subtest 'no connection' => sub {
+	for my $mode (@all_modes) {
+		fails('DNS', 2, "@{$mode}: no such name", @{$mode}, 'no-such-name.invalid');
+		fails('DNS', 2, "@{$mode}: of the other family", @{$mode}, '-6', '127.0.0.1');
+		fails('REFUSED', 2, "@{$mode}: nobody there", @{$mode}, own_address(1));
+		fails('UNREACHABLE', 2, "@{$mode}: source is not ours",
+			@{$mode}, '--source', '203.0.113.1', own_address(1));
+	}
+	for my $mode (@tcp_modes) {
+		fails('UNREACHABLE', 2, "@{$mode}: broadcast", @{$mode}, '255.255.255.255');
+	}
+	fails('REFUSED', 2, '-u: refused each time',
+		'-u', '--count', 3, '--interval', 0, '-q', own_address(1));
+};
+
+# A full accept queue swallows what comes after.
+subtest 'black hole' => sub {
+	my $address = own_address(2);
+	socket my $listener, Socket::AF_INET(), SOCK_STREAM, 0 or die "socket: $!\n";
+	bind $listener, pack_sockaddr_in(7777, inet_aton($address)) or die "bind: $!\n";
+	listen $listener, 0;
+	my @fillers = map { filler($address, 7777) } 1 .. 4;
+
+	for my $mode (@tcp_modes) {
+		my $start = now();
+		fails('TIMEOUT', 2, "@{$mode}: connect timeout", @{$mode}, '-p', 7777, $address);
+		my $took = now() - $start;
+		ok($took > 3.3 && $took < 3.7 + slack(), "@{$mode}: after 3.5 s: $took");
+	}
+	my $start = now();
+	fails('TIMEOUT', 2, '--connect-timeout', '--connect-timeout', 0.3, '-p', 7777, $address);
+	cmp_ok(now() - $start, '<', 2, 'is kept');
+};
+
+subtest 'bad servers' => sub {
+	my %servers = (
+		silent => [ TIMEOUT => sub { sysread $_[0], my $in, 65_536; sleep 30 } ],
+		early => [ MISMATCH => sub { sysread $_[0], my $in, 65_536 } ],
+		partial => [
+			MISMATCH => sub { sysread $_[0], my $in, 65_536; syswrite $_[0], 'Hel' }
+		],
+		wrong => [
+			MISMATCH => sub {
+				sysread $_[0], my $in, 65_536;
+				syswrite $_[0], 'x' x length $in;
+				sysread $_[0], $in, 1;
+			}
+		],
+		more => [
+			MISMATCH => sub {
+				sysread $_[0], my $in, 65_536;
+				syswrite $_[0], $in . 'more';
+				sysread $_[0], $in, 1;
+			}
+		],
+		'more, later' => [
+			MISMATCH => sub {
+				sysread $_[0], my $in, 65_536;
+				syswrite $_[0], $in;
+				sysread $_[0], $in, 1;
+				syswrite $_[0], 'more';
+			}
+		],
+		unasked => [ MISMATCH => sub { syswrite $_[0], 'Welcome'; sleep 1 } ],
+		reset => [
+			RESET => sub { sysread $_[0], my $in, 65_536; reset_connection($_[0]) }
+		],
+	);
+
+	for my $name (sort keys %servers) {
+		my ($word, $code) = @{ $servers{$name} };
+		for my $mode (@tcp_modes) {
+			my $peer = Prefork::Peer->scripted($code);
+			fails($word, 1, "$name: @{$mode}", @{$mode}, '--timeout', 0.3,
+				'-p', $peer->port, $peer->host, 'Hello World!');
+		}
+	}
+};
+
+subtest 'slow but right' => sub {
+	my $peer = Prefork::Peer->scripted(
+		sub {
+			while (sysread $_[0], my $in, 65_536) {
+				for my $byte (split //, $in) {
+					syswrite $_[0], $byte;
+					Time::HiRes::sleep(0.01);
+				}
+			}
+		}
+	);
+	for my $mode (@tcp_modes) {
+		my ($code, undef, $errors) =
+		    client(@{$mode}, '--timeout', 0.5, '-p', $peer->port);
+		is("$code$errors", '0', "one byte at a time: @{$mode}");
+	}
+	$peer = Prefork::Peer->scripted(
+		sub {
+			while (sysread $_[0], my $in, 65_536) {
+				syswrite $_[0], $in;
+			}
+			sleep 30;
+		}
+	);
+	my ($code, undef, $errors) = client('-p', $peer->port);
+	is("$code$errors", '0', 'a server that never ends its side');
+};
+
+subtest 'the stream that - is' => sub {
+	my $data = random_bytes(1_000_000);
+
+	# One byte of many is another.
+	my $flip = sub {
+		my $n = 0;
+		while (my $got = sysread $_[0], my $in, 65_536) {
+			substr $in, 500_000 - $n, 1, 'x' ^ substr $in, 500_000 - $n, 1
+			    if $n <= 500_000 && $n + $got > 500_000;
+			$n += $got;
+			print { $_[0] } $in;
+			$_[0]->flush;
+		}
+	};
+	# One byte is missing.
+	my $lose = sub {
+		while (sysread $_[0], my $in, 65_536) {
+			print { $_[0] } substr $in, 1;
+			$_[0]->flush;
+		}
+	};
+	for my $mode (@tcp_modes) {
+		my $peer = Prefork::Peer->scripted($flip);
+		my @arguments = (@{$mode}, '--timeout', 1, '-p', $peer->port, '-');
+		fails('MISMATCH', 1, "@{$mode}: --verify",
+			{ input => $data }, '--verify', @arguments);
+		my ($code, $output) = client({ input => $data }, @arguments);
+		is($code, 0, "@{$mode}: without --verify the bytes are only counted");
+		$peer = Prefork::Peer->scripted($lose);
+		fails('TIMEOUT', 1, "@{$mode}: too few", { input => $data }, @{$mode},
+			'--timeout', 1, '-p', $peer->port, '-');
+	}
+};
+
+subtest 'standard descriptors' => sub {
+	my $server = Prefork->start(qw(-w 1 -p 0));
+	my $port   = $server->port;
+
+	for my $mode (@all_modes) {
+		my $command = "exec \"\$0\" @{$mode} -p $port 127.0.0.1 -";
+		my @run = ('sh', '-c');
+		my ($code, undef, $errors) = run_cmd({ input => 'text' },
+			@run, "$command >&-", Prefork::program('echo-client'));
+		is($code, 1, "@{$mode}: closed standard output: exit status");
+		like($errors, qr/^echo-client: OTHER: standard output/, 'its word');
+		($code, undef, $errors) = run_cmd({ input => 'text' },
+			@run, "$command >/dev/full", Prefork::program('echo-client'));
+		like("$code $errors", qr/^1 echo-client: OTHER: /, "@{$mode}: full");
+		($code) = run_cmd(@run, "$command <&-", Prefork::program('echo-client'));
+		ok($code == 1 || $code == 2, "@{$mode}: closed standard input: $code");
+
+		pipe my $read, my $write or die "pipe: $!\n";
+		close $read;
+		open my $zero, '<', $mode->[0] eq '-u' ? $0 : '/dev/zero' or die "zero: $!\n";
+		my $pid = spawn_process({ stdin => $zero, stdout => $write },
+			Prefork::program('echo-client'), @{$mode}, '-p', $port, '127.0.0.1', '-');
+		waitpid $pid, 0;
+		is($?, 1 << 8, "@{$mode}: nobody reads it: status 1, no SIGPIPE");
+	}
+	is($server->stop, 0, 'the server does not mind');
+};
+
+subtest 'datagrams' => sub {
+	my $address = own_address(3);
+	my $socket  = IO::Socket::IP->new(
+		LocalHost => $address,
+		LocalPort => 0,
+		Type      => SOCK_DGRAM
+	) or die "udp: $@\n";
+	my @to = ('-u', '-p', $socket->sockport, $address);
+
+	fails('TIMEOUT', 1, 'no answer', '--timeout', 0.2, @to);
+	my ($code, $output, $errors) =
+	    client('--timeout', 0.1, '--count', 2, '--interval', 0, @to);
+	like($output, qr/^2 sent, 0 received, 2 lost [(]100%[)]$/m, 'a summary');
+	fails('OTHER', 2, 'longer than a datagram', @to, 'x' x 65_508);
+	fails('OTHER', 2, 'so from standard input', { input => 'x' x 70_000 }, @to, '-');
+	my $pid = fork // die "fork: $!\n";
+	if ($pid == 0) {
+		while (my $from = recv $socket, my $in, 65_536, 0) {
+			send $socket, 'wrong', 0, $from if $in eq 'right';
+		}
+		POSIX::_exit(0);
+	}
+	fails('MISMATCH', 1, 'wrong answer', '--timeout', 5, @to, 'right');
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+};
+done_testing();
+
+sub client {
+	my $options = ref $_[0] ? shift : {};
+	my @arguments = @_;
+
+	return run_cmd({ timeout => 20, %{$options} },
+		Prefork::program('echo-client'), @arguments);
+}
+
+sub fails {
+	my ($word, $status, $name, @arguments) = @_;
+	my ($code, undef, $errors) = client(@arguments);
+
+	is($code, $status, "$name: exit status");
+	return like($errors, qr/\Aecho-client: $word: .*\n\z/, "$name: $word");
+}
+
+# A connection that stays in the queue, or its SYN.
+sub filler {
+	my ($host, $port) = @_;
+
+	return IO::Socket::IP->new(
+		PeerHost => $host,
+		PeerPort => $port,
+		Type     => SOCK_STREAM,
+		Blocking => 0
+	);
+}
+
+# Sanitizers and a busy machine are slow.
+sub slack { return slurp("$Prefork::O/flags") =~ /-fsanitize/ ? 0.5 : 0 }

@@ -1,0 +1,264 @@
+#!/usr/bin/perl
+
+# echo-client comes back with 0 in each of its modes, from this project's
+# server and from other people's, and `-` carries any bytes of any number.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life qw(slurp temp_dir);
+use Prefork::Peer;
+use Prefork::Sockets qw(random_bytes own_address have);
+use Prefork::Tools qw(spawn_process);
+use Test::More;
+
+use constant KIB => 1024;
+use constant MIB => 1_048_576;
+
+my @tcp_modes = map { [ '--api', $_ ] } qw(protocol stream poll);
+
+my $persistent = Prefork->start('-w', 2, '-p', 0, '--receive-buffer', '64k',
+	'--send-buffer', '64k');
+my $once = Prefork->start(qw(-w 2 -p 0 -1));
+
+for my $case ([ 'persistent', $persistent ], [ 'once', $once ]) {
+	my ($name, $server) = @{$case};
+	my $port = $server->port;
+
+	for my $mode (@tcp_modes, ['-u']) {
+		comes_back("$name: @{$mode}", @{$mode}, '-p', $port);
+		comes_back("$name: @{$mode}: messages", @{$mode}, '-p', $port,
+			'--count', 3, '--interval', 0.01, 'localhost', 'one', 'two');
+	}
+}
+
+subtest 'log' => sub {
+	my $port = $persistent->port;
+	my $peer = qr/connected\sto\s\('127[.]0[.]0[.]1',\s$port\)/x;
+	my $line = qr/\[echo-client\s\(\d+\)\]\s/x;
+	my %expect = (
+		protocol => [
+			$peer, qr/TCP_NODELAY: 1/, qr/SO_RCVBUF: 65536/, qr/SO_SNDBUF: 131072/,
+			qr/sent: b'Hello World!'/, qr/recv: b'Hello World!'/
+		],
+		stream => [ $peer, qr/sent: b'Hello World!'/, qr/recv: b'Hello World!'/ ],
+		poll => [
+			$peer,
+			qr/connect timeout 3[.]5 s; the kernel's own is \d+ s/,
+			qr/multiplex timeout 5[.]5 s/,
+			qr/SO_RCVBUF: 65536, .* \d+ \(tcp_rmem\)/,
+			qr/SO_SNDBUF: 131072, .* \d+ \(tcp_wmem\)/,
+			qr/sent: b'data1\\n'/,
+			qr/sent: b'data2\\n'/
+		],
+	);
+
+	for my $api (sort keys %expect) {
+		my (undef, undef, $log) = client('-v', '--api', $api, '-p', $port,
+			'--receive-buffer', '32k', '--send-buffer', '64k');
+		like($log, $_, "--api $api: $_") for @{ $expect{$api} };
+		is_deeply([ grep { !/^$line/ } split /\n/, $log ],
+			[], "--api $api: nothing but log lines");
+	}
+	my (undef, undef, $log) = client('-v', '-u', '-p', $port);
+	like($log, qr/recv: b'data' from \('127[.]0[.]0[.]1', $port\)/, '-u: the peer');
+};
+
+subtest 'options' => sub {
+	my $port = $persistent->port;
+
+	for my $mode (@tcp_modes, ['-u']) {
+		comes_back("@{$mode}: --source", @{$mode}, '-p', $port, '--source',
+			own_address(1), '--reuse-port', '-4', '--nodelay', 'off');
+	}
+	SKIP: {
+		skip 'no IPv6', 1 if !$persistent->addresses('tcp', 6);
+		comes_back("@{$_}: -6", @{$_}, '-6', '-p', $port) for @tcp_modes, ['-u'];
+	}
+	comes_back('-u: empty datagram', '-u', '-p', $port, '127.0.0.1', q{});
+	my ($code, $output) = client('-u', '-p', $port, '--count', 3, '--interval', 0.1);
+	is($code, 0, '-u --count');
+	like($output, qr/^3 sent, 3 received, 0 lost/, 'has a summary');
+	like($output, qr/^round trip min\/avg\/max [\d.\/]+ ms$/m, 'and round trips');
+	is((client('-q', '-u', '-p', $port, '--count', 2, '--interval', 0))[1],
+		q{}, 'not with -q');
+};
+
+subtest 'standard input' => sub {
+	my $port = $persistent->port;
+	my $data = random_bytes(6 * MIB + 5);
+
+	for my $mode (@tcp_modes) {
+		for my $more ([], ['--verify']) {
+			my ($code, $output) = client({ input => $data, timeout => 60 },
+				@{$mode}, @{$more}, '-p', $port, '-');
+			is($code, 0, "@{$mode} @{$more}: exit status");
+			ok($output eq $data, "@{$mode} @{$more}: identical");
+		}
+		my ($code, $output) = client({ input => q{} }, @{$mode}, '-p', $port, '-');
+		is("$code$output", '0', "@{$mode}: nothing at all");
+	}
+	my ($code, $output) = client({ input => substr $data, 0, 9000 },
+		'-u', '-p', $port, '127.0.0.1', '-');
+	is($code, 0, '-u: exit status');
+	ok($output eq substr($data, 0, 9000), '-u: one datagram');
+	($code, $output) = run_cmd({ input => $data }, 'sh', '-c',
+		'cat | "$0" -p "$1" - | cat', Prefork::program('echo-client'), $port);
+	ok($output eq $data, 'between pipes');
+};
+
+subtest 'back-pressure' => sub {
+	my $dir  = temp_dir();
+	my $size = 32 * MIB;
+
+	open my $file, '+>', "$dir/data" or die "$dir/data: $!\n";
+	print {$file} random_bytes(MIB) x 32;
+	$file->flush;
+	seek $file, 0, 0;
+	for my $mode (@tcp_modes) {
+		sysseek $file, 0, 0;
+		pipe my $read, my $write or die "pipe: $!\n";
+		my $pid = spawn_process(
+			{ stdin => $file, stdout => $write },
+			Prefork::program('echo-client'),
+			@{$mode}, '-p', $persistent->port, '--receive-buffer', '64k',
+			'--send-buffer', '64k', '-'
+		);
+		close $write;
+		my $at = settled(sub { sysseek $file, 0, 1 });
+		cmp_ok($at, '<', 4 * MIB, "@{$mode}: who is not read does not read: $at");
+		my $got = 0;
+		my $peak = 0;
+		while (sysread $read, my $piece, MIB) {
+			$got += length $piece;
+			($peak) = slurp("/proc/$pid/status") =~ /^VmHWM:\s+(\d+)/m
+			    if $got > $size - 2 * MIB && !$peak;
+		}
+		is($got, $size, "@{$mode}: all comes in the end");
+		SKIP: {
+			skip 'sanitizers have memory of their own', 1
+			    if slurp("$Prefork::O/flags") =~ /-fsanitize/;
+			cmp_ok($peak, '<', 16 * KIB, "@{$mode}: peak memory $peak KiB");
+		}
+		waitpid $pid, 0;
+		is($?, 0, "@{$mode}: exit status");
+	}
+};
+
+# Other people's servers.
+
+my $asyncio = <<'PYTHON';
+import asyncio, sys
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport): self.transport = transport
+    def data_received(self, data):
+        self.transport.write(data)
+        if sys.argv[3] == "once": self.transport.close()
+class Datagrams(asyncio.DatagramProtocol):
+    def connection_made(self, transport): self.transport = transport
+    def datagram_received(self, data, addr): self.transport.sendto(data, addr)
+async def handle(reader, writer):
+    while data := await reader.read(100):
+        writer.write(data)
+        await writer.drain()
+        if sys.argv[3] == "streams-once": break
+    writer.close()
+async def main():
+    host, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    loop = asyncio.get_running_loop()
+    if how == "udp":
+        await loop.create_datagram_endpoint(Datagrams, local_addr=(host, port))
+    elif how.startswith("streams"):
+        await asyncio.start_server(handle, host, port)
+    else:
+        await loop.create_server(Echo, host, port)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+PYTHON
+
+my $number = 7000;
+for my $how (qw(protocol once streams streams-once udp)) {
+	SKIP: {
+		my @modes = $how eq 'udp' ? ['-u'] : @tcp_modes;
+		skip 'python3 is not installed', scalar @modes if !have('python3');
+		my $where = where($how eq 'udp');
+		my $peer = Prefork::Peer->program($where, '/usr/bin/env', 'python3',
+			'-c', $asyncio, $where->{host}, $where->{port}, $how);
+		skip 'no asyncio', scalar @modes if !$peer;
+		comes_back("asyncio $how: @{$_}", @{$_}, '-p', $peer->port, $peer->host)
+		    for @modes;
+	}
+}
+for my $udp (0, 1) {
+	SKIP: {
+		my @modes = $udp ? ['-u'] : @tcp_modes;
+		skip 'socat is not installed', scalar @modes if !have('socat');
+		my $where = where($udp);
+		my $kind  = $udp ? 'UDP-RECVFROM' : 'TCP-LISTEN';
+		my $peer  = Prefork::Peer->program($where, '/usr/bin/env', 'socat',
+			"$kind:$where->{port},bind=$where->{host},fork,reuseaddr",
+			$udp ? 'PIPE' : 'EXEC:cat');
+		comes_back("socat: @{$_}", @{$_}, '-p', $peer->port, $peer->host) for @modes;
+	}
+}
+for my $name (qw(nc ncat)) {
+	for my $mode (@tcp_modes) {
+		SKIP: {
+			skip "$name is not installed", 1 if !have($name);
+			my $dir   = temp_dir();
+			my $where = where(0);
+			my @argv =
+			    $name eq 'ncat'
+			    ? ('/usr/bin/env', 'ncat', '-l', '-e', '/bin/cat', @{$where}{qw(host port)})
+			    : ('/bin/sh', '-c', 'mkfifo "$0" && exec nc -l "$1" "$2" <>"$0" >&0',
+				"$dir/fifo", @{$where}{qw(host port)});
+			my $peer = Prefork::Peer->program($where, @argv);
+			skip "this $name does not listen so", 1 if !$peer;
+			comes_back("$name: @{$mode}", @{$mode}, '-p', $peer->port, $peer->host);
+		}
+	}
+}
+done_testing();
+
+sub where {
+	my ($udp) = @_;
+
+	return { udp => $udp, host => own_address(2), port => $number++ };
+}
+
+sub client {
+	my $options = ref $_[0] ? shift : {};
+	my @arguments = @_;
+
+	return run_cmd({ timeout => 20, %{$options} },
+		Prefork::program('echo-client'), @arguments);
+}
+
+sub comes_back {
+	my ($name, @arguments) = @_;
+	my ($code, $output, $errors) = client(@arguments);
+
+	$output =~ s/^\d+\ssent,.*\nround\strip.*\n//x;
+	return is_deeply([ $code, $output, $errors ], [ 0, q{}, q{} ], $name);
+}
+
+# What the code gives once that does not change for a while.
+sub settled {
+	my ($code) = @_;
+	my ($value, $same) = (-1, 0);
+
+	wait_for(
+		sub {
+			my $now = $code->();
+			$same = $now == $value && $now > 0 ? $same + 1 : 0;
+			$value = $now;
+			return $same >= 30;
+		},
+		10
+	);
+	return $value;
+}
