@@ -39,6 +39,7 @@ sub installs {
 sub finds_files {
 	my %mode = (
 		'bin/echo-check'                           => '755',
+		'bin/echo-client'                          => '755',
 		'bin/prefork-echo'                         => '755',
 		'include/prefork.h'                        => '644',
 		'lib/libprefork.a'                         => '644',
@@ -50,6 +51,7 @@ sub finds_files {
 		'share/doc/prefork/README.md'              => '644',
 		'share/doc/prefork/prefork-echo.conf'      => '644',
 		'share/man/man1/echo-check.1'              => '644',
+		'share/man/man1/echo-client.1'             => '644',
 		'share/man/man8/prefork-echo.8'            => '644',
 	);
 

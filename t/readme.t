@@ -23,7 +23,7 @@ my @rules = (
 	[ qr/^echo\s(\w+)\s[|]/ => sub { echoes($_[0], "$1\n") } ],
 	[ qr/-s\sreload\b/    => sub { logs($_[0], qr/\]\sreloaded:/) } ],
 	[ qr/-s\sstop\b/      => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
-	[ qr{^build/echo-check\s} => \&runs ],
+	[ qr{^build/echo-(?:check|client)\s} => \&runs ],
 	[ qr{^build/\S+\s(?:--help|-[tT]\s)} => \&runs ],
 );
 
@@ -42,7 +42,7 @@ for my $path (grep { m{/} } map { split q{ } } inline()) {
 	ok(-e $path, "$path exists") if $path =~ m{^(?:cmd|lib|t|contrib)(?:/|$)};
 }
 my $help = join q{}, map { (run_cmd(Prefork::program($_), '--help'))[1] }
-    qw(prefork-echo echo-check);
+    qw(prefork-echo echo-check echo-client);
 for my $option (grep { /^--?\w/ } map { split q{ } } inline()) {
 	like($help, qr/(?<![\w-])\Q$option\E(?![\w-])/, "$option is an option")
 	    if $option !~ /^--(?:cflags|libs)$/;
