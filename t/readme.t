@@ -24,6 +24,7 @@ my @rules = (
 	[ qr/-s\sreload\b/    => sub { logs($_[0], qr/\]\sreloaded:/) } ],
 	[ qr/-s\sstop\b/      => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
 	[ qr{^build/echo-(?:check|client)\s} => \&runs ],
+	[ qr{^contrib/torture/} => sub { runs("$_[0] --dry-run") } ],
 	[ qr{^build/\S+\s(?:--help|-[tT]\s)} => \&runs ],
 );
 

@@ -76,12 +76,12 @@ became_ready(struct pfk__child *c)
 	struct pfk__place *p = &m->places[c->slot];
 	struct pfk__child *old;
 
-	if (c->phase != PFK__BOOTING) {
+	if (c->phase == PFK__LEAVING)
+		return; /* not wanted any more, and killed */
+	if (p->booting != c) {
 		distrust(c, "a second ready message");
 		return;
 	}
-	if (p->booting != c)
-		return; /* not wanted any more, and killed */
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
 	old = p->serving;
 	c->phase = PFK__SERVING;
