@@ -175,7 +175,7 @@ subtest 'the stream that - is' => sub {
 	};
 	for my $mode (@tcp_modes) {
 		my $peer = Prefork::Peer->scripted($flip);
-		my @arguments = (@{$mode}, '--timeout', 1, '-p', $peer->port, '-');
+		my @arguments = (@{$mode}, '--timeout', 20, '-p', $peer->port, '-');
 		fails('MISMATCH', 1, "@{$mode}: --verify",
 			{ input => $data }, '--verify', @arguments);
 		my ($code, $output) = client({ input => $data }, @arguments);

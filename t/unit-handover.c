@@ -177,7 +177,7 @@ test_unsent(void)
 	hand();
 	is_int(n_resumed, 0, "%s: too much unsent: it stays", backend);
 	drinker_start(&d, from, fd);
-	for (int i = 0; i < 50 && d.got < 4u << 20; i++)
+	for (int i = 0; i < 5000 && d.got < 4u << 20; i++)
 		unit_settle(from);
 	ok(d.got == 4u << 20 && d.wrong == 0, "%s: and is served: %zu", backend,
 	    d.got);
