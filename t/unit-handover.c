@@ -87,7 +87,7 @@ hand(void)
 	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
 	from->give(from, fds[0]);
 	to->take(to, fds[1]);
-	for (int i = 0; i < 50 && taken == 0; i++) {
+	for (int i = 0; i < 5000 && taken == 0; i++) {
 		unit_settle(to);
 		unit_settle(from);
 	}
@@ -218,7 +218,7 @@ test_some_unsent(void)
 	hand();
 	is_int(n_resumed, 1, "%s: it goes along", backend);
 	drinker_start(&d, to, fd);
-	for (int i = 0; i < 100 && d.got < written; i++)
+	for (int i = 0; i < 5000 && d.got < written; i++)
 		unit_settle(to);
 	ok(d.got == written && d.wrong == 0, "%s: all came, in order: %zu",
 	    backend, d.got);

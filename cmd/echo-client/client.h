@@ -82,10 +82,10 @@ struct client {
 	struct verify verify;
 	struct cursor next, back;
 	uint64_t sent, got;
-	uint64_t got_before; /* this session */
+	uint64_t got_before; /* this connection */
 	uint64_t active_ns, round_ns;
 	struct pfk_timer *watch, *pace, *grace;
-	bool over;     /* this session */
+	bool over;     /* this connection */
 	bool again;    /* the server has closed: connect once more */
 	bool finished; /* all is back, and FIN is on its way */
 	int status;
