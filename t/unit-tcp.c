@@ -174,6 +174,41 @@ test_marks(void)
 }
 
 static void
+write_until_full(void *arg)
+{
+	(void)arg;
+	while (pfk_write_buffered(first->tr) == 0 &&
+	    record_write(first->tr, 65536) == 0)
+		continue;
+}
+
+static void
+read_all(void *arg)
+{
+	static char buf[65536];
+
+	(void)arg;
+	while (recv(client, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		continue;
+}
+
+/* All is sent before there was a moment to tell of the pause. */
+static void
+test_short_pause(void)
+{
+	begin();
+	connect_client();
+	pfk_set_write_limits(first->tr, 0, 0);
+	pfk_soon(loop, write_until_full, NULL);
+	pfk_soon(loop, read_all, NULL);
+	ok(unit_run_until(loop, &rec.calls[RECORD_RESUME], 1),
+	    "%s: resume_writing follows a full buffer", backend);
+	is_int(rec.calls[RECORD_PAUSE], 1, "%s: and a pause_writing", backend);
+	pfk_abort(first->tr);
+	end("short pause");
+}
+
+static void
 write_and_close(struct record *r)
 {
 	record_write(r->tr, BIG);
@@ -443,6 +478,7 @@ main(void)
 		test_echo();
 		test_refuse();
 		test_marks();
+		test_short_pause();
 		test_close_flushes();
 		test_close_against_sender();
 		test_write_after();

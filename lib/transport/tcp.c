@@ -392,8 +392,12 @@ on_ready(void *arg, unsigned ready)
 		lose(tr, errno);
 		return;
 	}
-	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && tr->out.len > 0)
-		flush(tr);
+	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && tr->out.len > 0) {
+		/* Who was not told of the pause would miss the resumption. */
+		tell_pause(tr);
+		if (tr->out.len > 0)
+			flush(tr);
+	}
 	if ((ready & (PFK_READ | PFK_FAULT)) != 0 && tr->state != PFK__LOST &&
 	    (tr->io.want & PFK_READ) != 0)
 		receive(tr);
