@@ -40,8 +40,11 @@ static void
 fill_standard_descriptors(void)
 {
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) == -1)
-			(void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+		int way = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+
+		/* The lowest number is free: this one. */
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", way) != fd)
+			exit(EXIT_NOT_STARTED);
 	}
 }
 

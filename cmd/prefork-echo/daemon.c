@@ -45,6 +45,8 @@ daemon_detach(void)
 
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return -1;
+	/* Ignored, as some parents leave it, it would hide the exit status. */
+	signal(SIGCHLD, SIG_DFL);
 	pid = fork();
 	if (pid == -1)
 		return -1;
@@ -120,7 +122,7 @@ read_pid(const char *path, char *err, size_t size)
 		    "pid file %s is stale: no running master has locked it",
 		    path);
 	} else {
-		pid = (pid_t)strtonum(text, 2, INT32_MAX, &errstr);
+		pid = (pid_t)strtonum(text, 1, INT32_MAX, &errstr);
 		if (errstr != NULL) {
 			snprintf(err, size,
 			    "pid file %s holds no pid yet: is it starting?",

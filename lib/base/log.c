@@ -122,6 +122,14 @@ pfk__log_is_file(void)
 }
 
 void
+pfk__log_forked(void)
+{
+	/* syslog(3) opens its socket anew; it must not use a stranger's. */
+	if (the_log.use_syslog)
+		closelog();
+}
+
+void
 pfk__log_take_fd(int fd)
 {
 	use(fd, false);

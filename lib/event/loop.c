@@ -128,7 +128,8 @@ reserve_dirty(struct pfk_loop *l)
 	int size = l->dirty_size > 0 ? 2 * l->dirty_size : 64;
 	int *dirty;
 
-	if ((size_t)l->dirty_size > l->ios && l->dirty_len < l->dirty_size - 1)
+	if ((size_t)l->dirty_size > l->ios + 1 &&
+	    l->dirty_len < l->dirty_size - 1)
 		return 0;
 	dirty = reallocarray(l->dirty, (size_t)size, sizeof(*dirty));
 	if (dirty == NULL)

@@ -95,6 +95,15 @@ pfk__adopt_release(struct pfk__master *m, int slot)
 	p->adopter = NULL;
 }
 
+/* Who adopted may itself stand still by now. */
+static bool
+is_stalled(const struct pfk__master *m, const struct pfk__child *c)
+{
+	const struct pfk__place *p = &m->places[c->slot];
+
+	return p->stalled && p->serving == c;
+}
+
 static void
 give_back(struct pfk__master *m, int slot)
 {
@@ -109,6 +118,9 @@ pfk__adopt_maintain(struct pfk__master *m)
 		struct pfk__place *p = &m->places[i];
 		bool needs = needs_help(m, i);
 
+		if (needs && p->adopter != NULL && is_stalled(m, p->adopter) &&
+		    sibling(m, i) != NULL)
+			pfk__adopt_release(m, i);
 		if (needs && p->adopter == NULL)
 			adopt(m, i);
 		else if (!needs && p->adopter != NULL && p->serving != NULL)

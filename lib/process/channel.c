@@ -31,6 +31,7 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 	    .iov_len = sizeof(*m)};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int rc;
 
 	if (pass != -1) {
 		struct cmsghdr *cm;
@@ -49,8 +50,15 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 		if (errno == EINTR)
 			continue;
 		/* A peer that reads nothing for so long is lost anyway. */
-		if (errno != EAGAIN || poll(&p, 1, SEND_PATIENCE_MS) != 1)
+		if (errno != EAGAIN)
 			return -1;
+		do {
+			rc = poll(&p, 1, SEND_PATIENCE_MS);
+		} while (rc == -1 && errno == EINTR);
+		if (rc != 1) {
+			errno = EAGAIN;
+			return -1;
+		}
 	}
 }
 

@@ -223,6 +223,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->slot = slot;
 	c->generation = ++m->generation;
 	c->epoch = m->epoch;
+	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
 	if (pfk__pulse_open(&c->pulse, pfk_loop_now(m->loop)) == -1)
 		goto err1;
@@ -289,7 +290,7 @@ heir(struct pfk__master *m, int slot)
 	for (int i = 0; i < m->workers; i++) {
 		int k = (slot + i) % m->workers;
 
-		if (m->places[k].serving != NULL)
+		if (m->places[k].serving != NULL && !m->places[k].stalled)
 			return m->places[k].serving;
 	}
 	return NULL;

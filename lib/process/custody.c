@@ -73,7 +73,7 @@ pfk__custody_drop(struct pfk__custody *c, size_t i)
 int
 pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 {
-	struct pfk__lent *copy = malloc(sizeof(*copy));
+	struct pfk__lent *copy = malloc(sizeof(*copy)), *old;
 
 	if (copy == NULL)
 		return -1;
@@ -88,9 +88,9 @@ pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 		if (copy->io == NULL)
 			goto err1;
 	}
-	for (size_t i = 0; i < c->len; i++) {
-		if (c->lent[i] ==
-		    pfk__custody_find(c, l->slot, l->kind, &l->asked)) {
+	old = pfk__custody_find(c, l->slot, l->kind, &l->asked);
+	for (size_t i = 0; old != NULL && i < c->len; i++) {
+		if (c->lent[i] == old) {
 			pfk__custody_drop(c, i);
 			break;
 		}

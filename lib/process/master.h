@@ -33,6 +33,7 @@ struct pfk__child {
 	int channel;
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
+	uint64_t hang_ns; /* it beats by the configuration it has */
 	unsigned taking; /* from so many that leave; it stays until they have */
 	bool retire_wanted;
 	int fail_status; /* why its boot failed, by its own word */

@@ -12,7 +12,7 @@ look_at(struct pfk__child *c, uint64_t now)
 {
 	uint64_t still = now - c->pulse.seen_ns;
 
-	switch (pfk__pulse_judge(&c->pulse, now, c->master->config.hang_ns)) {
+	switch (pfk__pulse_judge(&c->pulse, now, c->hang_ns)) {
 	case PFK__ALIVE:
 		return;
 	case PFK__HUNG:
@@ -51,7 +51,8 @@ void
 pfk__watch_start(struct pfk__master *m)
 {
 	m->watched_ns = pfk_loop_now(m->loop);
-	if (m->config.hang_ns > 0 && m->watch == NULL)
+	pfk_timer_cancel(&m->watch);
+	if (m->config.hang_ns > 0)
 		m->watch = pfk_later(m->loop, m->config.hang_ns / 4, on_watch,
 		    m);
 }

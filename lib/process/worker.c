@@ -70,6 +70,7 @@ keep_own_descriptors(struct pfk_worker *w)
 		if (w->custody->lent[i]->slot == w->slot)
 			keep[n++] = w->custody->lent[i]->fd;
 	}
+	pfk__log_forked();
 	pfk__close_others(keep, n);
 	free(keep);
 }
@@ -174,6 +175,12 @@ on_channel(void *arg, unsigned ready)
 	(void)ready;
 	if (rc == -1 && errno == EAGAIN)
 		return;
+	if (rc == -1 && errno == EPROTO) {
+		/* Such as a descriptor that there was no room for. */
+		pfk_log(PFK_WARNING,
+		    "a message of the master did not come whole");
+		return;
+	}
 	if (rc != 1) {
 		master_died(w);
 		return;

@@ -131,9 +131,12 @@ pfk__acceptors_flush(struct pfk_server *s)
 {
 	struct pfk__acceptor *a, *next;
 
-	LIST_FOREACH_SAFE(a, &s->acceptors, link, next)
-		if (s->open)
-			accept_some(a, FLUSH_MAX);
+	LIST_FOREACH_SAFE(a, &s->acceptors, link, next) {
+		accept_some(a, FLUSH_MAX);
+		/* A callback may have closed the server, and all of these. */
+		if (!s->open)
+			return;
+	}
 }
 
 int
@@ -193,6 +196,9 @@ pfk__acceptors_release(struct pfk_loop *l, int owner)
 			/* Perhaps it is closed for good. */
 			if (s->open)
 				accept_some(a, FLUSH_MAX);
+			/* A callback may have closed the server, and this. */
+			if (!s->open)
+				break;
 			pfk__acceptor_close(a);
 		}
 	}

@@ -294,6 +294,9 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
 	if (tr->close_wanted)
 		pfk_close(tr);
+	/* The stop has passed it by. */
+	if (tr->server->member.drained > (unsigned)PFK_DRAIN_STOP)
+		pfk__tcp_drain(tr);
 }
 
 int
