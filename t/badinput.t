@@ -28,6 +28,9 @@ files();
 ports();
 no_process();
 good_ends();
+my ($status, undef, $errors) = run_cmd({ input => "workers 2\n" },
+	Prefork::program(), '-t', '-c', '/dev/stdin');
+is("$status$errors", '0', 'a configuration may come by a pipe');
 done_testing();
 
 # refused($status, $why, @arguments): see above. -q keeps what a start logs

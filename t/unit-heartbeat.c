@@ -31,6 +31,8 @@ main(void)
 	is_int(judge_after(&p, 58), PFK__ALIVE, "the limit starts anew");
 	pfk__pulse_excuse(&p, NOW + 58 * PFK_SECOND_NS);
 	is_int(judge_after(&p, 87), PFK__ALIVE, "excused");
+	is_int(pfk__pulse_judge(&p, NOW + 999 * PFK_SECOND_NS, 0), PFK__ALIVE,
+	    "no limit");
 	pid = fork();
 	if (pid == 0) {
 		++*p.turns;

@@ -293,10 +293,12 @@ parse_line(const struct pfk_option *table, void *config, char *line, bool *seen,
 static bool
 ends_in_newline(FILE *f)
 {
-	bool ok = true;
+	bool ok;
 
-	if (fseek(f, -1, SEEK_END) == 0)
-		ok = getc(f) == '\n';
+	/* A pipe cannot be half written: its end is the writer's. */
+	if (fseek(f, -1, SEEK_END) == -1)
+		return true;
+	ok = getc(f) == '\n';
 	rewind(f);
 	return ok;
 }
@@ -309,8 +311,9 @@ pfk_options_file(const struct pfk_option *table, void *config, const char *path,
 	char what[PFK_ERROR_SIZE - 64], *line;
 	size_t number = 0, len;
 	FILE *f = fopen(path, "re");
+	int first = f != NULL ? getc(f) : EOF;
 
-	if (f == NULL || getc(f) == EOF) {
+	if (first == EOF) {
 		if (f != NULL && !ferror(f)) {
 			fclose(f);
 			return 0;
@@ -321,6 +324,7 @@ pfk_options_file(const struct pfk_option *table, void *config, const char *path,
 			fclose(f);
 		return -1;
 	}
+	ungetc(first, f);
 	if (!ends_in_newline(f)) {
 		snprintf(err, PFK_ERROR_SIZE,
 		    "%s: the last line has no newline: half written? "
