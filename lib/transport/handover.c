@@ -283,13 +283,19 @@ answer_packet(int to, enum answer a)
 	return 0;
 }
 
-static void
-end_taking(struct pfk_io *t)
-{
-	struct pfk_loop *l = t->loop;
+struct taker {
+	struct pfk__member member; /* first: the loop hands it back */
+	struct pfk_io io;
+};
 
-	pfk__io_stop(t);
-	close(t->fd);
+static void
+end_taking(struct taker *t)
+{
+	struct pfk_loop *l = t->io.loop;
+
+	pfk__io_stop(&t->io);
+	close(t->io.fd);
+	pfk__member_remove(&t->member);
 	free(t);
 	if (l->taken != NULL)
 		l->taken(l->taken_arg);
@@ -298,37 +304,46 @@ end_taking(struct pfk_io *t)
 static void
 on_taker_ready(void *arg, unsigned ready)
 {
-	struct pfk_io *t = arg;
-	char *buf = pfk__loop_scratch(t->loop, PACKET_MAX);
+	struct taker *t = arg;
+	char *buf = pfk__loop_scratch(t->io.loop, PACKET_MAX);
 
 	(void)ready;
 	for (int i = 0; i < PACKETS_A_TURN && buf != NULL; i++) {
 		struct packet p;
-		int rc = receive_packet(t->fd, buf, &p);
+		int rc = receive_packet(t->io.fd, buf, &p);
 		bool taken;
 
 		if (rc == -1 && (errno == EAGAIN || errno == EINTR))
 			return;
-		taken = rc == 1 && take(t->loop, &p);
+		taken = rc == 1 && take(t->io.loop, &p);
 		/* Refused: our duplicate goes, the giver has its own. */
 		if (!taken && p.fd != -1)
 			close(p.fd);
 		if (rc != 1 ||
-		    answer_packet(t->fd, taken ? TAKEN : REFUSED) == -1) {
+		    answer_packet(t->io.fd, taken ? TAKEN : REFUSED) == -1) {
 			end_taking(t);
 			return;
 		}
 	}
 }
 
+static void
+drain_taker(struct pfk__member *m, enum pfk_drain how)
+{
+	if (how == PFK_DRAIN_NOW)
+		end_taking((struct taker *)m);
+}
+
 void
 pfk__handover_take(struct pfk_loop *l, int fd)
 {
-	struct pfk_io *t = calloc(1, sizeof(*t));
+	struct taker *t = calloc(1, sizeof(*t));
 
 	if (t != NULL &&
-	    pfk__io_start(l, t, fd, PFK_READ, on_taker_ready, t) == 0)
+	    pfk__io_start(l, &t->io, fd, PFK_READ, on_taker_ready, t) == 0) {
+		pfk__member_add(l, &t->member, drain_taker);
 		return;
+	}
 	pfk_warn("cannot take connections over");
 	free(t);
 	close(fd);
