@@ -214,9 +214,9 @@ int pfk_loop_run(struct pfk_loop *l);
 void pfk_loop_stop(struct pfk_loop *l);
 
 /*
- * Every server on l stops accepting; run returns after the last transport.
- * May be called again to go further.  What has come already is delivered from
- * inside this call.
+ * Every server on l stops accepting, in the soon-queue's next round; run
+ * returns after the last transport.  What has come already is delivered
+ * before.  May be called again to go further.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 

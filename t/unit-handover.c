@@ -21,6 +21,8 @@ static struct recorder old, new;
 static struct record resumed[4];
 static int n_resumed, taken, fds_before;
 static bool stay, refuse;
+/* In hand_over, and while it is on its way. */
+static void (*leaving)(void), (*on_its_way)(struct pfk_transport *tr);
 
 static ssize_t
 hand_over(void *self, void *buf, size_t room)
@@ -29,6 +31,8 @@ hand_over(void *self, void *buf, size_t room)
 	if (stay || room < 5)
 		return -1;
 	memcpy(buf, "state", 5);
+	if (leaving != NULL)
+		leaving();
 	return 5;
 }
 
@@ -40,6 +44,8 @@ connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
 
 	*r = (struct record){.owner = arg, .tr = tr};
 	memcpy(r->text, buf, len < sizeof(r->text) ? len : 0);
+	if (on_its_way != NULL)
+		on_its_way(old.conns[0].tr);
 	return refuse ? NULL : r;
 }
 
@@ -66,6 +72,8 @@ begin(void)
 	fds_before = unit_count_fds();
 	n_resumed = taken = 0;
 	stay = refuse = false;
+	leaving = NULL;
+	on_its_way = NULL;
 	init(&old);
 	init(&new);
 	from = pfk_loop_new(backend);
@@ -274,6 +282,60 @@ test_nobody(void)
 	end("nobody");
 }
 
+/* What was asked for while it was away is done when it is back. */
+static void
+test_meanwhile(void (*what)(struct pfk_transport *tr), ssize_t expected,
+    const char *name)
+{
+	char buf[8] = "";
+	int fd;
+
+	begin();
+	fd = new_client();
+	refuse = true;
+	on_its_way = what;
+	hand();
+	is_int(unit_read(fd, buf, 1), expected, "%s: %s", backend, name);
+	is_int(old.calls[RECORD_LOST], what == pfk_abort, "%s: %s: lost",
+	    backend, name);
+	close(fd);
+	unit_run_until(from, &old.calls[RECORD_LOST], 1);
+	end(name);
+}
+
+static void
+fill_the_second(void)
+{
+	leaving = NULL;
+	pfk_set_write_limits(old.conns[1].tr, 0, 1024);
+	write_some(&old.conns[1]);
+}
+
+/* It goes with more than the high mark unsent, and nobody was told yet. */
+static void
+test_untold(void)
+{
+	struct drinker d;
+	int a, b;
+
+	begin();
+	written = 0;
+	a = new_client();
+	b = new_client();
+	leaving = fill_the_second;
+	hand();
+	is_int(old.calls[RECORD_PAUSE], 0, "%s: untold there", backend);
+	unit_settle(to);
+	is_int(new.calls[RECORD_PAUSE], 1, "%s: told here: pause", backend);
+	drinker_start(&d, to, b);
+	unit_run_until(to, &new.calls[RECORD_RESUME], 1);
+	is_int(new.calls[RECORD_RESUME], 1, "%s: and resume", backend);
+	drinker_close(&d);
+	close(a);
+	unit_run_until(to, &new.calls[RECORD_LOST], 2);
+	end("untold");
+}
+
 int
 main(void)
 {
@@ -285,6 +347,10 @@ main(void)
 		test_stays(true, "the protocol stays");
 		test_stays(false, "the other refuses");
 		test_nobody();
+		test_meanwhile(pfk_abort, -1, "abort on its way");
+		test_meanwhile(pfk_write_eof, 0, "write_eof on its way");
+		test_meanwhile(pfk_close, 0, "close on its way");
+		test_untold();
 	}
 	return done_testing();
 }

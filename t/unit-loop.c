@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -309,20 +310,40 @@ test_drain(void)
 	for (int i = 0; i < 2; i++)
 		pfk__member_add(loop, &members[i], on_drain);
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
+	is_str(trail, "", "%s: drain: not from inside the call", backend);
+	unit_settle(loop);
 	is_str(trail, "b0a0", "%s: each member is told", backend);
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
+	unit_settle(loop);
 	is_str(trail, "b0a0", "%s: once a level", backend);
 	pfk_loop_drain(loop, PFK_DRAIN_STOP);
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
+	unit_settle(loop);
 	is_str(trail, "b0a0b1a1", "%s: never back", backend);
 	pfk_loop_drain(loop, PFK_DRAIN_NOW);
-	is_str(trail, "b0a0b1a1b2", "%s: a member may end another", backend);
 	is_int(pfk_loop_run(loop), 0,
 	    "%s: drained, it ends with the last member, descriptors or not",
 	    backend);
+	is_str(trail, "b0a0b1a1b2", "%s: a member may end another", backend);
 	pfk_io_del(&the_io);
 	close(fd);
 	pfk_loop_free(loop);
+}
+
+/* An address space that is full. ASan's own is as large as it wants. */
+static void
+test_no_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	struct rlimit old, little = {1 << 20, 1 << 20};
+
+	getrlimit(RLIMIT_AS, &old);
+	little.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_AS, &little);
+	loop = pfk_loop_new(backend);
+	setrlimit(RLIMIT_AS, &old);
+	ok(loop == NULL && errno == ENOMEM, "%s: no memory, no loop", backend);
+#endif
 }
 
 int
@@ -347,6 +368,7 @@ main(void)
 		test_free();
 		test_fork();
 		test_drain();
+		test_no_memory();
 	}
 	return done_testing();
 }

@@ -115,6 +115,7 @@ test_leave(void)
 	for (int i = 0; i < 5; i++)
 		clients[i] = new_client();
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
+	unit_settle(loop);
 	is_int(made, 6, "%s: leave: who is in the queue is accepted", backend);
 	ok(is_refused(), "%s: leave: nobody else", backend);
 	unit_run_until(loop, &rec.calls[RECORD_DATA], 6);
@@ -148,12 +149,12 @@ test_stop(bool told)
 	for (int i = 0; i < 3; i++)
 		clients[i] = new_client();
 	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+	unit_settle(loop);
 	is_int(made, 4, "%s: stop: who is in the queue is accepted", backend);
 	is_int(rec.calls[RECORD_DATA], 4, "%s: stop: what came is delivered",
 	    backend);
 	is_int(rec.calls[RECORD_DRAIN], told ? 4 : 0, "%s: stop: told",
 	    backend);
-	unit_settle(loop);
 	ok(reads(live, "abc"), "%s: stop: and echoed", backend);
 	for (int i = 0; i < 3; i++)
 		echoed += reads(clients[i], "abc");
@@ -180,6 +181,7 @@ test_now(void)
 	fd = unit_connect(&addr);
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
 	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+	unit_settle(loop);
 	is_int(rec.calls[RECORD_DRAIN], 2, "%s: each goes further", backend);
 	pfk_loop_drain(loop, PFK_DRAIN_NOW);
 	is_int(lost, 0, "%s: now: not from inside the call", backend);
@@ -192,6 +194,31 @@ test_now(void)
 	close(a);
 	close(fd);
 	end("now");
+}
+
+/* One that has moved since it was last looked at is still told once. */
+static void
+test_told_once(void)
+{
+	const struct pfk_server_options busy = {
+	    .idle_ns = 16 * PFK_MSEC_NS * 10};
+	int a, b;
+
+	begin(&busy);
+	a = unit_connect(&addr);
+	b = unit_connect(&addr);
+	unit_run_until(loop, &made, 2);
+	for (int i = 0; i < 4; i++)
+		unit_settle(loop); /* longer than the slack */
+	unit_write(a, "abc", 3);
+	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+	unit_settle(loop);
+	is_int(rec.calls[RECORD_DRAIN], 2, "%s: stop: each is told once",
+	    backend);
+	close(a);
+	close(b);
+	unit_run_until(loop, &lost, 2);
+	end("told once");
 }
 
 /* handles */
@@ -407,6 +434,7 @@ main(void)
 		test_stop(true);
 		test_stop(false);
 		test_now();
+		test_told_once();
 		test_handle();
 		test_serve_fails();
 		test_idle();

@@ -470,6 +470,49 @@ test_ends_inside(void)
 	test_end_inside(RECORD_EOF, true, abort_it, "abort, and stay");
 }
 
+static void *
+keep(struct pfk_transport *tr, void *arg)
+{
+	*(struct pfk_transport **)arg = tr;
+	return arg;
+}
+
+static bool intact;
+static int deliveries;
+
+static void
+drain_inside(void *self, const void *buf, size_t len)
+{
+	(void)self;
+	if (deliveries++ > 0)
+		return;
+	unit_write(client, "xyz", 3);
+	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+	intact = len == 3 && memcmp(buf, "abc", 3) == 0;
+}
+
+/* What is being delivered is the callee's until it returns. */
+static void
+test_drain_inside(void)
+{
+	static const struct pfk_protocol proto = {.connection_made = keep,
+	    .data_received = drain_inside};
+	struct pfk_transport *tr;
+
+	begin();
+	pfk_server_close(&server);
+	server = pfk_serve(loop, unit_listen(&addr), &proto, &tr, NULL);
+	client = unit_connect(&addr);
+	unit_write(client, "abc", 3);
+	deliveries = 0;
+	unit_run_until(loop, &deliveries, 2);
+	ok(intact, "%s: drain inside: the buffer stays", backend);
+	is_int(deliveries, 2, "%s: drain inside: the rest comes", backend);
+	shutdown(client, SHUT_WR);
+	pfk_loop_run(loop);
+	end("drain inside");
+}
+
 int
 main(void)
 {
@@ -487,6 +530,7 @@ main(void)
 		test_half_close();
 		test_pause_reading();
 		test_ends_inside();
+		test_drain_inside();
 	}
 	return done_testing();
 }

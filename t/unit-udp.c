@@ -411,12 +411,43 @@ test_drain(enum pfk_drain how, int served, const char *name)
 	for (int i = 0; i < MANY; i++)
 		say("abc");
 	pfk_loop_drain(loop, how);
+	ok(received == 0 && lost == 0, "%s: %s: not from inside the call",
+	    backend, name);
+	is_int(pfk_loop_run(loop), 0, "%s: %s: which ends", backend, name);
 	is_int(received, served, "%s: %s: what is queued", backend, name);
 	is_int(count_answers(), served, "%s: %s: is answered", backend, name);
-	is_int(lost, 0, "%s: %s: lost comes from the loop", backend, name);
-	is_int(pfk_loop_run(loop), 0, "%s: %s: which ends", backend, name);
 	pfk_sendto(endpoint, "x", 1, &peer, NULL);
 	end(name);
+}
+
+static void
+drain_and_echo(const struct pfk_packet *p)
+{
+	pfk_loop_drain(loop, PFK_DRAIN_STOP);
+	echo(p);
+}
+
+/* From inside a delivery: the rest of the batch is not overwritten. */
+static void
+test_drain_inside(void)
+{
+	char text[8];
+	int right = 0;
+
+	begin();
+	on_packet = drain_and_echo;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		say(text);
+	}
+	unit_run_until(loop, &lost, 1);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		right += strcmp(answer(), text) == 0;
+	}
+	is_int(right, MANY, "%s: drain inside: each is answered in order",
+	    backend);
+	end("drain inside");
 }
 
 int
@@ -436,6 +467,7 @@ main(void)
 		test_icmp();
 		test_dropped();
 		test_wildcard();
+		test_drain_inside();
 		test_drain(PFK_DRAIN_LEAVE, MANY, "leave");
 		test_drain(PFK_DRAIN_STOP, MANY, "stop");
 		test_drain(PFK_DRAIN_NOW, 0, "now");

@@ -55,16 +55,23 @@ pfk_loop_new(const char *backend)
 
 	if (l == NULL)
 		return NULL;
-	if (open_backend(l, backend) == -1) {
-		free(l);
-		return NULL;
-	}
+	l->scratch = mmap(NULL, PFK__SCRATCH_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (l->scratch == MAP_FAILED)
+		goto err1;
+	if (open_backend(l, backend) == -1)
+		goto err2;
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
 	l->soon_order = 1;
 	l->turns = &l->own_turns;
 	l->now = clock_now();
 	return l;
+err2:
+	munmap(l->scratch, PFK__SCRATCH_BYTES);
+err1:
+	free(l);
+	return NULL;
 }
 
 void
@@ -76,8 +83,7 @@ pfk_loop_free(struct pfk_loop *l)
 	pfk__soon_free(l);
 	pfk__timers_free(l);
 	l->poller->close(l->backend);
-	if (l->scratch != NULL)
-		munmap(l->scratch, l->scratch_size);
+	munmap(l->scratch, PFK__SCRATCH_BYTES);
 	free(l->dirty);
 	free(l->table);
 	free(l);
@@ -290,36 +296,27 @@ undrained(const struct pfk_loop *l, unsigned level)
 	return NULL;
 }
 
+static void
+drain_members(void *arg)
+{
+	struct pfk_loop *l = arg;
+	struct pfk__member *m;
+
+	/* A drain may end any member, so look anew each time. */
+	while ((m = undrained(l, l->drain_level)) != NULL) {
+		m->drained = l->drain_level;
+		m->drain(m, (enum pfk_drain)(l->drain_level - 1));
+	}
+}
+
 void
 pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how)
 {
 	unsigned level = (unsigned)how + 1;
-	struct pfk__member *m;
 
-	l->draining = true;
-	/* A drain may end any member, so look anew each time. */
-	while ((m = undrained(l, level)) != NULL) {
-		m->drained = level;
-		m->drain(m, how);
-	}
-}
-
-void *
-pfk__loop_scratch(struct pfk_loop *l, size_t size)
-{
-	void *p;
-
-	if (size <= l->scratch_size)
-		return l->scratch;
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return NULL;
-	if (l->scratch != NULL)
-		munmap(l->scratch, l->scratch_size);
-	l->scratch = p;
-	l->scratch_size = size;
-	return p;
+	if (level > l->drain_level)
+		l->drain_level = level;
+	pfk__soon_add(l, &l->drain, drain_members, l);
 }
 
 /* turns */
@@ -375,7 +372,7 @@ finished(const struct pfk_loop *l)
 		return true;
 	if (!TAILQ_EMPTY(&l->soon) || !LIST_EMPTY(&l->members))
 		return false;
-	return l->draining ||
+	return l->drain_level > 0 ||
 	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
 }
 

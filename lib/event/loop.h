@@ -10,7 +10,9 @@
  *     another generation is stale and dropped.
  *  3. a callback that is queued in `soon` during a turn's round runs in the
  *     next round.
- *  4. a member (server, endpoint or transport) is in `members` until its last
+ *  4. nothing reads, and so fills the scratch area, but from the loop itself:
+ *     a callback that is given a part of it keeps that until it returns;
+ *  5. a member (server, endpoint or transport) is in `members` until its last
  *     callback has returned; a drained loop ends with the last one.
  */
 #ifndef PFK_EVENT_LOOP_H
@@ -21,6 +23,9 @@
 
 #include "base/heap.h"
 #include "event/poller.h"
+
+/* Only what is touched takes memory. */
+#define PFK__SCRATCH_BYTES ((size_t)4 << 20)
 
 struct pfk_io {
 	struct pfk_loop *loop;
@@ -78,8 +83,7 @@ struct pfk_loop {
 	uint64_t now;
 	uint64_t *turns; /* counted there: it may be shared memory */
 	uint64_t own_turns;
-	void *scratch;
-	size_t scratch_size;
+	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
 	/* The transports' part in a hand-over, while there are any. */
 	void (*give)(struct pfk_loop *l, int fd);
 	void (*take)(struct pfk_loop *l, int fd);
@@ -91,8 +95,9 @@ struct pfk_loop {
 	/* The supervisor's: a giver has given all. */
 	void (*taken)(void *arg);
 	void *taken_arg;
+	struct pfk__soon drain;
+	unsigned drain_level; /* as pfk__member's drained */
 	bool stop;
-	bool draining;
 };
 
 /*
@@ -116,12 +121,6 @@ void pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s);
 void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how));
 void pfk__member_remove(struct pfk__member *m);
-
-/*
- * The loop's one scratch area, of at least size bytes, page-aligned; its
- * contents are anybody's between two callbacks.  NULL with ENOMEM.
- */
-void *pfk__loop_scratch(struct pfk_loop *l, size_t size);
 
 /* signal.c: the part that the loop calls. */
 void pfk__signals_release(struct pfk_loop *l);

@@ -5,6 +5,7 @@
  */
 #include "transport/handover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ struct header {
 };
 
 #define PACKET_MAX (sizeof(struct header) + STATE_MAX + UNSENT_MAX)
+
+static_assert(PACKET_MAX <= PFK__SCRATCH_BYTES, "no room");
 
 enum answer { REFUSED, TAKEN };
 
@@ -305,10 +308,10 @@ static void
 on_taker_ready(void *arg, unsigned ready)
 {
 	struct taker *t = arg;
-	char *buf = pfk__loop_scratch(t->io.loop, PACKET_MAX);
+	char *buf = t->io.loop->scratch;
 
 	(void)ready;
-	for (int i = 0; i < PACKETS_A_TURN && buf != NULL; i++) {
+	for (int i = 0; i < PACKETS_A_TURN; i++) {
 		struct packet p;
 		int rc = receive_packet(t->io.fd, buf, &p);
 		bool taken;

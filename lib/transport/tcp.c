@@ -194,10 +194,10 @@ on_flush_soon(void *arg)
 void
 pfk_write_eof(struct pfk_transport *tr)
 {
-	if (tr->state != PFK__OPEN || tr->eof_wanted)
+	if (tr->state > PFK__GIVEN || tr->eof_wanted)
 		return;
 	tr->eof_wanted = true;
-	if (tr->out.len > 0)
+	if (tr->out.len > 0 || tr->state == PFK__GIVEN)
 		return;
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
@@ -254,8 +254,8 @@ pfk_abort(struct pfk_transport *tr)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-	tr->close_wanted = tr->state == PFK__GIVEN;
-	if (tr->state == PFK__LOST || tr->close_wanted)
+	tr->abort_wanted = tr->state == PFK__GIVEN;
+	if (tr->state == PFK__LOST || tr->abort_wanted)
 		return;
 	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	lose(tr, ECONNABORTED);
@@ -275,6 +275,22 @@ pfk__tcp_freeze(struct pfk_transport *tr)
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 }
 
+/* What was to be told or done soon when it froze. */
+static void
+on_thawed(void *arg)
+{
+	tell_pause(arg);
+	after_flush(arg);
+}
+
+static void
+go_on(struct pfk_transport *tr)
+{
+	update_interest(tr);
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+	pfk__soon_add(tr->io.loop, &tr->soon, on_thawed, tr);
+}
+
 void
 pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 {
@@ -290,9 +306,10 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 		lose(tr, errno);
 		return;
 	}
-	update_interest(tr);
-	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
-	if (tr->close_wanted)
+	go_on(tr);
+	if (tr->abort_wanted)
+		pfk_abort(tr);
+	else if (tr->close_wanted)
 		pfk_close(tr);
 	/* The stop has passed it by. */
 	if (tr->server->member.drained > (unsigned)PFK_DRAIN_STOP)
@@ -308,10 +325,8 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 	tr->self = tr->proto->connection_resumed(tr, arg, state, state_len);
 	if (tr->self == NULL)
 		return -1;
-	if (tr->state == PFK__LOST)
-		return 0;
-	update_interest(tr);
-	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+	if (tr->state != PFK__LOST)
+		go_on(tr);
 	return 0;
 }
 
@@ -358,13 +373,9 @@ rearm_quickack(const struct pfk_transport *tr)
 static bool
 receive(struct pfk_transport *tr)
 {
-	void *buf = pfk__loop_scratch(tr->io.loop, READ_BYTES);
+	void *buf = tr->io.loop->scratch;
 	ssize_t n;
 
-	if (buf == NULL) {
-		lose(tr, ENOMEM);
-		return false;
-	}
 	n = recv(tr->io.fd, buf, READ_BYTES, 0);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -409,6 +420,8 @@ on_ready(void *arg, unsigned ready)
 void
 pfk__tcp_drain(struct pfk_transport *tr)
 {
+	if (tr->told_drain)
+		return;
 	/* What has come before the stop is still delivered. */
 	for (int i = 0; i < DRAIN_READS && (tr->io.want & PFK_READ) != 0 &&
 	     tr->state == PFK__OPEN;
@@ -418,6 +431,7 @@ pfk__tcp_drain(struct pfk_transport *tr)
 	}
 	if (tr->state != PFK__OPEN)
 		return;
+	tr->told_drain = true;
 	if (tr->proto->draining != NULL)
 		tr->proto->draining(tr->self);
 	else

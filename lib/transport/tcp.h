@@ -48,6 +48,8 @@ struct pfk_transport {
 	bool eof_sent : 1;
 	bool stays : 1;        /* it cannot be handed over */
 	bool close_wanted : 1; /* once it is no longer GIVEN */
+	bool abort_wanted : 1; /* the same */
+	bool told_drain : 1;
 };
 
 /*

@@ -16,8 +16,9 @@
 
 #define BATCH 64
 #define PACKET_BYTES 65536u
-#define SCRATCH_BYTES (BATCH * PACKET_BYTES)
 #define DRAIN_BATCHES 64
+
+static_assert(BATCH * PACKET_BYTES <= PFK__SCRATCH_BYTES, "no room");
 
 union control {
 	char in4[CMSG_SPACE(sizeof(struct in_pktinfo))];
@@ -131,7 +132,7 @@ in_batch(const struct pfk_datagram *d, const void *buf)
 	const char *base = d->in.iov[0].iov_base;
 
 	return d->delivering && (const char *)buf >= base &&
-	    (const char *)buf < base + SCRATCH_BYTES;
+	    (const char *)buf < base + PFK__SCRATCH_BYTES;
 }
 
 void
@@ -234,14 +235,9 @@ deliver(struct pfk_datagram *d, unsigned i)
 static bool
 receive(struct pfk_datagram *d)
 {
-	char *scratch = pfk__loop_scratch(d->io.loop, SCRATCH_BYTES);
 	int n;
 
-	if (scratch == NULL) {
-		report(d, ENOMEM);
-		return false;
-	}
-	prepare(d, scratch);
+	prepare(d, d->io.loop->scratch);
 	n = recvmmsg(d->io.fd, d->in.msg, BATCH, MSG_DONTWAIT, NULL);
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
