@@ -517,13 +517,19 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg);
 
 /*
- * A UDP socket connected to the first address of host, which must be numeric
- * or quick to look up: this blocks for timeout_ns at most.  Answers come from
+ * Connect a UDP socket to the first of host's addresses that there is a way to
+ * [create_datagram_endpoint, remote_addr].  Either proto's connection_made is
+ * called with arg, and the endpoint is the callee's to close, or failed, as
+ * pfk_connect says, where the handle is cancelled, too.  Answers come from
  * there only, and ICMP's errors reach error_received.
  */
-struct pfk_datagram *pfk_datagram_connect(struct pfk_loop *l,
+struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options,
-    const struct pfk_datagram_protocol *proto, void *arg);
+    const struct pfk_datagram_protocol *proto, void *arg,
+    void (*failed)(void *arg, int error, const char *causes));
+
+/* Who it is connected to; ENOTCONN [get_extra_info]. */
+int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
 
 /*
  * Send one datagram to `to` (NULL: who it is connected to), from the local address `from` (NULL: the socket's

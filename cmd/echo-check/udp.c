@@ -10,8 +10,15 @@
 static void *
 connection_made(struct pfk_datagram *d, void *arg)
 {
-	(void)d;
-	return arg;
+	struct flow *f = arg;
+	struct pfk_addr peer;
+
+	f->connector = NULL;
+	f->endpoint = d;
+	if (pfk_datagram_peername(d, &peer) == 0)
+		check_set_peer(f->check, &peer);
+	udp_pump(f);
+	return f;
 }
 
 static void
@@ -43,41 +50,30 @@ static const struct pfk_datagram_protocol protocol = {
     .error_received = error_received,
 };
 
-static int
-look_up(struct check *c, int family)
+static void
+failed(void *arg, int error, const char *causes)
 {
-	const char *errstr = "no address";
-	struct pfk_addr a;
+	struct flow *f = arg;
 
-	if (c->peer[0] == '\0' &&
-	    pfk_resolve(c->o.host, (uint16_t)c->o.port, family, c->o.timeout_ns,
-		&a, 1, &errstr) < 1) {
-		check_give_up(c, PFK_ENOHOST, errstr);
-		return -1;
-	}
-	if (c->peer[0] == '\0')
-		check_set_peer(c, &a);
-	return 0;
+	f->connector = NULL;
+	check_give_up(f->check, error, causes);
 }
 
-static int
-open_endpoint(struct flow *f)
+static void
+start_connecting(struct flow *f)
 {
 	struct check *c = f->check;
-	struct pfk_connect_options o = {.host = c->peer,
+	struct pfk_connect_options o = {.host = c->peer[0] != '\0' ? c->peer
+								   : c->o.host,
 	    .port = (uint16_t)c->o.port,
 	    .family = c->o.ipv4 ? AF_INET
 		: c->o.ipv6     ? AF_INET6
 				: AF_UNSPEC,
 	    .timeout_ns = c->o.timeout_ns};
 
-	if (look_up(c, o.family) == -1)
-		return -1;
-	f->endpoint = pfk_datagram_connect(c->loop, &o, &protocol, f);
-	if (f->endpoint != NULL)
-		return 0;
-	check_give_up(c, errno, strerror(errno));
-	return -1;
+	f->connector = pfk_datagram_connect(c->loop, &o, &protocol, f, failed);
+	if (f->connector == NULL)
+		failed(f, errno, strerror(errno));
 }
 
 void
@@ -85,9 +81,11 @@ udp_pump(struct flow *f)
 {
 	struct check *c = f->check;
 
-	if (!flow_may_send(f) ||
-	    (f->endpoint == NULL && open_endpoint(f) == -1))
+	if (f->endpoint == NULL) {
+		if (f->connector == NULL && flow_may_send(f))
+			start_connecting(f);
 		return;
+	}
 	while (flow_may_send(f)) {
 		flow_sending(f);
 		pfk_sendto(f->endpoint, c->buf, (size_t)c->o.size, NULL, NULL);
@@ -97,5 +95,6 @@ udp_pump(struct flow *f)
 void
 udp_close(struct flow *f)
 {
+	pfk_connect_cancel(&f->connector);
 	pfk_datagram_close(&f->endpoint);
 }

@@ -5,7 +5,6 @@
  * its time has come, as ping(8) does it.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 static struct {
 	struct client *client;
+	struct pfk_connector *connector;
 	struct pfk_datagram *d;
 	struct pfk_timer *timeout, *pace;
 	char *buf; /* standard input */
@@ -130,30 +130,34 @@ error_received(void *self, int error)
 		advance();
 }
 
+static void *
+connection_made(struct pfk_datagram *d, void *arg)
+{
+	struct client *c = arg;
+	struct pfk_addr peer;
+
+	run.connector = NULL;
+	run.d = d;
+	if (pfk_datagram_peername(d, &peer) == 0)
+		pfk_log(PFK_INFO, "connected to %s",
+		    pfk_addr_python(run.peer, &peer));
+	run.first_ns = pfk_loop_now(c->loop);
+	send_next(NULL);
+	return c;
+}
+
+static void
+failed(void *arg, int error, const char *causes)
+{
+	run.connector = NULL;
+	client_not_connected(arg, error, causes);
+}
+
 static const struct pfk_datagram_protocol protocol = {
+    .connection_made = connection_made,
     .datagram_received = received,
     .error_received = error_received,
 };
-
-/* The first address of the host, as text; false: there is none. */
-static bool
-look_up(struct client *c, char *host)
-{
-	struct pfk_addr addr;
-	const char *errstr = NULL;
-	uint64_t timeout = c->o.connect_timeout_ns;
-	int n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,
-	    timeout > 0 ? timeout : PFK_SECOND_NS * 3600, &addr, 1, &errstr);
-
-	if (n < 1) {
-		client_not_connected(c,
-		    n == -1 && errno == ETIMEDOUT ? ETIMEDOUT : PFK_ENOHOST,
-		    errstr);
-		return false;
-	}
-	return getnameinfo(&addr.sa, addr.len, host, PFK_HOST_SIZE, NULL, 0,
-		   NI_NUMERICHOST) == 0;
-}
 
 /* False: it fails. */
 static bool
@@ -225,20 +229,18 @@ judge(struct client *c)
 static void
 exchange(struct client *c)
 {
-	char host[PFK_HOST_SIZE];
-
-	if (!check_messages(c) || !look_up(c, host))
+	if (!check_messages(c))
 		return;
-	c->connect.host = host;
-	run.d = pfk_datagram_connect(c->loop, &c->connect, &protocol, NULL);
-	if (run.d == NULL) {
+	run.connector = pfk_datagram_connect(c->loop, &c->connect, &protocol, c,
+	    failed);
+	if (run.connector == NULL) {
 		client_not_connected(c, errno, NULL);
 		return;
 	}
-	run.first_ns = pfk_loop_now(c->loop);
-	send_next(NULL);
 	if (pfk_loop_run(c->loop) == -1)
 		client_fail(c, EXIT_LOST, "OTHER", "%s", strerror(errno));
+	if (run.d == NULL)
+		return;
 	summarize(c);
 	judge(c);
 	if (fflush(stdout) != 0)
@@ -259,6 +261,7 @@ run_udp(struct client *c)
 	exchange(c);
 	pfk_timer_cancel(&run.timeout);
 	pfk_timer_cancel(&run.pace);
+	pfk_connect_cancel(&run.connector);
 	pfk_datagram_close(&run.d);
 	pfk_loop_run(c->loop);
 	pfk_loop_free(c->loop);

@@ -3,90 +3,52 @@
  *
  * Layer: transport.  RFC 8305: the families take turns, one more attempt
  * starts every 250 ms or as soon as one has failed, the first to succeed wins.
- * Names are looked up in a child, so the loop goes on meanwhile.
  */
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "net/resolve.h"
 #include "net/sockopts.h"
+#include "transport/connector.h"
 #include "transport/server.h"
 
-#define ADDRESSES_MAX 32
 #define ATTEMPT_DELAY_NS (250 * PFK_MSEC_NS)
 
 struct attempt {
-	struct pfk_connector *connector;
+	struct connector *connector;
 	struct pfk_io io;
-	struct pfk_addr addr;
+	const struct pfk_addr *addr;
 	bool pending;
 };
 
-struct pfk_connector {
-	struct pfk_loop *loop;
+struct connector {
+	struct pfk_connector base; /* first */
 	const struct pfk_protocol *proto;
-	void *arg;
-	void (*failed)(void *arg, int error, const char *causes);
-	struct pfk_sockopts sockopts;
-	struct pfk_addr source; /* len 0: any */
-	struct pfk__lookup lookup;
-	struct pfk_io lookup_io;
-	struct pfk_timer *timeout, *next;
+	struct pfk_timer *next;
 	struct pfk__soon soon;
-	struct attempt attempts[ADDRESSES_MAX];
-	int n, started;
-	int error; /* the first attempt's */
-	char causes[PFK_CAUSES_SIZE];
+	struct attempt attempts[PFK__CONNECTOR_ADDRESSES];
+	int started;
 };
 
 static void start_next(void *arg);
 
 static void
-release(struct pfk_connector *c)
+release(struct pfk_connector *base)
 {
-	pfk__soon_cancel(c->loop, &c->soon);
-	pfk_timer_cancel(&c->timeout);
+	struct connector *c = (struct connector *)base;
+
+	pfk__soon_cancel(base->loop, &c->soon);
 	pfk_timer_cancel(&c->next);
-	if (c->lookup_io.active) {
-		pfk__io_stop(&c->lookup_io);
-		pfk__lookup_end(&c->lookup);
-	}
 	for (int i = 0; i < c->started; i++) {
 		if (!c->attempts[i].pending)
 			continue;
 		pfk__io_stop(&c->attempts[i].io);
 		close(c->attempts[i].io.fd);
 	}
-	free(c);
-}
-
-static void
-fail(struct pfk_connector *c, int error)
-{
-	void (*failed)(void *, int, const char *) = c->failed;
-	char causes[PFK_CAUSES_SIZE];
-	void *arg = c->arg;
-
-	strlcpy(causes, c->causes, sizeof(causes));
-	release(c);
-	failed(arg, error, causes);
-}
-
-static void
-add_cause(struct pfk_connector *c, const char *what, const char *why)
-{
-	size_t n = strlen(c->causes);
-
-	snprintf(c->causes + n, sizeof(c->causes) - n, "%s%s: %s",
-	    n > 0 ? "; " : "", what, why);
 }
 
 static bool
-any_pending(const struct pfk_connector *c)
+any_pending(const struct connector *c)
 {
 	for (int i = 0; i < c->started; i++) {
 		if (c->attempts[i].pending)
@@ -99,38 +61,35 @@ any_pending(const struct pfk_connector *c)
 static void
 attempt_failed(struct attempt *a, int error)
 {
-	struct pfk_connector *c = a->connector;
-	char name[PFK_ADDR_SIZE];
+	struct connector *c = a->connector;
 
-	if (c->error == 0)
-		c->error = error;
-	add_cause(c, pfk_addr_format(name, &a->addr), strerror(error));
+	pfk__connector_refused(&c->base, a->addr, error);
 	pfk_timer_cancel(&c->next);
-	if (c->started < c->n)
-		pfk__soon_add(c->loop, &c->soon, start_next, c);
+	if (c->started < c->base.n)
+		pfk__soon_add(c->base.loop, &c->soon, start_next, c);
 	else if (!any_pending(c))
-		fail(c, c->error);
+		pfk__connector_fail(&c->base, c->base.error);
 }
 
 static void
 succeed(struct attempt *a)
 {
-	struct pfk_connector *c = a->connector;
+	struct connector *c = a->connector;
 	struct pfk_transport *tr;
 	int fd = a->io.fd;
-	void *arg;
+	void *arg = c->base.arg;
 
 	a->pending = false;
 	pfk__io_stop(&a->io);
-	tr = pfk__client_new(c->loop, fd, &a->addr, c->proto,
-	    c->sockopts.quickack == 1);
+	tr = pfk__client_new(c->base.loop, fd, a->addr, c->proto,
+	    c->base.sockopts.quickack == 1);
 	if (tr == NULL) {
+		pfk__connector_refused(&c->base, a->addr, errno);
 		close(fd);
-		fail(c, errno);
+		pfk__connector_fail(&c->base, c->base.error);
 		return;
 	}
-	arg = c->arg;
-	release(c);
+	pfk__connector_free(&c->base);
 	pfk__tcp_begin(tr, arg);
 }
 
@@ -169,17 +128,17 @@ bind_source(int fd, const struct pfk_addr *source)
 static int
 open_attempt(struct attempt *a)
 {
-	const struct pfk_connector *c = a->connector;
+	const struct pfk_connector *c = &a->connector->base;
 	const char *failed;
 	int fd, saved_errno;
 
-	fd = socket(a->addr.sa.sa_family,
+	fd = socket(a->addr->sa.sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
 	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &failed) == -1 ||
 	    (c->source.len > 0 && bind_source(fd, &c->source) == -1) ||
-	    (connect(fd, &a->addr.sa, a->addr.len) == -1 &&
+	    (connect(fd, &a->addr->sa, a->addr->len) == -1 &&
 		errno != EINPROGRESS) ||
 	    pfk__io_start(c->loop, &a->io, fd, PFK_WRITE, on_attempt, a) ==
 		-1) {
@@ -194,7 +153,7 @@ open_attempt(struct attempt *a)
 static void
 on_next(void *arg)
 {
-	struct pfk_connector *c = arg;
+	struct connector *c = arg;
 
 	c->next = NULL;
 	start_next(c);
@@ -203,137 +162,74 @@ on_next(void *arg)
 static void
 start_next(void *arg)
 {
-	struct pfk_connector *c = arg;
-	struct attempt *a = &c->attempts[c->started++];
+	struct connector *c = arg;
+	struct attempt *a = &c->attempts[c->started];
 
 	a->connector = c;
+	a->addr = &c->base.addrs[c->started++];
 	if (open_attempt(a) == -1) {
 		attempt_failed(a, errno);
 		return;
 	}
 	a->pending = true;
-	if (c->started < c->n)
-		c->next = pfk_later(c->loop, ATTEMPT_DELAY_NS, on_next, c);
+	if (c->started < c->base.n)
+		c->next = pfk_later(c->base.loop, ATTEMPT_DELAY_NS, on_next, c);
 }
 
 /* RFC 8305, section 4: the families take turns. */
 static void
-interleave(struct pfk_connector *c)
+interleave(struct pfk_addr *addrs, int n)
 {
-	for (int i = 1; i + 1 < c->n; i++) {
-		int before = c->attempts[i - 1].addr.sa.sa_family, k = i;
+	for (int i = 1; i + 1 < n; i++) {
+		int before = addrs[i - 1].sa.sa_family, k = i;
 		struct pfk_addr other;
 
-		while (k < c->n && c->attempts[k].addr.sa.sa_family == before)
+		while (k < n && addrs[k].sa.sa_family == before)
 			k++;
-		if (k == c->n)
+		if (k == n)
 			return;
-		other = c->attempts[k].addr;
+		other = addrs[k];
 		for (; k > i; k--)
-			c->attempts[k].addr = c->attempts[k - 1].addr;
-		c->attempts[i].addr = other;
+			addrs[k] = addrs[k - 1];
+		addrs[i] = other;
 	}
 }
 
 static void
-on_lookup(void *arg, unsigned ready)
+begin(struct pfk_connector *base)
 {
-	struct pfk_connector *c = arg;
-	const char *errstr = "no address";
-	struct pfk_addr addr;
-	int rc = pfk__lookup_next(&c->lookup, &addr, &errstr);
-
-	(void)ready;
-	if (rc == 1) {
-		if (c->n < ADDRESSES_MAX &&
-		    (c->source.len == 0 ||
-			c->source.sa.sa_family == addr.sa.sa_family))
-			c->attempts[c->n++].addr = addr;
-		return;
-	}
-	pfk__io_stop(&c->lookup_io);
-	pfk__lookup_end(&c->lookup);
-	if (c->n == 0) {
-		add_cause(c, "look-up", errstr);
-		fail(c, PFK_ENOHOST);
-		return;
-	}
-	interleave(c);
-	start_next(c);
+	interleave(base->addrs, base->n);
+	start_next(base);
 }
 
 static void
-on_timeout(void *arg)
+late(struct pfk_connector *base)
 {
-	struct pfk_connector *c = arg;
+	struct connector *c = (struct connector *)base;
 
-	c->timeout = NULL;
 	for (int i = 0; i < c->started; i++) {
-		char name[PFK_ADDR_SIZE];
-
 		if (c->attempts[i].pending)
-			add_cause(c,
-			    pfk_addr_format(name, &c->attempts[i].addr),
-			    strerror(ETIMEDOUT));
+			pfk__connector_refused(base, c->attempts[i].addr,
+			    ETIMEDOUT);
 	}
-	if (c->causes[0] == '\0')
-		add_cause(c, "look-up", strerror(ETIMEDOUT));
-	fail(c, ETIMEDOUT);
 }
 
-static int
-start(struct pfk_connector *c, const struct pfk_connect_options *o)
-{
-	if (o->timeout_ns > 0) {
-		c->timeout = pfk_later(c->loop, o->timeout_ns, on_timeout, c);
-		if (c->timeout == NULL)
-			return -1;
-	}
-	if (pfk_addr_parse(&c->attempts[0].addr, o->host, o->port) == 0 &&
-	    (o->family == AF_UNSPEC ||
-		o->family == c->attempts[0].addr.sa.sa_family)) {
-		c->n = 1;
-		pfk__soon_add(c->loop, &c->soon, start_next, c);
-		return 0;
-	}
-	if (pfk__lookup_start(&c->lookup, o->host, o->port, o->family) == -1)
-		return -1;
-	if (pfk__io_start(c->loop, &c->lookup_io, c->lookup.fd, PFK_READ,
-		on_lookup, c) == 0)
-		return 0;
-	pfk__lookup_end(&c->lookup);
-	return -1;
-}
+static const struct pfk__connector_kind kind = {
+    .size = sizeof(struct connector),
+    .begin = begin,
+    .late = late,
+    .release = release,
+};
 
 struct pfk_connector *
 pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
     const struct pfk_protocol *proto, void *arg,
     void (*failed)(void *arg, int error, const char *causes))
 {
-	struct pfk_connector *c = calloc(1, sizeof(*c));
+	struct pfk_connector *base = pfk__connector_new(l, &kind, o, arg,
+	    failed);
 
-	if (c == NULL)
-		return NULL;
-	c->loop = l;
-	c->proto = proto;
-	c->arg = arg;
-	c->failed = failed;
-	pfk_sockopts_init(&c->sockopts);
-	if (o->sockopts != NULL)
-		c->sockopts = *o->sockopts;
-	if (o->source != NULL)
-		c->source = *o->source;
-	if (start(c, o) == -1) {
-		release(c);
-		return NULL;
-	}
-	return c;
-}
-
-void
-pfk_connect_cancel(struct pfk_connector **c)
-{
-	if (*c != NULL)
-		release(*c);
-	*c = NULL;
+	if (base != NULL)
+		((struct connector *)base)->proto = proto;
+	return base;
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "event/loop.h"
-#include "net/sockopts.h"
 
 #define BATCH 64
 #define PACKET_BYTES 65536u
@@ -385,51 +384,11 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	return d;
 }
 
-static int
-open_connected(const struct pfk_connect_options *o, const struct pfk_addr *addr)
+int
+pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a)
 {
-	int fd = socket(addr->sa.sa_family,
-	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	const char *failed;
-	int saved_errno;
-
-	if (fd == -1)
-		return -1;
-	if ((o->sockopts == NULL ||
-		pfk__sockopts_set(fd, PFK_UDP, o->sockopts, &failed) == 0) &&
-	    (o->source == NULL ||
-		bind(fd, &o->source->sa, o->source->len) == 0) &&
-	    connect(fd, &addr->sa, addr->len) == 0)
-		return fd;
-	saved_errno = errno;
-	close(fd);
-	errno = saved_errno;
-	return -1;
-}
-
-struct pfk_datagram *
-pfk_datagram_connect(struct pfk_loop *l,
-    const struct pfk_connect_options *options,
-    const struct pfk_datagram_protocol *proto, void *arg)
-{
-	struct pfk_datagram *d;
-	struct pfk_addr addr;
-	const char *errstr;
-	int fd;
-
-	if (pfk_addr_parse(&addr, options->host, options->port) == -1 &&
-	    pfk_resolve(options->host, options->port, options->family,
-		options->timeout_ns, &addr, 1, &errstr) < 1) {
-		errno = EADDRNOTAVAIL;
-		return NULL;
-	}
-	fd = open_connected(options, &addr);
-	if (fd == -1)
-		return NULL;
-	d = pfk_datagram_open(l, fd, proto, arg);
-	if (d == NULL)
-		close(fd);
-	return d;
+	*a = (struct pfk_addr){.len = sizeof(a->in6)};
+	return getpeername(d->io.fd, &a->sa, &a->len);
 }
 
 uint64_t

@@ -1,0 +1,85 @@
+/*
+ * connect_udp.c: a UDP socket connected to a name.
+ *
+ * Layer: transport.  connect(2) says at once whether there is a way to an
+ * address, and not whether anybody is there: the first that it takes is it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/sockopts.h"
+#include "transport/connector.h"
+
+struct connector {
+	struct pfk_connector base; /* first */
+	const struct pfk_datagram_protocol *proto;
+};
+
+static int
+open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
+{
+	int fd = socket(to->sa.sa_family,
+	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const char *failed;
+	int saved_errno;
+
+	if (fd == -1)
+		return -1;
+	if (pfk__sockopts_set(fd, PFK_UDP, &c->sockopts, &failed) == 0 &&
+	    (c->source.len == 0 ||
+		bind(fd, &c->source.sa, c->source.len) == 0) &&
+	    connect(fd, &to->sa, to->len) == 0)
+		return fd;
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+static void
+begin(struct pfk_connector *base)
+{
+	struct connector *c = (struct connector *)base;
+	const struct pfk_datagram_protocol *proto = c->proto;
+	void (*failed)(void *, int, const char *) = base->failed;
+	struct pfk_loop *l = base->loop;
+	void *arg = base->arg;
+	int fd = -1;
+
+	for (int i = 0; i < base->n && fd == -1; i++) {
+		fd = open_connected(base, &base->addrs[i]);
+		if (fd == -1)
+			pfk__connector_refused(base, &base->addrs[i], errno);
+	}
+	if (fd == -1) {
+		pfk__connector_fail(base, base->error);
+		return;
+	}
+	/* connection_made comes from inside the next call, if at all. */
+	pfk__connector_free(base);
+	if (pfk_datagram_open(l, fd, proto, arg) == NULL) {
+		int error = errno;
+
+		close(fd);
+		failed(arg, error, strerror(error));
+	}
+}
+
+static const struct pfk__connector_kind kind = {
+    .size = sizeof(struct connector),
+    .begin = begin,
+};
+
+struct pfk_connector *
+pfk_datagram_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
+    const struct pfk_datagram_protocol *proto, void *arg,
+    void (*failed)(void *arg, int error, const char *causes))
+{
+	struct pfk_connector *base = pfk__connector_new(l, &kind, o, arg,
+	    failed);
+
+	if (base != NULL)
+		((struct connector *)base)->proto = proto;
+	return base;
+}

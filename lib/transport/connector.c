@@ -1,0 +1,169 @@
+/*
+ * connector.c: the way to a host's addresses, and what went wrong on it.
+ *
+ * Layer: transport.  Names are looked up in a child, so the loop goes on
+ * meanwhile.
+ */
+#include "transport/connector.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+pfk__connector_free(struct pfk_connector *c)
+{
+	if (c->kind->release != NULL)
+		c->kind->release(c);
+	pfk__soon_cancel(c->loop, &c->numeric);
+	pfk_timer_cancel(&c->timeout);
+	if (c->lookup_io.active) {
+		pfk__io_stop(&c->lookup_io);
+		pfk__lookup_end(&c->lookup);
+	}
+	free(c);
+}
+
+void
+pfk__connector_fail(struct pfk_connector *c, int error)
+{
+	void (*failed)(void *, int, const char *) = c->failed;
+	char causes[PFK_CAUSES_SIZE];
+	void *arg = c->arg;
+
+	strlcpy(causes, c->causes, sizeof(causes));
+	pfk__connector_free(c);
+	failed(arg, error, causes);
+}
+
+static void
+add_cause(struct pfk_connector *c, const char *what, const char *why)
+{
+	size_t n = strlen(c->causes);
+
+	snprintf(c->causes + n, sizeof(c->causes) - n, "%s%s: %s",
+	    n > 0 ? "; " : "", what, why);
+}
+
+void
+pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
+    int error)
+{
+	char name[PFK_ADDR_SIZE];
+
+	if (c->error == 0)
+		c->error = error;
+	add_cause(c, pfk_addr_format(name, a), strerror(error));
+}
+
+static bool
+suits_source(const struct pfk_connector *c, const struct pfk_addr *a)
+{
+	return c->source.len == 0 || c->source.sa.sa_family == a->sa.sa_family;
+}
+
+static void
+on_lookup(void *arg, unsigned ready)
+{
+	struct pfk_connector *c = arg;
+	const char *errstr = "no address of the source's family";
+	struct pfk_addr addr;
+	int rc = pfk__lookup_next(&c->lookup, &addr, &errstr);
+
+	(void)ready;
+	if (rc == 1) {
+		if (c->n < PFK__CONNECTOR_ADDRESSES && suits_source(c, &addr))
+			c->addrs[c->n++] = addr;
+		return;
+	}
+	pfk__io_stop(&c->lookup_io);
+	pfk__lookup_end(&c->lookup);
+	if (c->n > 0) {
+		c->kind->begin(c);
+		return;
+	}
+	add_cause(c, "look-up", errstr);
+	pfk__connector_fail(c, PFK_ENOHOST);
+}
+
+static void
+on_numeric(void *arg)
+{
+	struct pfk_connector *c = arg;
+
+	c->kind->begin(c);
+}
+
+static void
+on_timeout(void *arg)
+{
+	struct pfk_connector *c = arg;
+
+	c->timeout = NULL;
+	if (c->kind->late != NULL)
+		c->kind->late(c);
+	if (c->causes[0] == '\0')
+		add_cause(c, "look-up", strerror(ETIMEDOUT));
+	pfk__connector_fail(c, ETIMEDOUT);
+}
+
+static int
+start(struct pfk_connector *c, const struct pfk_connect_options *o)
+{
+	if (o->timeout_ns > 0) {
+		c->timeout = pfk_later(c->loop, o->timeout_ns, on_timeout, c);
+		if (c->timeout == NULL)
+			return -1;
+	}
+	if (pfk_addr_parse(&c->addrs[0], o->host, o->port) == 0 &&
+	    suits_source(c, &c->addrs[0]) &&
+	    (o->family == AF_UNSPEC || o->family == c->addrs[0].sa.sa_family)) {
+		c->n = 1;
+		pfk__soon_add(c->loop, &c->numeric, on_numeric, c);
+		return 0;
+	}
+	if (pfk__lookup_start(&c->lookup, o->host, o->port, o->family) == -1)
+		return -1;
+	if (pfk__io_start(c->loop, &c->lookup_io, c->lookup.fd, PFK_READ,
+		on_lookup, c) == 0)
+		return 0;
+	pfk__lookup_end(&c->lookup);
+	return -1;
+}
+
+struct pfk_connector *
+pfk__connector_new(struct pfk_loop *l, const struct pfk__connector_kind *kind,
+    const struct pfk_connect_options *o, void *arg,
+    void (*failed)(void *arg, int error, const char *causes))
+{
+	struct pfk_connector *c = calloc(1, kind->size);
+
+	if (c == NULL)
+		return NULL;
+	c->kind = kind;
+	c->loop = l;
+	c->arg = arg;
+	c->failed = failed;
+	pfk_sockopts_init(&c->sockopts);
+	if (o->sockopts != NULL)
+		c->sockopts = *o->sockopts;
+	if (o->source != NULL)
+		c->source = *o->source;
+	if (start(c, o) == -1) {
+		int saved_errno = errno;
+
+		pfk__connector_free(c);
+		errno = saved_errno;
+		return NULL;
+	}
+	return c;
+}
+
+void
+pfk_connect_cancel(struct pfk_connector **c)
+{
+	if (*c != NULL)
+		pfk__connector_free(*c);
+	*c = NULL;
+}

@@ -1,0 +1,59 @@
+/*
+ * connector.h: what connecting over TCP and over UDP has in common: the host's
+ * addresses, the time, the causes, and how it fails.
+ *
+ * Invariants:
+ *  1. the struct is the first member of its kind's, and allocated as that;
+ *  2. a connector is freed before the user hears of its end.
+ */
+#ifndef PFK_TRANSPORT_CONNECTOR_H
+#define PFK_TRANSPORT_CONNECTOR_H
+
+#include "event/loop.h"
+#include "net/resolve.h"
+
+#define PFK__CONNECTOR_ADDRESSES 32
+
+struct pfk__connector_kind {
+	size_t size;
+	/* The addresses are known: there is one at least. */
+	void (*begin)(struct pfk_connector *c);
+	/* The time is up: add the causes of what is under way; or NULL. */
+	void (*late)(struct pfk_connector *c);
+	/* Let go of what the kind has; or NULL. */
+	void (*release)(struct pfk_connector *c);
+};
+
+struct pfk_connector {
+	const struct pfk__connector_kind *kind;
+	struct pfk_loop *loop;
+	void *arg;
+	void (*failed)(void *arg, int error, const char *causes);
+	struct pfk_sockopts sockopts;
+	struct pfk_addr source; /* len 0: any */
+	struct pfk__lookup lookup;
+	struct pfk_io lookup_io;
+	struct pfk__soon numeric;
+	struct pfk_timer *timeout;
+	struct pfk_addr addrs[PFK__CONNECTOR_ADDRESSES];
+	int n;
+	int error; /* the first address' */
+	char causes[PFK_CAUSES_SIZE];
+};
+
+/* Find the addresses, from the loop.  NULL with errno. */
+struct pfk_connector *pfk__connector_new(struct pfk_loop *l,
+    const struct pfk__connector_kind *kind, const struct pfk_connect_options *o,
+    void *arg, void (*failed)(void *arg, int error, const char *causes));
+
+/* This address cannot be had, for that errno. */
+void pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
+    int error);
+
+/* Free it, and tell the user. */
+void pfk__connector_fail(struct pfk_connector *c, int error);
+
+/* Free it. */
+void pfk__connector_free(struct pfk_connector *c);
+
+#endif
