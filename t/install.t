@@ -52,6 +52,7 @@ sub finds_files {
 		'share/doc/prefork/prefork-echo.conf'      => '644',
 		'share/man/man1/echo-check.1'              => '644',
 		'share/man/man1/echo-client.1'             => '644',
+		'share/man/man3/libprefork.3'              => '644',
 		'share/man/man8/prefork-echo.8'            => '644',
 	);
 

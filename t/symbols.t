@@ -10,12 +10,14 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
+use Prefork::Header;
 use Test::More;
 
 my ($shared) = glob "$Prefork::O/libprefork.so.*" or die "not built\n";
 my @exported = grep { !/^(?:_init|_fini|_edata|_end|__bss_start)$/ }
     symbols('-D', $shared);
-my @declared = declared("$Prefork::ROOT/lib/prefork.h");
+my %declared = declarations("$Prefork::ROOT/lib/prefork.h");
+my @declared = sort keys %declared;
 
 cmp_ok(scalar @declared, '>', 0, 'lib/prefork.h declares something');
 is_deeply([ missing(\@exported, \@declared) ],
@@ -44,31 +46,4 @@ sub symbols {
 	my %names = map { $_ => 1 } $output =~ /^[0-9a-f]+\s[A-Z]\s(\S+)$/gmx;
 	# The sanitizers' own.
 	return grep { !/^(?:__odr_asan|__asan_|_*[.]L)/x } sort keys %names;
-}
-
-# The functions and variables that a header declares.
-sub declared {
-	my ($path) = @_;
-
-	open my $file, '<', $path or die "$path: $!\n";
-	my $text = join q{}, <$file>;
-	$text =~ s{/\*.*?\*/}{ }gs;
-	$text =~ s{//[^\n]*}{ }g;
-	$text =~ s/^\s*\#(?:[^\n]*\\\n)*[^\n]*$//gmx;
-	$text =~ s/extern\s+"C"\s*[{]//x;
-	# Bodies, and whatever else stands in braces.
-	1 while $text =~ s/[{][^{}]*[}]/;/;
-	# Attributes, spelt out or behind a macro.
-	$text =~ s/\b(?:__attribute__|[A-Z][A-Z0-9_]+)\s*(\((?:[^()]++|(?1))*\))/ /gx;
-
-	my @names;
-	for my $declaration (split /;/, $text) {
-		next if $declaration =~ /^\s*(?:typedef|static)\b/;
-		if ($declaration =~ /\b(\w+)\s*\(/) {
-			push @names, $1;
-		} elsif ($declaration =~ /^\s*extern\b.*?(\w+)\s*(?:\[[^\]]*\]\s*)*$/s) {
-			push @names, $1;
-		}
-	}
-	return sort @names;
 }
