@@ -208,7 +208,7 @@ sub dump_config {
 	for my $arguments (
 		[],
 		[qw(-w 3 -p 0 -4 -1 -v -n 10 -i 0.25 --max-per-source 5)],
-		[qw(-b 127.0.0.1:7001,once -b tcp:[::1]:7002 -b udp:127.0.0.1:7003)],
+		['-b', '127.0.0.1:7001,once', qw(-b tcp:[::1]:7002 -b udp:127.0.0.1:7003)],
 		[qw(--keepalive 60:10:3 --user-timeout 2.5 --fastopen 16 --nodelay off)],
 		[qw(--receive-buffer 64k --send-buffer 1M --backlog 99 --quickack on)],
 		[qw(--keepalive off --poller poll --loop-guard off --drain-timeout 3)],
