@@ -43,8 +43,8 @@ enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
 
 /*
  * Send the log to target: "-" (standard error), "syslog", or a file, which is
- * appended to and made with mode 0640.  Where it cannot be opened the old
- * target stays.  The string is copied.
+ * appended to and made with mode 0640; a FIFO needs no reader.  Where it cannot
+ * be opened the old target stays.  The string is copied.
  */
 int pfk_log_open(const char *target);
 
@@ -68,7 +68,9 @@ void pfk_log_set_process(const char *word);
 
 /*
  * Write one line in one write(2).  Control bytes are escaped and a line is cut
- * at 1,000 bytes.  errno is preserved.
+ * at 1,000 bytes.  It never waits: while a pipe, a terminal or a socket takes
+ * no more, lines are lost, and the next that gets through is preceded by their
+ * number.  errno is preserved.
  */
 void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 

@@ -155,7 +155,7 @@ test_file(void)
 	ok(pfk_log_reopen() == -1 && errno == ENOENT, "it cannot be reopened");
 	ok(pfk__log_fd() > 2, "the old one stays in use");
 	is_int(pfk_log_open("-"), 0, "back to standard error");
-	ok(pfk__log_fd() == STDERR_FILENO && !pfk__log_is_file(), "is that");
+	ok(!pfk__log_is_file(), "is none");
 	is_int(pfk_log_reopen(), 0, "which is not reopened");
 }
 

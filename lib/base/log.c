@@ -2,35 +2,84 @@
  * log.c: one line, one write(2): "[process (pid)] message".
  *
  * Layer: base.  The process number is cached, so whoever forks calls
- * pfk_log_set_process.
+ * pfk_log_set_process.  Whoever reads the log may stand still: a pipe, a
+ * terminal or a socket that is full loses lines, and nobody waits for it.
  */
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <prefork.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1000
 
+/* How to write without waiting. */
+enum way {
+	UNKNOWN,
+	WRITE, /* what never waits: a file, or O_NONBLOCK */
+	SEND,  /* to a socket */
+	POLL   /* first: the descriptor's flags are others' too */
+};
+
 static struct {
 	enum pfk_level level;
 	int fd;
+	enum way way;
+	unsigned long lost; /* lines, since the last that was written */
 	bool use_syslog;
+	bool to_stderr;
 	char *path;
 	char process[32];
 	pid_t pid;
-} the_log = {.level = PFK_INFO, .fd = STDERR_FILENO};
+} the_log = {.level = PFK_INFO, .fd = STDERR_FILENO, .to_stderr = true};
+
+static enum way
+way_to(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return WRITE;
+	if (S_ISSOCK(st.st_mode))
+		return SEND;
+	return (S_ISFIFO(st.st_mode) || isatty(fd)) && (flags & O_NONBLOCK) == 0
+	    ? POLL
+	    : WRITE;
+}
+
+#define OPEN_FLAGS (O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
 static int
 open_file(const char *path)
 {
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-	    0640);
+	int fd = open(path, O_WRONLY | O_CREAT | OPEN_FLAGS, 0640);
+
+	/* fifo(7): without a reader; one may still come. */
+	if (fd == -1 && errno == ENXIO)
+		fd = open(path, O_RDWR | OPEN_FLAGS);
+	return fd;
+}
+
+/*
+ * Standard error is shared with whoever started us, and O_NONBLOCK would be
+ * theirs too.  A pipe or terminal can be opened once more.
+ */
+static int
+open_stderr(void)
+{
+	int fd = -1;
+
+	if (way_to(STDERR_FILENO) == POLL)
+		fd = open("/proc/self/fd/2", O_WRONLY | OPEN_FLAGS);
+	return fd != -1 ? fd : STDERR_FILENO;
 }
 
 static void
@@ -43,7 +92,9 @@ use(int fd, bool use_syslog)
 	if (!use_syslog && the_log.use_syslog)
 		closelog();
 	the_log.fd = fd;
+	the_log.way = UNKNOWN;
 	the_log.use_syslog = use_syslog;
+	the_log.to_stderr = false;
 }
 
 int
@@ -52,9 +103,11 @@ pfk_log_open(const char *target)
 	bool to_stderr = strcmp(target, "-") == 0;
 	bool to_syslog = strcmp(target, "syslog") == 0;
 	char *path = NULL;
-	int fd = STDERR_FILENO;
+	int fd = -1;
 
-	if (!to_stderr && !to_syslog) {
+	if (to_stderr) {
+		fd = open_stderr();
+	} else if (!to_syslog) {
 		path = strdup(target);
 		if (path == NULL)
 			return -1;
@@ -66,7 +119,8 @@ pfk_log_open(const char *target)
 	}
 	free(the_log.path);
 	the_log.path = path;
-	use(to_syslog ? -1 : fd, to_syslog);
+	use(fd, to_syslog);
+	the_log.to_stderr = to_stderr;
 	return 0;
 }
 
@@ -124,6 +178,7 @@ pfk__log_is_file(void)
 void
 pfk__log_forked(void)
 {
+	the_log.lost = 0; /* the parent tells */
 	/* syslog(3) opens its socket anew; it must not use a stranger's. */
 	if (the_log.use_syslog)
 		closelog();
@@ -161,18 +216,51 @@ escape(char *dst, size_t size, const char *src)
 	return n;
 }
 
-/* "prefix message" on fd, in one write. */
-static void
-write_to(int fd, const char *prefix, const char *message)
+/* "prefix message" as a line of at most LINE_MAX_BYTES; its length. */
+static size_t
+compose(char *line, const char *prefix, const char *message)
 {
-	char line[LINE_MAX_BYTES];
-	size_t n = strlcpy(line, prefix, sizeof(line));
+	size_t n = strlcpy(line, prefix, LINE_MAX_BYTES);
 
-	n += escape(line + n, sizeof(line) - n, message);
+	n += escape(line + n, LINE_MAX_BYTES - n, message);
 	line[n++] = '\n';
-	/* A log that cannot be written must not stop the service. */
-	if (write(fd, line, n) == -1)
-		return;
+	return n;
+}
+
+static int
+write_now(const char *line, size_t n)
+{
+	struct pollfd p = {.fd = the_log.fd, .events = POLLOUT};
+
+	if (the_log.way == UNKNOWN)
+		the_log.way = way_to(the_log.fd);
+	if (the_log.way == SEND)
+		return send(the_log.fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+			-1
+		    ? -1
+		    : 0;
+	if (the_log.way == POLL && poll(&p, 1, 0) != 1)
+		return -1;
+	return write(the_log.fd, line, n) == -1 ? -1 : 0;
+}
+
+/* A log that cannot be written must not stop the service. */
+static void
+write_or_lose(const char *prefix, const char *message)
+{
+	char line[LINE_MAX_BYTES], text[60];
+
+	if (the_log.lost > 0) {
+		snprintf(text, sizeof(text), "%lu line%s lost: nobody took %s",
+		    the_log.lost, the_log.lost == 1 ? "" : "s",
+		    the_log.lost == 1 ? "it" : "them");
+		if (write_now(line, compose(line, prefix, text)) == 0)
+			the_log.lost = 0;
+	}
+	/* In order: not before the loss is told. */
+	if (the_log.lost > 0 ||
+	    write_now(line, compose(line, prefix, message)) == -1)
+		the_log.lost++;
 }
 
 static void
@@ -186,7 +274,7 @@ write_line(enum pfk_level level, const char *message)
 		snprintf(prefix, sizeof(prefix), "[%s (%d)] ", the_log.process,
 		    (int)the_log.pid);
 	if (!the_log.use_syslog) {
-		write_to(the_log.fd, prefix, message);
+		write_or_lose(prefix, message);
 		return;
 	}
 	line[escape(line, sizeof(line), message)] = '\0';
@@ -239,17 +327,19 @@ pfk_warn(const char *fmt, ...)
 void
 pfk_complain(const char *fmt, ...)
 {
-	char message[LINE_MAX_BYTES], prefix[64];
+	char message[LINE_MAX_BYTES], line[LINE_MAX_BYTES], prefix[64];
+	bool named = the_log.process[0] != '\0';
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
 	/* Before it has a name, a process has no log either. */
-	if (the_log.process[0] != '\0')
+	if (named)
 		write_line(PFK_ERROR, message);
-	if (the_log.process[0] != '\0' && the_log.fd == STDERR_FILENO)
+	if (named && the_log.to_stderr)
 		return;
 	snprintf(prefix, sizeof(prefix), "%s: ", getprogname());
-	write_to(STDERR_FILENO, prefix, message);
+	if (write(STDERR_FILENO, line, compose(line, prefix, message)) == -1)
+		return; /* nobody to tell */
 }
