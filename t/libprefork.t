@@ -46,7 +46,7 @@ sub has_functions {
 	}
 	my %wanted =
 	    map { $_ => "$layer{$_}: $declared{$_}" } keys %declared;
-	is_deeply([ differences(\%documented, \%wanted) ], [],
+	is(join("\n", differences(\%documented, \%wanted)), q{},
 		"$MANUAL has the functions of $HEADER, by layer")
 	    or advise(map { template($_, $declared{$_}) }
 		    grep { ($documented{$_} // q{}) ne $wanted{$_} } sort keys %wanted);
@@ -95,7 +95,7 @@ sub has_structs {
 	my %wanted     = structs($HEADER);
 	my %documented = structs($MANUAL);
 
-	is_deeply([ differences(\%documented, \%wanted) ], [],
+	is(join("\n", differences(\%documented, \%wanted)), q{},
 		"$MANUAL has the structs of $HEADER")
 	    or advise('the definition in a .Bd -literal block; comments may differ');
 	return;
@@ -106,7 +106,7 @@ sub has_names {
 	my %wanted = map { $_ => $_ } constants($HEADER);
 	my %mentioned = map { $_ => $_ } join("\n", @page) =~ /\b(PFK_\w+)/g;
 
-	is_deeply([ differences(\%mentioned, \%wanted) ], [],
+	is(join("\n", differences(\%mentioned, \%wanted)), q{},
 		"$MANUAL has the constants of $HEADER")
 	    or advise('the constant where it is used, as .Dv PFK_NAME');
 	open my $file, '<', $HEADER or die "$HEADER: $!\n";
