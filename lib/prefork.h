@@ -322,6 +322,7 @@ struct pfk_sockopts {
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
 	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
+	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
 };
 
 void pfk_sockopts_init(struct pfk_sockopts *o);
@@ -415,6 +416,14 @@ struct pfk_connect_options {
 	const struct pfk_addr *source;       /* to bind to; NULL: any */
 	const struct pfk_sockopts *sockopts; /* NULL: the system's */
 	uint64_t timeout_ns; /* of look-up and all attempts; 0 */
+	/*
+	 * TCP: what to send first, or NULL.  It goes with the SYN where the
+	 * server has given a cookie (RFC 7413, TCP_FASTOPEN), else once the
+	 * connection stands, in any case before what connection_made writes.
+	 * With the SYN it may come twice, and to each of the addresses.
+	 */
+	const void *first;
+	size_t first_len;
 };
 
 /* Room for the causes that pfk_connect's failed gets. */

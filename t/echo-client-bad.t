@@ -35,6 +35,9 @@ subtest 'usage' => sub {
 		[ qr/--source: bad value/, qw(--source localhost) ],
 		[ qr/--source is of the other family/, qw(-4 --source ::1) ],
 		[ qr/--nodelay: bad value/, qw(--nodelay maybe) ],
+		[ qr/--syn-retries: bad value/, qw(--syn-retries 128) ],
+		[ qr/--fastopen is for messages/, qw(--fastopen -) ],
+		[ qr/--fastopen and --syn-retries are for TCP/, qw(-u --fastopen) ],
 	) {
 		my ($expect, @arguments) = @{$case};
 		my ($code, undef, $errors) = client(@arguments);

@@ -48,7 +48,7 @@ subtest 'log' => sub {
 		stream => [ $peer, qr/sent: b'Hello World!'/, qr/recv: b'Hello World!'/ ],
 		poll => [
 			$peer,
-			qr/connect timeout 3[.]5 s; the kernel's own is \d+ s/,
+			qr/connect timeout 3[.]5 s; the kernel's own is 15 s \(TCP_SYNCNT 3\)/,
 			qr/multiplex timeout 5[.]5 s/,
 			qr/SO_RCVBUF: 65536, .* \d+ \(tcp_rmem\)/,
 			qr/SO_SNDBUF: 131072, .* \d+ \(tcp_wmem\)/,
@@ -59,8 +59,9 @@ subtest 'log' => sub {
 
 	for my $api (sort keys %expect) {
 		my (undef, undef, $log) = client('-v', '--api', $api, '-p', $port,
-			'--receive-buffer', '32k', '--send-buffer', '64k');
-		like($log, $_, "--api $api: $_") for @{ $expect{$api} };
+			'--receive-buffer', '32k', '--send-buffer', '64k', '--syn-retries', 3);
+		like($log, $_, "--api $api: $_")
+		    for @{ $expect{$api} }, qr/TCP_SYNCNT: 3$/m;
 		is_deeply([ grep { !/^$line/ } split /\n/, $log ],
 			[], "--api $api: nothing but log lines");
 	}

@@ -247,6 +247,36 @@ test_look_up(bool udp)
 	end("look-up");
 }
 
+/* What goes first, and an option of what asks for a connection. */
+static void
+test_first(void)
+{
+	struct pfk_addr addr;
+	int fd = unit_listen(&addr), accepted, value = 0;
+	struct pfk_sockopts sockopts;
+	struct pfk_connect_options o = {.host = "127.0.0.1",
+	    .port = pfk_addr_port(&addr),
+	    .sockopts = &sockopts,
+	    .first = "first, ",
+	    .first_len = 7};
+	char text[16] = "";
+
+	begin();
+	fds_before--;
+	pfk_sockopts_init(&sockopts);
+	sockopts.syn_retries = 2;
+	connect_to(false, &o);
+	pfk_extra_info(transport, "TCP_SYNCNT", &value, sizeof(value));
+	is_int(value, 2, "%s: TCP_SYNCNT", backend);
+	pfk_write(transport, "then", 4);
+	accepted = accept(fd, NULL, NULL);
+	is_int(unit_read(accepted, text, 11), 11, "%s: all comes", backend);
+	is_str(text, "first, then", "%s: in order", backend);
+	close(accepted);
+	close(fd);
+	end("first");
+}
+
 static int
 fill(const struct pfk_addr *to)
 {
@@ -310,6 +340,7 @@ main(void)
 			test_families(udp);
 			test_look_up(udp);
 		}
+		test_first();
 		test_black_hole();
 	}
 	return done_testing();

@@ -36,11 +36,12 @@ extern const struct mode protocol_mode, stream_mode, poll_mode;
 
 struct options {
 	const struct mode *mode;
-	bool udp, ipv4, ipv6, verify, reuse_port;
+	bool udp, ipv4, ipv6, verify, reuse_port, fastopen;
 	bool verbose, quiet, help, version;
 	int port;
 	int count;
-	int nodelay; /* 0, 1 or PFK_UNSET: the mode's */
+	int nodelay;     /* 0, 1 or PFK_UNSET: the mode's */
+	int syn_retries; /* or PFK_UNSET */
 	uint64_t interval_ns, connect_timeout_ns, timeout_ns;
 	int64_t receive_buffer, send_buffer; /* or PFK_UNSET */
 	struct pfk_addr source;              /* len 0: any */
@@ -105,6 +106,9 @@ const char *word_of(int error);
 /* The next bytes to send, or NULL: none now. */
 const void *transfer_next(struct client *c, size_t *len);
 void transfer_sent(struct client *c, const void *buf, size_t len);
+/* What is to go with the SYN is c->connect.first; then it has been sent. */
+void transfer_first(struct client *c);
+void transfer_first_sent(struct client *c);
 void transfer_received(struct client *c, const void *buf, size_t len);
 /* The server has ended: 0 by FIN, else the errno. */
 void transfer_ended(struct client *c, int error);
@@ -131,8 +135,14 @@ bool verify_end(const struct verify *v);
 void verify_free(struct verify *v);
 
 /* system.c: the kernel's limits, for the log. */
-void log_connect_limits(uint64_t timeout_ns);
+void log_connect_limits(const struct options *o);
 void log_buffer(const char *name, int value, const char *sysctl);
+
+struct tcp_info;
+/* What --syn-retries and --fastopen have come to. */
+void log_opening(const struct options *o, int syn_retries,
+    const struct tcp_info *info);
+void log_transport(const struct options *o, const struct pfk_transport *tr);
 
 /* udp.c */
 int run_udp(struct client *c);

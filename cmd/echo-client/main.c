@@ -64,6 +64,7 @@ prepare(struct client *c)
 	c->sockopts.receive_buffer = size_option(o->receive_buffer);
 	c->sockopts.send_buffer = size_option(o->send_buffer);
 	c->sockopts.nodelay = o->nodelay;
+	c->sockopts.syn_retries = o->syn_retries;
 	c->sockopts.reuse_port = o->reuse_port ? 1 : PFK_UNSET;
 	c->connect = (struct pfk_connect_options){.host = o->host,
 	    .port = (uint16_t)o->port,

@@ -89,6 +89,11 @@ const struct pfk_option client_options[] = {
 	.help = "SO_SNDBUF (the system's)"},
     {0, "nodelay", "on|off", CUSTOM(parse_nodelay),
 	.help = "TCP_NODELAY (on; with --api poll the system's)"},
+    {0, "syn-retries", "N", INT(1, 127), AT(syn_retries),
+	.help = "TCP_SYNCNT, how often to ask again for a connection (the "
+		"system's)"},
+    {0, "fastopen", NULL, FLAG, AT(fastopen),
+	.help = "send the first message with the SYN (RFC 7413)"},
     {0, "reuse-port", NULL, FLAG, AT(reuse_port),
 	.help = "SO_REUSEPORT, to share the source port"},
     {0, "source", "ADDR", CUSTOM(parse_source),
@@ -110,6 +115,7 @@ options_init(struct options *o)
 	    .port = 8888,
 	    .count = 1,
 	    .nodelay = PFK_UNSET,
+	    .syn_retries = PFK_UNSET,
 	    .interval_ns = UINT64_MAX,
 	    .connect_timeout_ns = 3500 * PFK_MSEC_NS,
 	    .timeout_ns = 5500 * PFK_MSEC_NS,
@@ -128,6 +134,10 @@ contradiction(const struct options *o)
 		return "- can be read once: leave out --count";
 	if (o->verify && !o->input)
 		return "--verify is for -: messages are always compared";
+	if (o->fastopen && o->input)
+		return "--fastopen is for messages, not for -";
+	if (o->udp && (o->fastopen || o->syn_retries != PFK_UNSET))
+		return "--fastopen and --syn-retries are for TCP";
 	if (o->source.len > 0 &&
 	    ((o->ipv4 && o->source.sa.sa_family != AF_INET) ||
 		(o->ipv6 && o->source.sa.sa_family != AF_INET6)))

@@ -23,6 +23,7 @@ static struct {
 	int n, at;
 	int error; /* the first address' */
 	uint64_t deadline_ns;
+	size_t early; /* bytes that went with the SYN */
 } session = {.fd = -1};
 
 static void try_next(struct client *c);
@@ -37,6 +38,7 @@ set_options(const struct client *c, int fd)
 	    {SOL_SOCKET, SO_SNDBUF, c->sockopts.send_buffer},
 	    {SOL_SOCKET, SO_REUSEPORT, c->sockopts.reuse_port},
 	    {IPPROTO_TCP, TCP_NODELAY, c->sockopts.nodelay},
+	    {IPPROTO_TCP, TCP_SYNCNT, c->sockopts.syn_retries},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -61,11 +63,12 @@ close_socket(void)
 /* transferring */
 
 static void
-log_socket(const struct pfk_addr *peer)
+log_socket(const struct client *c, const struct pfk_addr *peer)
 {
-	int value, fd = session.fd;
+	int value = 0, fd = session.fd;
 	char name[PFK_ADDR_SIZE];
-	socklen_t len = sizeof(value);
+	socklen_t len = sizeof(value), info_len = sizeof(struct tcp_info);
+	struct tcp_info info = {0};
 
 	pfk_log(PFK_INFO, "connected to %s", pfk_addr_python(name, peer));
 	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len) == 0)
@@ -74,6 +77,9 @@ log_socket(const struct pfk_addr *peer)
 		log_buffer("SO_RCVBUF", value, "tcp_rmem");
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &len) == 0)
 		log_buffer("SO_SNDBUF", value, "tcp_wmem");
+	getsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &value, &len);
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_len);
+	log_opening(&c->o, value, &info);
 }
 
 static void
@@ -175,11 +181,31 @@ on_connected(void *arg, unsigned ready)
 	}
 	pfk_timer_cancel(&session.timeout);
 	pfk_io_del(&session.io);
-	log_socket(&session.addrs[session.at]);
+	log_socket(c, &session.addrs[session.at]);
+	if (session.early > 0)
+		transfer_sent(c, c->connect.first, session.early);
 	session.io = pfk_io_add(c->loop, session.fd, PFK_READ, on_ready, c);
 	if (session.io == NULL)
 		client_not_connected(c, errno, NULL);
 	pump(c);
+}
+
+/* tcp(7): the first message may go with the SYN. */
+static int
+send_syn(const struct client *c, int fd, const struct pfk_addr *to)
+{
+	ssize_t n;
+
+	session.early = 0;
+	if (c->connect.first != NULL) {
+		n = sendto(fd, c->connect.first, c->connect.first_len,
+		    MSG_FASTOPEN | MSG_NOSIGNAL, &to->sa, to->len);
+		session.early = n > 0 ? (size_t)n : 0;
+		if (n != -1 || errno != EOPNOTSUPP)
+			return n == -1 && errno != EINPROGRESS ? -1 : 0;
+	}
+	return connect(fd, &to->sa, to->len) == -1 && errno != EINPROGRESS ? -1
+									   : 0;
 }
 
 static int
@@ -192,8 +218,7 @@ start_connecting(struct client *c, const struct pfk_addr *to)
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (session.fd == -1 || set_options(c, session.fd) == -1 ||
 	    (from != NULL && bind(session.fd, &from->sa, from->len) == -1) ||
-	    (connect(session.fd, &to->sa, to->len) == -1 &&
-		errno != EINPROGRESS))
+	    send_syn(c, session.fd, to) == -1)
 		return -1;
 	session.io = pfk_io_add(c->loop, session.fd, PFK_WRITE, on_connected,
 	    c);
@@ -219,11 +244,12 @@ start(struct client *c)
 	uint64_t timeout = c->o.connect_timeout_ns;
 	const char *errstr = NULL;
 
-	log_connect_limits(timeout);
+	log_connect_limits(&c->o);
 	pfk_log(PFK_INFO, "multiplex timeout %g s",
 	    (double)c->o.timeout_ns / 1e9);
 	if (timeout == 0)
 		timeout = FOREVER_NS;
+	transfer_first(c);
 	session.at = session.error = 0;
 	session.deadline_ns = pfk_loop_now(c->loop) + timeout;
 	session.n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,

@@ -55,6 +55,8 @@ connection_made(struct pfk_transport *tr, void *arg)
 	session.tr = tr;
 	session.full = false;
 	log_info(tr);
+	log_transport(&c->o, tr);
+	transfer_first_sent(c);
 	pfk_set_write_limits(tr, 0, 0);
 	pump(c);
 	return c;
@@ -108,6 +110,7 @@ failed(void *arg, int error, const char *causes)
 static void
 start(struct client *c)
 {
+	transfer_first(c);
 	session.connector = pfk_connect(c->loop, &c->connect, &protocol, c,
 	    failed);
 	if (session.connector == NULL)

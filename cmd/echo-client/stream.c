@@ -67,10 +67,12 @@ on_read(void *arg, const struct pfk_result *r)
 static void
 start(struct client *c)
 {
+	const struct pfk_transport *tr;
 	struct pfk_result r;
 	char name[PFK_ADDR_SIZE];
 
 	session.draining = false;
+	transfer_first(c);
 	session.s = pfk_stream_open(c->loop, &c->connect, NULL, NULL);
 	if (session.s == NULL ||
 	    pfk_run_until(c->loop, session.s, UINT64_MAX, &r) == -1) {
@@ -81,9 +83,11 @@ start(struct client *c)
 		client_not_connected(c, r.error, r.buf);
 		return;
 	}
+	tr = pfk_stream_transport(session.s);
 	pfk_log(PFK_INFO, "connected to %s",
-	    pfk_addr_python(name,
-		pfk_peername(pfk_stream_transport(session.s))));
+	    pfk_addr_python(name, pfk_peername(tr)));
+	log_transport(&c->o, tr);
+	transfer_first_sent(c);
 	pfk_read(session.s, read_size(c), on_read, c);
 	pump(c);
 }

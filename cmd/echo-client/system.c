@@ -1,6 +1,7 @@
 /*
  * system.c: the kernel's own limits, for the log: tcp(7), ip-sysctl.txt.
  */
+#include <netinet/tcp.h>
 #include <stdio.h>
 
 #include "client.h"
@@ -28,9 +29,10 @@ sysctl_number(const char *name)
  * send some more of them a second apart before that.
  */
 void
-log_connect_limits(uint64_t timeout_ns)
+log_connect_limits(const struct options *o)
 {
-	long retries = sysctl_number("tcp_syn_retries");
+	bool own = o->syn_retries != PFK_UNSET;
+	long retries = own ? o->syn_retries : sysctl_number("tcp_syn_retries");
 	long linear = sysctl_number("tcp_syn_linear_timeouts");
 	char more[80] = "";
 
@@ -41,9 +43,9 @@ log_connect_limits(uint64_t timeout_ns)
 		return;
 	pfk_log(PFK_INFO,
 	    "connect timeout %g s; the kernel's own is %llu s "
-	    "(tcp_syn_retries %ld)%s",
-	    (double)timeout_ns / 1e9, (1ull << (retries + 1)) - 1, retries,
-	    more);
+	    "(%s %ld)%s",
+	    (double)o->connect_timeout_ns / 1e9, (1ull << (retries + 1)) - 1,
+	    own ? "TCP_SYNCNT" : "tcp_syn_retries", retries, more);
 }
 
 void
@@ -51,4 +53,27 @@ log_buffer(const char *name, int value, const char *sysctl)
 {
 	pfk_log(PFK_INFO, "%s: %d, by itself at most %ld (%s)", name, value,
 	    sysctl_number(sysctl), sysctl);
+}
+
+void
+log_opening(const struct options *o, int syn_retries,
+    const struct tcp_info *info)
+{
+	if (o->syn_retries != PFK_UNSET)
+		pfk_log(PFK_INFO, "TCP_SYNCNT: %d", syn_retries);
+	if (o->fastopen)
+		pfk_log(PFK_INFO, "data with the SYN: %s",
+		    info->tcpi_options & TCPI_OPT_SYN_DATA ? "taken"
+							   : "not taken");
+}
+
+void
+log_transport(const struct options *o, const struct pfk_transport *tr)
+{
+	struct tcp_info info = {0};
+	int syn_retries = 0;
+
+	pfk_extra_info(tr, "TCP_SYNCNT", &syn_retries, sizeof(syn_retries));
+	pfk_extra_info(tr, "tcp_info", &info, sizeof(info));
+	log_opening(o, syn_retries, &info);
 }

@@ -154,6 +154,22 @@ transfer_sent(struct client *c, const void *buf, size_t len)
 	input_used(c, len);
 }
 
+void
+transfer_first(struct client *c)
+{
+	c->connect.first = NULL;
+	if (c->o.fastopen)
+		c->connect.first = transfer_next(c, &c->connect.first_len);
+}
+
+void
+transfer_first_sent(struct client *c)
+{
+	if (c->connect.first != NULL)
+		transfer_sent(c, c->connect.first, c->connect.first_len);
+	c->connect.first = NULL;
+}
+
 /* and back */
 
 static bool

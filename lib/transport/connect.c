@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/sockopts.h"
@@ -18,12 +19,15 @@ struct attempt {
 	struct connector *connector;
 	struct pfk_io io;
 	const struct pfk_addr *addr;
+	size_t sent; /* of what goes first, with the SYN */
 	bool pending;
 };
 
 struct connector {
 	struct pfk_connector base; /* first */
 	const struct pfk_protocol *proto;
+	char *first;
+	size_t first_len;
 	struct pfk_timer *next;
 	struct pfk__soon soon;
 	struct attempt attempts[PFK__CONNECTOR_ADDRESSES];
@@ -45,6 +49,7 @@ release(struct pfk_connector *base)
 		pfk__io_stop(&c->attempts[i].io);
 		close(c->attempts[i].io.fd);
 	}
+	free(c->first);
 }
 
 static bool
@@ -89,6 +94,9 @@ succeed(struct attempt *a)
 		pfk__connector_fail(&c->base, c->base.error);
 		return;
 	}
+	/* It calls nothing; a failure is heard of as connection_lost. */
+	if (a->sent < c->first_len)
+		pfk_write(tr, c->first + a->sent, c->first_len - a->sent);
 	pfk__connector_free(&c->base);
 	pfk__tcp_begin(tr, arg);
 }
@@ -125,6 +133,32 @@ bind_source(int fd, const struct pfk_addr *source)
 	return bind(fd, &source->sa, source->len);
 }
 
+/*
+ * tcp(7), MSG_FASTOPEN: without a cookie the SYN asks for one.  Unlike after
+ * TCP_FASTOPEN_CONNECT the socket becomes writable only with the server's
+ * answer, so that a silent address does not win.
+ */
+static int
+send_syn(struct attempt *a, int fd)
+{
+	const struct connector *c = a->connector;
+	ssize_t n = -1;
+
+	if (c->first != NULL) {
+		n = sendto(fd, c->first, c->first_len,
+		    MSG_FASTOPEN | MSG_NOSIGNAL, &a->addr->sa, a->addr->len);
+		a->sent = n > 0 ? (size_t)n : 0;
+		if (n != -1 || errno == EINPROGRESS)
+			return 0;
+		if (errno != EOPNOTSUPP)
+			return -1;
+	}
+	if (connect(fd, &a->addr->sa, a->addr->len) == -1 &&
+	    errno != EINPROGRESS)
+		return -1;
+	return 0;
+}
+
 static int
 open_attempt(struct attempt *a)
 {
@@ -138,8 +172,7 @@ open_attempt(struct attempt *a)
 		return -1;
 	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &failed) == -1 ||
 	    (c->source.len > 0 && bind_source(fd, &c->source) == -1) ||
-	    (connect(fd, &a->addr->sa, a->addr->len) == -1 &&
-		errno != EINPROGRESS) ||
+	    send_syn(a, fd) == -1 ||
 	    pfk__io_start(c->loop, &a->io, fd, PFK_WRITE, on_attempt, a) ==
 		-1) {
 		saved_errno = errno;
@@ -229,7 +262,19 @@ pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
 	struct pfk_connector *base = pfk__connector_new(l, &kind, o, arg,
 	    failed);
 
-	if (base != NULL)
-		((struct connector *)base)->proto = proto;
+	struct connector *c = (struct connector *)base;
+
+	if (c == NULL)
+		return NULL;
+	c->proto = proto;
+	if (o->first == NULL || o->first_len == 0)
+		return base;
+	c->first = malloc(o->first_len);
+	if (c->first == NULL) {
+		pfk__connector_free(base);
+		return NULL;
+	}
+	memcpy(c->first, o->first, o->first_len);
+	c->first_len = o->first_len;
 	return base;
 }
