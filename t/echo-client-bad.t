@@ -84,7 +84,7 @@ subtest 'black hole' => sub {
 
 subtest 'bad servers' => sub {
 	my %servers = (
-		silent => [ TIMEOUT => sub { sysread $_[0], my $in, 65_536; sleep 30 } ],
+		silent => [ TIMEOUT => \&until_end ],
 		early => [ MISMATCH => sub { sysread $_[0], my $in, 65_536 } ],
 		partial => [
 			MISMATCH => sub { sysread $_[0], my $in, 65_536; syswrite $_[0], 'Hel' }
@@ -111,7 +111,9 @@ subtest 'bad servers' => sub {
 				syswrite $_[0], 'more';
 			}
 		],
-		unasked => [ MISMATCH => sub { syswrite $_[0], 'Welcome'; sleep 1 } ],
+		unasked => [
+			MISMATCH => sub { syswrite $_[0], 'Welcome'; until_end($_[0]) }
+		],
 		reset => [
 			RESET => sub { sysread $_[0], my $in, 65_536; reset_connection($_[0]) }
 		],
@@ -133,6 +135,7 @@ subtest 'slow but right' => sub {
 			while (sysread $_[0], my $in, 65_536) {
 				for my $byte (split //, $in) {
 					syswrite $_[0], $byte;
+					# This slow is the peer; nothing waits for it.
 					Time::HiRes::sleep(0.01);
 				}
 			}
@@ -148,7 +151,7 @@ subtest 'slow but right' => sub {
 			while (sysread $_[0], my $in, 65_536) {
 				syswrite $_[0], $in;
 			}
-			sleep 30;
+			sleep; # until it is killed
 		}
 	);
 	my ($code, undef, $errors) = client('-p', $peer->port);
@@ -181,6 +184,9 @@ subtest 'the stream that - is' => sub {
 		my @arguments = (@{$mode}, '--timeout', 20, '-p', $peer->port, '-');
 		fails('MISMATCH', 1, "@{$mode}: --verify",
 			{ input => $data }, '--verify', @arguments);
+		my ($code, $output, $errors) = client({ input => $data }, @arguments);
+		is("$code$errors", '0', "@{$mode}: without it the bytes are only counted");
+		is(length $output, length $data, "@{$mode}: and all arrive");
 		$peer = Prefork::Peer->scripted($lose);
 		fails('TIMEOUT', 1, "@{$mode}: too few", { input => $data }, @{$mode},
 			'--timeout', 1, '-p', $peer->port, '-');
@@ -257,6 +263,14 @@ sub fails {
 
 	is($code, $status, "$name: exit status");
 	return like($errors, qr/\Aecho-client: $word: .*\n\z/, "$name: $word");
+}
+
+# A peer that reads and says nothing.
+sub until_end {
+	my ($socket) = @_;
+
+	1 while sysread $socket, my $in, 65_536;
+	return;
 }
 
 # A connection that stays in the queue, or its SYN.

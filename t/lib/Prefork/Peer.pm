@@ -27,6 +27,8 @@ sub scripted {
 	my $pid = fork // die "fork: $!\n";
 
 	if ($pid == 0) {
+		# A client that leaves in the middle is not this one's end.
+		local $SIG{PIPE} = 'IGNORE';
 		eval {
 			while (my $socket = $listener->accept) {
 				$code->($socket);
