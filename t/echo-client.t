@@ -9,11 +9,13 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::IP;
 use Prefork;
 use Prefork::Life qw(slurp temp_dir);
 use Prefork::Peer;
 use Prefork::Sockets qw(random_bytes own_address have);
 use Prefork::Tools qw(spawn_process);
+use Socket qw(SOCK_DGRAM);
 use Test::More;
 
 use constant KIB => 1024;
@@ -87,6 +89,36 @@ subtest 'options' => sub {
 	like($output, qr/^round trip min\/avg\/max [\d.\/]+ ms$/m, 'and round trips');
 	is((client('-q', '-u', '-p', $port, '--count', 2, '--interval', 0))[1],
 		q{}, 'not with -q');
+};
+
+subtest '-u, interrupted' => sub {
+	my $address = own_address(3);
+	my $socket  = udp_peer($address);
+	my @arguments = ('-v', '-u', '--count', 100, '-p', $socket->sockport, $address);
+
+	alarm 60;
+	for my $case ([ 2, '--interval', 0 ], [ 1, '--interval', 100 ]) {
+		my ($answers, @more) = @{$case};
+		pipe my $read, my $write or die "pipe: $!\n";
+		my $pid = spawn_process({ stdout => $write, stderr => $write },
+			Prefork::program('echo-client'), @more, @arguments);
+		close $write;
+		for (1 .. $answers) {
+			my $from = recv $socket, my $in, 100, 0;
+			send $socket, $in, 0, $from;
+		}
+		# Then it either waits for an answer, or for its next turn.
+		recv $socket, my $in, 100, 0 if $answers == 2;
+		my $log = q{};
+		1 while $log !~ /recv:/ && sysread $read, $log, 4096, length $log;
+		kill 'INT', $pid;
+		1 while sysread $read, $log, 4096, length $log;
+		waitpid $pid, 0;
+		is($?, $answers == 2 ? 1 << 8 : 0, "@more: exit status");
+		like($log, $answers == 2 ? qr/^3 sent, 2 received, 1 lost/m
+			: qr/^1 sent, 1 received, 0 lost/m, "@more: summary");
+	}
+	alarm 0;
 };
 
 subtest 'standard input' => sub {
@@ -245,6 +277,16 @@ sub comes_back {
 
 	$output =~ s/^\d+\ssent,.*\nround\strip.*\n//x;
 	return is_deeply([ $code, $output, $errors ], [ 0, q{}, q{} ], $name);
+}
+
+sub udp_peer {
+	my ($address) = @_;
+
+	return IO::Socket::IP->new(
+		LocalHost => $address,
+		LocalPort => 0,
+		Type      => SOCK_DGRAM
+	) // die "udp: $@\n";
 }
 
 # What the code gives once that does not change for a while.

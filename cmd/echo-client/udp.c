@@ -5,6 +5,7 @@
  * its time has come, as ping(8) does it.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static struct {
 	struct pfk_connector *connector;
 	struct pfk_datagram *d;
 	struct pfk_timer *timeout, *pace;
+	struct pfk_signal *interrupt;
 	char *buf; /* standard input */
 	const void *message;
 	size_t len;
@@ -31,6 +33,7 @@ static struct {
 } run;
 
 static void send_next(void *arg);
+static void on_interrupt(void *arg, int signo);
 
 static void
 over(void)
@@ -130,6 +133,16 @@ error_received(void *self, int error)
 		advance();
 }
 
+/* What has been sent by then is what is judged, as ping(8) does it. */
+static void
+on_interrupt(void *arg, int signo)
+{
+	(void)arg;
+	(void)signo;
+	run.total = run.at + (run.waiting ? 1 : 0);
+	over();
+}
+
 static void *
 connection_made(struct pfk_datagram *d, void *arg)
 {
@@ -141,6 +154,9 @@ connection_made(struct pfk_datagram *d, void *arg)
 	if (pfk_datagram_peername(d, &peer) == 0)
 		pfk_log(PFK_INFO, "connected to %s",
 		    pfk_addr_python(run.peer, &peer));
+	if (run.total > 1)
+		run.interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt,
+		    NULL);
 	run.first_ns = pfk_loop_now(c->loop);
 	send_next(NULL);
 	return c;
@@ -194,7 +210,7 @@ summarize(const struct client *c)
 {
 	int64_t lost = run.total - run.answered;
 
-	if (run.total == 1 || c->o.quiet || c->o.input)
+	if (c->o.count * (int64_t)c->o.n_messages == 1 || c->o.quiet)
 		return;
 	printf("%lld sent, %lld received, %lld lost (%.4g%%)\n",
 	    (long long)run.total, (long long)run.answered, (long long)lost,
@@ -261,6 +277,7 @@ run_udp(struct client *c)
 	exchange(c);
 	pfk_timer_cancel(&run.timeout);
 	pfk_timer_cancel(&run.pace);
+	pfk_signal_del(&run.interrupt);
 	pfk_connect_cancel(&run.connector);
 	pfk_datagram_close(&run.d);
 	pfk_loop_run(c->loop);
