@@ -163,7 +163,7 @@ int pfk_options_file(const struct pfk_option *table, void *config,
 void pfk_options_free(const struct pfk_option *table, void *config);
 
 /* Print the table for --help, or the configuration as a file would say it. */
-void pfk_options_usage(const struct pfk_option *table, int fd);
+int pfk_options_usage(const struct pfk_option *table, int fd);
 int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
 
@@ -295,6 +295,9 @@ uint16_t pfk_addr_port(const struct pfk_addr *a);
 void pfk_addr_set_port(struct pfk_addr *a, uint16_t port);
 bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
 bool pfk_addr_is_any(const struct pfk_addr *a);
+
+/* A link-local address without its interface, which nothing can use. */
+bool pfk_addr_lacks_zone(const struct pfk_addr *a);
 
 /*
  * All addresses of host, in getaddrinfo(3)'s order, at most max; family is

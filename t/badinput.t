@@ -150,6 +150,8 @@ sub binds {
 	refused(68, qr/'\Q$_\E'/x, '-t', '-b', $_)
 	    for 'no-such-host.invalid', '256.0.0.1', '[1:2]:80', '::1::2',
 	    'fe80::1%no-such-link', 'a' x 255;
+	refused(78, qr/'\Q$_\E'.*fe80::1%eth0/x, '-t', '-b', $_)
+	    for 'fe80::1', '[fe80::1]:80', 'udp:ff02::1';
 	refused(64, qr/'::1'.*IPv4/x,  '-t', '-4', '-b', '::1');
 	refused(64, qr/'127.*'.*IPv6/x, '-t', '-6', '-b', '127.0.0.1');
 	refused(64, qr/127[.]0[.]0[.]1:8888.*twice/x,
@@ -266,8 +268,10 @@ sub good_ends {
 		is($code, 0, "$option: exit 0");
 		like($output, $text, 'on standard output');
 		is($errors, q{}, 'nothing on standard error');
-		($code) = run_cmd('/bin/sh', '-c', "'$program' $option >/dev/full");
-		cmp_ok($code, '!=', 0, "$option into a full file does not exit 0");
+		($code, undef, $errors) =
+		    run_cmd('/bin/sh', '-c', "'$program' $option >/dev/full");
+		is($code, 74, "$option into a full file");
+		like($errors, qr/\Aprefork-echo: cannot write: [^\n]+\n\z/, 'says so');
 	}
 	# An empty file, comments, and lines from another system are all good.
 	for my $text (q{}, "# nothing\n", "port 0\r\nonce\r\n", "port=0 # any\n") {

@@ -169,8 +169,10 @@ subtest 'version, full disk' => sub {
 	is($code, 0, '--version');
 	like($output, qr/^echo-check\s\d+[.]\d+[.]\d+\n\z/x, 'and nothing else');
 	for my $option ('--help', '--version', '--json', '--tap', '-c') {
-		($code) = run_cmd('sh', '-c', "exec @{[PROGRAM]} $option -d 0.1 -p $port >/dev/full");
+		($code, undef, my $errors) = run_cmd('sh', '-c',
+			"exec @{[PROGRAM]} $option -d 0.1 -p $port >/dev/full");
 		is($code, 2, "$option >/dev/full");
+		like($errors, qr/\Aecho-check: cannot write: [^\n]+\n\z/, 'says so');
 	}
 };
 

@@ -35,6 +35,7 @@ subtest 'usage' => sub {
 		[ qr/--source: bad value/, qw(--source localhost) ],
 		[ qr/--source is of the other family/, qw(-4 --source ::1) ],
 		[ qr/--nodelay: bad value/, qw(--nodelay maybe) ],
+		[ qr/as in fe80::1%eth0/, 'fe80::1' ],
 		[ qr/--syn-retries: bad value/, qw(--syn-retries 128) ],
 		[ qr/--fastopen is for messages/, qw(--fastopen -) ],
 		[ qr/--fastopen and --syn-retries are for TCP/, qw(-u --fastopen) ],
@@ -46,6 +47,12 @@ subtest 'usage' => sub {
 	}
 	my ($code, $output) = client('-V');
 	like("$code $output", qr/^0 echo-client \d/, '-V');
+	for my $option (qw(--help --version)) {
+		($code, undef, my $errors) = run_cmd('sh', '-c',
+			"exec \"\$0\" $option >/dev/full", Prefork::program('echo-client'));
+		is($code, 2, "$option into a full file");
+		like($errors, qr/\Aecho-client: OTHER: standard output: .*\n\z/, 'says so');
+	}
 };
 
 subtest 'no connection' => sub {

@@ -120,7 +120,7 @@ test_zone(void)
 	unsigned lo = if_nametoindex("lo");
 
 	if (lo == 0) {
-		skip(6, "no interface lo");
+		skip(9, "no interface lo");
 		return;
 	}
 	is_int(pfk_addr_parse(&a, "fe80::1%lo", 7), 0, "a zone");
@@ -130,6 +130,12 @@ test_zone(void)
 	is_str(pfk_addr_python(dst, &a), expected, "in Python's way");
 	pfk_addr_parse(&b, "fe80::1", 7);
 	ok(!pfk_addr_equal(&a, &b), "and makes another address");
+	ok(!pfk_addr_lacks_zone(&a) && pfk_addr_lacks_zone(&b),
+	    "and is needed there");
+	pfk_addr_parse(&b, "::1", 7);
+	ok(!pfk_addr_lacks_zone(&b), "but not by ::1");
+	pfk_addr_parse(&b, "169.254.0.1", 7);
+	ok(!pfk_addr_lacks_zone(&b), "nor by IPv4");
 	a.in6.sin6_scope_id = UINT32_MAX;
 	is_str(pfk_addr_format(dst, &a), "[fe80::1%4294967295]:7",
 	    "an unknown one is a number");

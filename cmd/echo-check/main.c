@@ -14,6 +14,13 @@
 #define EXIT_NOT_STARTED 2
 
 static int
+cannot_write(void)
+{
+	pfk_complain("cannot write: %s", strerror(errno));
+	return EXIT_NOT_STARTED;
+}
+
+static int
 usage(void)
 {
 	printf("usage: %s [-146chquV] [-d SEC] [-n N] [-p PORT] [-r N] "
@@ -24,9 +31,9 @@ usage(void)
 	       "unless given.  Exit status: 0 nothing\nlost, 1 something "
 	       "lost, 2 could not start.\n\n",
 	    getprogname());
-	if (fflush(stdout) != 0)
-		return EXIT_NOT_STARTED;
-	pfk_options_usage(check_options, STDOUT_FILENO);
+	if (fflush(stdout) != 0 ||
+	    pfk_options_usage(check_options, STDOUT_FILENO) == -1)
+		return cannot_write();
 	return EXIT_SUCCESS;
 }
 
@@ -63,10 +70,8 @@ run(struct check *c)
 		return EXIT_NOT_STARTED;
 	}
 	report(c);
-	if (fflush(stdout) != 0) {
-		pfk_complain("cannot write: %s", strerror(errno));
-		return EXIT_NOT_STARTED;
-	}
+	if (fflush(stdout) != 0)
+		return cannot_write();
 	return stats_lost(&c->stats) == 0 && c->stats.echoed > 0 ? EXIT_SUCCESS
 								 : EXIT_LOST;
 }
@@ -85,7 +90,7 @@ main(int argc, char **argv)
 		return usage();
 	if (first != -1 && c.o.version) {
 		printf("%s %s\n", getprogname(), PFK_VERSION);
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_STARTED;
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : cannot_write();
 	}
 	if (first == -1 ||
 	    options_complete(&c.o, argc - first, argv + first, err) == -1) {

@@ -1,6 +1,7 @@
 /*
  * main.c: echo-client, four clients for echo servers.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,9 +12,10 @@
 #include "options.h"
 
 static int
-flushed(void)
+cannot_write(void)
 {
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_STARTED;
+	pfk_complain("OTHER: standard output: %s", strerror(errno));
+	return EXIT_NOT_STARTED;
 }
 
 static int
@@ -27,9 +29,10 @@ usage(void)
 	       "output.  Exit status: 0 all came back, 1 lost or wrong, 2\n"
 	       "could not start or connect.\n\n",
 	    getprogname());
-	fflush(stdout);
-	pfk_options_usage(client_options, 1);
-	return flushed();
+	if (fflush(stdout) != 0 ||
+	    pfk_options_usage(client_options, STDOUT_FILENO) == -1)
+		return cannot_write();
+	return EXIT_SUCCESS;
 }
 
 /*
@@ -94,7 +97,7 @@ main(int argc, char **argv)
 		return usage();
 	if (first != -1 && c.o.version) {
 		printf("%s %s\n", getprogname(), PFK_VERSION);
-		return flushed();
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : cannot_write();
 	}
 	if (first == -1 ||
 	    options_complete(&c.o, argc - first, argv + first, err) == -1) {

@@ -123,6 +123,14 @@ options_init(struct options *o)
 	    .send_buffer = PFK_UNSET};
 }
 
+static bool
+lacks_zone(const char *host)
+{
+	struct pfk_addr a;
+
+	return pfk_addr_parse(&a, host, 0) == 0 && pfk_addr_lacks_zone(&a);
+}
+
 static const char *
 contradiction(const struct options *o)
 {
@@ -142,6 +150,9 @@ contradiction(const struct options *o)
 	    ((o->ipv4 && o->source.sa.sa_family != AF_INET) ||
 		(o->ipv6 && o->source.sa.sa_family != AF_INET6)))
 		return "--source is of the other family";
+	if (lacks_zone(o->host))
+		return "a link-local host needs its interface, as in "
+		       "fe80::1%eth0";
 	return NULL;
 }
 

@@ -118,6 +118,14 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 			    b->text);
 			return -1;
 		}
+		if (pfk_addr_lacks_zone(&list[i])) {
+			*status = EX_CONFIG;
+			snprintf(err, PFK_ERROR_SIZE,
+			    "bind '%.260s': a link-local address; name its "
+			    "interface, as in fe80::1%%eth0",
+			    b->text);
+			return -1;
+		}
 		used++;
 		if ((b->tcp &&
 			add(c, b, PFK_TCP, &list[i], optional, err) == -1) ||

@@ -23,6 +23,13 @@ struct program {
 };
 
 static int
+cannot_write(void)
+{
+	pfk_complain("cannot write: %s", strerror(errno));
+	return EX_IOERR;
+}
+
+static int
 usage(void)
 {
 	printf("usage: %s [-146DhqTtvV] [-b ADDR] [-c FILE] [-i SEC] "
@@ -32,10 +39,11 @@ usage(void)
 	       "Echo TCP and UDP (RFC 862) from pre-forked workers.  "
 	       "Defaults in brackets.\n\n",
 	    getprogname());
-	fflush(stdout);
-	pfk_options_usage(config_options, STDOUT_FILENO);
+	if (fflush(stdout) != 0 ||
+	    pfk_options_usage(config_options, STDOUT_FILENO) == -1)
+		return cannot_write();
 	printf("\nExample: %s -w 4 -p 8888\n", getprogname());
-	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	return fflush(stdout) == 0 ? EX_OK : cannot_write();
 }
 
 static void
@@ -238,7 +246,7 @@ act(struct program *p)
 		return usage();
 	if (p->config->version) {
 		printf("%s %s\n", getprogname(), PFK_VERSION);
-		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+		return fflush(stdout) == 0 ? EX_OK : cannot_write();
 	}
 	if (p->config->signal != NULL) {
 		status = daemon_signal(p->config->pid_file, p->config->signal,
@@ -251,10 +259,8 @@ act(struct program *p)
 		pfk_complain("%s", error);
 		return status;
 	}
-	if (p->config->dump && config_dump(p->config) == -1) {
-		pfk_complain("cannot write: %s", strerror(errno));
-		return EX_IOERR;
-	}
+	if (p->config->dump && config_dump(p->config) == -1)
+		return cannot_write();
 	if (p->config->dump || p->config->test)
 		return EX_OK;
 	return run_service(p);

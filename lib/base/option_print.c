@@ -12,7 +12,7 @@
 #define HELP_WIDTH 50
 
 /* Print text from HELP_COLUMN on, folded at blanks. */
-static void
+static int
 print_folded(int fd, int column, const char *text)
 {
 	while (*text != '\0') {
@@ -25,19 +25,22 @@ print_folded(int fd, int column, const char *text)
 		}
 		if (n == 0)
 			n = strlen(text);
-		dprintf(fd, "%*s%.*s\n",
-		    column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", (int)n,
-		    text);
+		if (dprintf(fd, "%*s%.*s\n",
+			column < HELP_COLUMN ? HELP_COLUMN - column : 1, "",
+			(int)n, text) < 0)
+			return -1;
 		text += n + (text[n] == ' ');
 		column = 0;
 	}
+	return 0;
 }
 
-void
+int
 pfk_options_usage(const struct pfk_option *table, int fd)
 {
 	for (; table->name != NULL; table++) {
 		char left[64], letter[8] = "    ";
+		int column;
 
 		if (table->letter != 0)
 			snprintf(letter, sizeof(letter), "-%c, ",
@@ -45,13 +48,14 @@ pfk_options_usage(const struct pfk_option *table, int fd)
 		snprintf(left, sizeof(left), "  %s--%s%s%s", letter,
 		    table->name, table->value != NULL ? " " : "",
 		    table->value != NULL ? table->value : "");
-		dprintf(fd, "%s", left);
-		if (strlen(left) >= HELP_COLUMN)
-			dprintf(fd, "\n");
-		print_folded(fd,
-		    strlen(left) < HELP_COLUMN ? (int)strlen(left) : 0,
-		    table->help);
+		column = (int)strlen(left);
+		if (dprintf(fd, "%s%s", left,
+			column < HELP_COLUMN ? "" : "\n") < 0 ||
+		    print_folded(fd, column < HELP_COLUMN ? column : 0,
+			table->help) == -1)
+			return -1;
 	}
+	return 0;
 }
 
 /* Trailing zeros of a fraction say nothing. */

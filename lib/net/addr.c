@@ -186,3 +186,11 @@ pfk_addr_is_any(const struct pfk_addr *a)
 		return a->in4.sin_addr.s_addr == htonl(INADDR_ANY);
 	return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
+
+bool
+pfk_addr_lacks_zone(const struct pfk_addr *a)
+{
+	return a->sa.sa_family == AF_INET6 && a->in6.sin6_scope_id == 0 &&
+	    (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) ||
+		IN6_IS_ADDR_MC_LINKLOCAL(&a->in6.sin6_addr));
+}
