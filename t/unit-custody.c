@@ -140,7 +140,7 @@ test_queued(void)
 		!pfk__custody_waiting(&custody, 2),
 	    "which can be asked");
 	eventfd_write(b, 1);
-	pfk__custody_rearm(&custody);
+	pfk__custody_rearm(&custody, 1);
 	unit_run_until(l, &told[2], 1);
 	is_int(told[1], 2, "asked again, told again");
 	pfk__custody_drop(&custody, 0);

@@ -26,7 +26,7 @@ main(void)
 
 	is_int(pfk__pulse_open(&p, NOW), 0, "open");
 	is_int(judge_after(&p, 29), PFK__ALIVE, "within the limit");
-	++*p.turns;
+	++*p.beat;
 	is_int(judge_after(&p, 29), PFK__ALIVE, "it turns");
 	is_int(judge_after(&p, 58), PFK__ALIVE, "the limit starts anew");
 	pfk__pulse_excuse(&p, NOW + 58 * PFK_SECOND_NS);
@@ -35,14 +35,14 @@ main(void)
 	    "no limit");
 	pid = fork();
 	if (pid == 0) {
-		++*p.turns;
+		++*p.beat;
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
 	is_int(judge_after(&p, 200), PFK__ALIVE, "another process turns");
 	is_int(judge_after(&p, 230), PFK__HUNG, "it stands still");
 	is_int(judge_after(&p, 231), PFK__ALIVE, "which is said once");
-	++*p.turns;
+	++*p.beat;
 	is_int(judge_after(&p, 232), PFK__LOST, "after its last words");
 	pfk__pulse_close(&p);
 	pfk__pulse_close(&p);

@@ -102,7 +102,7 @@ test_order(void)
 	pfk_soon(loop, put, (void *)(uintptr_t) "1");
 	pfk_loop_run(loop);
 	is_str(trail, "1rt23|", "%s: soon, ready, timers, soon", backend);
-	is_int(*loop->turns, 1,
+	is_int(loop->turns, 1,
 	    "%s: what the last round adds waits for the next turn", backend);
 	close(fd);
 	pfk_loop_free(loop);
@@ -132,12 +132,12 @@ test_rounds(void)
 	pfk_soon(loop, again, NULL);
 	is_int(pfk_loop_run(loop), 0, "%s: run", backend);
 	is_int(again_left, 0, "%s: all were called", backend);
-	is_int(*loop->turns, 5, "%s: a soon that adds a soon waits a round",
+	is_int(loop->turns, 5, "%s: a soon that adds a soon waits a round",
 	    backend);
 	again_left = 10;
 	pfk_later(loop, 0, again_timer, NULL);
 	pfk_loop_run(loop);
-	is_int(*loop->turns, 15, "%s: a timer that adds a timer waits a turn",
+	is_int(loop->turns, 15, "%s: a timer that adds a timer waits a turn",
 	    backend);
 	pfk_loop_free(loop);
 }
@@ -190,13 +190,13 @@ test_timers(void)
 	pfk_timer_cancel(&none);
 
 	start = pfk_loop_now(loop);
-	turns = *loop->turns;
+	turns = loop->turns;
 	pfk_later(loop, 20 * PFK_MSEC_NS + 1, count, &calls);
 	pfk_loop_run(loop);
 	ok(pfk_loop_now(loop) > start + 20 * PFK_MSEC_NS,
 	    "%s: a timer is never early", backend);
-	ok(*loop->turns - turns <= 2, "%s: nor does it spin: %d turns", backend,
-	    (int)(*loop->turns - turns));
+	ok(loop->turns - turns <= 2, "%s: nor does it spin: %d turns", backend,
+	    (int)(loop->turns - turns));
 
 	victim = pfk_later(loop, UINT64_MAX, count, &calls);
 	pfk_later(loop, PFK_MSEC_NS, stop, NULL);

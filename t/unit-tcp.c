@@ -348,10 +348,10 @@ test_half_close(void)
 	unit_write(client, "abc", 3);
 	shutdown(client, SHUT_WR);
 	unit_run_until(loop, &rec.calls[RECORD_EOF], 1);
-	turns = *loop->turns;
+	turns = loop->turns;
 	unit_settle(loop);
-	ok(*loop->turns - turns < 50, "%s: after FIN it does not spin: %d",
-	    backend, (int)(*loop->turns - turns));
+	ok(loop->turns - turns < 50, "%s: after FIN it does not spin: %d",
+	    backend, (int)(loop->turns - turns));
 	is_int(rec.calls[RECORD_EOF], 1, "%s: FIN is told once", backend);
 	is_int(rec.calls[RECORD_LOST], 0, "%s: half-closed is not closed",
 	    backend);

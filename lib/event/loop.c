@@ -64,7 +64,7 @@ pfk_loop_new(const char *backend)
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
 	l->soon_order = 1;
-	l->turns = &l->own_turns;
+	l->beat = &l->own_beat;
 	l->now = clock_now();
 	return l;
 err2:
@@ -388,7 +388,8 @@ turn(struct pfk_loop *l)
 	arm_dirty(l);
 	n = l->poller->wait(l->backend, ready, READY_MAX, timeout_ms(l));
 	l->now = clock_now();
-	++*l->turns;
+	*l->beat = l->now;
+	l->turns++;
 	if (n == -1 && errno != EINTR)
 		return -1;
 	for (int i = 0; i < n; i++)

@@ -81,8 +81,9 @@ struct pfk_loop {
 	size_t signals;
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
-	uint64_t *turns; /* counted there: it may be shared memory */
-	uint64_t own_turns;
+	uint64_t turns;
+	uint64_t *beat; /* now, there too: it may be shared memory */
+	uint64_t own_beat;
 	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
 	/* The transports' part in a hand-over, while there are any. */
 	void (*give)(struct pfk_loop *l, int fd);

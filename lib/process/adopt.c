@@ -11,18 +11,13 @@
 
 #include "process/master.h"
 
-/* How long a queue may stand before a sibling is asked. */
-#define PATIENCE_NS (40 * PFK_MSEC_NS)
-
-/* How long it has help at least: others need not hear of every twitch. */
-#define CONVALESCENCE_NS (5 * PFK_SECOND_NS)
-
+/* When the slot's loop last turned; where there is none, none has since. */
 static uint64_t
-turns(const struct pfk__place *p)
+beat(const struct pfk__place *p)
 {
 	if (p->serving == NULL)
-		return 0;
-	return __atomic_load_n(p->serving->pulse.turns, __ATOMIC_RELAXED);
+		return p->stall.beat;
+	return __atomic_load_n(p->serving->pulse.beat, __ATOMIC_RELAXED);
 }
 
 bool
@@ -42,7 +37,7 @@ needs_help(const struct pfk__master *m, int slot)
 
 	if (!pfk__adopt_has_sockets(m, slot))
 		return false;
-	return p->stalled ||
+	return p->stall.stalled ||
 	    (p->serving == NULL &&
 		(p->slot.state == PFK__SLOT_EMPTY ||
 		    p->slot.state == PFK__SLOT_BACKOFF));
@@ -56,7 +51,7 @@ sibling(const struct pfk__master *m, int slot)
 		int k = (slot + i) % m->workers;
 
 		if (k != slot && m->places[k].serving != NULL &&
-		    !m->places[k].stalled)
+		    !m->places[k].stall.stalled)
 			return m->places[k].serving;
 	}
 	return NULL;
@@ -101,7 +96,7 @@ is_stalled(const struct pfk__master *m, const struct pfk__child *c)
 {
 	const struct pfk__place *p = &m->places[c->slot];
 
-	return p->stalled && p->serving == c;
+	return p->stall.stalled && p->serving == c;
 }
 
 static void
@@ -152,43 +147,41 @@ pfk__adopt_prune(struct pfk__master *m)
 
 /* looking */
 
-static void
-judge(struct pfk__master *m, int slot)
+static uint64_t
+look_at(struct pfk__master *m, int slot)
 {
 	struct pfk__place *p = &m->places[slot];
-	uint64_t now = pfk_loop_now(m->loop);
+	bool was = p->stall.stalled;
+	bool waiting = p->stall.queued && p->slot.state != PFK__SLOT_EMPTY &&
+	    pfk__custody_waiting(&m->custody, slot);
+	uint64_t next = pfk__stall_look(&p->stall, waiting, beat(p),
+	    pfk_loop_now(m->loop));
 
-	if (p->serving != NULL && turns(p) != p->mark) {
-		/* One that only twitches is not well yet. */
-		if (now - p->stalled_ns >= CONVALESCENCE_NS)
-			p->stalled = false;
-	} else if (p->marked && !p->stalled &&
-	    p->slot.state != PFK__SLOT_EMPTY &&
-	    pfk__custody_waiting(&m->custody, slot)) {
-		p->stalled = true;
-		p->stalled_ns = now;
+	if (p->stall.stalled && !was)
 		pfk_log(PFK_DEBUG, "slot %d: its queue stands still", slot);
-	}
-	p->marked = false;
+	if (next == 0)
+		pfk__custody_rearm(&m->custody, slot);
+	return next;
 }
 
 static void
 on_sample(void *arg)
 {
 	struct pfk__master *m = arg;
-	bool again = false;
+	uint64_t now = pfk_loop_now(m->loop), next = UINT64_MAX;
 
 	m->sample = NULL;
 	if (m->stop != PFK__RUN)
 		return;
 	for (int i = 0; i < m->places_top; i++) {
-		judge(m, i);
-		again = again || m->places[i].stalled;
+		uint64_t due = look_at(m, i);
+
+		if (due != 0 && due < next)
+			next = due;
 	}
-	pfk__custody_rearm(&m->custody);
 	pfk__adopt_maintain(m);
-	if (again)
-		m->sample = pfk_later(m->loop, PATIENCE_NS, on_sample, m);
+	if (next != UINT64_MAX)
+		m->sample = pfk_later(m->loop, next - now, on_sample, m);
 }
 
 void
@@ -197,10 +190,7 @@ pfk__adopt_queued(void *arg, int slot)
 	struct pfk__master *m = arg;
 	struct pfk__place *p = &m->places[slot];
 
-	if (!p->marked && !p->stalled) {
-		p->marked = true;
-		p->mark = turns(p);
-	}
+	pfk__stall_queued(&p->stall, beat(p), pfk_loop_now(m->loop));
 	if (m->sample == NULL)
-		m->sample = pfk_later(m->loop, PATIENCE_NS, on_sample, m);
+		m->sample = pfk_later(m->loop, PFK__PATIENCE_NS, on_sample, m);
 }

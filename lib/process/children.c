@@ -87,7 +87,7 @@ became_ready(struct pfk__child *c)
 	c->phase = PFK__SERVING;
 	p->serving = c;
 	p->booting = NULL;
-	p->stalled = p->marked = false;
+	p->stall = (struct pfk__stall){0};
 	if (old != NULL)
 		pfk__child_retire(old);
 	pfk__master_step(m, c->slot, PFK__SLOT_READY);
@@ -188,7 +188,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	    .channel = channel,
 	    .first_boot = !m->started,
 	    .custody = &m->custody,
-	    .turns = c->pulse.turns,
+	    .beat = c->pulse.beat,
 	    .config = &m->config,
 	    .hooks = m->hooks,
 	    .arg = m->arg};
@@ -290,7 +290,7 @@ heir(struct pfk__master *m, int slot)
 	for (int i = 0; i < m->workers; i++) {
 		int k = (slot + i) % m->workers;
 
-		if (m->places[k].serving != NULL && !m->places[k].stalled)
+		if (m->places[k].serving != NULL && !m->places[k].stall.stalled)
 			return m->places[k].serving;
 	}
 	return NULL;

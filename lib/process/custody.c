@@ -103,10 +103,10 @@ err1:
 }
 
 void
-pfk__custody_rearm(struct pfk__custody *c)
+pfk__custody_rearm(struct pfk__custody *c, int slot)
 {
 	for (size_t i = 0; i < c->len; i++) {
-		if (c->lent[i]->io != NULL)
+		if (c->lent[i]->slot == slot && c->lent[i]->io != NULL)
 			pfk_io_want(c->lent[i]->io, PFK_READ);
 	}
 }

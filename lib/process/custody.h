@@ -55,8 +55,8 @@ void pfk__custody_prune(struct pfk__custody *c, int slot, uint64_t user);
 /* Close the slot's entries that `lender` opened: it never got ready. */
 void pfk__custody_undo(struct pfk__custody *c, int slot, uint64_t lender);
 
-/* Look again for queues that are not empty. */
-void pfk__custody_rearm(struct pfk__custody *c);
+/* Tell again when the slot's queue is not empty. */
+void pfk__custody_rearm(struct pfk__custody *c, int slot);
 
 /* Whether anything is queued in the slot now. */
 bool pfk__custody_waiting(const struct pfk__custody *c, int slot);

@@ -22,21 +22,21 @@
 int
 pfk__pulse_open(struct pfk__pulse *p, uint64_t now_ns)
 {
-	void *page = mmap(NULL, sizeof(*p->turns), PROT_READ | PROT_WRITE,
+	void *page = mmap(NULL, sizeof(*p->beat), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
 		return -1;
-	*p = (struct pfk__pulse){.turns = page, .seen_ns = now_ns};
+	*p = (struct pfk__pulse){.beat = page, .seen_ns = now_ns};
 	return 0;
 }
 
 void
 pfk__pulse_close(struct pfk__pulse *p)
 {
-	if (p->turns != NULL)
-		munmap(p->turns, sizeof(*p->turns));
-	p->turns = NULL;
+	if (p->beat != NULL)
+		munmap(p->beat, sizeof(*p->beat));
+	p->beat = NULL;
 }
 
 void
@@ -48,15 +48,15 @@ pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns)
 enum pfk__verdict
 pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns)
 {
-	uint64_t turns = __atomic_load_n(p->turns, __ATOMIC_RELAXED);
+	uint64_t beat = __atomic_load_n(p->beat, __ATOMIC_RELAXED);
 
 	if (timeout_ns == 0)
 		return PFK__ALIVE;
 	if (p->abort_ns != 0)
 		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS ? PFK__LOST
 								  : PFK__ALIVE;
-	if (turns != p->seen) {
-		p->seen = turns;
+	if (beat != p->seen) {
+		p->seen = beat;
 		p->seen_ns = now_ns;
 	}
 	if (now_ns - p->seen_ns < timeout_ns)
@@ -112,7 +112,7 @@ beat(void *arg)
 }
 
 void
-pfk__heartbeat_start(struct pfk_loop *l, uint64_t *turns, uint64_t every_ns)
+pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page, uint64_t every_ns)
 {
 	struct sigaction sa = {.sa_handler = last_words,
 	    .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
@@ -120,7 +120,7 @@ pfk__heartbeat_start(struct pfk_loop *l, uint64_t *turns, uint64_t every_ns)
 
 	heart.loop = l;
 	heart.every_ns = every_ns;
-	l->turns = turns;
+	l->beat = page;
 	backtrace(&frame, 1); /* loads what it needs, now */
 	sigaction(SIGABRT, &sa, NULL);
 	if (every_ns > 0)

@@ -1,9 +1,9 @@
 /*
  * heartbeat.h: does a worker's loop still turn?
  *
- * A worker counts its turns in a page that it shares with the master, and
- * turns now and then even when it is idle.  The master judges by the count
- * alone: it needs nothing of a worker that hangs.
+ * A worker notes the time of each turn in a page that it shares with the
+ * master, and turns now and then even when it is idle.  The master judges by
+ * that alone: it needs nothing of a worker that hangs.
  */
 #ifndef PFK_PROCESS_HEARTBEAT_H
 #define PFK_PROCESS_HEARTBEAT_H
@@ -14,7 +14,7 @@ struct pfk_loop;
 
 /* What the master knows of one worker. */
 struct pfk__pulse {
-	uint64_t *turns; /* shared; written by the worker alone */
+	uint64_t *beat; /* shared; written by the worker alone */
 	uint64_t seen;
 	uint64_t seen_ns;  /* when it last changed */
 	uint64_t abort_ns; /* when the worker was told to die; 0: not yet */
@@ -39,7 +39,7 @@ enum pfk__verdict pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns,
     uint64_t timeout_ns);
 
 /* In the worker: turn at least so often, and say on SIGABRT where it was. */
-void pfk__heartbeat_start(struct pfk_loop *l, uint64_t *turns,
+void pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page,
     uint64_t every_ns);
 
 #endif

@@ -19,6 +19,7 @@
 #include "process/custody.h"
 #include "process/heartbeat.h"
 #include "process/slot.h"
+#include "process/stall.h"
 
 enum pfk__phase { PFK__BOOTING, PFK__SERVING, PFK__LEAVING };
 
@@ -46,10 +47,7 @@ struct pfk__place {
 	struct pfk__child *booting;
 	/* adopt.c */
 	struct pfk__child *adopter; /* who serves for it */
-	uint64_t stalled_ns;
-	bool stalled;  /* its queue stands, its loop too */
-	bool marked;   /* its queue was seen not to be empty */
-	uint64_t mark; /* turns at that time, or at the stall */
+	struct pfk__stall stall;
 };
 
 enum pfk__stop { PFK__RUN, PFK__STOP_GRACEFUL, PFK__STOP_FAST };

@@ -253,7 +253,7 @@ boot(struct pfk_worker *w)
 	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
 	w->loop->taken = on_taken;
 	w->loop->taken_arg = w;
-	pfk__heartbeat_start(w->loop, w->turns, w->config->hang_ns / 4);
+	pfk__heartbeat_start(w->loop, w->beat, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",
 		    strerror(errno));

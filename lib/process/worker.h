@@ -15,7 +15,7 @@ struct pfk_worker {
 	int channel;
 	bool first_boot; /* no worker of this master was ever ready */
 	const struct pfk__custody *custody;
-	uint64_t *turns; /* shared with the master: heartbeat.h */
+	uint64_t *beat; /* shared with the master: heartbeat.h */
 	const struct pfk_master_config *config;
 	const struct pfk_hooks *hooks;
 	void *arg;

@@ -1,0 +1,34 @@
+/*
+ * stall.h: does a slot's queue move?  A pure function, as slot.h.
+ *
+ * A loop that turns serves its queue.  So a queue stands when it is not empty
+ * and the loop has not turned for a while, reckoned from when both were so, to
+ * within one look.
+ */
+#ifndef PFK_PROCESS_STALL_H
+#define PFK_PROCESS_STALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How long a queue may stand before a sibling is asked. */
+#define PFK__PATIENCE_NS (40 * UINT64_C(1000000))
+
+struct pfk__stall {
+	bool stalled;
+	bool queued;       /* something waits, as far as is known */
+	uint64_t since_ns; /* it may stand since then, or is stalled since */
+	uint64_t beat;     /* the loop's last turn, as known */
+};
+
+/* The queue is seen not to be empty; beat is when the loop last turned. */
+void pfk__stall_queued(struct pfk__stall *s, uint64_t beat, uint64_t now_ns);
+
+/*
+ * Look again; waiting is whether anything is queued now.  Returns when to look
+ * next, or 0: once something is queued.
+ */
+uint64_t pfk__stall_look(struct pfk__stall *s, bool waiting, uint64_t beat,
+    uint64_t now_ns);
+
+#endif
