@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -161,6 +162,33 @@ test_garbage(void)
 	refused(&m, sizeof(m), 0, "a type far too high");
 }
 
+/* No room: the message itself is there, and the next one too. */
+static void
+test_no_room(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_DRAIN, .how = PFK_DRAIN_STOP},
+			    got;
+	struct rlimit old, none = {0};
+	int passed = 0, rc;
+
+	begin();
+	pfk__channel_send(fds[0], &m, fds[0]);
+	pfk__channel_send(fds[0], &m, -1);
+	getrlimit(RLIMIT_NOFILE, &old);
+	none.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &none);
+	errno = 0;
+	rc = pfk__channel_receive(fds[1], &got, &passed);
+	ok(rc == -1 && errno == EMFILE, "no room for a descriptor: EMFILE");
+	ok(got.type == PFK__MSG_DRAIN && got.how == PFK_DRAIN_STOP &&
+		passed == -1,
+	    "its message is whole");
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1,
+	    "the next needs none");
+	setrlimit(RLIMIT_NOFILE, &old);
+	end("no room");
+}
+
 static void
 test_end(void)
 {
@@ -200,6 +228,7 @@ main(void)
 	test_round_trip();
 	test_text();
 	test_garbage();
+	test_no_room();
 	test_end();
 	return done_testing();
 }

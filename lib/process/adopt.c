@@ -4,8 +4,10 @@
  * Layer: process.  A slot cannot serve while it is in back-off or given up by
  * a smaller number of workers; then there is no process.  Or it does not: its
  * queue is not empty and its loop has not turned for a while, be it stopped,
- * hung, starting slowly or full.  What is seen wrongly does no harm: two serve
- * one queue for a moment.
+ * hung or starting slowly.  One that has all the connections that it may have
+ * gets help only while they are silent; its loop turns for those that are not,
+ * and its queue waits.  What is seen wrongly does no harm: two serve one queue
+ * for a moment.
  */
 #include <stdlib.h>
 

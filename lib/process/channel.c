@@ -62,12 +62,12 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 	}
 }
 
-/* Take the one descriptor of a message; more than one is too many. */
-static int
+/* Take the one descriptor of a message; more than one is too many: false. */
+static bool
 take_descriptors(struct msghdr *h, int *passed)
 {
 	struct cmsghdr *cm;
-	int bad = 0;
+	bool good = true;
 
 	for (cm = CMSG_FIRSTHDR(h); cm != NULL; cm = CMSG_NXTHDR(h, cm)) {
 		size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -83,11 +83,12 @@ take_descriptors(struct msghdr *h, int *passed)
 				*passed = fd;
 			} else {
 				close(fd);
-				bad = 1;
+				good = false;
 			}
 		}
 	}
-	return bad || (h->msg_flags & MSG_CTRUNC) != 0 ? -1 : 0;
+	/* Cut after the first, there were more; before it, no room. */
+	return good && (*passed == -1 || (h->msg_flags & MSG_CTRUNC) == 0);
 }
 
 int
@@ -112,11 +113,14 @@ pfk__channel_receive(int fd, struct pfk__message *m, int *passed)
 		return errno == ECONNRESET ? 0 : -1;
 	if (n == 0 && h.msg_controllen == 0)
 		return 0;
-	if (take_descriptors(&h, passed) == 0 && n == (ssize_t)sizeof(*m) &&
+	if (take_descriptors(&h, passed) && n == (ssize_t)sizeof(*m) &&
 	    (h.msg_flags & MSG_TRUNC) == 0 && m->type > 0 &&
 	    m->type < PFK__MSG_TYPES) {
 		m->text[sizeof(m->text) - 1] = '\0';
-		return 1;
+		if ((h.msg_flags & MSG_CTRUNC) == 0)
+			return 1;
+		errno = EMFILE;
+		return -1;
 	}
 	if (*passed != -1)
 		close(*passed);

@@ -45,8 +45,9 @@ int pfk__channel_pair(int fds[2]);
 int pfk__channel_send(int fd, const struct pfk__message *m, int pass);
 
 /*
- * 1 for a message, 0 at the end of file, -1 with errno: EAGAIN, or EPROTO for
- * what is not a message.  *passed is a received descriptor or -1; it is the
+ * 1 for a message, 0 at the end of file, -1 with errno: EAGAIN, EPROTO for
+ * what is not a message, or EMFILE where *m is one but this process had no room
+ * for its descriptor.  *passed is a received descriptor or -1; it is the
  * caller's.
  */
 int pfk__channel_receive(int fd, struct pfk__message *m, int *passed);

@@ -1,5 +1,5 @@
 /*
- * children.c: fork workers, hear them, reap them.
+ * children.c: fork workers, tell them, reap them.
  *
  * Layer: process.
  */
@@ -11,172 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "net/listener.h"
 #include "process/master.h"
 #include "process/worker.h"
-
-/* More than any worker has a use for. */
-#define LENT_MAX 65536
-
-static void
-forget_channel(struct pfk__child *c)
-{
-	pfk_io_del(&c->io);
-	if (c->channel != -1)
-		close(c->channel);
-	c->channel = -1;
-}
-
-/* What a worker says that it must not say: it is broken, so replace it. */
-static void
-distrust(struct pfk__child *c, const char *why)
-{
-	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
-	    (int)c->pid, why);
-	forget_channel(c);
-	kill(c->pid, SIGKILL);
-}
-
-static void
-take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
-{
-	struct pfk__custody *custody = &c->master->custody;
-	struct pfk__lent l = {.slot = c->slot,
-	    .kind = (enum pfk_kind)msg->kind,
-	    .asked = msg->asked,
-	    .bound = msg->bound,
-	    .fd = *fd,
-	    .lender = c->generation,
-	    .user = c->generation};
-
-	if (*fd == -1 || custody->len >= LENT_MAX) {
-		distrust(c, "a listener without a descriptor");
-		return;
-	}
-	if (pfk__custody_add(custody, &l) == 0)
-		*fd = -1;
-	else
-		pfk_warn("cannot keep a listener of worker %d", c->slot);
-}
-
-static void
-keep_lent(struct pfk__child *c, const struct pfk__message *msg)
-{
-	struct pfk__lent *l = pfk__custody_find(&c->master->custody, c->slot,
-	    (enum pfk_kind)msg->kind, &msg->asked);
-
-	if (l != NULL)
-		l->user = c->generation;
-}
-
-static void
-became_ready(struct pfk__child *c)
-{
-	struct pfk__master *m = c->master;
-	struct pfk__place *p = &m->places[c->slot];
-	struct pfk__child *old;
-
-	if (c->phase == PFK__LEAVING)
-		return; /* not wanted any more, and killed */
-	if (p->booting != c) {
-		distrust(c, "a second ready message");
-		return;
-	}
-	pfk__custody_prune(&m->custody, c->slot, c->generation);
-	old = p->serving;
-	c->phase = PFK__SERVING;
-	p->serving = c;
-	p->booting = NULL;
-	p->stall = (struct pfk__stall){0};
-	if (old != NULL)
-		pfk__child_retire(old);
-	pfk__master_step(m, c->slot, PFK__SLOT_READY);
-}
-
-/* Somebody told it to, not we: its successor need not wait for its end. */
-static void
-leaves(struct pfk__child *c)
-{
-	struct pfk__master *m = c->master;
-	struct pfk__place *p = &m->places[c->slot];
-
-	if (m->stop != PFK__RUN || p->serving != c)
-		return;
-	pfk_log(PFK_INFO, "worker %d (%d) leaves by itself; restarting",
-	    c->slot, (int)c->pid);
-	c->phase = PFK__LEAVING;
-	p->serving = NULL;
-	pfk__adopt_forget(m, c);
-	pfk__master_step(m, c->slot, PFK__SLOT_DIED_SERVING);
-}
-
-static void
-hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
-{
-	if (msg->slot != c->slot || msg->generation != c->generation ||
-	    (msg->kind != PFK_TCP && msg->kind != PFK_UDP)) {
-		distrust(c, "a message of another worker");
-		return;
-	}
-	switch (msg->type) {
-	case PFK__MSG_LEND:
-		take_lent(c, msg, fd);
-		break;
-	case PFK__MSG_KEEP:
-		keep_lent(c, msg);
-		break;
-	case PFK__MSG_READY:
-		became_ready(c);
-		break;
-	case PFK__MSG_TAKEN:
-		if (c->taking > 0 && --c->taking == 0 && c->retire_wanted)
-			pfk__child_retire(c);
-		break;
-	case PFK__MSG_LEAVING:
-		leaves(c);
-		break;
-	case PFK__MSG_FAIL:
-		c->fail_status = msg->status;
-		strlcpy(c->fail_text, msg->text, sizeof(c->fail_text));
-		break;
-	default:
-		distrust(c, "a message that only the master sends");
-	}
-}
-
-/* Hear all that is queued. */
-static void
-listen_to(struct pfk__child *c)
-{
-	struct pfk__message msg;
-	int fd, rc;
-
-	while (c->channel != -1) {
-		rc = pfk__channel_receive(c->channel, &msg, &fd);
-		if (rc == -1 && errno == EAGAIN)
-			return;
-		if (rc == -1)
-			distrust(c, "garbage");
-		if (rc == 0)
-			forget_channel(c); /* its death is coming */
-		if (rc != 1)
-			return;
-		hear(c, &msg, &fd);
-		if (fd != -1)
-			close(fd);
-	}
-}
-
-static void
-on_channel(void *arg, unsigned ready)
-{
-	struct pfk__child *c = arg;
-	struct pfk__master *m = c->master;
-
-	(void)ready;
-	listen_to(c);
-	pfk__master_maintain(m);
-}
 
 /* fork */
 
@@ -227,7 +63,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->channel = channel;
 	if (pfk__pulse_open(&c->pulse, pfk_loop_now(m->loop)) == -1)
 		goto err1;
-	c->io = pfk_io_add(m->loop, channel, PFK_READ, on_channel, c);
+	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
 	if (c->io == NULL)
 		goto err2;
 	return c;
@@ -272,13 +108,19 @@ err1:
 
 /* telling */
 
-void
+int
 pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 {
 	msg->slot = c->slot;
 	msg->generation = c->generation;
-	if (c->channel != -1 && pfk__channel_send(c->channel, msg, pass) == -1)
+	if (c->channel == -1)
+		return -1; /* it is dying */
+	if (pfk__channel_send(c->channel, msg, pass) == 0)
+		return 0;
+	/* If it has gone, its death is told. */
+	if (errno != EPIPE)
 		pfk_warn("cannot tell worker %d (%d)", c->slot, (int)c->pid);
+	return -1;
 }
 
 /* Who goes on with the connections of a worker of the slot. */
@@ -305,9 +147,13 @@ open_handover(struct pfk__child *c)
 
 	if (c == NULL || pfk__channel_pair(fds) == -1)
 		return -1;
-	pfk__child_tell(c, &msg, fds[1]);
+	if (pfk__child_tell(c, &msg, fds[1]) == 0) {
+		c->taking++;
+	} else {
+		close(fds[0]);
+		fds[0] = -1;
+	}
 	close(fds[1]);
-	c->taking++;
 	return fds[0];
 }
 
@@ -459,9 +305,9 @@ pfk__children_reap(struct pfk__master *m)
 
 		if (c == NULL)
 			continue; /* adopted, as process 1 of a container */
-		listen_to(c);     /* its last words */
+		pfk__hear_all(c); /* its last words */
 		died(c, status);
-		forget_channel(c);
+		pfk__hear_no_more(c);
 		pfk__pulse_close(&c->pulse);
 		LIST_REMOVE(c, link);
 		free(c);

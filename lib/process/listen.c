@@ -212,7 +212,7 @@ explain(struct attempt *a)
 	    kind, name, strerror(error));
 }
 
-static void
+static int
 lend(struct attempt *a, size_t i)
 {
 	const struct opened *o = &a->opened[i];
@@ -226,9 +226,12 @@ lend(struct attempt *a, size_t i)
 	char name[PFK_ADDR_SIZE];
 
 	if (pfk__channel_send(a->w->channel, &m, o->taken ? -1 : o->fd) == -1)
-		pfk_warn("cannot lend a listener to the master");
+		return pfk_worker_fail(a->w, EX_OSERR,
+		    "cannot lend a listener to the master: %s",
+		    strerror(errno));
 	pfk_log(PFK_INFO, "serving on %s %s", pfk__kind_name(a->want[i].kind),
 	    pfk_addr_format(name, &o->bound));
+	return 0;
 }
 
 /* What the slot has in custody and serves no longer is closed here too. */
@@ -264,8 +267,10 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	close_unwanted(&a);
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = a.opened[i].fd;
-		if (fds[i] != -1)
-			lend(&a, i);
+		if (fds[i] != -1 && lend(&a, i) == -1) {
+			close_opened(&a);
+			goto out;
+		}
 	}
 	rc = 0;
 out:

@@ -110,7 +110,14 @@ void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
 void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
 
-void pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
+/* -1: it does not hear any more. */
+int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
+
+/* hear.c */
+/* The channel's callback; all that is queued there; and the channel's end. */
+void pfk__hear_ready(void *child, unsigned ready);
+void pfk__hear_all(struct pfk__child *c);
+void pfk__hear_no_more(struct pfk__child *c);
 
 /* adopt.c */
 /* See to it that every slot's sockets are served, by whom they may. */

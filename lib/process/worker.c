@@ -45,14 +45,16 @@ pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
 	return -1;
 }
 
-static void
+static int
 say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
 {
 	m->type = type;
 	m->slot = w->slot;
 	m->generation = w->generation;
-	if (pfk__channel_send(w->channel, m, -1) == -1)
-		pfk_warn("cannot tell the master");
+	if (pfk__channel_send(w->channel, m, -1) == 0)
+		return 0;
+	pfk_warn("cannot tell the master");
+	return -1;
 }
 
 /* Only what is this worker's business stays open. */
@@ -90,7 +92,11 @@ on_deadline(void *arg)
 static void
 drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 {
+	/* What goes further than this has its own time. */
+	if (w->leaving && how < w->how)
+		return;
 	w->leaving = true;
+	w->how = how;
 	pfk_timer_cancel(&w->deadline);
 	if (timeout_ns > 0)
 		w->deadline = pfk_later(w->loop, timeout_ns, on_deadline, w);
@@ -175,10 +181,13 @@ on_channel(void *arg, unsigned ready)
 	(void)ready;
 	if (rc == -1 && errno == EAGAIN)
 		return;
+	if (rc == -1 && errno == EMFILE) {
+		/* It can be obeyed without. */
+		pfk_warn("no room for a descriptor of the master's");
+		rc = 1;
+	}
 	if (rc == -1 && errno == EPROTO) {
-		/* Such as a descriptor that there was no room for. */
-		pfk_log(PFK_WARNING,
-		    "a message of the master did not come whole");
+		pfk_log(PFK_WARNING, "garbage from the master");
 		return;
 	}
 	if (rc != 1) {
@@ -241,6 +250,7 @@ set_signals(struct pfk_worker *w)
 static int
 boot(struct pfk_worker *w)
 {
+	struct pfk__message ready = {0};
 	char name[32];
 
 	snprintf(name, sizeof(name), "worker-%d", w->slot);
@@ -260,16 +270,16 @@ boot(struct pfk_worker *w)
 	if (w->hooks->worker_init(w, w->arg) == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
+	if (say(w, &ready, PFK__MSG_READY) == -1)
+		return pfk_worker_fail(w, EX_OSERR, "cannot say ready");
 	return 0;
 }
 
 static int
 serve(struct pfk_worker *w)
 {
-	struct pfk__message ready = {0};
 	int status = EXIT_SUCCESS;
 
-	say(w, &ready, PFK__MSG_READY);
 	if (pfk_loop_run(w->loop) == -1) {
 		pfk_warn("the event loop failed");
 		status = EX_OSERR;

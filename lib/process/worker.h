@@ -25,6 +25,7 @@ struct pfk_worker {
 	struct pfk_timer *deadline;
 	struct pfk__message failure;
 	bool leaving;
+	enum pfk_drain how; /* it leaves */
 };
 
 /*

@@ -1,0 +1,202 @@
+/*
+ * hear.c: what workers say, and whether they may.
+ *
+ * Layer: process.  A worker that says what it must not is broken: it is killed
+ * and replaced, and whoever else there is, is left alone.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "process/lend.h"
+#include "process/master.h"
+
+void
+pfk__hear_no_more(struct pfk__child *c)
+{
+	pfk_io_del(&c->io);
+	if (c->channel != -1)
+		close(c->channel);
+	c->channel = -1;
+}
+
+/* What a worker says that it must not say: it is broken, so replace it. */
+static void
+distrust(struct pfk__child *c, const char *why)
+{
+	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
+	    (int)c->pid, why);
+	pfk__hear_no_more(c);
+	kill(c->pid, SIGKILL);
+}
+
+/* Its boot cannot succeed, and it is not to blame. */
+static void
+give_up(struct pfk__child *c, const char *what)
+{
+	const char *cure = errno == EMFILE
+	    ? "; raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
+	    : "";
+
+	c->fail_status = EX_OSERR;
+	snprintf(c->fail_text, sizeof(c->fail_text), "%s: %s%s", what,
+	    strerror(errno), cure);
+	pfk__hear_no_more(c);
+	kill(c->pid, SIGKILL);
+}
+
+static void
+take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+{
+	struct pfk__custody *custody = &c->master->custody;
+	const char *wrong = pfk__lend_check(custody, msg, *fd);
+	struct pfk__lent l = {.slot = c->slot,
+	    .kind = (enum pfk_kind)msg->kind,
+	    .asked = msg->asked,
+	    .bound = msg->bound,
+	    .fd = *fd,
+	    .lender = c->generation,
+	    .user = c->generation};
+
+	if (wrong != NULL)
+		distrust(c, wrong);
+	else if (pfk__custody_add(custody, &l) == 0)
+		*fd = -1;
+	else
+		give_up(c, "cannot keep a listener of it");
+}
+
+static void
+keep_lent(struct pfk__child *c, const struct pfk__message *msg)
+{
+	struct pfk__lent *l = pfk__custody_find(&c->master->custody, c->slot,
+	    (enum pfk_kind)msg->kind, &msg->asked);
+
+	if (l != NULL)
+		l->user = c->generation;
+}
+
+static void
+became_ready(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+	struct pfk__child *old;
+
+	pfk__custody_prune(&m->custody, c->slot, c->generation);
+	old = p->serving;
+	c->phase = PFK__SERVING;
+	p->serving = c;
+	p->booting = NULL;
+	p->stall = (struct pfk__stall){0};
+	if (old != NULL)
+		pfk__child_retire(old);
+	pfk__master_step(m, c->slot, PFK__SLOT_READY);
+}
+
+/* Somebody told it to, not we: its successor need not wait for its end. */
+static void
+leaves(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
+	    .how = PFK_DRAIN_LEAVE,
+	    .timeout_ns = m->config.drain_ns};
+
+	if (m->stop != PFK__RUN || p->serving != c)
+		return;
+	pfk_log(PFK_INFO, "worker %d (%d) leaves by itself; restarting",
+	    c->slot, (int)c->pid);
+	c->phase = PFK__LEAVING;
+	p->serving = NULL;
+	pfk__adopt_forget(m, c);
+	/* In case that it only says so. */
+	pfk__child_tell(c, &msg, -1);
+	pfk__master_step(m, c->slot, PFK__SLOT_DIED_SERVING);
+}
+
+static bool
+is_of_boot(uint32_t type)
+{
+	return type == PFK__MSG_LEND || type == PFK__MSG_KEEP ||
+	    type == PFK__MSG_READY || type == PFK__MSG_FAIL;
+}
+
+static void
+hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+{
+	if (msg->slot != c->slot || msg->generation != c->generation ||
+	    (msg->kind != PFK_TCP && msg->kind != PFK_UDP)) {
+		distrust(c, "a message of another worker");
+		return;
+	}
+	if (is_of_boot(msg->type) && c->phase != PFK__BOOTING) {
+		/* One that was stopped in its boot may have sent it before. */
+		if (c->phase == PFK__SERVING)
+			distrust(c, "what belongs to its boot");
+		return;
+	}
+	switch (msg->type) {
+	case PFK__MSG_LEND:
+		take_lent(c, msg, fd);
+		break;
+	case PFK__MSG_KEEP:
+		keep_lent(c, msg);
+		break;
+	case PFK__MSG_READY:
+		became_ready(c);
+		break;
+	case PFK__MSG_TAKEN:
+		if (c->taking > 0 && --c->taking == 0 && c->retire_wanted)
+			pfk__child_retire(c);
+		break;
+	case PFK__MSG_LEAVING:
+		leaves(c);
+		break;
+	case PFK__MSG_FAIL:
+		c->fail_status = msg->status;
+		strlcpy(c->fail_text, msg->text, sizeof(c->fail_text));
+		break;
+	default:
+		distrust(c, "a message that only the master sends");
+	}
+}
+
+void
+pfk__hear_all(struct pfk__child *c)
+{
+	struct pfk__message msg;
+	int fd, rc;
+
+	while (c->channel != -1) {
+		rc = pfk__channel_receive(c->channel, &msg, &fd);
+		if (rc == -1 && errno == EAGAIN)
+			return;
+		if (rc == -1 && errno == EMFILE)
+			give_up(c, "no room for a listener of it");
+		else if (rc == -1)
+			distrust(c, "garbage");
+		if (rc == 0)
+			pfk__hear_no_more(c); /* its death is coming */
+		if (rc != 1)
+			return;
+		hear(c, &msg, &fd);
+		if (fd != -1)
+			close(fd);
+	}
+}
+
+void
+pfk__hear_ready(void *arg, unsigned ready)
+{
+	struct pfk__child *c = arg;
+	struct pfk__master *m = c->master;
+
+	(void)ready;
+	pfk__hear_all(c);
+	pfk__master_maintain(m);
+}

@@ -1,0 +1,66 @@
+/*
+ * lend.c: is a worker's listener what the worker says?
+ *
+ * Layer: process.  What is in custody is inherited by successors, given to
+ * siblings and never looked at again; so a broken worker is found out here.
+ */
+#include "process/lend.h"
+
+static int
+option(int fd, int name)
+{
+	socklen_t len = sizeof(int);
+	int value;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+static bool
+is_inet(const struct pfk_addr *a)
+{
+	return (a->sa.sa_family == AF_INET && a->len == sizeof(a->in4)) ||
+	    (a->sa.sa_family == AF_INET6 && a->len == sizeof(a->in6));
+}
+
+/* Whether who asked for the one address may have got the other. */
+static bool
+answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
+{
+	struct pfk_addr a = *asked;
+
+	if (pfk_addr_port(&a) == 0)
+		pfk_addr_set_port(&a, pfk_addr_port(bound));
+	return a.len == bound->len && pfk_addr_equal(&a, bound);
+}
+
+static size_t
+count(const struct pfk__custody *c, int slot)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->len; i++)
+		n += c->lent[i]->slot == slot;
+	return n;
+}
+
+const char *
+pfk__lend_check(const struct pfk__custody *c, const struct pfk__message *m,
+    int fd)
+{
+	struct pfk_addr name = {.len = sizeof(name.in6)};
+	bool tcp = m->kind == PFK_TCP;
+
+	if (fd == -1)
+		return "a listener without a descriptor";
+	if (option(fd, SO_TYPE) != (tcp ? SOCK_STREAM : SOCK_DGRAM) ||
+	    option(fd, SO_ACCEPTCONN) != tcp)
+		return "a descriptor that is no such listener";
+	if (!is_inet(&m->bound) || !is_inet(&m->asked) ||
+	    getsockname(fd, &name.sa, &name.len) == -1 ||
+	    name.len != m->bound.len || !pfk_addr_equal(&name, &m->bound) ||
+	    !answers(&name, &m->asked))
+		return "a listener by a wrong name";
+	if (count(c, m->slot) >= PFK__LEND_MAX)
+		return "too many listeners";
+	return NULL;
+}
