@@ -123,7 +123,7 @@ subtest 'cannot start' => sub {
 	# Such a name is refused without asking a name server, who may be slow.
 	refuses('DNS', @{$_}, qw(-t 30 no..host)) for [], ['-u'], ['-c'];
 	# No descriptor left: but the loader needs one.
-	my ($code, undef, $errors) = run_cmd('sh', '-c', 'ulimit -n 4; exec ' . PROGRAM);
+	my ($code, undef, $errors) = run_cmd('sh', '-c', 'exec 3>&-; ulimit -n 4; exec ' . PROGRAM);
 	is($code, 2, 'out of descriptors');
 	like($errors, qr/^echo-check:\sOTHER:\s.*\n\z/x, 'says so');
 };
