@@ -1,0 +1,126 @@
+package Bench::Measure;
+
+# Runs scenarios, in rounds in which the servers take turns, and keeps every
+# single figure. A run during which somebody else had one of the two CPUs for
+# too long is done again, twice at most.
+
+use strict;
+use warnings;
+
+use Bench::Build   qw(built);
+use Bench::Servers qw(start_server stop_server raised);
+use Exporter       'import';
+use JSON::PP       ();
+use Prefork::Tools qw(run_cmd);
+
+our @EXPORT_OK = qw(measure load_once median spread ratio_of value);
+
+use constant TIMEOUT   => 60;
+use constant DISTURBED => 0.04;    # of the time: then it is done again
+use constant TRIES     => 3;
+
+# measure(\%scenario, \%settings, $progress): {label => [figures of round 1, ...]}.
+sub measure {
+	my ($scenario, $settings, $progress) = @_;
+	my %rounds;
+
+	for my $round (1 .. $settings->{rounds}) {
+		for my $run (@{ $scenario->{runs} }) {
+			next if $scenario->{failed}{ $run->{label} };
+			$progress->($round, $run->{label});
+			my $sample = eval { sample($run, $settings) };
+			if (!$sample) {
+				$scenario->{failed}{ $run->{label} } = $@ =~ s{\s+\z}{}r;
+				next;
+			}
+			push @{ $rounds{ $run->{label} } }, $sample;
+		}
+	}
+	delete @rounds{ keys %{ $scenario->{failed} // {} } };
+	return \%rounds;
+}
+
+sub sample {
+	my ($run, $settings) = @_;
+	my ($best, $error);
+
+	for my $try (1 .. TRIES) {
+		my $sample = eval { once($run, $settings) };
+		$error = $@;
+		$best = $sample if $sample && (!$best || $sample->{disturbed} < $best->{disturbed});
+		last if $best && $best->{disturbed} < DISTURBED || $settings->{repeats} >= $settings->{repeats_max};
+		$settings->{repeats}++ if $try < TRIES;
+	}
+	return $best // die $error;
+}
+
+sub once {
+	my ($run, $settings) = @_;
+	my $protocol = $run->{mode} eq 'udp' ? 'udp' : 'tcp';
+	my $server   = start_server($run->{server}, $protocol, $settings->{server_cpu});
+	my $figures  = eval {
+		load_once($server, $settings, $run->{mode}, @{ $run->{load} }, '-w', $settings->{warm}, '-d', $settings->{seconds});
+	};
+	my $error = $@;
+
+	stop_server($server);
+	die $error if !$figures;
+	return $figures;
+}
+
+# One load on a server that runs.
+sub load_once {
+	my ($server, $settings, $mode, @arguments) = @_;
+	my ($code, $output, $errors) = run_cmd(
+		{ timeout => TIMEOUT },
+		raised(
+			$settings->{load_cpu}, built('load'), '-p', $server->{port},
+			'-P', join(q{,}, @{ $server->{pids} }), @arguments, $mode
+		)
+	);
+	my $raw = eval { JSON::PP::decode_json($output) };
+
+	die "the load ended with $code: $errors\n" if !$raw || $code !~ /^[01]$/ || !$raw->{messages};
+	return {
+		%{$raw},
+		rate      => $raw->{messages} / $raw->{seconds},
+		cpu_us    => $raw->{cpu_ns} / 1e3 / $raw->{messages},
+		busy      => $raw->{cpu_ns} / 1e9 / $raw->{seconds},
+		load_busy => $raw->{load_cpu_ns} / 1e9 / $raw->{seconds},
+		disturbed => ($raw->{wait_ns} > $raw->{load_wait_ns} ? $raw->{wait_ns} : $raw->{load_wait_ns}) / 1e9 /
+		    $raw->{seconds},
+	};
+}
+
+sub median {
+	my @sorted = sort { $a <=> $b } @_;
+
+	return if !@sorted;
+	return ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2;
+}
+
+# Half of the way from the least to the most, as a part of the median.
+sub spread {
+	my @sorted = sort { $a <=> $b } @_;
+
+	return 0 if !@sorted || !median(@sorted);
+	return ($sorted[-1] - $sorted[0]) / 2 / median(@sorted);
+}
+
+sub value { my ($rounds, $label, $field) = @_; return scalar median(map { $_->{$field} } @{ $rounds->{$label} // [] }) }
+
+# The median of the ratios of each round, so that what changed between two
+# rounds does not count; and their spread.
+sub ratio_of {
+	my ($rounds, $label, $base, $field) = @_;
+	my ($own, $others) = ($rounds->{$label}, $rounds->{$base});
+	my @ratios;
+
+	return if !$own || !$others;
+	for my $i (0 .. ($#{$own} < $#{$others} ? $#{$own} : $#{$others})) {
+		push @ratios, $own->[$i]{$field} / $others->[$i]{$field} if $others->[$i]{$field};
+	}
+	return wantarray ? (median(@ratios), spread(@ratios)) : median(@ratios);
+}
+
+1;

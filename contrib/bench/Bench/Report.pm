@@ -1,0 +1,160 @@
+package Bench::Report;
+
+# The table, the JSON and the chart.
+
+use strict;
+use warnings;
+
+use Bench::Counts  qw(has_tool);
+use Bench::Figures qw(figures);
+use Bench::Measure qw(median spread ratio_of value);
+use Exporter       'import';
+use JSON::PP       ();
+
+our @EXPORT_OK = qw(print_scenario print_rest write_json write_chart);
+
+use constant NOISY => 0.05;
+
+my $row = "%-22s %9s %6s %6s %6s %9s %9s %9s %7s %5s %s\n";
+
+sub print_scenario {
+	my ($scenario, $rounds) = @_;
+
+	printf "\n%s: %s\n", $scenario->{name}, $scenario->{title};
+	printf $row, q{}, 'us CPU', q{+-%}, 'ratio', q{+-%}, 'msg/s', 'p50 us', 'p99 us', 'KiB', 'busy', q{};
+	for my $run (@{ $scenario->{runs} }) {
+		my $label = $run->{label};
+		if ($scenario->{failed}{$label}) {
+			printf "%-22s failed: %s\n", $label, $scenario->{failed}{$label};
+			next;
+		}
+		my ($ratio, $ratio_spread) = ratio_of($rounds, $label, $run->{base}, 'cpu_us');
+		printf $row, $label,
+		    sprintf('%.2f', value($rounds, $label, 'cpu_us')),
+		    sprintf('%.0f', 100 * spread(map { $_->{cpu_us} } @{ $rounds->{$label} })),
+		    defined $ratio ? (sprintf('%.2f', $ratio), sprintf('%.0f', 100 * $ratio_spread)) : (q{-}, q{-}),
+		    sprintf('%.0f', value($rounds, $label, 'rate')),
+		    sprintf('%.1f', value($rounds, $label, 'p50_us')),
+		    sprintf('%.1f', value($rounds, $label, 'p99_us')),
+		    sprintf('%.0f', value($rounds, $label, 'memory') / 1024),
+		    sprintf('%.0f%%', 100 * value($rounds, $label, 'busy')), lost_text($rounds->{$label});
+	}
+	my $noise = noise($scenario, $rounds);
+	print "  NOISY: $noise\n" if $noise;
+	return;
+}
+
+sub lost_text {
+	my ($samples) = @_;
+	my $lost = 0;
+
+	$lost += $_->{lost} for @{$samples};
+	return $lost ? "lost $lost" : q{};
+}
+
+# Why the figures of this scenario should not be believed, or nothing.
+sub noise {
+	my ($scenario, $rounds) = @_;
+	my $first   = $scenario->{runs}[0]{label};
+	my @samples = map { @{$_} } values %{$rounds};
+	my $spread  = spread(map { $_->{cpu_us} } @{ $rounds->{$first} // [] });
+	my $shared  = median(map { $_->{disturbed} } @samples) // 0;
+	my @why;
+
+	push @why, sprintf 'the cost of %s varies by +-%.0f%% between rounds', $first, 100 * $spread if $spread > NOISY;
+	push @why, sprintf 'others had a CPU for %.0f%% of the time', 100 * $shared if $shared > NOISY;
+	return join '; ', @why;
+}
+
+sub print_rest {
+	my ($result) = @_;
+
+	for my $what ([ calls => 'system calls', '%.3f' ], [ instructions => 'user instructions', '%.0f' ]) {
+		my ($key, $title, $format) = @{$what};
+		for my $scenario (sort keys %{ $result->{$key} }) {
+			my $of = $result->{$key}{$scenario};
+			printf "\n%s a message, %s: %s\n", $title, $scenario,
+			    join ', ', map { "$_ " . (defined $of->{$_} ? sprintf $format, $of->{$_} : q{-}) } sort keys %{$of};
+		}
+	}
+	# What was not asked for is no miss.
+	my @figures = grep { $result->{whole} || $_->[3] ne 'not measured' } figures($result);
+	print "\nfigures to reach\n" if @figures;
+	printf "%-52s %8s  %-22s %s\n", @{$_} for @figures ? [ q{}, 'at most', 'measured', q{} ] : (), @figures;
+	print "\n$result->{machine}\n";
+	printf "load average %.2f before, %.0f s, %d rounds of %s s, %d runs done again, steal %.1f s\n",
+	    @{$result}{qw(load_before took rounds_wanted seconds repeats steal)};
+	my %missing = %{ $result->{missing} };
+	printf "missing: %s\n", join ', ', map { "$_ (package $missing{$_})" } sort keys %missing if %missing;
+	print "NOT BELIEVABLE: $_\n" for @{ $result->{doubts} };
+	return;
+}
+
+sub write_json {
+	my ($path, $result, @scenarios) = @_;
+	my %out = %{$result};
+	my @figures = map { { what => $_->[0], at_most => $_->[1], measured => $_->[2], verdict => $_->[3] } } figures($result);
+
+	$out{figures}   = \@figures;
+	$out{scenarios} = [
+		map {
+			my $scenario = $_;
+			my $rounds   = $result->{rounds}{ $scenario->{name} };
+			{
+				name  => $scenario->{name},
+				title => $scenario->{title},
+				noise => noise($scenario, $rounds),
+				failed => $scenario->{failed} // {},
+				runs  => [ map { summary($_, $rounds) } grep { $rounds->{ $_->{label} } } @{ $scenario->{runs} } ],
+			}
+		} @scenarios
+	];
+	delete $out{rounds};
+	open my $file, '>', $path or die "$path: $!\n";
+	print {$file} JSON::PP->new->canonical->pretty->encode(\%out);
+	close $file or die "$path: $!\n";
+	return;
+}
+
+sub summary {
+	my ($run, $rounds) = @_;
+	my $label = $run->{label};
+	my ($ratio, $ratio_spread) = ratio_of($rounds, $label, $run->{base}, 'cpu_us');
+
+	return {
+		label  => $label,
+		base   => $run->{base},
+		rounds => $rounds->{$label},
+		ratio  => $ratio,
+		ratio_spread => $ratio_spread,
+		map { $_ => value($rounds, $label, $_) } qw(cpu_us rate p50_us p99_us memory busy lost),
+	};
+}
+
+# Bars of the ratios to the floor, a group for each scenario; false without
+# gnuplot.
+sub write_chart {
+	my ($path, $result, @scenarios) = @_;
+	my @groups = grep { $_->{name} !~ /^(?:idle|growth)$/ } @scenarios;
+	my (%seen, @labels);
+
+	return if !has_tool('gnuplot');
+	push @labels, grep { $_ ne 'floor' && !$seen{$_}++ } map { $_->{label} } @{ $_->{runs} } for @groups;
+	open my $plot, q{|-}, 'gnuplot' or return;
+	print {$plot} "set terminal svg size 1100,480 dynamic background 'white'\nset output '$path'\n",
+	    "set style data histograms\nset style histogram clustered gap 1\nset style fill solid 0.8 noborder\n",
+	    "set logscale y 2\nset yrange [0.25:16]\nset grid ytics\nset ylabel 'server CPU a message, floor = 1'\n",
+	    "set key outside right top\nset xtics rotate by -25\nset boxwidth 0.9\n\$data << EOD\n",
+	    join("\t", 'scenario', @labels), "\n";
+	for my $group (@groups) {
+		my $rounds = $result->{rounds}{ $group->{name} };
+		print {$plot} join("\t", $group->{name},
+			map { my $r = ratio_of($rounds, $_, 'floor', 'cpu_us'); defined $r ? sprintf '%.3f', $r : q{?} } @labels), "\n";
+	}
+	print {$plot} "EOD\nset datafile missing '?'\nset title 'x floor'\nplot 1 title 'floor' with lines lc rgb 'black'";
+	printf {$plot} ", \$data using %d:xtic(1) title columnheader(%d)", $_ + 1, $_ + 1 for 1 .. @labels;
+	print {$plot} "\n";
+	return close $plot;
+}
+
+1;
