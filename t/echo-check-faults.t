@@ -133,6 +133,17 @@ for my $case (@udp) {
 	};
 }
 
+# What is due while a lost one is waited for is sent all the same.
+subtest 'UDP, drops one of many' => sub {
+	my $server = Prefork::Faults->udp(sub { $_[2] == 3 });
+	my ($code, $result) = check(qw(-u -n 1 -r 300 -d 2 -t 6 -p), $server->port);
+
+	is($code, 1, 'exit status');
+	is_deeply(found($result), { timeout => 1 }, 'the one is lost');
+	cmp_ok($result->{latency_ms}{slowest}, '<', 3000, 'no other waits for it');
+	adds_up($result, 'open loop');
+};
+
 subtest 'UDP, answers what nobody asked' => sub {
 	my $server = Prefork::Faults->udp(every_tenth(
 		sub { $_[0]->write('x' x SIZE); $_[0]->write($_[1]) }));

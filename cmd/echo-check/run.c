@@ -12,7 +12,8 @@
 
 #define SWEEP_NS (50 * PFK_MSEC_NS)
 #define CLOSED_WINDOW_MIN 64
-#define OPEN_WINDOW 512
+#define OPEN_WINDOW_MIN 512
+#define NUMBERS_MAX (UINT64_C(1) << 22) /* of all flows together */
 
 static void
 pump(struct flow *f)
@@ -171,15 +172,36 @@ on_live(void *arg)
 	c->live = pfk_later(c->loop, PFK_SECOND_NS, on_live, c);
 }
 
+/*
+ * How many of a flow's messages are known.  Half of them may be on the way:
+ * datagrams of an open loop that are due while a lost one is waited for, so that
+ * it holds nobody up.
+ */
+static unsigned
+window_of(const struct options *o)
+{
+	uint64_t flows = (uint64_t)o->connections, window, wanted;
+	uint64_t wait_ms = (o->timeout_ns + 4 * SWEEP_NS) / PFK_MSEC_NS;
+
+	if (o->rate == 0) {
+		window = CLOSED_WINDOW_MIN;
+		wanted = 4 * (uint64_t)o->pipeline;
+	} else {
+		window = OPEN_WINDOW_MIN;
+		wanted = o->udp ? 2 * (uint64_t)o->rate * wait_ms / 1000 / flows
+				: 0;
+		if (wanted > NUMBERS_MAX / flows)
+			wanted = NUMBERS_MAX / flows;
+	}
+	while (window < wanted)
+		window *= 2;
+	return (unsigned)window;
+}
+
 static int
 make_flows(struct check *c)
 {
-	c->window = OPEN_WINDOW;
-	if (c->o.rate == 0) {
-		c->window = CLOSED_WINDOW_MIN;
-		while (c->window < 4 * (unsigned)c->o.pipeline)
-			c->window *= 2;
-	}
+	c->window = window_of(&c->o);
 	c->flows = calloc((size_t)c->o.connections, sizeof(*c->flows));
 	c->buf = malloc((size_t)c->o.size);
 	if (c->flows == NULL || c->buf == NULL)
