@@ -7,6 +7,7 @@ use warnings;
 
 use Exporter       'import';
 use Prefork::Tools qw(now wait_for);
+use Torture::Counters qw(counters counted);
 use Torture::Load;
 use Torture::Relay;
 use Torture::Server;
@@ -105,6 +106,8 @@ sub run_loaded {
 	}
 	progress("$run{row} ...");
 	my $dropped = $away ? Torture::Relay::up()->dropped : 0;
+	my %count   = ('this end' => undef, $away ? ('the clients\' end' => Torture::Relay::up()->{pid}) : ());
+	my %before  = map { $_ => counters($count{$_}) } keys %count;
 	my $server = ref $run{server} eq 'CODE' ? $run{server}->($host)
 	    : start_server($run{row}, $host, @{ $run{server} // [] });
 	my @loads = map { Torture::Load->start($before, '-p', $PORT, @{$_}, $host) } loads_of($run{load});
@@ -119,6 +122,10 @@ sub run_loaded {
 	my @wrong   = (@{ delete $found{wrong} // [] }, @{ delete $more{wrong} // [] }, $server->finish);
 	if ($away && (my $more_dropped = Torture::Relay::up()->dropped - $dropped)) {
 		push @notes, "the relay's devices dropped $more_dropped packets: no fault of the server's";
+	}
+	for my $where (sort keys %count) {
+		my $text = counted($before{$where}, counters($count{$where}));
+		push @notes, "TCP, $where: $text" if $text;
 	}
 	push @notes, "log: $_" for first_of(3, @{ $server->{trouble} });
 	note_result(

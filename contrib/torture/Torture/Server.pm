@@ -9,11 +9,11 @@ use warnings;
 
 use Cwd            ();
 use File::Basename ();
-use Prefork::Sockets qw(sockets_of);
 use Prefork::Tools   qw(now wait_for pause on_wait spawn_process fds children alive);
 
 use constant TIMEOUT => 20;
 use constant CHUNK   => 1_048_576;
+use constant LISTEN  => '0A';
 
 our $LOGS;
 our $PORT = 8888;
@@ -151,9 +151,11 @@ sub settle {
 }
 
 # Stops a process and tells how many connections it has in service: accepted,
-# and not closed by it. Nothing when it was gone already.
+# and not closed by it. Nothing when it was gone already. What else can be looked
+# up is looked up before, so that it stands still for a moment only.
 sub freeze {
 	my ($self, $pid) = @_;
+	my %other = map { $_ => 1 } other_sockets();
 
 	kill 'STOP', $pid or return;
 	while (1) {
@@ -163,9 +165,25 @@ sub freeze {
 		return if $state =~ /[ZX]/;
 		last if $state =~ /[Tt]/;
 	}
-	# Their duplicates are closed again before anybody is killed.
-	return scalar grep { $_->{kind} eq 'tcp' && $_->{state} eq 'connected' && $_->{port} == $PORT }
-	    sockets_of($pid);
+	opendir my $dir, "/proc/$pid/fd" or return;
+	my @sockets = map { (readlink("/proc/$pid/fd/$_") // q{}) =~ /^socket:\[(\d+)\]$/ } readdir $dir;
+	return scalar grep { !$other{$_} } @sockets;
+}
+
+# The inodes of all sockets that are no connection of a client's.
+sub other_sockets {
+	my @inodes;
+
+	for my $kind (qw(unix udp udp6 tcp tcp6)) {
+		open my $table, '<', "/proc/net/$kind" or next;
+		while (my $line = <$table>) {
+			my @fields = split q{ }, $line;
+			# Those that listen come first, before a hundred thousand others.
+			last if $kind =~ /^tcp/ && $. > 1 && $fields[3] ne LISTEN;
+			push @inodes, $fields[ $kind eq 'unix' ? 6 : 9 ];
+		}
+	}
+	return @inodes;
 }
 
 # Kills a process by SIGKILL; how many connections it had in service.

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use Prefork::Tools qw(wait_for);
+use Torture::Counters qw(counters);
 use Torture::Rows;
 use Torture::Run;
 
@@ -25,19 +26,6 @@ sub rows {
 	);
 }
 
-# The namespace's counters of UDP; nobody else is in it.
-sub counters {
-	my @lines;
-
-	open my $file, '<', '/proc/net/snmp' or die "/proc/net/snmp: $!\n";
-	while (my $line = <$file>) {
-		push @lines, [ split q{ }, $line ] if $line =~ /^Udp:/;
-	}
-	my %counters;
-	@counters{ @{ $lines[0] } } = @{ $lines[1] };
-	return \%counters;
-}
-
 sub loaded {
 	my ($row, $events, $kill) = @_;
 	my $before = counters();
@@ -54,9 +42,9 @@ sub loaded {
 		after => sub {
 			my ($server, $sum) = @_;
 			my $after     = counters();
-			my %by        = map { $_ => $after->{$_} - $before->{$_} } qw(InDatagrams OutDatagrams RcvbufErrors);
-			my $taken     = $by{InDatagrams} - $sum->{echoed} - ($sum->{kinds}{duplicate} // 0);
-			my $answered  = $by{OutDatagrams} - $sum->{started};
+			my %by        = map { $_ => $after->{$_} - $before->{$_} } qw(UdpInDatagrams UdpOutDatagrams UdpRcvbufErrors);
+			my $taken     = $by{UdpInDatagrams} - $sum->{echoed} - ($sum->{kinds}{duplicate} // 0);
+			my $answered  = $by{UdpOutDatagrams} - $sum->{started};
 			my $swallowed = $taken - $answered;
 			return (
 				in_service => $kill && $swallowed > 0 ? $swallowed : 0,
@@ -64,7 +52,7 @@ sub loaded {
 				notes => [
 					"sent $sum->{started}, taken by workers $taken, answered $answered: in service when killed "
 					    . $swallowed,
-					"dropped by a full socket: $by{RcvbufErrors}"
+					"dropped by a full socket: $by{UdpRcvbufErrors}"
 				]
 			);
 		},
