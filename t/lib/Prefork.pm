@@ -161,7 +161,11 @@ sub wait_log {
 
 	while (1) {
 		pos($self->{log}) = $offset // 0;
-		return $+[0] if $self->{log} =~ /$pattern/g;
+		if ($self->{log} =~ /$pattern/g) {
+			# Whoever searches it next begins at its beginning.
+			pos($self->{log}) = undef;
+			return $+[0];
+		}
 		return if now() > $deadline;
 		# The end is when the master has left, nobody of its holds the
 		# pipe, and what we have just searched was all.
