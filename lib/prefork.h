@@ -104,6 +104,13 @@ int pfk_cpus(void);
  */
 void pfk_ensure_stdio(void);
 
+/*
+ * Close every descriptor above standard error but the log's: what whoever
+ * started us has left open.  For a program that will run for long, once its
+ * log is open and before anything else is.
+ */
+void pfk_close_inherited(void);
+
 enum pfk_option_type {
 	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
 	PFK_OPT_ONOFF,   /* bool; on or off */

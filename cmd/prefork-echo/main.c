@@ -229,8 +229,9 @@ run_service(struct program *p)
 	int status;
 
 	set_log_level(p->config);
-	if ((status = open_log(p->config)) != EX_OK ||
-	    (status = detach(p)) != EX_OK ||
+	status = open_log(p->config);
+	pfk_close_inherited();
+	if (status != EX_OK || (status = detach(p)) != EX_OK ||
 	    (status = lock_pid_file(p)) != EX_OK)
 		return status;
 	return pfk_master_run(&mc, &hooks, p);

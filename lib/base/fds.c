@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 static int
 compare(const void *a, const void *b)
 {
@@ -45,4 +47,13 @@ pfk__close_others(int *keep, size_t n)
 		from = keep[i] + 1;
 	}
 	close_range((unsigned)from, ~0u, 0);
+}
+
+void
+pfk_close_inherited(void)
+{
+	int keep = pfk__log_fd();
+
+	pfk__log_forked();
+	pfk__close_others(&keep, 1);
 }

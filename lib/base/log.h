@@ -15,7 +15,7 @@ const char *pfk__log_process(void);
 /* Whether the log is a file, which a rotation replaces. */
 bool pfk__log_is_file(void);
 
-/* In a child that is about to close what it does not know. */
+/* In a process that is about to close what it does not know. */
 void pfk__log_forked(void);
 
 /* Write to fd from now on; fd is the log's own afterwards. */
