@@ -202,6 +202,50 @@ test_options(void)
 	close(fd);
 }
 
+/* We have one address of a port: who has another one? */
+static void
+has(enum pfk_kind kind, const char *host, uint16_t port, bool us)
+{
+	struct pfk_addr addr;
+	char buf[128];
+
+	pfk_addr_parse(&addr, host, port);
+	if (us)
+		ok(holder_is_us(kind, &addr), "%s is in our way", host);
+	else
+		is_str(pfk__listener_holder(kind, &addr, buf, sizeof(buf)),
+		    "another process", "%s is not", host);
+}
+
+static void
+test_holder(void)
+{
+	struct pfk_addr bound = {.len = sizeof(bound.in6)};
+	int fd = unit_listen(&bound), no = 0;
+	uint16_t port = pfk_addr_port(&bound);
+
+	has(PFK_TCP, "127.0.0.1", port, true);
+	has(PFK_TCP, "0.0.0.0", port, true);
+	has(PFK_TCP, "127.0.0.2", port, false);
+	has(PFK_TCP, "::1", port, false);
+	has(PFK_UDP, "127.0.0.1", port, false);
+	close(fd);
+	pfk_addr_parse(&bound, "::", 0);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
+	if (fd == -1 || bind(fd, &bound.sa, bound.len) == -1 ||
+	    listen(fd, 1) == -1 ||
+	    getsockname(fd, &bound.sa, &bound.len) == -1) {
+		skip(3, "no IPv6 here");
+	} else {
+		port = pfk_addr_port(&bound);
+		has(PFK_TCP, "::1", port, true);
+		has(PFK_TCP, "127.0.0.1", port, true);
+		has(PFK_UDP, "::1", port, false);
+	}
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -216,6 +260,7 @@ main(void)
 	test_stranger();
 	test_refused();
 	test_wildcard();
+	test_holder();
 	test_options();
 	return done_testing();
 }

@@ -1,11 +1,12 @@
 /*
- * holder.c: who has this port?
+ * holder.c: who has this address?
  *
  * Layer: net.  proc(5): /proc/net/tcp and its kin give the socket's inode and
  * user, /proc/PID/fd the process, where this user may look.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +16,75 @@
 
 #define TCP_LISTEN_STATE 0x0a
 
-/* The inode of a socket that has the port and listens; 0 for none. */
-static unsigned long
-find_inode(const char *table, unsigned port, bool tcp, unsigned *uid)
+/* What proc(5) writes as hexadecimal words in the machine's byte order. */
+static bool
+parse(struct pfk_addr *a, const char *hex, unsigned port)
 {
-	char line[400];
+	size_t words = strlen(hex) / 8;
+	uint32_t word[4];
+
+	for (size_t i = 0; i < words && i < 4; i++) {
+		if (sscanf(hex + 8 * i, "%8" SCNx32, &word[i]) != 1)
+			return false;
+	}
+	*a = (struct pfk_addr){.len = 0};
+	if (words == 1) {
+		a->in4.sin_family = AF_INET;
+		memcpy(&a->in4.sin_addr, word, sizeof(a->in4.sin_addr));
+	} else if (words == 4) {
+		a->in6.sin6_family = AF_INET6;
+		memcpy(&a->in6.sin6_addr, word, sizeof(a->in6.sin6_addr));
+	} else {
+		return false;
+	}
+	pfk_addr_set_port(a, (uint16_t)port);
+	return true;
+}
+
+/* Whether who holds the one keeps others from binding the other. */
+static bool
+meets(struct pfk_addr *held, const struct pfk_addr *wanted)
+{
+	const struct in6_addr *six = &held->in6.sin6_addr;
+
+	if (pfk_addr_port(held) != pfk_addr_port(wanted))
+		return false;
+	if (held->sa.sa_family == wanted->sa.sa_family) {
+		if (held->sa.sa_family == AF_INET6)
+			held->in6.sin6_scope_id = wanted->in6.sin6_scope_id;
+		return pfk_addr_is_any(held) || pfk_addr_is_any(wanted) ||
+		    pfk_addr_equal(held, wanted);
+	}
+	/* An IPv6 socket may have IPv4 too; ours do not. */
+	if (held->sa.sa_family != AF_INET6)
+		return false;
+	return IN6_IS_ADDR_UNSPECIFIED(six) ||
+	    (IN6_IS_ADDR_V4MAPPED(six) &&
+		(pfk_addr_is_any(wanted) ||
+		    memcmp(six->s6_addr + 12, &wanted->in4.sin_addr, 4) == 0));
+}
+
+/* The inode of a socket that is in the address's way; 0 for none. */
+static unsigned long
+find_inode(const char *table, const struct pfk_addr *wanted, bool tcp,
+    unsigned *uid)
+{
+	char line[400], hex[33];
 	unsigned long inode = 0, found = 0;
-	unsigned local, state;
+	unsigned port, state;
+	struct pfk_addr held;
 	FILE *f = fopen(table, "re");
 
 	if (f == NULL)
 		return 0;
 	while (found == 0 && fgets(line, sizeof(line), f) != NULL) {
 		if (sscanf(line,
-			"%*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x "
+			"%*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x "
 			"%*x:%*x %*x %u %*u %lu",
-			&local, &state, uid, &inode) != 4)
+			hex, &port, &state, uid, &inode) != 5)
 			continue;
-		if (local == port && (!tcp || state == TCP_LISTEN_STATE))
+		if ((!tcp || state == TCP_LISTEN_STATE) &&
+		    parse(&held, hex, port) && meets(&held, wanted))
 			found = inode;
 	}
 	fclose(f);
@@ -87,7 +139,7 @@ pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
     size_t size)
 {
 	char table[32];
-	unsigned uid = 0, port = pfk_addr_port(addr);
+	unsigned uid = 0;
 	unsigned long inode = 0;
 	struct dirent *e;
 	DIR *d;
@@ -98,7 +150,7 @@ pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
 
 		snprintf(table, sizeof(table), "/proc/net/%s%s",
 		    pfk__kind_name(kind), v6 ? "6" : "");
-		inode = find_inode(table, port, kind == PFK_TCP, &uid);
+		inode = find_inode(table, addr, kind == PFK_TCP, &uid);
 	}
 	d = inode != 0 ? opendir("/proc") : NULL;
 	if (d == NULL)
