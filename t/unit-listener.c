@@ -171,6 +171,7 @@ test_options(void)
 	    .keep_interval = 12,
 	    .keep_count = 13,
 	    .user_timeout = 1400,
+	    .syn_retries = PFK_UNSET,
 	    .fastopen = PFK_UNSET};
 	struct pfk_addr addr, bound;
 	int fd, client, server;
