@@ -531,7 +531,8 @@ struct pfk_datagram_protocol {
 
 /*
  * Receive on the bound, non-blocking UDP socket fd, which the endpoint owns
- * from then on [create_datagram_endpoint].  Reads and answers go in batches.
+ * from then on [create_datagram_endpoint].  Reads and answers go in batches;
+ * UDP_GRO is set on the socket, and each datagram is delivered by itself.
  * connection_made, which gives self, is called before this returns.
  */
 struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
@@ -553,9 +554,11 @@ struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
 int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
 
 /*
- * Send one datagram to `to` (NULL: who it is connected to), from the local address `from` (NULL: the socket's
- * own).  Called from datagram_received with that packet's buffer it is sent
- * uncopied with the batch.  A full socket buffer drops and counts it.
+ * Send one datagram to `to` (NULL: who it is connected to), from the local
+ * address `from` (NULL: the socket's own).  Called from datagram_received with
+ * that packet's buffer it is sent uncopied with the batch: in order with what
+ * else goes to the same `to`, and together with it where the kernel offers
+ * UDP_SEGMENT.  A full socket buffer drops and counts it.
  */
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from);

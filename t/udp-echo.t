@@ -20,6 +20,8 @@ use Test::More;
 # RFC 768's length field, less the headers.
 use constant MAX_IPV4 => 65_507;
 use constant MAX_IPV6 => 65_527;
+# linux/udp.h
+use constant UDP_SEGMENT => 103;
 # What the default receive buffer holds in any case.
 use constant BURST => 200;
 # Ports of services that answer or amplify, as FIELD.md lists them.
@@ -55,14 +57,24 @@ subtest 'a burst' => sub {
 	my $server = Prefork->start(qw(-w 2 -p 0));
 	my $client = $server->udp_socket;
 	my @words  = map { "$_ " . random_bytes(rand 100) } 1 .. BURST;
-	my @got;
 
 	send $client, $_, 0 for @words;
-	while (@got < @words && IO::Select->new($client)->can_read(10)) {
-		recv $client, my $answer, 65_535, 0;
-		push @got, $answer;
-	}
+	my @got = receive_all($client, scalar @words);
 	is_deeply(\@got, \@words, 'all is answered, in order');
+};
+
+subtest 'sent with UDP_SEGMENT' => sub {
+	my $server = Prefork->start(qw(-w 2 -p 0));
+
+	for my $family (grep { $server->addresses('udp', $_) } 4, 6) {
+		my $client = segmenting($server->udp_socket($family), 100)
+		    or plan skip_all => "no UDP_SEGMENT: $!";
+		my @words = map { random_bytes(100) } 1 .. 40;
+		push @words, random_bytes(33);
+		send $client, join(q{}, @words), 0;
+		my @got = receive_all($client, scalar @words);
+		is_deeply(\@got, \@words, "each comes back by itself over IPv$family");
+	}
 };
 
 subtest 'ICMP errors' => sub {
@@ -76,6 +88,19 @@ subtest 'ICMP errors' => sub {
 		is(echo_once($server->udp_socket, 'abc'), 'abc', 'echo') if $i % 25 == 0;
 	}
 	is_deeply({ $server->workers }, \%workers, 'the worker is the same');
+};
+
+subtest 'loop guard: each of those sent together' => sub {
+	my $server = Prefork->start(qw(-w 1 -p 0 -b 127.0.0.1));
+	my $socket = bound_udp(own_address(1), $server->port)
+	    or plan skip_all => "cannot bind our port elsewhere: $!";
+
+	segmenting($socket, 5) or plan skip_all => "no UDP_SEGMENT: $!";
+	send $socket, 'guard' x 12, 0,
+	    pack_sockaddr_in($server->port, inet_aton('127.0.0.1'));
+	ok($server->wait_log(qr/loop\sguard:\srefused\s11\sdatagrams,\s12\sin\sall$/mx),
+		'all are counted');
+	ok(!IO::Select->new($socket)->can_read(0), 'none is answered');
 };
 
 # What is sent, to a server bound where, by whom, and why it is refused.
@@ -129,6 +154,27 @@ sub exchange {
 		$answered++ if $answer =~ /guard$/;
 	}
 	return (scalar @sockets, $answered);
+}
+
+# What one send brings is cut into datagrams of that size: udp(7).
+sub segmenting {
+	my ($socket, $size) = @_;
+
+	return setsockopt($socket, IPPROTO_UDP, UDP_SEGMENT, pack 'i', $size)
+	    ? $socket
+	    : undef;
+}
+
+# At most so many.
+sub receive_all {
+	my ($socket, $n) = @_;
+	my @got;
+
+	while (@got < $n && IO::Select->new($socket)->can_read(10)) {
+		recv $socket, my $answer, 65_535, 0;
+		push @got, $answer;
+	}
+	return @got;
 }
 
 sub bound_udp {

@@ -84,6 +84,7 @@ pfk_loop_free(struct pfk_loop *l)
 	pfk__timers_free(l);
 	l->poller->close(l->backend);
 	munmap(l->scratch, PFK__SCRATCH_BYTES);
+	free(l->batch);
 	free(l->dirty);
 	free(l->table);
 	free(l);

@@ -66,6 +66,8 @@ struct pfk__registration {
 	uint32_t generation;
 };
 
+struct pfk__batch;
+
 struct pfk_loop {
 	const struct pfk__poller *poller;
 	void *backend;
@@ -84,6 +86,7 @@ struct pfk_loop {
 	uint64_t turns;
 	uint64_t *beat; /* now, there too: it may be shared memory */
 	uint64_t own_beat;
+	struct pfk__batch *batch; /* the datagram endpoints', or NULL */
 	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
 	/* The transports' part in a hand-over, while there are any. */
 	void (*give)(struct pfk_loop *l, int fd);

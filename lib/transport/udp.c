@@ -1,57 +1,23 @@
 /*
- * udp.c: a datagram endpoint that reads and answers in batches.
+ * udp.c: a datagram endpoint that reads in batches.
  *
- * Layer: transport.  recvmmsg(2) fills the loop's scratch area; answers with
- * the bytes that came are queued as they are and leave by one sendmmsg(2) when
- * the batch has been delivered.  ip(7) and ipv6(7) on IP_PKTINFO.
+ * Layer: transport.  recvmmsg(2) fills the loop's scratch area, with UDP_GRO
+ * many datagrams a message, and each is delivered where it lies.  udp(7) on
+ * UDP_GRO, ip(7) and ipv6(7) on IP_PKTINFO.
  */
 #include <assert.h>
 #include <errno.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "event/loop.h"
+#include "transport/udp.h"
 
-#define BATCH 64
 #define PACKET_BYTES 65536u
 #define DRAIN_BATCHES 64
 
-static_assert(BATCH * PACKET_BYTES <= PFK__SCRATCH_BYTES, "no room");
-
-union control {
-	char in4[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	char in6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-	struct cmsghdr align;
-};
-
-/* One direction of a batch. */
-struct batch {
-	struct mmsghdr msg[BATCH];
-	struct iovec iov[BATCH];
-	struct pfk_addr addr[BATCH];
-	union control control[BATCH];
-};
-
-struct pfk_datagram {
-	struct pfk__member member; /* first: the loop hands it back */
-	struct pfk_io io;
-	const struct pfk_datagram_protocol *proto;
-	void *arg;
-	void *self;
-	int owner; /* the slot that it was adopted from, or -1 */
-	struct pfk_addr local;
-	bool pktinfo;    /* bound to a wildcard: the address comes along */
-	bool delivering; /* in a batch: answers are queued */
-	bool closed;
-	bool handle; /* the user still has one */
-	struct pfk__soon lost;
-	struct pfk__soon reported;
-	int error; /* to report */
-	uint64_t dropped;
-	unsigned queued;
-	struct batch in, out;
-};
+static_assert(PFK__BATCH * PACKET_BYTES <= PFK__SCRATCH_BYTES, "no room");
 
 static void
 on_error(void *arg)
@@ -62,194 +28,141 @@ on_error(void *arg)
 		d->proto->error_received(d->self, d->error);
 }
 
-/* Soon, for the user may be sending; of several only the last. */
-static void
-report(struct pfk_datagram *d, int error)
+void
+pfk__udp_report(struct pfk_datagram *d, int error)
 {
 	d->error = error;
 	pfk__soon_add(d->io.loop, &d->reported, on_error, d);
 }
 
-/* sending */
-
-static void
-set_source(struct msghdr *h, union control *c, const struct pfk_addr *from)
-{
-	bool v6 = from->sa.sa_family == AF_INET6;
-	struct cmsghdr *cm;
-
-	memset(c, 0, sizeof(*c));
-	h->msg_control = c;
-	h->msg_controllen = v6 ? sizeof(c->in6) : sizeof(c->in4);
-	cm = CMSG_FIRSTHDR(h);
-	if (v6) {
-		struct in6_pktinfo info = {.ipi6_addr = from->in6.sin6_addr,
-		    .ipi6_ifindex = from->in6.sin6_scope_id};
-
-		cm->cmsg_level = IPPROTO_IPV6;
-		cm->cmsg_type = IPV6_PKTINFO;
-		cm->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(cm), &info, sizeof(info));
-	} else {
-		struct in_pktinfo info = {.ipi_spec_dst = from->in4.sin_addr};
-
-		cm->cmsg_level = IPPROTO_IP;
-		cm->cmsg_type = IP_PKTINFO;
-		cm->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(cm), &info, sizeof(info));
-	}
-}
-
-/* Send all that is queued; what fails is dropped, the rest goes on. */
-static void
-flush(struct pfk_datagram *d)
-{
-	unsigned at = 0;
-
-	while (at < d->queued) {
-		int n = sendmmsg(d->io.fd, d->out.msg + at, d->queued - at,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n > 0) {
-			at += (unsigned)n;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		if (errno == EAGAIN || errno == ENOBUFS)
-			d->dropped++;
-		else
-			report(d, errno);
-		at++;
-	}
-	d->queued = 0;
-}
-
-static bool
-in_batch(const struct pfk_datagram *d, const void *buf)
-{
-	const char *base = d->in.iov[0].iov_base;
-
-	return d->delivering && (const char *)buf >= base &&
-	    (const char *)buf < base + PFK__SCRATCH_BYTES;
-}
-
-void
-pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
-    const struct pfk_addr *to, const struct pfk_addr *from)
-{
-	struct msghdr *h;
-	unsigned i;
-
-	if (d->closed)
-		return;
-	if (d->queued == BATCH)
-		flush(d);
-	i = d->queued++;
-	h = &d->out.msg[i].msg_hdr;
-	if (to != NULL)
-		d->out.addr[i] = *to;
-	d->out.iov[i].iov_base = (void *)(uintptr_t)buf;
-	d->out.iov[i].iov_len = len;
-	*h = (struct msghdr){.msg_name = to != NULL ? &d->out.addr[i].sa : NULL,
-	    .msg_namelen = to != NULL ? to->len : 0,
-	    .msg_iov = &d->out.iov[i],
-	    .msg_iovlen = 1};
-	if (from != NULL && d->pktinfo)
-		set_source(h, &d->out.control[i], from);
-	/* Other memory ends with this call. */
-	if (!in_batch(d, buf))
-		flush(d);
-}
-
 /* receiving */
 
 static void
-prepare(struct pfk_datagram *d, char *scratch)
+prepare(struct pfk__batch *b, unsigned i, char *scratch)
 {
-	for (unsigned i = 0; i < BATCH; i++) {
-		struct msghdr *h = &d->in.msg[i].msg_hdr;
-
-		d->in.iov[i].iov_base = scratch + (size_t)i * PACKET_BYTES;
-		d->in.iov[i].iov_len = PACKET_BYTES;
-		h->msg_name = &d->in.addr[i].sa;
-		h->msg_namelen = sizeof(d->in.addr[i].in6);
-		h->msg_iov = &d->in.iov[i];
-		h->msg_iovlen = 1;
-		h->msg_control = d->pktinfo ? &d->in.control[i] : NULL;
-		h->msg_controllen = d->pktinfo ? sizeof(d->in.control[i]) : 0;
-		h->msg_flags = 0;
-	}
+	b->in_iov[i].iov_base = scratch + (size_t)i * PACKET_BYTES;
+	b->in_iov[i].iov_len = PACKET_BYTES;
+	b->in[i].msg_hdr = (struct msghdr){.msg_name = &b->in_addr[i].sa,
+	    .msg_namelen = sizeof(b->in_addr[i].in6),
+	    .msg_iov = &b->in_iov[i],
+	    .msg_iovlen = 1,
+	    .msg_control = &b->in_control[i],
+	    .msg_controllen = sizeof(b->in_control[i])};
 }
 
-/* The address that was asked, and whether it is ours alone. */
-static bool
-asked_address(struct pfk_datagram *d, struct msghdr *h, struct pfk_addr *to)
+/* All endpoints of a loop share it: one at a time is read from. */
+static int
+need_batch(struct pfk_loop *l)
 {
-	struct cmsghdr *cm;
-
-	*to = d->local;
-	if (!d->pktinfo)
-		return true;
-	for (cm = CMSG_FIRSTHDR(h); cm != NULL; cm = CMSG_NXTHDR(h, cm)) {
-		if (cm->cmsg_level == IPPROTO_IP &&
-		    cm->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(cm), sizeof(info));
-			to->in4.sin_addr = info.ipi_addr;
-			return info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
-		}
-		if (cm->cmsg_level == IPPROTO_IPV6 &&
-		    cm->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(cm), sizeof(info));
-			to->in6.sin6_addr = info.ipi6_addr;
-			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-				to->in6.sin6_scope_id = info.ipi6_ifindex;
-			return !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
-		}
-	}
-	return true;
+	if (l->batch != NULL)
+		return 0;
+	l->batch = calloc(1, sizeof(*l->batch));
+	if (l->batch == NULL)
+		return -1;
+	for (unsigned i = 0; i < PFK__BATCH; i++)
+		prepare(l->batch, i, l->scratch);
+	pfk__udp_send_clear(l->batch);
+	return 0;
 }
+
+/* Ask the kernel for what makes batches cheaper; it need not offer it. */
+static void
+tune(struct pfk_datagram *d)
+{
+	int on = 1, size;
+	socklen_t len = sizeof(size);
+
+	setsockopt(d->io.fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+	d->segments = getsockopt(d->io.fd, SOL_UDP, UDP_SEGMENT, &size, &len) ==
+	    0;
+}
+
+/* What stands beside a message that was received. */
+struct meta {
+	struct pfk_addr to;
+	bool unicast;
+	size_t segment; /* the length of each datagram in it but the last */
+};
 
 static void
-deliver(struct pfk_datagram *d, unsigned i)
+take_control(struct meta *m, struct cmsghdr *cm)
 {
-	struct msghdr *h = &d->in.msg[i].msg_hdr;
-	struct pfk_addr to;
-	struct pfk_packet p = {.buf = d->in.iov[i].iov_base,
-	    .len = d->in.msg[i].msg_len,
-	    .from = &d->in.addr[i],
-	    .to = &to};
+	if (cm->cmsg_level == IPPROTO_IP && cm->cmsg_type == IP_PKTINFO) {
+		struct in_pktinfo info;
 
-	d->in.addr[i].len = h->msg_namelen;
-	p.unicast = asked_address(d, h, &to);
-	if (d->proto->datagram_received != NULL)
+		memcpy(&info, CMSG_DATA(cm), sizeof(info));
+		m->to.in4.sin_addr = info.ipi_addr;
+		m->unicast = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
+	} else if (cm->cmsg_level == IPPROTO_IPV6 &&
+	    cm->cmsg_type == IPV6_PKTINFO) {
+		struct in6_pktinfo info;
+
+		memcpy(&info, CMSG_DATA(cm), sizeof(info));
+		m->to.in6.sin6_addr = info.ipi6_addr;
+		if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+			m->to.in6.sin6_scope_id = info.ipi6_ifindex;
+		m->unicast = !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+	} else if (cm->cmsg_level == SOL_UDP && cm->cmsg_type == UDP_GRO) {
+		int segment;
+
+		memcpy(&segment, CMSG_DATA(cm), sizeof(segment));
+		if (segment > 0)
+			m->segment = (size_t)segment;
+	}
+}
+
+/*
+ * Deliver message i, which with UDP_GRO may be several datagrams of one peer.
+ * The option is the socket's: another process may have set it.
+ */
+static void
+deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
+{
+	struct msghdr *h = &b->in[i].msg_hdr;
+	size_t left = b->in[i].msg_len;
+	struct meta m = {d->local, true, left};
+	struct pfk_packet p = {.buf = b->in_iov[i].iov_base,
+	    .from = &b->in_addr[i],
+	    .to = &m.to};
+
+	b->in_addr[i].len = h->msg_namelen <= sizeof(b->in_addr[i].in6)
+	    ? h->msg_namelen
+	    : sizeof(b->in_addr[i].in6);
+	for (struct cmsghdr *cm = CMSG_FIRSTHDR(h); cm != NULL;
+	     cm = CMSG_NXTHDR(h, cm))
+		take_control(&m, cm);
+	p.unicast = m.unicast;
+	do {
+		p.len = left < m.segment ? left : m.segment;
 		d->proto->datagram_received(d->self, &p);
+		p.buf = (const char *)p.buf + p.len;
+		left -= p.len;
+	} while (left > 0 && !d->closed);
 }
 
 /* One batch; false when the queue is empty. */
 static bool
 receive(struct pfk_datagram *d)
 {
-	int n;
+	struct pfk__batch *b = d->io.loop->batch;
+	int n = recvmmsg(d->io.fd, b->in, PFK__BATCH, MSG_DONTWAIT, NULL);
 
-	prepare(d, d->io.loop->scratch);
-	n = recvmmsg(d->io.fd, d->in.msg, BATCH, MSG_DONTWAIT, NULL);
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
 			return false;
-		report(d, errno); /* such as ICMP's: now it is cleared */
+		/* Such as ICMP's: now it is cleared. */
+		pfk__udp_report(d, errno);
 		return true;
 	}
-	d->delivering = true;
-	for (int i = 0; i < n && !d->closed; i++)
-		deliver(d, (unsigned)i);
-	flush(d);
-	d->delivering = false;
-	return n == BATCH;
+	b->reader = d;
+	for (int i = 0; i < n; i++) {
+		if (!d->closed && d->proto->datagram_received != NULL)
+			deliver(d, b, (unsigned)i);
+		prepare(b, (unsigned)i, d->io.loop->scratch);
+	}
+	pfk__udp_send_flush(d);
+	b->reader = NULL;
+	return n == PFK__BATCH;
 }
 
 static void
@@ -279,7 +192,7 @@ shut(struct pfk_datagram *d)
 {
 	if (d->closed)
 		return;
-	flush(d);
+	pfk__udp_send_flush(d);
 	d->closed = true;
 	pfk__io_stop(&d->io);
 	close(d->io.fd);
@@ -364,15 +277,16 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 
 	if (d == NULL)
 		return NULL;
+	if (need_batch(l) == -1)
+		goto err;
 	d->proto = proto;
 	d->arg = arg;
 	d->owner = -1;
 	d->local.len = sizeof(d->local.in6);
 	if (getsockname(fd, &d->local.sa, &d->local.len) == -1 ||
-	    pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d) == -1) {
-		free(d);
-		return NULL;
-	}
+	    pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d) == -1)
+		goto err;
+	tune(d);
 	d->pktinfo = pfk_addr_is_any(&d->local);
 	d->handle = true;
 	pfk__member_add(l, &d->member, drain);
@@ -382,6 +296,9 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	if (proto->connection_made != NULL)
 		d->self = proto->connection_made(d, arg);
 	return d;
+err:
+	free(d);
+	return NULL;
 }
 
 int
