@@ -690,7 +690,7 @@ struct pfk_listen {
 	enum pfk_kind kind;
 	struct pfk_addr addr; /* port 0: one for all such, kept over reloads */
 	bool optional;        /* skip it where the machine lacks the address */
-	const struct pfk_sockopts *options;
+	const struct pfk_sockopts *options; /* NULL: the system's */
 };
 
 struct pfk_master_config {

@@ -70,13 +70,22 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 	return false;
 }
 
+static const struct pfk_sockopts *
+options_of(const struct pfk_listen *want)
+{
+	static struct pfk_sockopts unset;
+
+	pfk_sockopts_init(&unset);
+	return want->options != NULL ? want->options : &unset;
+}
+
 static int
 take(struct attempt *a, size_t i, const struct pfk__lent *lent)
 {
 	a->opened[i] = (struct opened){.fd = lent->fd,
 	    .taken = true,
 	    .bound = lent->bound};
-	return pfk__listener_tune(lent->fd, lent->kind, a->want[i].options,
+	return pfk__listener_tune(lent->fd, lent->kind, options_of(&a->want[i]),
 	    &a->step);
 }
 
@@ -102,7 +111,7 @@ open_one(struct attempt *a, size_t i)
 	if (group == PFK__FOUND && overlaps(a, i, &addr))
 		group = PFK__JOIN;
 	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group,
-	    want->options, &a->opened[i].bound, &a->step);
+	    options_of(want), &a->opened[i].bound, &a->step);
 	if (a->opened[i].fd != -1)
 		return 0;
 	a->opened[i].bound = addr;
