@@ -118,12 +118,16 @@ pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len)
 void
 pfk__reader_adjust(struct pfk_stream *s)
 {
+	bool hungry;
+
 	if (s->tr == NULL || s->eof || s->closed)
 		return;
-	if (!s->paused && !s->read.pending && unread(s) > 2 * s->limit) {
+	/* Who reads little at a time waits often, but not for more to come. */
+	hungry = s->read.pending && full_answer(s) == 0;
+	if (!s->paused && !hungry && unread(s) > 2 * s->limit) {
 		s->paused = true;
 		pfk_pause_reading(s->tr);
-	} else if (s->paused && (s->read.pending || unread(s) <= s->limit)) {
+	} else if (s->paused && (hungry || unread(s) <= s->limit)) {
 		s->paused = false;
 		pfk_resume_reading(s->tr);
 	}
