@@ -1,0 +1,79 @@
+/*
+ * kv [PORT]: a key-value server on the stream layer.  "SET KEY VALUE", "DEL KEY"
+ * and "GET KEY" are answered by KEY=VALUE as it is then, or NONE.  As workers
+ * share nothing, there is but one; who comes after a reload finds it empty.
+ */
+#include <envz.h>
+#include <errno.h>
+#include <prefork.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct pfk_server *server;
+static char *store; /* KEY=VALUE strings, envz_add(3) */
+static size_t store_len;
+
+static const char *
+execute(char *line)
+{
+	const char *verb = strsep(&line, " "), *key = strsep(&line, " ");
+
+	if (key == NULL || *key == '\0' || strchr(key, '=') != NULL)
+		return "ERROR";
+	if (strcmp(verb, "SET") == 0 && line != NULL && store_len < 1000000)
+		envz_add(&store, &store_len, key, line);
+	else if (strcmp(verb, "DEL") == 0)
+		envz_remove(&store, &store_len, key);
+	else if (strcmp(verb, "GET") != 0)
+		return "ERROR";
+	return envz_entry(store, store_len, key) ?: "NONE";
+}
+
+/* A line has come or, without one, the last answer is on its way: read on. */
+static void
+on_event(void *arg, const struct pfk_result *r)
+{
+	struct pfk_stream *s = arg;
+	char line[260] = "";
+
+	if (r->error == 0 && r->len == 0) {
+		pfk_read_until(s, '\n', on_event, s);
+	} else if (r->error == 0 && r->len <= 256) {
+		memcpy(line, r->buf, r->len - 1);
+		strcat(strcpy(line, execute(line)), "\n");
+		pfk_stream_write(s, line, strlen(line));
+		pfk_stream_drain(s, on_event, s);
+	} else {
+		if (r->error != ENODATA)
+			pfk_stream_write(s, "TOO LONG\n", 9);
+		pfk_stream_close(&s);
+	}
+}
+
+static void
+begin(struct pfk_stream *s, void *arg)
+{
+	(void)arg;
+	pfk_stream_drain(s, on_event, s);
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	int fd;
+
+	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
+		return -1;
+	server = pfk_stream_serve(pfk_worker_loop(w), fd, begin, NULL, NULL);
+	return server != NULL ? 0 : -1;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct pfk_listen at = {.kind = PFK_TCP};
+
+	pfk_addr_parse(&at.addr, "127.0.0.1", argc > 1 ? atoi(argv[1]) : 6380);
+	return pfk_master_run(&(struct pfk_master_config){.workers = 1},
+	    &(struct pfk_hooks){.worker_init = worker_init}, &at);
+}
