@@ -70,7 +70,7 @@ subtest 'usage' => sub {
 		[ [qw(--rounds 0)]         => qr/--rounds\stakes/x ],
 		[ [qw(--seconds 0)]        => qr/--seconds\stakes/x ],
 		[ [qw(--cpus 1)]           => qr/--cpus\stakes\stwo/x ],
-		[ [qw(--cpus 4095,0)]      => qr/CPU\s4095\sis\snot/x ],
+		[ [ '--cpus', '4095,0' ]   => qr/CPU\s4095\sis\snot/x ],
 		[ [qw(--nothing)]          => qr/^usage:/mx ],
 		[ [qw(word)]               => qr/^usage:/mx ],
 	) {

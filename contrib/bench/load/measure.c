@@ -1,9 +1,10 @@
 /*
  * measure.c: phases, the server's cost between two of them, latencies.
  *
- * A process's cost is the first figure of /proc/PID/task/TID/schedstat, by the
- * nanosecond, of all its threads; the second is how long it could have run and
- * did not, because somebody else had its core.
+ * A process's cost is its CPU clock, all its threads', by the nanosecond: what
+ * /proc/PID/stat calls utime and stime.  How long it could have run and did
+ * not, because somebody else had its core, is the second figure of its threads'
+ * schedstat.
  */
 #include <dirent.h>
 #include <err.h>
@@ -30,43 +31,54 @@ clock_ns(void)
 	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
 }
 
-static void
-add_process(const char *pid, uint64_t *cpu_ns, uint64_t *wait_ns)
+static uint64_t
+cpu_of(pid_t pid)
 {
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 ||
+	    clock_gettime(clock, &t) == -1)
+		return 0;
+	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t
+wait_of(pid_t pid)
+{
+	unsigned long long waited;
+	uint64_t sum = 0;
 	char path[300];
 	struct dirent *e;
 	DIR *tasks;
+	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	snprintf(path, sizeof(path), "/proc/%ld/task", (long)pid);
 	tasks = opendir(path);
 	while (tasks != NULL && (e = readdir(tasks)) != NULL) {
-		unsigned long long cpu = 0, waited = 0;
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", pid,
-		    e->d_name);
+		snprintf(path, sizeof(path), "/proc/%ld/task/%s/schedstat",
+		    (long)pid, e->d_name);
 		f = e->d_name[0] != '.' ? fopen(path, "r") : NULL;
 		if (f == NULL)
 			continue;
-		if (fscanf(f, "%llu %llu", &cpu, &waited) == 2) {
-			*cpu_ns += cpu;
-			*wait_ns += waited;
-		}
+		if (fscanf(f, "%*u %llu", &waited) == 1)
+			sum += waited;
 		fclose(f);
 	}
 	if (tasks != NULL)
 		closedir(tasks);
+	return sum;
 }
 
 static uint64_t
-private_bytes(const char *pid)
+private_bytes(pid_t pid)
 {
 	char path[64], line[256];
 	uint64_t sum = 0;
 	unsigned long long kib;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%s/smaps_rollup", pid);
+	snprintf(path, sizeof(path), "/proc/%ld/smaps_rollup", (long)pid);
 	f = fopen(path, "r");
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		if (sscanf(line, "Private_Clean: %llu", &kib) == 1 ||
@@ -84,16 +96,20 @@ take_cost(void)
 {
 	static uint64_t before[4];
 	uint64_t cost[4] = {0};
-	char *pids = strdup(load.o.pids), *rest = pids, *pid;
+	char *pids = strdup(load.o.pids), *rest = pids, *word;
 
 	load.memory = 0;
-	while ((pid = strsep(&rest, ",")) != NULL) {
-		add_process(pid, &cost[0], &cost[1]);
+	while ((word = strsep(&rest, ",")) != NULL) {
+		pid_t pid = (pid_t)atol(word);
+
+		cost[0] += cpu_of(pid);
+		cost[1] += wait_of(pid);
 		if (load.phase == MEASURING)
 			load.memory += private_bytes(pid);
 	}
 	free(pids);
-	add_process("self", &cost[2], &cost[3]);
+	cost[2] = cpu_of(getpid());
+	cost[3] = wait_of(getpid());
 	load.cpu_ns = cost[0] - before[0];
 	load.wait_ns = cost[1] - before[1];
 	load.own_cpu_ns = cost[2] - before[2];
