@@ -34,7 +34,8 @@ sub figures {
 		at_most_floor($result, 'udp-16x8',    0.85),
 		at_most_floor($result, 'udp-segment', 0.4),
 		within($result, 'idle',   'prefork, 10,000 idle', 'prefork',     1.05, 'floor, 10,000 idle', 'floor'),
-		within($result, 'growth', 'prefork, 10,000',      'prefork, 10', 1.3,  'floor, 10,000',      'floor, 10'),
+		(map { within($result, $_, 'prefork, 10,000', 'prefork, 10', 1.3, 'floor, 10,000', 'floor, 10') }
+			    qw(growth growth-few)),
 		plain('memory of an idle connection, bytes', 256, $result->{memory}{connection}, '%.0f'),
 		plain('private memory of a new worker, MiB', WORKER_MIB,
 			defined $result->{memory}{worker} ? $result->{memory}{worker} / 1024 / 1024 : undef, '%.2f'),

@@ -135,23 +135,24 @@ sub summary {
 # gnuplot.
 sub write_chart {
 	my ($path, $result, @scenarios) = @_;
-	my @groups = grep { $_->{name} !~ /^(?:idle|growth)$/ } @scenarios;
+	my @groups = grep { $_->{name} !~ /^(?:idle|growth)/ } @scenarios;
 	my (%seen, @labels);
 
 	return if !has_tool('gnuplot');
 	push @labels, grep { $_ ne 'floor' && !$seen{$_}++ } map { $_->{label} } @{ $_->{runs} } for @groups;
+	$path =~ s/'/''/g;
 	open my $plot, q{|-}, 'gnuplot' or return;
 	print {$plot} "set terminal svg size 1100,480 dynamic background 'white'\nset output '$path'\n",
 	    "set style data histograms\nset style histogram clustered gap 1\nset style fill solid 0.8 noborder\n",
-	    "set logscale y 2\nset yrange [0.25:16]\nset grid ytics\nset ylabel 'server CPU a message, floor = 1'\n",
-	    "set key outside right top\nset xtics rotate by -25\nset boxwidth 0.9\n\$data << EOD\n",
+	    "set logscale y 2\nset yrange [0.125:16]\nset grid ytics\nset ylabel 'server CPU a message, floor = 1'\n",
+	    "set linetype 9 lc rgb '#999999'\nset linetype 10 lc rgb '#8b5a2b'\nset key outside right top\nset xtics rotate by -25\nset boxwidth 0.9\n\$data << EOD\n",
 	    join("\t", 'scenario', @labels), "\n";
 	for my $group (@groups) {
 		my $rounds = $result->{rounds}{ $group->{name} };
 		print {$plot} join("\t", $group->{name},
 			map { my $r = ratio_of($rounds, $_, 'floor', 'cpu_us'); defined $r ? sprintf '%.3f', $r : q{?} } @labels), "\n";
 	}
-	print {$plot} "EOD\nset datafile missing '?'\nset title 'x floor'\nplot 1 title 'floor' with lines lc rgb 'black'";
+	print {$plot} "EOD\nset datafile missing '?'\nplot 1 title 'floor' with lines lc rgb 'black'";
 	printf {$plot} ", \$data using %d:xtic(1) title columnheader(%d)", $_ + 1, $_ + 1 for 1 .. @labels;
 	print {$plot} "\n";
 	return close $plot;

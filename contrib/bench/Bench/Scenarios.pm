@@ -28,7 +28,7 @@ my @table = (
 	[ 'udp-segment', 'the same, 8 a call by UDP_SEGMENT',     'udp',     qw(-n 16 -k 8 -s 8) ],
 );
 
-sub names { return ((map { $_->[0] } @table), 'idle', 'growth') }
+sub names { return ((map { $_->[0] } @table), 'idle', 'growth', 'growth-few') }
 
 # Those of the names wanted, or all, for the servers given.
 sub scenarios {
@@ -42,7 +42,9 @@ sub scenarios {
 		    grep { $_ ne 'poll' } @{$servers};
 		push @all, { name => $name, title => $title, runs => \@runs };
 	}
-	push @all, idle($servers), growth($servers);
+	push @all, idle($servers),
+	    growth($servers, 'growth', 'TCP, so many connections x 64 B'),
+	    growth($servers, 'growth-few', 'the same, but 10 messages on the way in all, on each in turn', qw(-a 10));
 	return grep { !@wanted || $wanted{ $_->{name} } } @all;
 }
 
@@ -66,7 +68,7 @@ sub idle {
 }
 
 sub growth {
-	my ($servers) = @_;
+	my ($servers, $name, $title, @load) = @_;
 	my @runs;
 
 	for my $server (grep { /^(?:floor|prefork|poll)$/ } @{$servers}) {
@@ -75,13 +77,12 @@ sub growth {
 				label  => "$server, " . commas($n),
 				server => $server,
 				mode   => 'tcp',
-				load   => [ '-n', $n, '-a', 10 ],
+				load   => [ '-n', $n, @load ],
 				base   => "$server, 10",
 			};
 		}
 	}
-	return { name => 'growth', title => 'TCP, 10 messages on the way over that many connections in turn', runs => \@runs,
-		descriptors => IDLE + 200 };
+	return { name => $name, title => $title, runs => \@runs, descriptors => IDLE + 200 };
 }
 
 sub commas { my ($n) = @_; return $n >= 1000 ? int($n / 1000) . ',' . sprintf '%03d', $n % 1000 : $n }

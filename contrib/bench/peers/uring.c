@@ -176,7 +176,7 @@ set_up(int udp)
 {
 	struct io_uring_params p = {.cq_entries = 4 * ENTRIES,
 	    .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER |
-		IORING_SETUP_COOP_TASKRUN};
+		IORING_SETUP_DEFER_TASKRUN};
 	struct io_uring_buf_reg reg = {.bgid = GROUP};
 
 	n_buffers = udp ? 4096 : 1024;
