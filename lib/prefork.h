@@ -331,10 +331,17 @@ struct pfk_sockopts {
 	int keep_count;     /* TCP_KEEPCNT */
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
+	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds; see below */
 	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
 	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
 };
 
+/*
+ * defer_accept: a listener's connections are accepted when their first bytes
+ * have come, or after that time (1, 3, 7, ... s).  A worker that dies takes
+ * nobody with it who had not spoken yet, and an accept finds something to read.
+ * Not for protocols in which the server speaks first.
+ */
 void pfk_sockopts_init(struct pfk_sockopts *o);
 
 /*

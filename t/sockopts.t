@@ -11,8 +11,9 @@ use lib "$FindBin::Bin/lib";
 
 use Prefork;
 use Prefork::Sockets;
+use Prefork::Tools qw(now);
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_KEEPALIVE SO_RCVBUF SO_SNDBUF TCP_FASTOPEN
-    TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_NODELAY TCP_USER_TIMEOUT);
+    TCP_DEFER_ACCEPT TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_NODELAY TCP_USER_TIMEOUT);
 use Test::More;
 
 # The kernel doubles buffer sizes: socket(7).
@@ -26,6 +27,7 @@ my %known = (
 	'TCP_KEEPCNT'      => [ IPPROTO_TCP, TCP_KEEPCNT ],
 	'TCP_USER_TIMEOUT' => [ IPPROTO_TCP, TCP_USER_TIMEOUT ],
 	'TCP_FASTOPEN'     => [ IPPROTO_TCP, TCP_FASTOPEN ],
+	'TCP_DEFER_ACCEPT' => [ IPPROTO_TCP, TCP_DEFER_ACCEPT ],
 );
 
 # Arguments, then what is in force on a listener, on a connection, on a UDP
@@ -33,7 +35,7 @@ my %known = (
 my @cases = (
 	[
 		[],
-		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0 },
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0, TCP_DEFER_ACCEPT => 1 },
 		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 }
 	],
 	[
@@ -64,6 +66,7 @@ my @cases = (
 		{ SO_KEEPALIVE => 1, TCP_KEEPIDLE => 62 }
 	],
 	[ [qw(--fastopen 5)],  { TCP_FASTOPEN => 5 } ],
+	[ [qw(--defer-accept off)], { TCP_DEFER_ACCEPT => 0 } ],
 	[ [qw(--backlog 17)], { backlog      => 17 } ],
 	[ [], { backlog => sysctl('net.core.somaxconn') } ],
 );
@@ -76,7 +79,9 @@ for my $case (@cases) {
 		my @clients = map { $server->tcp_socket } 1 .. 8;
 		echo_once($_, 'abc') for @clients;
 		my %workers = $server->workers;
-		my @sockets = map { sockets_of($_) } values %workers;
+		# A sibling that helps has a duplicate.
+		my %seen;
+		my @sockets = grep { !$seen{ $_->{inode} }++ } map { sockets_of($_) } values %workers;
 		plan skip_all => "pidfd_getfd: $!" if !@sockets;
 
 		check_all('listener', 2, $expected[0] // {},
@@ -147,6 +152,28 @@ subtest '--quickack' => sub {
 		my $calls = join q{}, <$trace>;
 		my $each = () = $calls =~ /recvfrom\(.*=\s3\n.*\bTCP_QUICKACK,\s\[1\]/gx;
 		is($each, $value eq 'on' ? 3 : 0, "$value: set after $each of 3 receives");
+	}
+};
+
+# Who has not spoken yet is not in the worker that dies.
+subtest '--defer-accept' => sub {
+	for my $value ('on', 'off') {
+		my $server = Prefork->start(qw(-w 1 -p 0 -b 127.0.0.1 --defer-accept), $value);
+		my ($silent, $took);
+		# Silence is waited for a second at most.
+		for (1 .. 20) {
+			my %worker = $server->workers;
+			my $from   = $server->log_size;
+			my $begun  = now();
+			$silent = $server->tcp_socket;
+			echo_once($server->tcp_socket, 'accepted after it');
+			kill 'KILL', $worker{0};
+			$took = now() - $begun;
+			$server->wait_log(qr/started worker 0/, 20, $from);
+			last if $took < 0.9;
+		}
+		is(echo_once($silent, 'abc'), $value eq 'on' ? 'abc' : undef,
+			"$value: after the worker's death") or diag "killed after $took s";
 	}
 };
 done_testing();

@@ -172,6 +172,7 @@ test_options(void)
 	    .keep_count = 13,
 	    .user_timeout = 1400,
 	    .syn_retries = PFK_UNSET,
+	    .defer_accept = 2,
 	    .fastopen = PFK_UNSET};
 	struct pfk_addr addr, bound;
 	int fd, client, server;
@@ -181,6 +182,8 @@ test_options(void)
 	pfk_sockopts_report(fd, &o, note_report, NULL);
 	is_str(reported, "", "all in force");
 	client = unit_connect(&bound);
+	is_int(accept(fd, NULL, NULL), -1, "silence is not accepted");
+	is_int((int)send(client, "x", 1, 0), 1, "the first byte");
 	server = accept(fd, NULL, NULL);
 	is_int(option(server, SOL_SOCKET, SO_RCVBUF), 40000, "SO_RCVBUF");
 	is_int(option(server, SOL_SOCKET, SO_SNDBUF), 60000, "SO_SNDBUF");
@@ -189,6 +192,8 @@ test_options(void)
 	is_int(option(server, IPPROTO_TCP, TCP_KEEPIDLE), 11, "TCP_KEEPIDLE");
 	is_int(option(server, IPPROTO_TCP, TCP_KEEPINTVL), 12, "TCP_KEEPINTVL");
 	is_int(option(server, IPPROTO_TCP, TCP_KEEPCNT), 13, "TCP_KEEPCNT");
+	is_int(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 3,
+	    "TCP_DEFER_ACCEPT");
 	is_int(option(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 1400,
 	    "TCP_USER_TIMEOUT");
 	close(server);

@@ -18,6 +18,7 @@ set_defaults(struct config *c)
 	c->port = 8888;
 	c->loop_guard = true;
 	c->nodelay = true;
+	c->defer_accept = true;
 	c->shutdown_ns = 8 * PFK_SECOND_NS;
 	c->hang_ns = 30 * PFK_SECOND_NS;
 	c->idle_ns = 300 * PFK_SECOND_NS;
@@ -181,6 +182,7 @@ derive_sockopts(struct config *c)
 	o->send_buffer = (int)c->send_buffer;
 	o->nodelay = c->nodelay;
 	o->quickack = c->quickack;
+	o->defer_accept = c->defer_accept;
 	if (c->user_timeout_ns > 0)
 		o->user_timeout = (int)(c->user_timeout_ns / PFK_MSEC_NS);
 	if (c->fastopen > 0)

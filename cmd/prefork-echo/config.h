@@ -49,7 +49,7 @@ struct config {
 	/* Sockets. */
 	int backlog;
 	int64_t receive_buffer, send_buffer;
-	bool nodelay, quickack;
+	bool nodelay, quickack, defer_accept;
 	struct pfk_sockopts keepalive; /* its four fields */
 	uint64_t user_timeout_ns;
 	int fastopen;

@@ -200,6 +200,9 @@ const struct pfk_option config_options[] = {
     {0, "nodelay", ONOFF, AT(nodelay), .help = "TCP_NODELAY (on)"},
     {0, "quickack", ONOFF, AT(quickack),
 	.help = "TCP_QUICKACK, set again after each receive (off)"},
+    {0, "defer-accept", ONOFF, AT(defer_accept),
+	.help = "accept a connection when its first bytes have come, or after "
+		"a second (on)"},
     {0, "keepalive", "off|IDLE[:INTERVAL[:COUNT]]",
 	CUSTOM(parse_keepalive, format_keepalive),
 	.help = "TCP keep-alive, in seconds (the system's)"},

@@ -35,6 +35,8 @@ static const struct row {
 	NULL},
     {"user-timeout", FIELD(user_timeout), IPPROTO_TCP, TCP_USER_TIMEOUT, true,
 	1, NULL},
+    {"defer-accept", FIELD(defer_accept), IPPROTO_TCP, TCP_DEFER_ACCEPT, true,
+	1, NULL},
     {"reuse-port", FIELD(reuse_port), SOL_SOCKET, SO_REUSEPORT, false, 1, NULL},
     {"syn-retries", FIELD(syn_retries), IPPROTO_TCP, TCP_SYNCNT, true, 1, NULL},
 #undef FIELD
@@ -47,7 +49,7 @@ pfk_sockopts_init(struct pfk_sockopts *o)
 {
 	*o = (struct pfk_sockopts){PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
 	    PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
-	    PFK_UNSET, PFK_UNSET, PFK_UNSET};
+	    PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET};
 }
 
 static int
