@@ -497,6 +497,24 @@ void pfk_pause_reading(struct pfk_transport *tr);
 void pfk_resume_reading(struct pfk_transport *tr);
 
 /*
+ * Send on what comes by `from` by way of `to`, or back where they are the same,
+ * without data_received: a proxy's and an echo's work.  What comes in bulk is
+ * not copied to user space.  `from` is not read while `to` has unsent bytes, so
+ * the peers' pace passes through, and pfk_write to `to` keeps the order.
+ *
+ * It ends with pfk_unjoin, when `from` has ended (then eof_received as usual),
+ * when `to` is closing, its write side shut or either is lost; what has been
+ * read by then is still sent, and data_received gets the rest.  Who is joined to
+ * another one is not handed over.  Where SIGPIPE is at its default it is ignored
+ * from the first bulk on.
+ *
+ * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is
+ * closing.  EINVAL: they are on different loops.
+ */
+int pfk_join(struct pfk_transport *from, struct pfk_transport *to);
+void pfk_unjoin(struct pfk_transport *from);
+
+/*
  * Marks for pause_writing and resume_writing; 16 KiB and 64 KiB unless set;
  * EINVAL where low > high [set_write_buffer_limits].
  */

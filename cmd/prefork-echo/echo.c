@@ -15,8 +15,8 @@
 
 #include "guard.h"
 
-/* Listeners, channel, log, poller and so on: not for connections. */
-#define RESERVED_FDS 32
+/* Listeners, channel, log, poller, pipes and so on: not for connections. */
+#define RESERVED_FDS 64
 
 static struct echo {
 	const struct config *config;
@@ -49,6 +49,21 @@ tcp_made(struct pfk_transport *tr, void *arg)
 	return tr;
 }
 
+/* The library echoes, unless each recv and sent is to be logged. */
+static void
+join(struct pfk_transport *tr)
+{
+	if (!pfk_log_wants(PFK_DEBUG))
+		pfk_join(tr, tr);
+}
+
+static void *
+tcp_made_joined(struct pfk_transport *tr, void *arg)
+{
+	join(tr);
+	return tcp_made(tr, arg);
+}
+
 /*
  * An echo's state is what its listener was when it came: one byte with --once.
  * A reload may have changed that, but not for who is here.
@@ -78,6 +93,8 @@ tcp_resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 	(void)arg;
 	(void)buf;
 	pfk_set_protocol(tr, len > 0 ? &tcp_echo_once : &tcp_echo);
+	if (len == 0)
+		join(tr);
 	return tr;
 }
 
@@ -134,7 +151,7 @@ tcp_lost(void *self, int error)
 }
 
 static const struct pfk_protocol tcp_echo = {
-    .connection_made = tcp_made,
+    .connection_made = tcp_made_joined,
     .data_received = tcp_received,
     .pause_writing = tcp_pause,
     .resume_writing = tcp_resume,

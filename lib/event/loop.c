@@ -85,6 +85,7 @@ pfk_loop_free(struct pfk_loop *l)
 	l->poller->close(l->backend);
 	munmap(l->scratch, PFK__SCRATCH_BYTES);
 	free(l->batch);
+	pfk__pipes_free(&l->pipes);
 	free(l->dirty);
 	free(l->table);
 	free(l);

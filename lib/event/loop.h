@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 #include "base/heap.h"
+#include "base/pipes.h"
 #include "event/poller.h"
 
 /* Only what is touched takes memory. */
@@ -88,6 +89,7 @@ struct pfk_loop {
 	uint64_t own_beat;
 	struct pfk__batch *batch; /* the datagram endpoints', or NULL */
 	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
+	struct pfk__pipes pipes; /* the transports', for splice(2) */
 	/* The transports' part in a hand-over, while there are any. */
 	void (*give)(struct pfk_loop *l, int fd);
 	void (*take)(struct pfk_loop *l, int fd);

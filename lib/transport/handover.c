@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/join.h"
 #include "transport/server.h"
 
 #define STATE_MAX 4096
@@ -48,7 +49,8 @@ static bool
 can_give(const struct pfk_transport *tr)
 {
 	return tr->state == PFK__OPEN && !tr->stays && tr->self != NULL &&
-	    tr->proto->hand_over != NULL && tr->out.len <= UNSENT_MAX;
+	    tr->proto->hand_over != NULL && !pfk__join_paired(tr) &&
+	    pfk__unsent(tr) <= UNSENT_MAX;
 }
 
 static struct pfk_transport *
@@ -98,7 +100,7 @@ give(struct giver *g, struct pfk_transport *tr)
 	    .peer = tr->peer,
 	    .low = tr->low,
 	    .high = tr->high,
-	    .unsent_len = (uint32_t)tr->out.len,
+	    .unsent_len = (uint32_t)pfk__unsent(tr),
 	    .paused = tr->paused,
 	    .told_pause = tr->told_pause,
 	    .eof_received = tr->eof_received,
@@ -112,6 +114,10 @@ give(struct giver *g, struct pfk_transport *tr)
 		return true;
 	}
 	h.state_len = (uint32_t)len;
+	if (pfk__join_spill(tr) == -1) {
+		pfk__tcp_lose(tr, ENOMEM);
+		return true;
+	}
 	if (send_packet(g->io.fd, tr->io.fd, &h, state, tr) == -1) {
 		/* Too many descriptors on their way: an answer makes room. */
 		if (errno == ETOOMANYREFS && !TAILQ_EMPTY(&g->given))

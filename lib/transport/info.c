@@ -1,5 +1,5 @@
 /*
- * info.c: what is known of a connection: addresses, options, tcp_info.
+ * info.c: what is asked of a connection and set: addresses, options, marks.
  *
  * Layer: transport.  tcp(7), socket(7).
  */
@@ -7,7 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "transport/tcp.h"
+#include "transport/join.h"
 
 static const struct row {
 	const char *name;
@@ -79,4 +79,50 @@ pfk_extra_info(const struct pfk_transport *tr, const char *name, void *value,
 	}
 	errno = ENOENT;
 	return -1;
+}
+
+bool
+pfk_is_closing(const struct pfk_transport *tr)
+{
+	return tr->state != PFK__OPEN;
+}
+
+void
+pfk_set_protocol(struct pfk_transport *tr, const struct pfk_protocol *proto)
+{
+	tr->proto = proto;
+}
+
+void
+pfk_pause_reading(struct pfk_transport *tr)
+{
+	tr->paused = true;
+	if (tr->state == PFK__OPEN)
+		pfk__tcp_watch(tr);
+}
+
+void
+pfk_resume_reading(struct pfk_transport *tr)
+{
+	tr->paused = false;
+	if (tr->state == PFK__OPEN)
+		pfk__tcp_watch(tr);
+}
+
+int
+pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
+{
+	if (low > high || high > UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	tr->low = (uint32_t)low;
+	tr->high = (uint32_t)high;
+	return 0;
+}
+
+size_t
+pfk_write_buffered(const struct pfk_transport *tr)
+{
+	return pfk__unsent(tr);
 }

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "transport/join.h"
 #include "transport/server.h"
 
-#define READ_BYTES 65536u
 #define HIGH_DEFAULT 65536u
 #define DRAIN_READS 16
 #define LINGER_NS (2 * PFK_SECOND_NS)
@@ -25,13 +25,26 @@ static void finish(struct pfk_transport *tr);
 static void
 update_interest(struct pfk_transport *tr)
 {
+	const struct pfk_transport *to = pfk__join_sink(tr);
+	bool blocked = tr->paused || (to != NULL && pfk__unsent(to) > 0);
 	unsigned want = 0;
 
-	if (!tr->eof_received && (tr->state == PFK__CLOSING || !tr->paused))
+	if (!tr->eof_received && (tr->state == PFK__CLOSING || !blocked))
 		want |= PFK_READ;
-	if (tr->out.len > 0)
+	if (pfk__unsent(tr) > 0)
 		want |= PFK_WRITE;
 	pfk__io_want(&tr->io, want);
+}
+
+void
+pfk__tcp_watch(struct pfk_transport *tr)
+{
+	struct pfk_transport *from = tr->joint != NULL ? tr->joint->source
+						       : NULL;
+
+	update_interest(tr);
+	if (from != NULL && from->state == PFK__OPEN)
+		update_interest(from);
 }
 
 /* connection_lost: the last callback, then nothing is left. */
@@ -47,13 +60,14 @@ on_lost(void *arg)
 	free(tr);
 }
 
-static void
-lose(struct pfk_transport *tr, int error)
+void
+pfk__tcp_lose(struct pfk_transport *tr, int error)
 {
 	if (tr->state == PFK__LOST)
 		return;
 	tr->state = PFK__LOST;
 	tr->error = error;
+	pfk__join_lost(tr);
 	pfk__io_stop(&tr->io);
 	pfk_timer_cancel(&tr->linger);
 	pfk__buffer_clear(&tr->out);
@@ -86,7 +100,7 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 {
 	tr->self = tr->proto->connection_made(tr, arg);
 	if (tr->self == NULL) {
-		lose(tr, 0);
+		pfk__tcp_lose(tr, 0);
 		return;
 	}
 	/* Often the first data came with the connection. */
@@ -122,11 +136,12 @@ tell_resume(struct pfk_transport *tr)
 static void
 after_flush(struct pfk_transport *tr)
 {
-	if (tr->out.len > 0 || tr->state == PFK__LOST)
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__LOST)
 		return;
 	if (tr->eof_wanted && !tr->eof_sent) {
 		if (shutdown(tr->io.fd, SHUT_WR) == -1) {
-			lose(tr, errno == ENOTCONN ? ECONNRESET : errno);
+			pfk__tcp_lose(tr,
+			    errno == ENOTCONN ? ECONNRESET : errno);
 			return;
 		}
 		tr->eof_sent = true;
@@ -135,51 +150,74 @@ after_flush(struct pfk_transport *tr)
 		finish(tr);
 }
 
-static void
-flush(struct pfk_transport *tr)
+/* False when nothing moved, or it is lost. */
+static bool
+flush_out(struct pfk_transport *tr)
 {
 	ssize_t n = send(tr->io.fd, tr->out.base + tr->out.offset, tr->out.len,
 	    MSG_NOSIGNAL);
 
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
-			lose(tr, errno);
-		return;
+			pfk__tcp_lose(tr, errno);
+		return false;
 	}
-	pfk__server_touch(tr->server, tr);
 	pfk__buffer_consume(&tr->out, (size_t)n);
-	update_interest(tr);
+	return true;
+}
+
+static void
+flush(struct pfk_transport *tr)
+{
+	if (!(tr->out.len > 0 ? flush_out(tr) : pfk__join_flush(tr)))
+		return;
+	pfk__server_touch(tr->server, tr);
+	pfk__tcp_watch(tr);
 	after_flush(tr);
 	tell_resume(tr);
 }
 
 int
-pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
+pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 {
 	ssize_t n = 0;
 
-	if (tr->state != PFK__OPEN || tr->eof_wanted) {
-		errno = EPIPE;
-		return -1;
-	}
-	if (len == 0)
-		return 0;
 	if (tr->out.len == 0) {
 		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
 		if ((size_t)n == len)
 			return 0;
 		if (n == -1 && errno != EAGAIN && errno != EINTR) {
-			lose(tr, errno);
+			pfk__tcp_lose(tr, errno);
 			return -1;
 		}
 		n = n > 0 ? n : 0;
 	}
 	if (pfk__buffer_append(&tr->out, (const char *)buf + n,
 		len - (size_t)n) == -1) {
-		lose(tr, ENOMEM);
+		pfk__tcp_lose(tr, ENOMEM);
 		return -1;
 	}
-	update_interest(tr);
+	return 0;
+}
+
+int
+pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	if (tr->state != PFK__OPEN || tr->eof_wanted) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (len == 0)
+		return 0;
+	if (pfk__join_spill(tr) == -1) {
+		pfk__tcp_lose(tr, ENOMEM);
+		return -1;
+	}
+	if (pfk__tcp_send(tr, buf, len) == -1)
+		return -1;
+	if (tr->out.len == 0)
+		return 0;
+	pfk__tcp_watch(tr);
 	if (tr->out.len > tr->high && !tr->told_pause)
 		pfk__soon_add(tr->io.loop, &tr->soon, tell_pause, tr);
 	return 0;
@@ -197,7 +235,8 @@ pfk_write_eof(struct pfk_transport *tr)
 	if (tr->state > PFK__GIVEN || tr->eof_wanted)
 		return;
 	tr->eof_wanted = true;
-	if (tr->out.len > 0 || tr->state == PFK__GIVEN)
+	pfk__join_end_sink(tr);
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__GIVEN)
 		return;
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
@@ -211,7 +250,7 @@ on_linger(void *arg)
 	struct pfk_transport *tr = arg;
 
 	tr->linger = NULL;
-	lose(tr, 0);
+	pfk__tcp_lose(tr, 0);
 }
 
 /*
@@ -223,14 +262,14 @@ static void
 finish(struct pfk_transport *tr)
 {
 	if (tr->eof_received) {
-		lose(tr, 0);
+		pfk__tcp_lose(tr, 0);
 		return;
 	}
 	if (tr->linger != NULL)
 		return;
 	tr->linger = pfk_later(tr->io.loop, LINGER_NS, on_linger, tr);
 	if (tr->linger == NULL)
-		lose(tr, ENOMEM);
+		pfk__tcp_lose(tr, ENOMEM);
 }
 
 void
@@ -242,8 +281,10 @@ pfk_close(struct pfk_transport *tr)
 	tr->state = PFK__CLOSING;
 	/* After the peer's end, close(2) itself sends the FIN. */
 	tr->eof_wanted = !tr->eof_received;
-	update_interest(tr);
-	if (tr->out.len > 0)
+	pfk__join_end_sink(tr);
+	pfk_unjoin(tr);
+	pfk__tcp_watch(tr);
+	if (pfk__unsent(tr) > 0)
 		return;
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
@@ -258,13 +299,13 @@ pfk_abort(struct pfk_transport *tr)
 	if (tr->state == PFK__LOST || tr->abort_wanted)
 		return;
 	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	lose(tr, ECONNABORTED);
+	pfk__tcp_lose(tr, ECONNABORTED);
 }
 
 void
 pfk__tcp_end(struct pfk_transport *tr)
 {
-	lose(tr, ECONNABORTED);
+	pfk__tcp_lose(tr, ECONNABORTED);
 }
 
 void
@@ -286,7 +327,7 @@ on_thawed(void *arg)
 static void
 go_on(struct pfk_transport *tr)
 {
-	update_interest(tr);
+	pfk__tcp_watch(tr);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_thawed, tr);
 }
@@ -297,13 +338,13 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 	int fd = tr->io.fd;
 
 	if (taken) {
-		lose(tr, PFK_HANDED_OVER);
+		pfk__tcp_lose(tr, PFK_HANDED_OVER);
 		return;
 	}
 	tr->stays = true;
 	tr->state = PFK__OPEN;
 	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
-		lose(tr, errno);
+		pfk__tcp_lose(tr, errno);
 		return;
 	}
 	go_on(tr);
@@ -330,29 +371,24 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 	return 0;
 }
 
-bool
-pfk_is_closing(const struct pfk_transport *tr)
-{
-	return tr->state != PFK__OPEN;
-}
-
 /* reading */
 
 static void
 received_eof(struct pfk_transport *tr)
 {
 	tr->eof_received = true;
+	pfk_unjoin(tr);
 	if (tr->state == PFK__CLOSING) {
-		if (tr->out.len == 0)
-			lose(tr, 0);
+		if (pfk__unsent(tr) == 0)
+			pfk__tcp_lose(tr, 0);
 		else
-			update_interest(tr);
+			pfk__tcp_watch(tr);
 		return;
 	}
 	if (tr->proto->eof_received != NULL &&
 	    tr->proto->eof_received(tr->self)) {
 		if (tr->state != PFK__LOST)
-			update_interest(tr);
+			pfk__tcp_watch(tr);
 		return;
 	}
 	pfk_close(tr);
@@ -369,17 +405,12 @@ rearm_quickack(const struct pfk_transport *tr)
 		    sizeof(on));
 }
 
-/* One read; true when it filled the buffer, so that more may be there. */
-static bool
-receive(struct pfk_transport *tr)
+bool
+pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 {
-	void *buf = tr->io.loop->scratch;
-	ssize_t n;
-
-	n = recv(tr->io.fd, buf, READ_BYTES, 0);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
-			lose(tr, errno);
+			pfk__tcp_lose(tr, errno);
 		return false;
 	}
 	if (n == 0) {
@@ -387,13 +418,29 @@ receive(struct pfk_transport *tr)
 		return false;
 	}
 	rearm_quickack(tr);
+	if (tr->state == PFK__OPEN)
+		pfk__server_touch(tr->server, tr);
+	return true;
+}
+
+/* One read; true while more may be there. */
+static bool
+receive(struct pfk_transport *tr)
+{
+	void *buf = tr->io.loop->scratch;
+	ssize_t n;
+
+	if (tr->state == PFK__OPEN && pfk__join_sink(tr) != NULL)
+		return pfk__join_receive(tr);
+	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
+	if (!pfk__tcp_received(tr, n))
+		return false;
 	if (tr->state == PFK__CLOSING)
 		return true;
-	pfk__server_touch(tr->server, tr);
 	if (tr->proto->data_received != NULL)
 		tr->proto->data_received(tr->self, buf, (size_t)n);
 	tell_pause(tr);
-	return n == READ_BYTES;
+	return n == PFK__READ_BYTES;
 }
 
 static void
@@ -403,13 +450,13 @@ on_ready(void *arg, unsigned ready)
 
 	if (tr->io.want == 0) {
 		/* The back-end refused the descriptor. */
-		lose(tr, errno);
+		pfk__tcp_lose(tr, errno);
 		return;
 	}
-	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && tr->out.len > 0) {
+	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && pfk__unsent(tr) > 0) {
 		/* Who was not told of the pause would miss the resumption. */
 		tell_pause(tr);
-		if (tr->out.len > 0)
+		if (pfk__unsent(tr) > 0)
 			flush(tr);
 	}
 	if ((ready & (PFK_READ | PFK_FAULT)) != 0 && tr->state != PFK__LOST &&
@@ -436,44 +483,4 @@ pfk__tcp_drain(struct pfk_transport *tr)
 		tr->proto->draining(tr->self);
 	else
 		pfk_close(tr);
-}
-
-void
-pfk_set_protocol(struct pfk_transport *tr, const struct pfk_protocol *proto)
-{
-	tr->proto = proto;
-}
-
-void
-pfk_pause_reading(struct pfk_transport *tr)
-{
-	tr->paused = true;
-	if (tr->state == PFK__OPEN)
-		update_interest(tr);
-}
-
-void
-pfk_resume_reading(struct pfk_transport *tr)
-{
-	tr->paused = false;
-	if (tr->state == PFK__OPEN)
-		update_interest(tr);
-}
-
-int
-pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
-{
-	if (low > high || high > UINT32_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
-	tr->low = (uint32_t)low;
-	tr->high = (uint32_t)high;
-	return 0;
-}
-
-size_t
-pfk_write_buffered(const struct pfk_transport *tr)
-{
-	return tr->out.len;
 }

@@ -2,10 +2,11 @@
  * tcp.h: a TCP transport's inside.
  *
  * Invariants:
- *  1. unsent bytes are in `out` exactly while the socket refused some, and
- *     PFK_WRITE is wanted exactly then;
+ *  1. there are unsent bytes, in `out` or in a pipe (join.h), exactly while
+ *     the socket refused some, and PFK_WRITE is wanted exactly then;
  *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor
- *     LOST; a closing transport reads to discard;
+ *     LOST, nor joined to who has unsent bytes; a closing transport reads to
+ *     discard;
  *  3. the state only grows, but for GIVEN, which may become OPEN again;
  *  4. in LOST the descriptor is out of the poller but open, so that addresses
  *     can be asked for, and connection_lost is queued; the transport is freed
@@ -19,6 +20,8 @@
 
 #include "base/buffer.h"
 #include "event/loop.h"
+
+#define PFK__READ_BYTES 65536u
 
 enum pfk__tcp_state {
 	PFK__OPEN,
@@ -36,11 +39,14 @@ struct pfk_transport {
 	uint64_t active_ns;
 	struct pfk__soon soon;
 	struct pfk__buffer out;
+	struct pfk__joint *joint; /* join.h; NULL: what follows says all */
 	struct pfk_timer *linger;
 	struct pfk_addr peer;
 	uint32_t low, high;
 	int error;
 	uint8_t state;
+	uint8_t heat;          /* how large the reads are, while it is joined */
+	bool echoes : 1;       /* joined to itself */
 	bool paused : 1;       /* reading, by the protocol */
 	bool told_pause : 1;   /* pause_writing was called last */
 	bool eof_received : 1; /* the peer's FIN */
@@ -67,6 +73,15 @@ void pfk__tcp_drain(struct pfk_transport *tr);
 
 /* Close now, without a reset of our own; connection_lost follows. */
 void pfk__tcp_end(struct pfk_transport *tr);
+
+/* The parts that join.c needs: want what is due now, with its source; */
+void pfk__tcp_watch(struct pfk_transport *tr);
+/* what read(2) said: false when there is nothing to deliver; */
+bool pfk__tcp_received(struct pfk_transport *tr, ssize_t n);
+/* send and queue the rest; -1: it is lost; */
+int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);
+/* connection_lost follows. */
+void pfk__tcp_lose(struct pfk_transport *tr, int error);
 
 /* handover.h: stop; then go on here, or be lost to another process. */
 void pfk__tcp_freeze(struct pfk_transport *tr);

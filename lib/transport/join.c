@@ -1,0 +1,233 @@
+/*
+ * join.c: what comes by one transport leaves by another, or by itself.
+ *
+ * Layer: transport.  splice(2).  A short transfer is read into the scratch area
+ * and sent from there, as a protocol would do it; when reads keep being large,
+ * the bytes go through a pipe, which is held only while there are any in it.
+ */
+#include "transport/join.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "transport/server.h"
+
+/* Of a bulky one: by copying, and what a hand-over has room for. */
+#define COPY_BYTES 262144u
+#define SPLICE_BYTES 131072u
+static_assert(COPY_BYTES <= PFK__SCRATCH_BYTES, "no room");
+
+/* Large reads make a source warmer, small ones cooler. */
+#define LARGE_BYTES 49152
+#define SMALL_BYTES 16384
+#define BULKY 4
+#define HOTTEST 8
+
+static struct pfk__joint *
+need_joint(struct pfk_transport *tr)
+{
+	if (tr->joint == NULL)
+		tr->joint = calloc(1, sizeof(*tr->joint));
+	return tr->joint;
+}
+
+static void
+forget_joint(struct pfk_transport *tr)
+{
+	if (tr->joint == NULL || pfk__join_paired(tr) || tr->joint->in_pipe > 0)
+		return;
+	free(tr->joint);
+	tr->joint = NULL;
+}
+
+static void
+warm(struct pfk_transport *tr, ssize_t n)
+{
+	if (n >= LARGE_BYTES && tr->heat < HOTTEST)
+		tr->heat++;
+	else if (n < SMALL_BYTES && tr->heat > 0)
+		tr->heat = tr->heat > BULKY ? tr->heat - 1 : 0;
+	if (tr->heat < BULKY)
+		forget_joint(tr);
+}
+
+/* the pipe */
+
+static void
+empty_pipe(struct pfk_transport *tr)
+{
+	pfk__pipes_give(&tr->io.loop->pipes, tr->joint->pipe);
+}
+
+bool
+pfk__join_flush(struct pfk_transport *tr)
+{
+	struct pfk__joint *j = tr->joint;
+	ssize_t n = splice(j->pipe.out, NULL, tr->io.fd, NULL, j->in_pipe,
+	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (n <= 0) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			pfk__tcp_lose(tr, n == 0 ? EIO : errno);
+		return false;
+	}
+	j->in_pipe -= (size_t)n;
+	if (j->in_pipe == 0)
+		empty_pipe(tr);
+	return true;
+}
+
+int
+pfk__join_spill(struct pfk_transport *tr)
+{
+	char buf[16384];
+	ssize_t n;
+
+	while (tr->joint != NULL && tr->joint->in_pipe > 0) {
+		n = read(tr->joint->pipe.out, buf, sizeof(buf));
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0 ||
+		    pfk__buffer_append(&tr->out, buf, (size_t)n) == -1)
+			return -1;
+		tr->joint->in_pipe -= (size_t)n;
+		if (tr->joint->in_pipe == 0)
+			empty_pipe(tr);
+	}
+	return 0;
+}
+
+/* reading */
+
+static ssize_t
+copy(struct pfk_transport *from, struct pfk_transport *to)
+{
+	void *buf = from->io.loop->scratch;
+	ssize_t n = recv(from->io.fd, buf,
+	    from->heat < BULKY ? PFK__READ_BYTES : COPY_BYTES, 0);
+
+	if (pfk__tcp_received(from, n))
+		pfk__tcp_send(to, buf, (size_t)n);
+	return n;
+}
+
+/* False: there is no pipe, or no splicing from such a socket. */
+static bool
+splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
+{
+	struct pfk__pipes *pool = &from->io.loop->pipes;
+	struct pfk__pipe pipe;
+
+	if (need_joint(to) == NULL || pfk__pipes_take(pool, &pipe) == -1)
+		return false;
+	*n = splice(from->io.fd, NULL, pipe.in, NULL, SPLICE_BYTES,
+	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (*n > 0) {
+		to->joint->pipe = pipe;
+		to->joint->in_pipe = (size_t)*n;
+	} else {
+		pfk__pipes_give(pool, pipe);
+		if (*n == -1 && (errno == EINVAL || errno == ENOMEM))
+			return false;
+	}
+	if (pfk__tcp_received(from, *n))
+		pfk__join_flush(to);
+	return true;
+}
+
+bool
+pfk__join_receive(struct pfk_transport *from)
+{
+	struct pfk_transport *to = pfk__join_sink(from);
+	ssize_t n;
+
+	if (pfk__unsent(to) > 0)
+		return false;
+	if (from->heat < BULKY || !splice_through(from, to, &n))
+		n = copy(from, to);
+	if (n <= 0 || from->state == PFK__LOST)
+		return false;
+	warm(from, n);
+	if (to->state == PFK__LOST)
+		return true;
+	if (pfk__unsent(to) > 0)
+		pfk__tcp_watch(to);
+	if (to != from)
+		pfk__server_touch(to->server, to);
+	return true;
+}
+
+/* joining */
+
+int
+pfk_join(struct pfk_transport *from, struct pfk_transport *to)
+{
+	errno = EINVAL;
+	if (from->io.loop != to->io.loop)
+		return -1;
+	errno = EPIPE;
+	if (from->state != PFK__OPEN || to->state != PFK__OPEN ||
+	    to->eof_wanted)
+		return -1;
+	errno = EBUSY;
+	if (pfk__join_sink(from) != NULL || to->echoes ||
+	    (to->joint != NULL && to->joint->source != NULL))
+		return -1;
+	if (from == to) {
+		from->echoes = true;
+	} else {
+		if (need_joint(from) == NULL || need_joint(to) == NULL) {
+			forget_joint(from);
+			errno = ENOMEM;
+			return -1;
+		}
+		from->joint->sink = to;
+		to->joint->source = from;
+	}
+	pfk__tcp_watch(from);
+	return 0;
+}
+
+void
+pfk_unjoin(struct pfk_transport *from)
+{
+	struct pfk_transport *to = pfk__join_sink(from);
+
+	if (to == NULL)
+		return;
+	from->echoes = false;
+	from->heat = 0;
+	if (to != from) {
+		from->joint->sink = NULL;
+		to->joint->source = NULL;
+		forget_joint(to);
+	}
+	forget_joint(from);
+	if (from->state == PFK__OPEN)
+		pfk__tcp_watch(from);
+}
+
+void
+pfk__join_end_sink(struct pfk_transport *tr)
+{
+	if (tr->echoes)
+		pfk_unjoin(tr);
+	else if (tr->joint != NULL && tr->joint->source != NULL)
+		pfk_unjoin(tr->joint->source);
+}
+
+void
+pfk__join_lost(struct pfk_transport *tr)
+{
+	pfk__join_end_sink(tr);
+	pfk_unjoin(tr);
+	if (tr->joint == NULL)
+		return;
+	if (tr->joint->in_pipe > 0)
+		pfk__pipes_drop(&tr->io.loop->pipes, tr->joint->pipe);
+	free(tr->joint);
+	tr->joint = NULL;
+}
