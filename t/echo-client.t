@@ -55,7 +55,8 @@ subtest 'log' => sub {
 			qr/SO_RCVBUF: 65536, .* \d+ \(tcp_rmem\)/,
 			qr/SO_SNDBUF: 131072, .* \d+ \(tcp_wmem\)/,
 			qr/sent: b'data1\\n'/,
-			qr/sent: b'data2\\n'/
+			qr/sent: b'data2\\n'/,
+			qr/nothing to send: waiting to read only/
 		],
 	);
 
@@ -63,7 +64,8 @@ subtest 'log' => sub {
 		my (undef, undef, $log) = client('-v', '--api', $api, '-p', $port,
 			'--receive-buffer', '32k', '--send-buffer', '64k', '--syn-retries', 3);
 		like($log, $_, "--api $api: $_")
-		    for @{ $expect{$api} }, qr/TCP_SYNCNT: 3$/m;
+		    for @{ $expect{$api} }, qr/TCP_SYNCNT: 3$/m,
+		    qr/all is back: ending our side/;
 		is_deeply([ grep { !/^$line/ } split /\n/, $log ],
 			[], "--api $api: nothing but log lines");
 	}

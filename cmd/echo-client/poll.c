@@ -24,6 +24,7 @@ static struct {
 	int error; /* the first address' */
 	uint64_t deadline_ns;
 	size_t early; /* bytes that went with the SYN */
+	bool read_only;
 } session = {.fd = -1};
 
 static void try_next(struct client *c);
@@ -126,6 +127,9 @@ pump(struct client *c)
 		return;
 	more = transfer_next(c, &len) != NULL;
 	pfk_io_want(session.io, PFK_READ | (more ? PFK_WRITE : 0u));
+	if (!more && !session.read_only)
+		pfk_log(PFK_INFO, "nothing to send: waiting to read only");
+	session.read_only = !more;
 	if (transfer_finish(c))
 		shutdown(session.fd, SHUT_WR);
 }
@@ -184,6 +188,7 @@ on_connected(void *arg, unsigned ready)
 	log_socket(c, &session.addrs[session.at]);
 	if (session.early > 0)
 		transfer_sent(c, c->connect.first, session.early);
+	session.read_only = false;
 	session.io = pfk_io_add(c->loop, session.fd, PFK_READ, on_ready, c);
 	if (session.io == NULL)
 		client_not_connected(c, errno, NULL);

@@ -245,6 +245,7 @@ transfer_finish(struct client *c)
 	if (c->over || c->finished || !transfer_complete(c))
 		return false;
 	c->finished = true;
+	pfk_log(PFK_INFO, "all is back: ending our side");
 	if (c->o.timeout_ns > 0 && c->o.timeout_ns < ns)
 		ns = c->o.timeout_ns;
 	c->grace = pfk_later(c->loop, ns, on_grace, c);
