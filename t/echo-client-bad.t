@@ -14,7 +14,7 @@ use POSIX ();
 use Prefork;
 use Prefork::Life qw(slurp);
 use Prefork::Peer;
-use Prefork::Sockets qw(random_bytes own_address reset_connection);
+use Prefork::Sockets qw(random_bytes own_address reset_connection have);
 use Prefork::Tools   qw(now spawn_process);
 use Socket qw(SOCK_STREAM SOCK_DGRAM inet_aton pack_sockaddr_in);
 use Test::More;
@@ -65,6 +65,17 @@ subtest 'no connection' => sub {
 	}
 	for my $mode (@tcp_modes) {
 		fails('UNREACHABLE', 2, "@{$mode}: broadcast", @{$mode}, '255.255.255.255');
+	}
+	SKIP: {
+		my @alone = qw(unshare -rn);
+		skip 'no network namespace can be made here', scalar @all_modes
+		    if !have('unshare') || (run_cmd(@alone, 'true'))[0] != 0;
+		for my $mode (@all_modes) {
+			my ($code, undef, $errors) = run_cmd(@alone,
+				Prefork::program('echo-client'), @{$mode}, '192.0.2.1');
+			like("$code $errors", qr/^2 echo-client: UNREACHABLE: .*\n\z/,
+				"@{$mode}: no way there");
+		}
 	}
 	fails('REFUSED', 2, '-u: refused each time',
 		'-u', '--count', 3, '--interval', 0, '-q', own_address(1));
@@ -247,10 +258,14 @@ subtest 'datagrams' => sub {
 	if ($pid == 0) {
 		while (my $from = recv $socket, my $in, 65_536, 0) {
 			send $socket, 'wrong', 0, $from if $in eq 'right';
+			send $socket, $in . q{.}, 0, $from if $in eq 'more';
+			send $socket, substr($in, 1), 0, $from if $in eq 'less';
 		}
 		POSIX::_exit(0);
 	}
-	fails('MISMATCH', 1, 'wrong answer', '--timeout', 5, @to, 'right');
+	for my $message (qw(right more less)) {
+		fails('MISMATCH', 1, "wrong answer: $message", '--timeout', 5, @to, $message);
+	}
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 };

@@ -244,16 +244,18 @@ for my $udp (0, 1) {
 	}
 }
 for my $name (qw(nc ncat)) {
-	for my $mode (@tcp_modes) {
+	for my $mode (@tcp_modes, ['-u']) {
 		SKIP: {
 			skip "$name is not installed", 1 if !have($name);
+			my $udp   = $mode->[0] eq '-u';
 			my $dir   = temp_dir();
-			my $where = where(0);
+			my $where = where($udp);
+			my @listen = ($udp ? '-u' : (), '-l', @{$where}{qw(host port)});
 			my @argv =
 			    $name eq 'ncat'
-			    ? ('/usr/bin/env', 'ncat', '-l', '-e', '/bin/cat', @{$where}{qw(host port)})
-			    : ('/bin/sh', '-c', 'mkfifo "$0" && exec nc -l "$1" "$2" <>"$0" >&0',
-				"$dir/fifo", @{$where}{qw(host port)});
+			    ? ('/usr/bin/env', 'ncat', '-e', '/bin/cat', @listen)
+			    : ('/bin/sh', '-c', 'mkfifo "$0" && exec nc "$@" <>"$0" >&0',
+				"$dir/fifo", @listen);
 			my $peer = Prefork::Peer->program($where, @argv);
 			skip "this $name does not listen so", 1 if !$peer;
 			comes_back("$name: @{$mode}", @{$mode}, '-p', $peer->port, $peer->host);
