@@ -308,7 +308,7 @@ bool pfk_addr_lacks_zone(const struct pfk_addr *a);
 
 /*
  * All addresses of host, in getaddrinfo(3)'s order, at most max; family is
- * AF_UNSPEC, AF_INET or AF_INET6.  A child looks them up, so that the caller
+ * AF_UNSPEC, AF_INET or AF_INET6.  A child looks names up, so that the caller
  * opens no socket and waits timeout_ns at most.  Returns their number or -1;
  * *errstr says why.
  */

@@ -84,6 +84,8 @@ subtest 'options' => sub {
 		skip 'no IPv6', 1 if !$persistent->addresses('tcp', 6);
 		comes_back("@{$_}: -6", @{$_}, '-6', '-p', $port) for @tcp_modes, ['-u'];
 	}
+	comes_back('empty messages', '-p', $port, '--count', 2_147_483_647,
+		'127.0.0.1', q{}, q{});
 	comes_back('-u: empty datagram', '-u', '-p', $port, '127.0.0.1', q{});
 	my ($code, $output) = client('-u', '-p', $port, '--count', 3, '--interval', 0.1);
 	is($code, 0, '-u --count');
@@ -141,6 +143,21 @@ subtest 'standard input' => sub {
 		'-u', '-p', $port, '127.0.0.1', '-');
 	is($code, 0, '-u: exit status');
 	ok($output eq substr($data, 0, 9000), '-u: one datagram');
+	# Somebody else's descriptor may be non-blocking.
+	local $SIG{PIPE} = 'IGNORE';
+	for my $mode (@tcp_modes, ['-u']) {
+		pipe my $read, my $write or die "pipe: $!\n";
+		$read->blocking(0);
+		pipe my $out, my $back or die "pipe: $!\n";
+		my $pid = spawn_process({ stdin => $read, stdout => $back },
+			Prefork::program('echo-client'), @{$mode}, '-p', $port, '127.0.0.1', '-');
+		close $back;
+		wait_for(sub { waits($pid) });
+		print {$write} 'late';
+		close $write;
+		is(join(q{}, <$out>), 'late', "@{$mode}: a non-blocking pipe");
+		waitpid $pid, 0;
+	}
 	($code, $output) = run_cmd({ input => $data }, 'sh', '-c',
 		'cat | "$0" -p "$1" - | cat', Prefork::program('echo-client'), $port);
 	ok($output eq $data, 'between pipes');
@@ -284,6 +301,13 @@ sub comes_back {
 
 	$output =~ s/^\d+\ssent,.*\nround\strip.*\n//x;
 	return is_deeply([ $code, $output, $errors ], [ 0, q{}, q{} ], $name);
+}
+
+# Whether it sleeps, or is dead.
+sub waits {
+	my ($pid) = @_;
+
+	return slurp("/proc/$pid/stat") =~ /\)\s[SZ]\s/;
 }
 
 # The most memory that the process has had, in KiB.

@@ -54,6 +54,8 @@ main(void)
 	one("127.0.0.1", AF_UNSPEC, "127.0.0.1:7");
 	one("::1", AF_UNSPEC, "[::1]:7");
 	one("127.0.0.1", AF_INET, "127.0.0.1:7");
+	is_int(resolve("127.0.0.1", AF_UNSPEC, 0, 16), 1,
+	    "a number takes no time");
 	none("127.0.0.1", AF_INET6);
 	none("::1", AF_INET);
 

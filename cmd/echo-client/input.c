@@ -96,6 +96,7 @@ input_close(struct client *c)
 ssize_t
 input_all(void *buf, size_t room)
 {
+	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
 	size_t len = 0;
 
 	while (len < room) {
@@ -103,7 +104,10 @@ input_all(void *buf, size_t room)
 
 		if (n == 0)
 			break;
-		if (n == -1 && errno != EINTR)
+		/* Somebody else's descriptor, too, may be non-blocking. */
+		if (n == -1 && errno == EAGAIN)
+			poll(&p, 1, -1);
+		else if (n == -1 && errno != EINTR)
 			return -1;
 		len += n > 0 ? (size_t)n : 0;
 	}

@@ -172,6 +172,17 @@ default_messages(struct options *o)
 	}
 }
 
+/* Nothing at all to be sent over TCP, however often. */
+static bool
+all_empty(const struct options *o)
+{
+	for (int i = 0; i < o->n_messages; i++) {
+		if (o->messages[i][0] != '\0')
+			return false;
+	}
+	return !o->udp;
+}
+
 int
 options_complete(struct options *o, int n_operands, char *const *operands,
     char *err)
@@ -191,6 +202,8 @@ options_complete(struct options *o, int n_operands, char *const *operands,
 		o->input = o->input || strcmp(operands[i], "-") == 0;
 	if (n_operands == 0)
 		default_messages(o);
+	if (all_empty(o))
+		o->count = 0;
 	if (o->interval_ns == UINT64_MAX)
 		o->interval_ns = o->udp ? PFK_SECOND_NS : 0;
 	if (o->nodelay == PFK_UNSET && o->mode != &poll_mode)

@@ -147,6 +147,9 @@ pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
 	struct pfk__lookup k;
 	int n = 0, rc = 1;
 
+	if (max > 0 && pfk_addr_parse(&addrs[0], host, port) == 0 &&
+	    (family == AF_UNSPEC || family == addrs[0].sa.sa_family))
+		return 1;
 	if (pfk__lookup_start(&k, host, port, family) == -1) {
 		*errstr = strerror(errno);
 		return -1;
