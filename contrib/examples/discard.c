@@ -7,8 +7,8 @@
 #include <sysexits.h>
 #include <time.h>
 
-static struct pfk_server *servers[2];
-static struct pfk_datagram *endpoints[2];
+struct pfk_server *servers[2];
+struct pfk_datagram *endpoints[2];
 static char text[80];
 
 static size_t

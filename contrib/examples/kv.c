@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct pfk_server *server;
+struct pfk_server *server;
 static char *store; /* KEY=VALUE strings, envz_add(3) */
 static size_t store_len;
 
