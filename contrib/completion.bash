@@ -1,0 +1,75 @@
+# bash completion for prefork-echo, echo-client and echo-check.
+#
+# What there is to complete is asked of the program itself, by --help, which it
+# prints from its option table: so this is never out of date.
+#
+# shellcheck shell=bash
+
+# __prefork_value WORD HELP CUR: complete a value by what --help calls it.
+__prefork_value() {
+	local words
+
+	case $1 in
+	FILE | TARGET)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$3")
+		[[ $1 == FILE ]] || words='- syslog'
+		;;
+	ADDR | HOST)
+		mapfile -t COMPREPLY < <(compgen -A hostname -- "$3")
+		;;
+	USER*)
+		mapfile -t COMPREPLY < <(compgen -A user -- "$3")
+		;;
+	CMD) # all are listed at the end of the help
+		words=${2##*:}
+		;;
+	*'|'*)
+		words=$1
+		;;
+	esac
+	# Those that stand for themselves, not N or IDLE.
+	for words in ${words//[|,]/ }; do
+		[[ $words != *[[:upper:]]* && $words == "$3"* ]] &&
+		    COMPREPLY+=("$words")
+	done
+}
+
+__prefork() {
+	local cur=$2 option=$3 line names=() value help found operands
+	local pattern='^ +((-.), )?(--[a-z0-9-]+)( ([^ ]*[A-Z|][^ ]*))?( +(.*))?$'
+
+	COMPREPLY=()
+	# --option=value comes in three words.
+	if [[ $option == = && $COMP_CWORD -ge 2 ]]; then
+		option=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $cur == = ]]; then
+		cur=
+	fi
+	while IFS= read -r line; do
+		if [[ $line =~ $pattern ]]; then
+			names+=("${BASH_REMATCH[@]:2:2}")
+			found=
+			if [[ -n ${BASH_REMATCH[5]} && ($option == "${BASH_REMATCH[2]}" ||
+			    $option == "${BASH_REMATCH[3]}") ]]; then
+				found=1
+				value=${BASH_REMATCH[5]}
+				help=${BASH_REMATCH[7]}
+			fi
+		elif [[ $line =~ ^\ {20,}(.*) ]]; then
+			[[ -z $found ]] || help+=" ${BASH_REMATCH[1]}"
+		elif [[ $line == *'[HOST'* ]]; then
+			operands=HOST
+		fi
+	done < <("$1" --help 2>/dev/null)
+
+	if [[ -n $value ]]; then
+		__prefork_value "$value" "$help" "$cur"
+	elif [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "${names[*]}" -- "$cur")
+	elif [[ -n $operands ]]; then
+		__prefork_value "$operands" '' "$cur"
+	fi
+}
+
+complete -F __prefork prefork-echo echo-client echo-check
