@@ -2,23 +2,16 @@
  * A worker that is broken: it is killed and replaced, which is logged once;
  * nothing leaks, and its sibling does not notice.
  */
-#include <errno.h>
 #include <poll.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "process/worker.h"
+#include "service.h"
 #include "tap.h"
-#include "unit.h"
-
-#define SOON_MS 10000
 
 /* The second worker's successor is the broken one. */
 #define BROKEN_SLOT 1
@@ -203,148 +196,46 @@ static const struct evil evils[] = {
 
 /* the test */
 
-static pid_t master;
-static int ear;
-static char text[65536];
-static size_t len;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void
-start_master(void)
-{
-	struct pfk_master_config config = {.workers = 2,
-	    .shutdown_ns = PFK_SECOND_NS};
-	static const struct pfk_hooks hooks = {.worker_init = worker_init};
-	int fds[2];
-
-	if (pipe(fds) == -1)
-		skip_all("no pipe");
-	len = 0;
-	master = fork();
-	if (master == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		pfk_log_open("-");
-		_exit(pfk_master_run(&config, &hooks, NULL));
-	}
-	close(fds[1]);
-	ear = fds[0];
-}
-
-/* Wait for the pattern behind `from`; the match, or NULL when time is up. */
-static const char *
-wait_log(const char *from, const char *pattern)
-{
-	int64_t until = now_ms() + SOON_MS;
-	struct pollfd p = {.fd = ear, .events = POLLIN};
-	const char *found;
-
-	while ((found = strstr(from, pattern)) == NULL && now_ms() < until) {
-		ssize_t n;
-
-		if (poll(&p, 1, 50) != 1)
-			continue;
-		n = read(ear, text + len, sizeof(text) - 1 - len);
-		if (n <= 0)
-			return NULL;
-		len += (size_t)n;
-		text[len] = '\0';
-	}
-	return found;
-}
-
-static int
-count(const char *pattern)
-{
-	int n = 0;
-
-	for (const char *at = text; (at = strstr(at, pattern)) != NULL; at++)
-		n++;
-	return n;
-}
-
-/* The pid in "started worker SLOT (PID)" behind `from`. */
-static pid_t
-started(const char *from, int slot)
-{
-	char pattern[40];
-	const char *at;
-
-	snprintf(pattern, sizeof(pattern), "started worker %d (", slot);
-	at = wait_log(from, pattern);
-	return at != NULL ? (pid_t)atoi(at + strlen(pattern)) : -1;
-}
-
-static int
-count_master_fds(void)
-{
-	char command[80];
-	int n = -1;
-	FILE *f;
-
-	snprintf(command, sizeof(command), "ls /proc/%d/fd | wc -l",
-	    (int)master);
-	f = popen(command, "r");
-	if (f != NULL && fscanf(f, "%d", &n) != 1)
-		n = -1;
-	if (f != NULL)
-		pclose(f);
-	return n;
-}
+static const struct pfk_hooks hooks = {.worker_init = worker_init};
 
 static void
 run(const struct evil *e)
 {
-	int before, after, status;
-	const char *at;
-	char line[80];
+	int before, after;
+	size_t at;
+	char line[100];
 	pid_t pid;
 
 	evil = e;
-	text[0] = '\0';
-	start_master();
-	ok(wait_log(text, "ready: 2 workers") != NULL, "%s: ready", e->name);
-	ok((at = wait_log(text, "[worker-1 (")) != NULL &&
-		wait_log(at, ")] serves") != NULL,
-	    "%s: serving", e->name);
-	before = count_master_fds();
-	at = text + len;
-	kill(started(text, BROKEN_SLOT), SIGKILL);
-	pid = started(at, BROKEN_SLOT); /* the broken one */
-	at = strstr(at, "started worker");
+	service_start(&hooks, 2);
+	ok(service_wait(0, "ready: 2 workers") != 0, "%s: ready", e->name);
+	at = service_wait(0, "[worker-1 (");
+	ok(at != 0 && service_wait(at, ")] serves") != 0, "%s: serving",
+	    e->name);
+	before = service_fds();
+	at = service_log_size();
+	kill(service_worker(0, BROKEN_SLOT), SIGKILL);
+	pid = service_worker(at, BROKEN_SLOT); /* the broken one */
+	at = service_wait(at, "started worker");
 	snprintf(line, sizeof(line), "worker %d (%d) %s", BROKEN_SLOT, (int)pid,
 	    e->told);
-	if (!ok(wait_log(at, line) != NULL, "%s: it is told", e->name)) {
-		diag("%s", text);
-		kill(master, SIGKILL);
-		waitpid(master, &status, 0);
-		close(ear);
+	if (!ok(service_wait(at, line) != 0, "%s: it is told", e->name)) {
+		diag("%s", service_log());
+		service_end(SIGKILL);
 		return;
 	}
-	pid = started(at + 1, BROKEN_SLOT);
+	pid = service_worker(at, BROKEN_SLOT);
 	snprintf(line, sizeof(line), "[worker-1 (%d)] serves", (int)pid);
-	ok(wait_log(at, line) != NULL, "%s: another takes its place", e->name);
-	for (int i = 0; (after = count_master_fds()) != before && i < 100; i++)
+	ok(service_wait(at, line) != 0, "%s: another takes its place", e->name);
+	for (int i = 0; (after = service_fds()) != before && i < 100; i++)
 		poll(NULL, 0, 20);
 	is_int(after, before, "%s: nothing is left open", e->name);
-	is_int(count(e->told), 1, "%s: told once", e->name);
-	is_int(count("started worker 0"), 1, "%s: its sibling stays", e->name);
-	kill(master, SIGTERM);
-	is_int(waitpid(master, &status, 0), master, "%s: it ends", e->name);
-	is_int(status, 0, "%s: exit status", e->name);
-	close(ear);
-	if (after != before || count(e->told) != 1)
-		diag("%s", text);
+	is_int(service_count(e->told), 1, "%s: told once", e->name);
+	is_int(service_count("started worker 0"), 1, "%s: its sibling stays",
+	    e->name);
+	if (after != before || service_count(e->told) != 1)
+		diag("%s", service_log());
+	is_int(service_end(SIGTERM), 0, "%s: exit status", e->name);
 }
 
 int

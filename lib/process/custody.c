@@ -112,12 +112,18 @@ pfk__custody_rearm(struct pfk__custody *c, int slot)
 }
 
 bool
+pfk__custody_queued(const struct pfk__lent *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+bool
 pfk__custody_waiting(const struct pfk__custody *c, int slot)
 {
 	for (size_t i = 0; i < c->len; i++) {
-		struct pollfd p = {.fd = c->lent[i]->fd, .events = POLLIN};
-
-		if (c->lent[i]->slot == slot && poll(&p, 1, 0) == 1)
+		if (c->lent[i]->slot == slot && pfk__custody_queued(c->lent[i]))
 			return true;
 	}
 	return false;

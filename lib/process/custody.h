@@ -58,7 +58,8 @@ void pfk__custody_undo(struct pfk__custody *c, int slot, uint64_t lender);
 /* Tell again when the slot's queue is not empty. */
 void pfk__custody_rearm(struct pfk__custody *c, int slot);
 
-/* Whether anything is queued in the slot now. */
+/* Whether anything is queued there now; in the slot. */
+bool pfk__custody_queued(const struct pfk__lent *l);
 bool pfk__custody_waiting(const struct pfk__custody *c, int slot);
 
 /* Close all. */

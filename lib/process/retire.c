@@ -8,7 +8,9 @@
  *
  * Steering is by a socket's index in its group, which is the order of opening.
  * First boots happen one after the other (master.c), so that custody is in
- * that order; where the surplus is not at the end of it, adoption has to do.
+ * that order.  A boot that fails in a reload spoils it for the addresses that
+ * are new; where the surplus is not at the end, adoption has to do, until it
+ * is.
  */
 #include <errno.h>
 
@@ -65,6 +67,22 @@ members_that_stay(const struct pfk__master *m, const struct pfk__lent *of)
 	return n;
 }
 
+static bool
+can_go(const struct pfk__master *m, const struct pfk__lent *l)
+{
+	return is_surplus(m, l) && members_that_stay(m, l) > 0;
+}
+
+static bool
+any_can_go(const struct pfk__master *m)
+{
+	for (size_t i = 0; i < m->custody.len; i++) {
+		if (can_go(m, m->custody.lent[i]))
+			return true;
+	}
+	return false;
+}
+
 /* Slot 0 is always a member. */
 static void
 steer_all(struct pfk__master *m, bool steer)
@@ -83,28 +101,50 @@ steer_all(struct pfk__master *m, bool steer)
 	}
 }
 
+/* Who adopted such a slot closes all of it; what is left is adopted anew. */
 static void
 close_surplus(struct pfk__master *m)
 {
 	for (size_t i = m->custody.len; i-- > 0;) {
-		const struct pfk__lent *l = m->custody.lent[i];
+		int slot = m->custody.lent[i]->slot;
 
-		if (is_surplus(m, l) && members_that_stay(m, l) > 0)
+		if (can_go(m, m->custody.lent[i])) {
 			pfk__custody_drop(&m->custody, i);
+			pfk__adopt_release(m, slot);
+		}
 	}
-	for (int i = m->workers; i < m->places_top; i++)
-		pfk__adopt_release(m, i);
+	pfk__adopt_maintain(m);
 }
 
 static bool
 surplus_is_empty(const struct pfk__master *m)
 {
 	for (int i = m->workers; i < m->places_top; i++) {
-		if (m->places[i].serving != NULL ||
-		    pfk__custody_waiting(&m->custody, i))
+		if (m->places[i].serving != NULL)
+			return false;
+	}
+	for (size_t i = 0; i < m->custody.len; i++) {
+		const struct pfk__lent *l = m->custody.lent[i];
+
+		if (can_go(m, l) && pfk__custody_queued(l))
 			return false;
 	}
 	return true;
+}
+
+static void
+log_end(const struct pfk__master *m)
+{
+	const char *plural = m->workers == 1 ? "" : "s";
+
+	if (any_surplus(m))
+		pfk_log(PFK_INFO,
+		    "%d worker%s still serve%s sockets of slots given up: they "
+		    "are not the last of their group",
+		    m->workers, plural, m->workers == 1 ? "s" : "");
+	else
+		pfk_log(PFK_INFO, "the sockets of %d worker%s serve alone",
+		    m->workers, plural);
 }
 
 static void
@@ -115,8 +155,7 @@ look(void *arg)
 	m->retire = NULL;
 	if (surplus_is_empty(m)) {
 		close_surplus(m);
-		pfk_log(PFK_INFO, "the sockets of %d worker%s serve alone",
-		    m->workers, m->workers == 1 ? "" : "s");
+		log_end(m);
 		pfk__retire_maintain(m);
 		return;
 	}
@@ -128,7 +167,7 @@ pfk__retire_maintain(struct pfk__master *m)
 {
 	int wanted = any_surplus(m) ? m->workers : 0;
 
-	if (wanted == m->steered)
+	if (wanted == m->steered && (m->retire != NULL || !any_can_go(m)))
 		return;
 	m->steered = wanted;
 	pfk_timer_cancel(&m->retire);

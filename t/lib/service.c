@@ -1,0 +1,147 @@
+/*
+ * service.h: a master with workers in a child of the test's.
+ */
+#include "service.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define SOON_MS 10000
+
+static pid_t master;
+static int ear;
+static char text[1 << 18];
+static size_t len;
+
+void
+service_start(const struct pfk_hooks *hooks, int workers)
+{
+	struct pfk_master_config config = {.workers = workers,
+	    .shutdown_ns = PFK_SECOND_NS};
+	int fds[2];
+
+	if (pipe(fds) == -1)
+		skip_all("no pipe");
+	len = 0;
+	text[0] = '\0';
+	master = fork();
+	if (master == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fds[1], STDERR_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		pfk_log_open("-");
+		_exit(pfk_master_run(&config, hooks, NULL));
+	}
+	close(fds[1]);
+	ear = fds[0];
+}
+
+const char *
+service_log(void)
+{
+	return text;
+}
+
+size_t
+service_log_size(void)
+{
+	return len;
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+size_t
+service_wait(size_t offset, const char *what)
+{
+	int64_t until = now_ms() + SOON_MS;
+	struct pollfd p = {.fd = ear, .events = POLLIN};
+	const char *found;
+
+	while ((found = strstr(text + offset, what)) == NULL) {
+		ssize_t n;
+
+		if (now_ms() > until)
+			return 0;
+		if (poll(&p, 1, 50) != 1)
+			continue;
+		n = read(ear, text + len, sizeof(text) - 1 - len);
+		if (n <= 0)
+			return 0;
+		len += (size_t)n;
+		text[len] = '\0';
+	}
+	return (size_t)(found - text) + strlen(what);
+}
+
+int
+service_count(const char *what)
+{
+	int n = 0;
+
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+pid_t
+service_worker(size_t offset, int slot)
+{
+	char pattern[40];
+
+	snprintf(pattern, sizeof(pattern), "started worker %d (", slot);
+	offset = service_wait(offset, pattern);
+	return offset != 0 && service_wait(offset, ")") != 0
+	    ? (pid_t)atoi(text + offset)
+	    : -1;
+}
+
+int
+service_fds(void)
+{
+	char command[80];
+	int n = -1;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "ls /proc/%d/fd | wc -l",
+	    (int)master);
+	f = popen(command, "r");
+	if (f != NULL && fscanf(f, "%d", &n) != 1)
+		n = -1;
+	if (f != NULL)
+		pclose(f);
+	return n;
+}
+
+int
+service_signal(int signo)
+{
+	return kill(master, signo);
+}
+
+int
+service_end(int signo)
+{
+	int status = -1;
+
+	kill(master, signo);
+	waitpid(master, &status, 0);
+	close(ear);
+	return status;
+}

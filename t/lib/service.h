@@ -1,0 +1,37 @@
+/*
+ * A master with workers in a child of the test's, and what it logs. One at a
+ * time; it is killed with the test.
+ */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include <prefork.h>
+
+/* Fork it, with shutdown_ns and so on of a second. */
+void service_start(const struct pfk_hooks *hooks, int workers);
+
+/* All that it has logged so far, and how long that is. */
+const char *service_log(void);
+size_t service_log_size(void);
+
+/*
+ * Wait for the text behind the offset; where it ends, or 0 when the time is up
+ * or everybody has gone.
+ */
+size_t service_wait(size_t offset, const char *text);
+
+/* How often the text has been logged. */
+int service_count(const char *text);
+
+/* The pid of the slot's worker that is started behind the offset. */
+pid_t service_worker(size_t offset, int slot);
+
+/* How many descriptors the master has open. */
+int service_fds(void);
+
+int service_signal(int signo);
+
+/* Send it the signal; its wait status. */
+int service_end(int signo);
+
+#endif
