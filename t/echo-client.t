@@ -80,6 +80,12 @@ subtest 'options' => sub {
 		comes_back("@{$mode}: --source", @{$mode}, '-p', $port, '--source',
 			own_address(1), '--reuse-port', '-4', '--nodelay', 'off');
 	}
+	for my $mode (@tcp_modes) {
+		# A new connection from the same port, and from that of the run before.
+		comes_back("@{$mode}: a source port", @{$mode}, '-p', $once->port,
+			'--source', own_address(1) . ':7001', '127.0.0.1', qw(one two three))
+		    for 1 .. 2;
+	}
 	SKIP: {
 		skip 'no IPv6', 1 if !$persistent->addresses('tcp', 6);
 		comes_back("@{$_}: -6", @{$_}, '-6', '-p', $port) for @tcp_modes, ['-u'];

@@ -32,9 +32,13 @@ static void try_next(struct client *c);
 static int
 set_options(const struct client *c, int fd)
 {
+	const struct pfk_addr *from = c->connect.source;
+	/* A port that an ended connection still has can be had again. */
+	bool port = from != NULL && pfk_addr_port(from) != 0;
 	const struct {
 		int level, option, value;
 	} rows[] = {
+	    {SOL_SOCKET, SO_REUSEADDR, port ? 1 : PFK_UNSET},
 	    {SOL_SOCKET, SO_RCVBUF, c->sockopts.receive_buffer},
 	    {SOL_SOCKET, SO_SNDBUF, c->sockopts.send_buffer},
 	    {SOL_SOCKET, SO_REUSEPORT, c->sockopts.reuse_port},

@@ -87,6 +87,9 @@ run_tcp(struct client *c)
 			    strerror(errno));
 		release(c);
 		c->o.mode->stop(c);
+		/* The connection goes: the next may need its port. */
+		if (c->again)
+			pfk_loop_run(c->loop);
 	} while (c->status == 0 && c->again);
 	input_close(c);
 	verify_free(&c->verify);

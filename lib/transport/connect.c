@@ -121,7 +121,10 @@ on_attempt(void *arg, unsigned ready)
 	attempt_failed(a, error);
 }
 
-/* Many sources may share a port: only the four-tuple must be unique. */
+/*
+ * Many connections may share a port, those that have ended too: only the
+ * four-tuple must be unique.
+ */
 static int
 bind_source(int fd, const struct pfk_addr *source)
 {
@@ -130,6 +133,8 @@ bind_source(int fd, const struct pfk_addr *source)
 	if (pfk_addr_port(source) == 0)
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
 		    sizeof(on));
+	else
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	return bind(fd, &source->sa, source->len);
 }
 
