@@ -83,7 +83,7 @@ sub kills {
 		$hit++ if $had;
 		wait_for(sub { $server->serving == WORKERS }, 20)
 		    or return (events => $n, wrong => ["no replacement after kill $n"]);
-		pause_for(0.05 + rand 0.2);
+		pause_for(0.02 + rand 0.1);
 	}
 	my %left = left($server);
 	return (
@@ -356,8 +356,9 @@ sub refuse {
 		my @before = sort(children($server->{pid}));
 		my $from   = $server->count('refused');
 		my $was    = $server->count('reloaded');
+		my @other  = Torture::Server::other_sockets();
 		$server->signal('HUP');
-		$in_service += kill_new($server, @before) if $kill;
+		$in_service += kill_new($server, \@other, @before) if $kill;
 		wait_for(sub { $server->count('refused') > $from || $server->count('reloaded') > $was }, 20)
 		    or push @wrong, 'the reload never ends';
 		if ($server->count('reloaded') > $was) {
@@ -378,7 +379,7 @@ sub refuse {
 # Kills the first child that was not there, as soon as it is seen; what it had
 # in service, should it serve already.
 sub kill_new {
-	my ($server, @before) = @_;
+	my ($server, $other, @before) = @_;
 	my $master = $server->{pid};
 	my %old    = map { $_ => 1 } @before;
 	my $end    = now() + LATEST_BOOT;
@@ -386,7 +387,7 @@ sub kill_new {
 	while (now() < $end) {
 		open my $file, '<', "/proc/$master/task/$master/children" or return 0;
 		my ($new) = grep { !$old{$_} } split q{ }, <$file> // q{};
-		return $server->kill_worker($new) if $new;
+		return $server->kill_worker($new, @{$other}) if $new;
 	}
 	return 0;
 }

@@ -152,10 +152,11 @@ sub settle {
 
 # Stops a process and tells how many connections it has in service: accepted,
 # and not closed by it. Nothing when it was gone already. What else can be looked
-# up is looked up before, so that it stands still for a moment only.
+# up is looked up before, so that it stands still for a moment only; or even
+# earlier, by other_sockets.
 sub freeze {
-	my ($self, $pid) = @_;
-	my %other = map { $_ => 1 } other_sockets();
+	my ($self, $pid, @other) = @_;
+	my %other = map { $_ => 1 } @other ? @other : other_sockets();
 
 	kill 'STOP', $pid or return;
 	while (1) {
@@ -188,8 +189,8 @@ sub other_sockets {
 
 # Kills a process by SIGKILL; how many connections it had in service.
 sub kill_worker {
-	my ($self, $pid) = @_;
-	my $in_service = $self->freeze($pid);
+	my ($self, $pid, @other) = @_;
+	my $in_service = $self->freeze($pid, @other);
 
 	kill 'KILL', $pid;
 	return $in_service // 0;
