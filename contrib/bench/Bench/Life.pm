@@ -98,20 +98,22 @@ sub state_of {
 }
 
 # Private memory of a worker that has just started, and what an idle
-# connection adds to it; in bytes.
+# connection adds to it; in bytes. A first load warms up what all share.
 sub memory {
 	my ($settings) = @_;
-	my $server = start_server('prefork', 'tcp', $settings->{server_cpu});
+	my $server   = start_server('prefork', 'tcp', $settings->{server_cpu});
 	my ($worker) = children($server->{pid});
-	my %memory = (worker => private_bytes($worker));
+	my %memory   = (worker => private_bytes($worker));
 
 	if ($settings->{descriptors} > IDLE + 200) {
-		my %worker_only = (%{$server}, pids => [$worker]);
-		my $with = eval { load_once(\%worker_only, $settings, 'tcp', '-n', 1, '-i', IDLE, '-w', 0, '-d', 0.1) };
-		my $without = eval { load_once(\%worker_only, $settings, 'tcp', '-n', 1, '-w', 0, '-d', 0.1) };
-		$memory{with} = $with->{memory} if $with;
+		my %alone = (%{$server}, pids => [$worker]);
+		my @bytes = map {
+			my $idle    = $_;
+			my $figures = eval { load_once(\%alone, $settings, 'tcp', qw(-w 0 -d 0.1 -i), $idle) };
+			$figures ? $figures->{memory} : ();
+		} 0, IDLE;
+		$memory{connection} = ($bytes[1] - $bytes[0]) / IDLE if @bytes == 2;
 	}
-	$memory{connection} = ($memory{with} - $memory{worker}) / IDLE if $memory{with};
 	stop_server($server);
 	return \%memory;
 }

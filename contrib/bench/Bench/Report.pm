@@ -66,9 +66,27 @@ sub noise {
 	return join '; ', @why;
 }
 
-sub print_rest {
-	my ($result) = @_;
+# All ratios to the floor at a glance.
+sub print_ratios {
+	my ($result, @scenarios) = @_;
+	my @columns = grep { ($_->{runs}[1]{base} // q{}) eq 'floor' } @scenarios;
+	my (%seen, @servers);
 
+	push @servers, grep { $_ ne 'floor' && !$seen{$_}++ } map { $_->{label} } @{ $_->{runs} } for @columns;
+	return if @columns < 2;
+	print "\nserver CPU a message, x floor\n";
+	printf '%-9s' . (' %11s') x @columns . "\n", q{}, map { $_->{name} } @columns;
+	for my $server (@servers) {
+		my @ratios = map { scalar ratio_of($result->{rounds}{ $_->{name} }, $server, 'floor', 'cpu_us') } @columns;
+		printf '%-9s' . (' %11s') x @columns . "\n", $server, map { defined ? sprintf '%.2f', $_ : q{-} } @ratios;
+	}
+	return;
+}
+
+sub print_rest {
+	my ($result, @scenarios) = @_;
+
+	print_ratios($result, @scenarios);
 	for my $what ([ calls => 'system calls', '%.3f' ], [ instructions => 'user instructions', '%.0f' ]) {
 		my ($key, $title, $format) = @{$what};
 		for my $scenario (sort keys %{ $result->{$key} }) {

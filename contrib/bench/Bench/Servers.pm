@@ -19,6 +19,10 @@ use constant CHUNK   => 4096;
 my @order = qw(floor prefork poll uring libuv libevent libev asio asyncio uvloop node go);
 my %packages = (asyncio => 'python3', uvloop => 'python3-uvloop', node => 'nodejs');
 my %commands;
+my %running;
+
+# Each is in a process group of its own, so nobody else ends it.
+END { kill 'KILL', map { ($_, children($_)) } keys %running }
 
 sub known { return @order }
 
@@ -105,6 +109,7 @@ sub start_command {
 	my $server = { begun => now(), text => q{}, out => $out };
 	$server->{pid} = spawn_process({ stdout => $out_w, stderr => $out_w }, raised($cpu, @command));
 	close $out_w;
+	$running{ $server->{pid} } = 1;
 	my $line = read_until($server, qr/\bready(?::\s\d+\sworkers?\son\stcp\s[\d.]+:|\s)(\d+)/x);
 	if (!defined $line) {
 		stop_server($server);
@@ -137,6 +142,7 @@ sub stop_server {
 
 	kill 'KILL', @pids;
 	waitpid $server->{pid}, 0;
+	delete $running{ $server->{pid} };
 	wait_for(sub { !grep { alive($_) } @pids }, TIMEOUT);
 	close $server->{out};
 	return;
