@@ -1,6 +1,6 @@
 /*
  * floor.c: the least that an echo server on a readiness loop can do: wait,
- * read, write, and for UDP 64 datagrams a call.  It keeps no state, checks
+ * recv, send, and for UDP 64 datagrams a call.  It keeps no state, checks
  * nothing and bounds nothing; what it costs is the kernel's cost, and the
  * others are told as multiples of it.
  *
@@ -60,9 +60,9 @@ static void
 echo_bytes(int fd)
 {
 	static char buf[READ_BYTES];
-	ssize_t n = read(fd, buf, sizeof(buf));
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
 
-	if (n <= 0 || write(fd, buf, (size_t)n) != n)
+	if (n <= 0 || send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
 		close(fd);
 }
 
