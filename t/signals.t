@@ -55,6 +55,8 @@ sub term {
 	my @idle   = map { $server->tcp_socket } 1 .. 4;
 
 	is(echo_once($_, 'x'), 'x', 'TERM: a connection') for @idle;
+	# And some that have not said a word: they came this very moment.
+	push @idle, map { $server->tcp_socket } 1 .. 4;
 	$server->signal('TERM');
 	for my $socket (@idle) {
 		is_deeply([ read_until_eof($socket) ],

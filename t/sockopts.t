@@ -35,7 +35,7 @@ my %known = (
 my @cases = (
 	[
 		[],
-		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0, TCP_DEFER_ACCEPT => 1 },
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0, TCP_DEFER_ACCEPT => 0 },
 		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 }
 	],
 	[
@@ -66,7 +66,7 @@ my @cases = (
 		{ SO_KEEPALIVE => 1, TCP_KEEPIDLE => 62 }
 	],
 	[ [qw(--fastopen 5)],  { TCP_FASTOPEN => 5 } ],
-	[ [qw(--defer-accept off)], { TCP_DEFER_ACCEPT => 0 } ],
+	[ [qw(--defer-accept on)], { TCP_DEFER_ACCEPT => 1 } ],
 	[ [qw(--backlog 17)], { backlog      => 17 } ],
 	[ [], { backlog => sysctl('net.core.somaxconn') } ],
 );

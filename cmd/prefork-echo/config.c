@@ -18,7 +18,6 @@ set_defaults(struct config *c)
 	c->port = 8888;
 	c->loop_guard = true;
 	c->nodelay = true;
-	c->defer_accept = true;
 	c->shutdown_ns = 8 * PFK_SECOND_NS;
 	c->hang_ns = 30 * PFK_SECOND_NS;
 	c->idle_ns = 300 * PFK_SECOND_NS;

@@ -202,7 +202,7 @@ const struct pfk_option config_options[] = {
 	.help = "TCP_QUICKACK, set again after each receive (off)"},
     {0, "defer-accept", ONOFF, AT(defer_accept),
 	.help = "accept a connection when its first bytes have come, or after "
-		"a second (on)"},
+		"a second (off)"},
     {0, "keepalive", "off|IDLE[:INTERVAL[:COUNT]]",
 	CUSTOM(parse_keepalive, format_keepalive),
 	.help = "TCP keep-alive, in seconds (the system's)"},
