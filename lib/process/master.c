@@ -30,18 +30,25 @@ spawn(struct pfk__master *m, int slot)
 {
 	bool tried;
 
-	if (pfk__child_spawn(m, slot) == 0)
+	if (pfk__child_spawn(m, slot) == 0) {
+		m->spawn_error = 0;
 		return;
+	}
 	if (!m->started) {
 		pfk_complain("cannot start worker %d: %s", slot,
 		    strerror(errno));
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
 		return;
 	}
-	pfk_warn("cannot start worker %d", slot);
 	tried = m->reload == PFK__TRYING && m->rolling == slot;
-	if (tried)
+	if (tried) {
 		pfk__reload_abandon(m, strerror(errno));
+	} else if (errno != m->spawn_error) {
+		/* Tried again and again, told once. */
+		m->spawn_error = errno;
+		pfk_log(PFK_ERROR, "cannot start worker %d: %s; trying again",
+		    slot, strerror(errno));
+	}
 	pfk__master_step(m, slot, PFK__SLOT_DIED_BOOTING);
 	if (tried)
 		pfk__master_step(m, slot, PFK__SLOT_KEEP);

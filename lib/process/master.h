@@ -68,8 +68,9 @@ struct pfk__master {
 	int places_used; /* all above are empty */
 	uint64_t generation;
 	uint64_t epoch;
-	int workers;  /* wanted now: the configuration's, TTIN and TTOU */
-	bool started; /* all were ready once */
+	int spawn_error; /* of the last try to start a worker; 0: it did */
+	int workers;     /* wanted now: the configuration's, TTIN and TTOU */
+	bool started;    /* all were ready once */
 	enum pfk__reload reload;
 	bool reload_wanted;
 	int rolling; /* the slot that is being renewed */

@@ -1,0 +1,160 @@
+#!/usr/bin/perl
+
+# The system says no to the master: fork, socketpair and mmap fail, at a start,
+# when a worker has died, in a reload and when there shall be one more. It is
+# told once and tried again, the service goes on, and nothing is left open.
+
+use strict;
+use warnings;
+
+use Errno qw(EAGAIN ENOMEM EMFILE);
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life;
+use Prefork::Sockets qw(have);
+use Test::More;
+
+my $dir  = temp_dir();
+my $shim = build_shim();
+
+plan skip_all => 'no C compiler' if !$shim;
+plan skip_all => 'ASan wants to be first' if is_sanitized();
+
+for my $case ([ fork => EAGAIN ], [ fork => ENOMEM ], [ socketpair => EMFILE ],
+	[ mmap => ENOMEM ])
+{
+	local $! = $case->[1];
+	my $why = "$!";
+	at_start(@{$case}, $why);
+	while_it_runs(@{$case}, $why);
+}
+done_testing();
+
+# Calls fail with the number in the file of their name, while there is one.
+sub build_shim {
+	my $source = "$dir/shim.c";
+	my $cc = (split q{ }, $ENV{CC} // 'cc')[0];
+
+	return if !have($cc);
+	write_file($source, <<'END_OF_C');
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static int
+fails(const char *call)
+{
+	char path[4096];
+	int number = 0;
+	FILE *f;
+	snprintf(path, sizeof(path), "%s/%s", getenv("SHIM_DIR"), call);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%d", &number) != 1)
+		number = EIO;
+	fclose(f);
+	errno = number;
+	return 1;
+}
+pid_t
+fork(void)
+{
+	pid_t (*real)(void) = dlsym(RTLD_NEXT, "fork");
+	return fails("fork") ? -1 : real();
+}
+int
+socketpair(int domain, int type, int protocol, int fds[2])
+{
+	int (*real)(int, int, int, int *) = dlsym(RTLD_NEXT, "socketpair");
+	return fails("socketpair") ? -1 : real(domain, type, protocol, fds);
+}
+void *
+mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	void *(*real)(void *, size_t, int, int, int, off_t) =
+	    dlsym(RTLD_NEXT, "mmap");
+	return (flags & MAP_SHARED) && (flags & MAP_ANONYMOUS) && fails("mmap")
+	    ? MAP_FAILED : real(addr, len, prot, flags, fd, offset);
+}
+END_OF_C
+	my ($code, undef, $errors) = run_cmd({ timeout => 60 }, '/usr/bin/env', $cc,
+		'-shared', '-fPIC', '-o', "$dir/shim.so", $source, '-ldl');
+	diag($errors) if $code;
+	return $code ? undef : "$dir/shim.so";
+}
+
+sub is_sanitized {
+	open my $file, '<:raw', Prefork::program() or die "the program: $!\n";
+	local $/ = undef;
+	return <$file> =~ /__asan_init/;
+}
+
+sub options { return { env => { LD_PRELOAD => $shim, SHIM_DIR => "$dir" } } }
+sub break_it { return write_file("$dir/$_[0]", $_[1]) }
+sub mend     { return unlink "$dir/$_[0]" }
+
+sub at_start {
+	my ($call, $number, $why) = @_;
+
+	break_it($call, $number);
+	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	is($server->wait_exit, 71, "$call ($why) at the start: exit 71");
+	mend($call);
+	like($server->log_text, qr/\A.*cannot\sstart\sworker\s0:\s\Q$why\E\n\z/x,
+		'one line says why');
+	return;
+}
+
+sub while_it_runs {
+	my ($call, $number, $why) = @_;
+	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4');
+	my %before = fds($server->pid);
+	my $settled = sub { my %now = fds($server->pid); keys %now == keys %before };
+	my $told = qr/\]\s(.*):\s\Q$why\E;/x;
+	my $event = sub {
+		my ($name, $what, $break, $end) = @_;
+		my $from = $server->log_size;
+
+		break_it($call, $number);
+		$break->();
+		ok($server->wait_log($told, undef, $from), "$call ($why) $name: told");
+		serves($server);
+		mend($call);
+		ok($server->wait_log($end, undef, $from), 'then it is well');
+		my $log = substr $server->log_text, $from;
+		is_deeply([ $log =~ /$told/g ], [$what], 'once');
+		serves($server);
+	};
+
+	$event->('after a death', 'cannot start worker 1', sub { kill 'KILL', { $server->workers }->{1} },
+		qr/^\[worker-1\s.*\]\sserving\son\sudp/mx);
+	ok(wait_for($settled, 20), 'nothing is left open');
+	my @old = settled_workers($server, 2);
+	$event->('in a reload', 'reload failed: the new worker did not start',
+		sub { $server->signal('HUP') },
+		qr/reload\sfailed:.*\Q$why\E;\snothing\shas\schanged/x);
+	is_deeply([ current_workers($server) ], \@old, 'the same workers');
+	ok(wait_for($settled, 20), 'nothing is left open');
+	$event->('for one worker more', 'cannot start worker 2', sub { $server->signal('TTIN') },
+		qr/\]\sstarted\sworker\s2/x);
+	settled_workers($server, 3);
+	my $from = $server->log_size;
+	$server->signal('HUP');
+	ok($server->wait_log(qr/\]\sreloaded:\s2/x, undef, $from), 'a reload works');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub serves {
+	my ($server) = @_;
+	my @bad = grep { (echo_once($server->tcp_socket, $_) // q{}) ne $_ } 1 .. 6;
+
+	return is_deeply(\@bad, [], 'everybody is served');
+}
