@@ -19,7 +19,6 @@ my @told = (
 	[ 'TcpExtTCPReqQFullDrop'    => 'too many handshakes' ],
 	[ 'TcpExtTCPBacklogDrop'     => 'dropped by a busy socket' ],
 	[ 'TcpExtTCPRcvQDrop'        => 'dropped by a full socket' ],
-	[ 'TcpExtTCPTimeWaitOverflow' => 'too many in TIME_WAIT' ],
 	[ 'TcpExtPAWSActive'         => 'SYN-ACKs too old' ],
 	[ 'TcpExtTCPChallengeACK'    => 'challenged' ],
 	[ 'TcpExtTCPACKSkippedSynRecv' => 'ACKs skipped in a handshake' ],

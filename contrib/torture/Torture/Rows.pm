@@ -38,6 +38,7 @@ sub rows {
 	return (
 		loaded('reload', \&reloads),
 		loaded('kill',   \&kills),
+		[ 'kill/deferred' => \&deferred ],
 		loaded('resize', \&resizes),
 		[ 'hang/stopped'  => \&stopped ],
 		[ 'hang/replaced' => \&replaced ],
@@ -92,6 +93,17 @@ sub kills {
 		wrong      => $left{wrong},
 		notes      => ["$hit of $wanted workers had connections in service, $in_service in all"],
 	);
+}
+
+# With clients who have not spoken yet in custody, hardly anybody is in service.
+sub deferred {
+	run_loaded(
+		row    => 'kill/deferred',
+		load   => 'away',
+		server => [ '--defer-accept', 'on' ],
+		events => \&kills
+	);
+	return;
 }
 
 sub resizes {
