@@ -258,6 +258,7 @@ subtest 'datagrams' => sub {
 	if ($pid == 0) {
 		while (my $from = recv $socket, my $in, 65_536, 0) {
 			send $socket, 'wrong', 0, $from if $in eq 'right';
+			send $socket, $in, 0, $from for 1 .. 2 * ($in =~ /^twice/);
 			send $socket, $in . q{.}, 0, $from if $in eq 'more';
 			send $socket, substr($in, 1), 0, $from if $in eq 'less';
 		}
@@ -266,6 +267,8 @@ subtest 'datagrams' => sub {
 	for my $message (qw(right more less)) {
 		fails('MISMATCH', 1, "wrong answer: $message", '--timeout', 5, @to, $message);
 	}
+	($code, $output) = client('--count', 2, '--interval', 0, @to, qw(twice twice2));
+	like("$code $output", qr/^0 4 sent, 4 received, 0 lost/, 'each answer twice');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 };
