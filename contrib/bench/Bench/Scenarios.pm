@@ -2,7 +2,8 @@ package Bench::Scenarios;
 
 # What is measured: each scenario is a list of runs, which alternate within a
 # round. A run is a server, the load's arguments, and whose figure in the same
-# round its own is divided by.
+# round its own is divided by. A scenario tells how many descriptors a process
+# needs.
 
 use strict;
 use warnings;
@@ -11,8 +12,10 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(scenarios names);
 
-use constant IDLE  => 10_000;
-use constant SIZES => (10, 100, 1000, 10_000);
+# Of a process's descriptors, those that are no connections.
+use constant OTHERS => 100;
+use constant IDLE   => 10_000;
+use constant SIZES  => (10, 100, 1000, 10_000);
 
 # Name, title, and the load.
 my @table = (
@@ -40,7 +43,8 @@ sub scenarios {
 		my ($name, $title, $mode, @load) = @{$row};
 		my @runs = map { { label => $_, server => $_, mode => $mode, load => \@load, base => 'floor' } }
 		    grep { $_ ne 'poll' } @{$servers};
-		push @all, { name => $name, title => $title, runs => \@runs };
+		my %load = @load;
+		push @all, { name => $name, title => $title, runs => \@runs, descriptors => $load{-n} + OTHERS };
 	}
 	push @all, idle($servers),
 	    growth($servers, 'growth', 'TCP, so many connections x 64 B'),
@@ -48,7 +52,6 @@ sub scenarios {
 	return grep { !@wanted || $wanted{ $_->{name} } } @all;
 }
 
-# descriptors: how many the load needs, and the server too.
 sub idle {
 	my ($servers) = @_;
 	my @runs;
@@ -64,7 +67,7 @@ sub idle {
 		};
 	}
 	return { name => 'idle', title => 'TCP, 50 connections x 64 B, with and without 10,000 idle ones', runs => \@runs,
-		descriptors => IDLE + 200 };
+		descriptors => IDLE + 50 + OTHERS };
 }
 
 sub growth {
@@ -82,7 +85,7 @@ sub growth {
 			};
 		}
 	}
-	return { name => $name, title => $title, runs => \@runs, descriptors => IDLE + 200 };
+	return { name => $name, title => $title, runs => \@runs, descriptors => IDLE + 50 + OTHERS };
 }
 
 sub commas { my ($n) = @_; return $n >= 1000 ? int($n / 1000) . ',' . sprintf '%03d', $n % 1000 : $n }
