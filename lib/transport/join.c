@@ -50,7 +50,7 @@ warm(struct pfk_transport *tr, ssize_t n)
 		tr->heat++;
 	else if (n < SMALL_BYTES && tr->heat > 0)
 		tr->heat = tr->heat > BULKY ? tr->heat - 1 : 0;
-	if (tr->heat < BULKY)
+	if (tr->heat == 0)
 		forget_joint(tr);
 }
 
@@ -115,7 +115,7 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 }
 
 /* False: there is no pipe, or no splicing from such a socket. */
-static bool
+static __attribute__((noinline)) bool
 splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 {
 	struct pfk__pipes *pool = &from->io.loop->pipes;
@@ -150,7 +150,8 @@ pfk__join_receive(struct pfk_transport *from)
 		n = copy(from, to);
 	if (n <= 0 || from->state == PFK__LOST)
 		return false;
-	warm(from, n);
+	if (n >= LARGE_BYTES || from->heat > 0)
+		warm(from, n);
 	if (to->state == PFK__LOST)
 		return true;
 	if (pfk__unsent(to) > 0)

@@ -129,7 +129,7 @@ watch_idle(struct pfk_server *s)
 void
 pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr)
 {
-	uint64_t now = pfk_loop_now(s->loop);
+	uint64_t now = s->loop->now;
 
 	/* Exact to the slack only, so that a busy one rarely moves. */
 	if (now - tr->active_ns < s->slack_ns || s->idle_ns == 0)

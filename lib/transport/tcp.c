@@ -209,7 +209,7 @@ pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
 	}
 	if (len == 0)
 		return 0;
-	if (pfk__join_spill(tr) == -1) {
+	if (tr->joint != NULL && pfk__join_spill(tr) == -1) {
 		pfk__tcp_lose(tr, ENOMEM);
 		return -1;
 	}
