@@ -2,8 +2,10 @@
  * tcp.c: a transport's life: data, marks, ends. Every case runs on each
  * back-end, with a client on the loopback in the same process.
  */
+#include <err.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "event/loop.h"
@@ -390,6 +392,43 @@ test_pause_reading(void)
 	end("pause reading");
 }
 
+static void
+stop_loop(void *arg)
+{
+	pfk_loop_stop(arg);
+}
+
+/* Closing is then no end for epoll(7), which would tell of it for ever. */
+static void
+test_child_holds_it(void)
+{
+	int hold[2];
+	uint64_t turns;
+	pid_t child;
+
+	begin();
+	connect_client();
+	if (pipe(hold) == -1 || (child = fork()) == -1)
+		err(1, "child");
+	if (child == 0) {
+		close(hold[1]);
+		_exit((int)read(hold[0], hold, 1));
+	}
+	pfk_abort(first->tr);
+	unit_run_until(loop, &rec.calls[RECORD_LOST], 1);
+	unit_write(client, "x", 1);
+	turns = loop->turns;
+	pfk_later(loop, 100 * PFK_MSEC_NS, stop_loop, loop);
+	pfk_loop_run(loop);
+	turns = loop->turns - turns;
+	ok(turns < 60, "%s: a child that has it too is no load: %d turns",
+	    backend, (int)turns);
+	close(hold[0]);
+	close(hold[1]);
+	waitpid(child, NULL, 0);
+	end("child holds it");
+}
+
 int
 main(void)
 {
@@ -406,6 +445,7 @@ main(void)
 		test_reset();
 		test_half_close();
 		test_pause_reading();
+		test_child_holds_it();
 	}
 	return done_testing();
 }

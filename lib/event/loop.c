@@ -16,6 +16,8 @@
 #include "event/timer.h"
 
 #define READY_MAX 256
+/* One turn's events may be stale by their order; so many in a row are not. */
+#define STALE_TURNS_MAX 16
 
 static const struct pfk__poller *const pollers[] = {
     &pfk__poller_epoll,
@@ -213,6 +215,14 @@ pfk__io_stop(struct pfk_io *io)
 	l->ios--;
 }
 
+void
+pfk__io_abandon(struct pfk_io *io)
+{
+	if (io->active && io->loop->poller->close_ends)
+		io->armed = 0;
+	pfk__io_stop(io);
+}
+
 static void
 arm(struct pfk_loop *l, int fd)
 {
@@ -355,16 +365,41 @@ timeout_ms(const struct pfk_loop *l)
 	return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 
-static void
+/* False: it is stale. */
+static bool
 dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 {
 	struct pfk_io *io = r->fd < l->table_size ? l->table[r->fd].io : NULL;
 
 	if (io == NULL || l->table[r->fd].generation != r->generation)
-		return;
+		return false;
 	/* A want that was dropped in this turn is no longer of interest. */
 	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0)
 		io->cb(io->arg, r->what);
+	return true;
+}
+
+/*
+ * The back-end tells of a descriptor that is closed here, for ever: a child has
+ * it too.  Only a new one forgets it.
+ */
+static void
+watch_anew(struct pfk_loop *l)
+{
+	void *fresh = l->poller->open();
+
+	if (fresh == NULL)
+		return;
+	l->poller->close(l->backend);
+	l->backend = fresh;
+	for (int fd = 0; fd < l->table_size; fd++) {
+		struct pfk_io *io = l->table[fd].io;
+
+		if (io == NULL)
+			continue;
+		io->armed = 0;
+		pfk__io_want(io, io->want);
+	}
 }
 
 static bool
@@ -382,7 +417,7 @@ static int
 turn(struct pfk_loop *l)
 {
 	struct pfk__ready ready[READY_MAX];
-	int n;
+	int n, stale = 0;
 
 	run_soon(l);
 	if (finished(l))
@@ -395,7 +430,10 @@ turn(struct pfk_loop *l)
 	if (n == -1 && errno != EINTR)
 		return -1;
 	for (int i = 0; i < n; i++)
-		dispatch(l, &ready[i]);
+		stale += !dispatch(l, &ready[i]);
+	l->stale_turns = stale > 0 && stale == n ? l->stale_turns + 1 : 0;
+	if (l->stale_turns >= STALE_TURNS_MAX)
+		watch_anew(l);
 	pfk__timers_run(l);
 	run_soon(l);
 	return 0;

@@ -102,6 +102,7 @@ struct pfk_loop {
 	void (*taken)(void *arg);
 	void *taken_arg;
 	struct pfk__soon drain;
+	unsigned stale_turns; /* that brought nothing but stale events */
 	unsigned drain_level; /* as pfk__member's drained */
 	bool stop;
 };
@@ -117,6 +118,12 @@ int pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
  * process has the descriptor too.
  */
 void pfk__io_stop(struct pfk_io *io);
+/*
+ * The same for a descriptor that the owner closes before long and that no other
+ * process was given; saves the system call where the close is enough.  Where a
+ * forked child has it all the same, the loop notices and watches anew.
+ */
+void pfk__io_abandon(struct pfk_io *io);
 void pfk__io_want(struct pfk_io *io, unsigned want);
 
 /* Embedded soon-callbacks; adding a queued one does nothing. */

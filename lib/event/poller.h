@@ -9,6 +9,7 @@
 #ifndef PFK_EVENT_POLLER_H
 #define PFK_EVENT_POLLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pfk__ready {
@@ -19,6 +20,8 @@ struct pfk__ready {
 
 struct pfk__poller {
 	const char *name;
+	/* close(2) ends the watch, where nobody else has the descriptor. */
+	bool close_ends;
 	void *(*open)(void);
 	void (*close)(void *p);
 	/* -1 with errno, and the old interest stays. */

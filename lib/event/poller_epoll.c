@@ -79,6 +79,7 @@ epoll_wait_ready(void *arg, struct pfk__ready *ready, int max, int timeout_ms)
 
 const struct pfk__poller pfk__poller_epoll = {
     .name = "epoll",
+    .close_ends = true,
     .open = epoll_open,
     .close = epoll_close,
     .set = epoll_set,

@@ -263,6 +263,7 @@ take(struct pfk_loop *l, struct packet *p)
 	if (tr == NULL)
 		return false;
 	p->fd = -1; /* the transport's now */
+	tr->shared = true;
 	tr->low = p->h.low;
 	tr->high = p->h.high;
 	tr->paused = p->h.paused;

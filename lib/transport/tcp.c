@@ -68,7 +68,10 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 	tr->state = PFK__LOST;
 	tr->error = error;
 	pfk__join_lost(tr);
-	pfk__io_stop(&tr->io);
+	if (tr->shared)
+		pfk__io_stop(&tr->io);
+	else
+		pfk__io_abandon(&tr->io);
 	pfk_timer_cancel(&tr->linger);
 	pfk__buffer_clear(&tr->out);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
@@ -312,6 +315,7 @@ void
 pfk__tcp_freeze(struct pfk_transport *tr)
 {
 	tr->state = PFK__GIVEN;
+	tr->shared = true;
 	pfk__io_stop(&tr->io);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 }

@@ -56,6 +56,7 @@ struct pfk_transport {
 	bool close_wanted : 1; /* once it is no longer GIVEN */
 	bool abort_wanted : 1; /* the same */
 	bool told_drain : 1;
+	bool shared : 1; /* another process has or had the descriptor too */
 };
 
 /*
