@@ -26,20 +26,21 @@ is_train(const struct msghdr *h)
 }
 
 int
-sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
+sendmmsg(int fd, struct mmsghdr *vmessages, unsigned n, int flags)
 {
-	int rc = (int)syscall(SYS_sendmmsg, fd, v, n, flags);
+	int rc = (int)syscall(SYS_sendmmsg, fd, vmessages, n, flags);
 
 	for (int i = 0; i < rc; i++)
-		trains += is_train(&v[i].msg_hdr);
+		trains += is_train(&vmessages[i].msg_hdr);
 	sent += rc > 0 ? rc : 0;
 	return rc;
 }
 
 int
-recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *t)
+recvmmsg(int fd, struct mmsghdr *vmessages, unsigned n, int flags,
+    struct timespec *tmo)
 {
-	int rc = (int)syscall(SYS_recvmmsg, fd, v, n, flags, t);
+	int rc = (int)syscall(SYS_recvmmsg, fd, vmessages, n, flags, tmo);
 
 	came += rc > 0 ? rc : 0;
 	return rc;

@@ -46,14 +46,14 @@ next_error(const struct msghdr *h)
 }
 
 int
-sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
+sendmmsg(int fd, struct mmsghdr *vmessages, unsigned n, int flags)
 {
 	int rc;
 
 	if (at_a_time > 0 && n > (unsigned)at_a_time)
 		n = (unsigned)at_a_time;
 	for (unsigned i = 0; i < n; i++) {
-		int error = next_error(&v[i].msg_hdr);
+		int error = next_error(&vmessages[i].msg_hdr);
 
 		if (error != 0 && i == 0) {
 			errno = error;
@@ -64,48 +64,48 @@ sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 			n = i;
 		}
 	}
-	rc = (int)syscall(SYS_sendmmsg, fd, v, n, flags);
-	refused += rc == -1 && is_train(&v->msg_hdr);
+	rc = (int)syscall(SYS_sendmmsg, fd, vmessages, n, flags);
+	refused += rc == -1 && is_train(&vmessages->msg_hdr);
 	for (int i = 0; i < rc; i++)
-		trains += is_train(&v[i].msg_hdr);
+		trains += is_train(&vmessages[i].msg_hdr);
 	sent += rc > 0 ? rc : 0;
 	return rc;
 }
 
 ssize_t
-sendmsg(int fd, const struct msghdr *h, int flags)
+sendmsg(int fd, const struct msghdr *message, int flags)
 {
-	int error = next_error(h);
+	int error = next_error(message);
 	ssize_t rc;
 
 	if (error != 0) {
 		errno = error;
 		return -1;
 	}
-	rc = syscall(SYS_sendmsg, fd, h, flags);
+	rc = syscall(SYS_sendmsg, fd, message, flags);
 	sent += rc >= 0;
 	return rc;
 }
 
 int
-setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+setsockopt(int fd, int level, int name, const void *optval, socklen_t len)
 {
 	if (no_offload && level == SOL_UDP) {
 		errno = ENOPROTOOPT;
 		return -1;
 	}
-	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+	return (int)syscall(SYS_setsockopt, fd, level, name, optval, len);
 }
 
 int
-getsockopt(int fd, int level, int name, void *restrict value,
+getsockopt(int fd, int level, int name, void *restrict optval,
     socklen_t *restrict len)
 {
 	if (no_offload && level == SOL_UDP) {
 		errno = ENOPROTOOPT;
 		return -1;
 	}
-	return (int)syscall(SYS_getsockopt, fd, level, name, value, len);
+	return (int)syscall(SYS_getsockopt, fd, level, name, optval, len);
 }
 
 /* From now on: one error, or a 0, for each message; the last one goes on. */

@@ -20,7 +20,7 @@
 
 #define PFK__BATCH 64
 
-/* Room for what is ours, and for what else the socket's owner has switched on. */
+/* Room for what is ours, and for what else the socket has switched on. */
 union pfk__control {
 	struct cmsghdr align;
 	char room[256];
@@ -51,7 +51,7 @@ struct pfk__batch {
 	union pfk__control in_control[PFK__BATCH];
 	/* What is to go. */
 	unsigned n_trains, n_pieces;
-	int8_t youngest[PFK__BATCH]; /* train by hash of its peer, or -1 */
+	int youngest[PFK__BATCH]; /* train by hash of its peer, or -1 */
 	struct pfk__train trains[PFK__BATCH];
 	struct pfk__piece pieces[PFK__BATCH];
 	/* The same as sendmmsg(2) wants it. */

@@ -19,10 +19,16 @@
 
 #define NONE (-1)
 
+static bool
+is_full(int error)
+{
+	return error == EAGAIN || error == ENOBUFS;
+}
+
 static void
 count_failed(struct pfk_datagram *d, int error, unsigned n)
 {
-	if (error == EAGAIN || error == ENOBUFS)
+	if (is_full(error))
 		d->dropped += n;
 	else
 		pfk__udp_report(d, error);
@@ -126,9 +132,7 @@ static void
 train_failed(struct pfk_datagram *d, struct pfk__train *t,
     const struct msghdr *h, int error)
 {
-	bool full = error == EAGAIN || error == ENOBUFS;
-
-	if (t->n == 1 || full) {
+	if (t->n == 1 || is_full(error)) {
 		count_failed(d, error, t->n);
 		return;
 	}
@@ -157,7 +161,8 @@ assemble(struct pfk__batch *b)
 void
 pfk__udp_send_clear(struct pfk__batch *b)
 {
-	memset(b->youngest, NONE, sizeof(b->youngest));
+	for (unsigned i = 0; i < PFK__BATCH; i++)
+		b->youngest[i] = NONE;
 	b->n_trains = b->n_pieces = 0;
 }
 
@@ -251,7 +256,7 @@ begin_train(struct pfk__batch *b, unsigned slot, size_t len,
 	t->ended = false;
 	t->first = t->last = NONE;
 	t->older = b->youngest[slot];
-	b->youngest[slot] = (int8_t)b->n_trains++;
+	b->youngest[slot] = (int)b->n_trains++;
 	return t;
 }
 
