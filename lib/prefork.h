@@ -189,7 +189,11 @@ struct pfk_signal;
 enum pfk_drain {
 	/* Serve who is in the accept queue, accept no more; others go on. */
 	PFK_DRAIN_LEAVE,
-	/* And the connections are to end soon: the protocols are told. */
+	/*
+	 * And the connections are to end soon: the protocols are told, of 64
+	 * connections of a server at once and of the others within a second, so
+	 * that their peers do not all come back in one moment.
+	 */
 	PFK_DRAIN_STOP,
 	/* Close what is left, whatever is unsent; not a reset on its own. */
 	PFK_DRAIN_NOW

@@ -66,6 +66,7 @@ pfk_loop_new(const char *backend)
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
 	l->soon_order = 1;
+	l->spread_ns = PFK_SECOND_NS;
 	l->beat = &l->own_beat;
 	l->now = clock_now();
 	return l;

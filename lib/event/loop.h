@@ -104,6 +104,7 @@ struct pfk_loop {
 	struct pfk__soon drain;
 	unsigned stale_turns; /* that brought nothing but stale events */
 	unsigned drain_level; /* as pfk__member's drained */
+	uint64_t spread_ns;   /* in which a stop tells all connections */
 	bool stop;
 };
 

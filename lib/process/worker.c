@@ -100,6 +100,9 @@ drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	pfk_timer_cancel(&w->deadline);
 	if (timeout_ns > 0)
 		w->deadline = pfk_later(w->loop, timeout_ns, on_deadline, w);
+	/* Most of the time is for what they still have to do. */
+	if (timeout_ns > 0 && timeout_ns / 8 < w->loop->spread_ns)
+		w->loop->spread_ns = timeout_ns / 8;
 	setproctitle("worker %d (leaving)", w->slot);
 	pfk_loop_drain(w->loop, how);
 }

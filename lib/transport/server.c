@@ -14,6 +14,9 @@
 #include "transport/acceptor.h"
 #include "transport/handover.h"
 
+#define AT_ONCE 64       /* connections are told at a time, or more, ... */
+#define SPREAD_STEPS 100 /* ... to tell all in so many */
+
 static void watch_idle(struct pfk_server *s);
 
 static void
@@ -23,6 +26,7 @@ release_if_done(struct pfk_server *s)
 		return;
 	if (s->member_of_loop) {
 		pfk_timer_cancel(&s->idle);
+		pfk_timer_cancel(&s->spread);
 		pfk__member_remove(&s->member);
 		s->member_of_loop = false;
 	}
@@ -70,6 +74,32 @@ shut(struct pfk_server *s)
 		pfk__acceptor_close(a);
 }
 
+/*
+ * Tell so many that the end is near, and the others in a moment: told all at
+ * once, they would all come back at once.
+ */
+static void
+tell_some(void *arg)
+{
+	struct pfk_server *s = arg;
+	struct pfk_transport *tr, *next;
+	size_t n = 0;
+
+	s->spread = NULL;
+	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
+		if (tr->told_drain || tr->state != PFK__OPEN)
+			continue;
+		if (n++ == s->at_once) {
+			s->spread = pfk_later(s->loop,
+			    s->loop->spread_ns / SPREAD_STEPS, tell_some, s);
+			/* Without memory nobody is kept waiting. */
+			if (s->spread != NULL)
+				return;
+		}
+		pfk__tcp_drain(tr);
+	}
+}
+
 static void
 drain(struct pfk__member *m, enum pfk_drain how)
 {
@@ -80,10 +110,14 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	if (how != PFK_DRAIN_NOW)
 		pfk__acceptors_flush(s);
 	shut(s);
+	if (how == PFK_DRAIN_STOP) {
+		s->at_once = s->count / SPREAD_STEPS + 1;
+		if (s->at_once < AT_ONCE)
+			s->at_once = AT_ONCE;
+		tell_some(s);
+	}
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
-		if (how == PFK_DRAIN_STOP)
-			pfk__tcp_drain(tr);
-		else if (how == PFK_DRAIN_NOW)
+		if (how == PFK_DRAIN_NOW)
 			pfk__tcp_end(tr);
 	}
 	release_if_done(s);

@@ -26,6 +26,8 @@ struct pfk_server {
 	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
 	size_t count; /* of them, the given ones too */
 	struct pfk_timer *idle;
+	struct pfk_timer *spread; /* a stop: some are not told yet */
+	size_t at_once;
 	uint64_t idle_ns;
 	uint64_t slack_ns;
 	bool quickack;
