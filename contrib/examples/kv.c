@@ -1,11 +1,12 @@
 /*
- * kv [PORT]: a key-value server on the stream layer.  "SET KEY VALUE", "DEL KEY"
- * and "GET KEY" are answered by KEY=VALUE as it is then, or NONE.  As workers
- * share nothing, there is but one; who comes after a reload finds it empty.
+ * kv [PORT]: the lines SET KEY VALUE, GET KEY and DEL KEY, each answered by
+ * KEY=VALUE as it is then, or NONE, on the stream layer.  Workers share nothing,
+ * so there is one; after a reload it begins with nothing.
  */
 #include <envz.h>
 #include <errno.h>
 #include <prefork.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ static char *store; /* KEY=VALUE strings, envz_add(3) */
 static size_t store_len;
 
 static const char *
-execute(char *line)
+run(char *line)
 {
 	const char *verb = strsep(&line, " "), *key = strsep(&line, " ");
 
@@ -34,14 +35,13 @@ static void
 on_event(void *arg, const struct pfk_result *r)
 {
 	struct pfk_stream *s = arg;
-	char line[260] = "";
+	char buf[260] = "";
 
 	if (r->error == 0 && r->len == 0) {
 		pfk_read_until(s, '\n', on_event, s);
 	} else if (r->error == 0 && r->len <= 256) {
-		memcpy(line, r->buf, r->len - 1);
-		strcat(strcpy(line, execute(line)), "\n");
-		pfk_stream_write(s, line, strlen(line));
+		memcpy(buf, r->buf, r->len - 1);
+		pfk_stream_write(s, buf, snprintf(buf, 260, "%s\n", run(buf)));
 		pfk_stream_drain(s, on_event, s);
 	} else {
 		if (r->error != ENODATA)
