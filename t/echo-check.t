@@ -9,12 +9,13 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use File::Temp ();
 use IO::Socket::IP;
 use JSON::PP ();
 use Prefork;
 use Prefork::Check;
 use Prefork::Life qw(slurp);
-use Prefork::Sockets qw(own_address);
+use Prefork::Sockets qw(own_address have);
 use Socket qw(SOCK_STREAM SOCK_DGRAM);
 use Test::More;
 
@@ -173,6 +174,19 @@ subtest 'version, full disk' => sub {
 			"exec @{[PROGRAM]} $option -d 0.1 -p $port >/dev/full");
 		is($code, 2, "$option >/dev/full");
 		like($errors, qr/\Aecho-check: cannot write: [^\n]+\n\z/, 'says so');
+	}
+};
+
+subtest 'one look-up' => sub {
+	my $trace = File::Temp->new;
+	my @strace = (qw(strace -f -qq -o), "$trace", '-e', 'trace=clone,clone3,fork');
+
+	plan skip_all => 'strace does not work here'
+	    if !have('strace') || (run_cmd(@strace, 'true'))[0] != 0;
+	for my $options ([], ['-u'], ['-c']) {
+		run_cmd(@strace, PROGRAM, @{$options}, qw(-n 20 -d 0.2), '-p', $port, 'localhost');
+		my @forks = grep { /\b(?:clone3?|fork)\(/ } split /^/, slurp("$trace");
+		is(scalar @forks, 1, "@{$options}: one child for 20 flows");
 	}
 };
 

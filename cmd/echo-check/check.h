@@ -110,8 +110,9 @@ void flow_count(struct flow *f, enum loss kind);
 bool flow_expire(struct flow *f, uint64_t now);
 /* The address to bind to, for this flow's next connection. */
 const struct pfk_addr *flow_source(struct flow *f, struct pfk_addr *a);
-/* Look the host up only once. */
+/* Look the host up only once: the first flow does, and the others wait. */
 void check_set_peer(struct check *c, const struct pfk_addr *a);
+bool check_may_connect(const struct flow *f);
 /* The server cannot be reached at all: end with status 2. */
 void check_give_up(struct check *c, int error, const char *why);
 

@@ -80,10 +80,21 @@ check_set_peer(struct check *c, const struct pfk_addr *a)
 	const char *errstr;
 	uint16_t port;
 
-	if (c->peer[0] == '\0' &&
-	    pfk_host_split(pfk_addr_format(text, a), c->peer, &port, &errstr) ==
-		-1)
+	if (c->peer[0] != '\0')
+		return;
+	if (pfk_host_split(pfk_addr_format(text, a), c->peer, &port, &errstr) ==
+	    -1) {
 		c->peer[0] = '\0';
+		return;
+	}
+	for (int i = 1; i < c->o.connections; i++)
+		pump(&c->flows[i]);
+}
+
+bool
+check_may_connect(const struct flow *f)
+{
+	return f->id == 0 || f->check->peer[0] != '\0';
 }
 
 static void
@@ -233,6 +244,10 @@ free_flows(struct check *c)
 static void
 start(struct check *c)
 {
+	struct pfk_addr a;
+
+	if (pfk_addr_parse(&a, c->o.host, 0) == 0)
+		strlcpy(c->peer, c->o.host, sizeof(c->peer));
 	c->sending = true;
 	c->start_ns = pfk_loop_now(c->loop);
 	c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);

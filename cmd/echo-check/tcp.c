@@ -247,7 +247,8 @@ tcp_pump(struct flow *f)
 			send_messages(f);
 		return;
 	}
-	if (f->connector != NULL || f->retry != NULL || !flow_goes_on(f))
+	if (f->connector != NULL || f->retry != NULL || !flow_goes_on(f) ||
+	    !check_may_connect(f))
 		return;
 	if (!single(f) || flow_may_send(f))
 		start_connecting(f);

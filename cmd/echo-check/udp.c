@@ -82,7 +82,8 @@ udp_pump(struct flow *f)
 	struct check *c = f->check;
 
 	if (f->endpoint == NULL) {
-		if (f->connector == NULL && flow_may_send(f))
+		if (f->connector == NULL && flow_may_send(f) &&
+		    check_may_connect(f))
 			start_connecting(f);
 		return;
 	}
