@@ -69,6 +69,7 @@ subtest 'usage' => sub {
 		[ [qw(--server nobody)]    => qr/no\sserver\s'nobody';\sthere\sare\sfloor\s/x ],
 		[ [qw(--rounds 0)]         => qr/--rounds\stakes/x ],
 		[ [qw(--seconds 0)]        => qr/--seconds\stakes/x ],
+		[ [qw(--minutes 0)]        => qr/--minutes\stakes/x ],
 		[ [qw(--cpus 1)]           => qr/--cpus\stakes\stwo/x ],
 		[ [ '--cpus', '4095,0' ]   => qr/CPU\s4095\sis\snot/x ],
 		[ [qw(--nothing)]          => qr/^usage:/mx ],

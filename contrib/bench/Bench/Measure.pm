@@ -11,7 +11,7 @@ use Bench::Build   qw(built);
 use Bench::Servers qw(start_server stop_server raised);
 use Exporter       'import';
 use JSON::PP       ();
-use Prefork::Tools qw(run_cmd);
+use Prefork::Tools qw(now run_cmd);
 
 our @EXPORT_OK = qw(measure load_once median spread ratio_of value);
 
@@ -19,12 +19,14 @@ use constant TIMEOUT   => 60;
 use constant DISTURBED => 0.04;    # of the time: then it is done again
 use constant TRIES     => 3;
 
-# measure(\%scenario, \%settings, $progress): {label => [figures of round 1, ...]}.
+# measure(\%scenario, \%settings, $until, $progress): {label => [figures of round
+# 1, ...]}. When the time is up, the round is the last one.
 sub measure {
-	my ($scenario, $settings, $progress) = @_;
+	my ($scenario, $settings, $until, $progress) = @_;
 	my %rounds;
 
 	for my $round (1 .. $settings->{rounds}) {
+		last if $round > 1 && now() > $until;
 		for my $run (@{ $scenario->{runs} }) {
 			next if $scenario->{failed}{ $run->{label} };
 			$progress->($round, $run->{label});

@@ -18,7 +18,7 @@ use constant NOISY => 0.05;
 my $row = "%-22s %9s %6s %6s %6s %9s %9s %9s %7s %5s %s\n";
 
 sub print_scenario {
-	my ($scenario, $rounds) = @_;
+	my ($scenario, $rounds, $wanted) = @_;
 
 	printf "\n%s: %s\n", $scenario->{name}, $scenario->{title};
 	printf $row, q{}, 'us CPU', q{+-%}, 'ratio', q{+-%}, 'msg/s', 'p50 us', 'p99 us', 'KiB', 'busy', q{};
@@ -39,6 +39,8 @@ sub print_scenario {
 		    sprintf('%.0f', value($rounds, $label, 'memory') / 1024),
 		    sprintf('%.0f%%', 100 * value($rounds, $label, 'busy')), lost_text($rounds->{$label});
 	}
+	my $done = @{ $rounds->{ $scenario->{runs}[0]{label} } // [] };
+	print "  $done rounds: no time for more\n" if $done < $wanted;
 	my $noise = noise($scenario, $rounds);
 	print "  NOISY: $noise\n" if $noise;
 	return;
