@@ -85,17 +85,40 @@ subtest 'fewer workers for long' => sub {
 	serves('with two again');
 };
 
+# The adopter closes its duplicate when it gets to it. Until then nobody may be
+# put into that queue: who is on the way when it goes is reset, or comes a second
+# later.
+subtest 'a queue that is about to go' => sub {
+	my $one    = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
+	my $from   = $one->log_size;
+	my %worker = $one->workers;
+	my @tcp    = $one->addresses('tcp', 4);
+	$one->signal('TTOU');
+	ok($one->wait_log(qr/worker 0 .* serves for slot 1/, 20, $from), 'adopted');
+	ok(wait_for(sub { !kill 0, $worker{1} }, 20), 'its worker has gone');
+	is(echo_once($one->tcp_socket, 'x'), 'x', 'the adopter has come to it');
+	kill 'STOP', $worker{0};
+	ok($one->wait_log(qr/the sockets of 1 worker serve alone/, 20, $from), 'closed');
+	is(listeners($tcp[0][2]), 2, 'but not by the adopter, which is stopped');
+	my @clients = map { $one->tcp_socket } 1 .. CLIENTS;
+	is(listeners($tcp[0][2], 1), 1, 'all clients are in one queue');
+	kill 'CONT', $worker{0};
+	is(scalar(grep { (echo_once($_, 'y') // q{}) eq 'y' } @clients), CLIENTS, 'all are served');
+	is($one->stop, 0, 'it stops');
+};
+
 is($server->stop, 0, 'it stops');
 done_testing();
 
-# How many IPv4 sockets listen on the port.
+# How many IPv4 sockets listen on the port, or of them have something queued.
 sub listeners {
-	my ($port) = @_;
+	my ($port, $queued) = @_;
 	my $local = sprintf ':%04X', $port;
 
 	open my $table, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!\n";
-	return scalar grep { (split)[1] =~ /$local$/ && (split)[3] eq '0A' }
-	    <$table>;
+	return scalar grep {
+		(split)[1] =~ /$local$/ && (split)[3] eq '0A' && (!$queued || (split)[4] !~ /:0+$/)
+	} <$table>;
 }
 
 # New clients over TCP and UDP, spread over both queues, are all answered.

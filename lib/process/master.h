@@ -82,6 +82,7 @@ struct pfk__master {
 	struct pfk_timer *sample;
 	struct pfk_timer *retire;
 	int steered;             /* to so many slots; 0: by the kernel */
+	bool letting_go;         /* the others have just been closed */
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 };

@@ -4,7 +4,9 @@
  * Layer: process.  A sibling has adopted them, so nobody is lost; but the
  * kernel goes on filling them, and the load is uneven.  So new clients are
  * steered to the slots that stay, and when handshakes under way have had their
- * time and the queues are empty, the sockets are closed.
+ * time and the queues are empty, the sockets are closed.  Steering goes on for a
+ * while: until the adopter has closed its duplicate as well, the kernel would
+ * put new clients into a queue that is about to go.
  *
  * Steering is by a socket's index in its group, which is the order of opening.
  * First boots happen one after the other (master.c), so that custody is in
@@ -147,6 +149,17 @@ log_end(const struct pfk__master *m)
 		    m->workers, plural);
 }
 
+/* By now nobody has the closed ones open any more. */
+static void
+let_go(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->retire = NULL;
+	m->letting_go = false;
+	pfk__retire_maintain(m);
+}
+
 static void
 look(void *arg)
 {
@@ -156,7 +169,8 @@ look(void *arg)
 	if (surplus_is_empty(m)) {
 		close_surplus(m);
 		log_end(m);
-		pfk__retire_maintain(m);
+		m->letting_go = true;
+		m->retire = pfk_later(m->loop, GRACE_NS, let_go, m);
 		return;
 	}
 	m->retire = pfk_later(m->loop, LOOK_NS, look, m);
@@ -169,6 +183,9 @@ pfk__retire_maintain(struct pfk__master *m)
 
 	if (wanted == m->steered && (m->retire != NULL || !any_can_go(m)))
 		return;
+	if (wanted == 0 && m->letting_go)
+		return;
+	m->letting_go = false;
 	m->steered = wanted;
 	pfk_timer_cancel(&m->retire);
 	steer_all(m, wanted > 0);
