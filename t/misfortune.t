@@ -1,0 +1,193 @@
+#!/usr/bin/perl
+
+# What befell somebody once: helpers that stand still themselves, a time-out
+# that a reload changes, a parent that ignores SIGCHLD, being process 1, and a
+# syslog whose socket the library closes behind libc's back.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use IO::Socket::UNIX;
+use Prefork;
+use Prefork::Life;
+use Prefork::Tools qw(on_wait);
+use Socket qw(SOCK_DGRAM MSG_DONTWAIT);
+use Test::More;
+
+use constant CLIENTS => 40;
+
+my $dir = temp_dir();
+
+stalled_adopter();
+stalled_heir();
+timeout_by_reload();
+sigchld_ignored();
+process_1();
+many_addresses();
+syslog_socket();
+done_testing();
+
+sub serves {
+	my ($server, $when) = @_;
+	my @open = map { $server->tcp_socket } 1 .. CLIENTS;
+	my @bad  = grep { (echo_once($open[$_], "n$_") // q{}) ne "n$_" } 0 .. $#open;
+
+	return is_deeply(\@bad, [], "everybody is served $when");
+}
+
+sub stalled_adopter {
+	my $server = Prefork->start('-w', 3, '-p', 0, '-4');
+	my %worker = $server->workers;
+
+	kill 'STOP', $worker{1};
+	serves($server, 'with one stopped');
+	kill 'STOP', $worker{2};
+	serves($server, 'with its helper stopped too');
+	kill 'CONT', @worker{ 1, 2 };
+	serves($server, 'afterwards');
+	is_deeply({ $server->workers }, \%worker, 'by the same workers');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub stalled_heir {
+	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4');
+	my ($socket, $pid) = connect_to($server, 1);
+	my $heir = { $server->workers }->{0};
+
+	kill 'STOP', $heir;
+	$server->signal('TTOU');
+	ok($server->wait_log(qr/worker\s1\s\($pid\)\sis\sleaving/x),
+		'a worker leaves, and its heir stands still');
+	kill 'CONT', $heir;
+	is(echo_once($socket, 'x'), 'x', 'its connection is served in the end');
+	ok($server->wait_log(qr/worker\s1\s\($pid\)\shas\sended/x), 'it ends');
+	is(echo_once($socket, 'y'), 'y', 'and the connection goes on');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Off, on, and less.
+sub timeout_by_reload {
+	my $file = "$dir/conf";
+	my @lines = ('workers 1', 'bind 127.0.0.1:0');
+
+	write_file($file, @lines, 'worker-timeout 0');
+	my $server = Prefork->start('-c', $file);
+	for my $seconds (30, 0, 0.5) {
+		my $from = $server->log_size;
+		write_file($file, @lines, "worker-timeout $seconds");
+		$server->signal('HUP');
+		$server->wait_log(qr/\]\sreloaded:/x, undef, $from);
+		my $pid = { $server->workers }->{0};
+		$from = $server->log_size;
+		kill 'STOP', $pid;
+		if ($seconds == 0.5) {
+			ok($server->wait_log(qr/worker\s0\s\($pid\)\shangs:.*
+				worker\s0\s\($pid\)\skilled/xs, undef, $from),
+				'less by a reload: it is replaced');
+			last;
+		}
+		after(1.2);
+		kill 'CONT', $pid;
+		is(echo_once($server->tcp_socket, 'x'), 'x',
+			"$seconds s by a reload: it may stand still for a while");
+		unlike(substr($server->log_text, $from), qr/hangs/, 'nobody minds');
+	}
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub sigchld_ignored {
+	my $ignore = sub { $SIG{CHLD} = 'IGNORE' };
+	my $server = Prefork->start({ setup => $ignore }, '-w', 2, '-p', 0, '-4');
+	my $pid    = { $server->workers }->{0};
+
+	kill 'KILL', $pid;
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\skilled\sby\ssignal\s9.*restarting/x),
+		'SIGCHLD ignored by the parent: a death is seen');
+	my ($code, undef, $errors) = run_cmd({ setup => $ignore },
+		Prefork::program(), '-D', '-q', '-w', 1, '-b', '127.0.0.1:' . $server->port);
+	is($code, 75, '-D: its exit status comes through');
+	like($errors, qr/\A[^\n]*in\suse[^\n]*\n\z/x, 'and why');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Of a container, say: -s tells it, and strangers that it inherits are reaped.
+sub process_1 {
+	my @unshare = qw(/usr/bin/env unshare --pid --fork --mount-proc);
+	my ($code) = run_cmd(@unshare, 'true');
+
+	SKIP: {
+		skip 'no pid namespace here', 4 if $code != 0;
+		my $file   = "$dir/pid1";
+		my $server = Prefork->start({ wrapper => \@unshare },
+			'-P', $file, '-w', 1, '-p', 0, '-4');
+		is(slurp($file), '1', 'process 1 of its own world');
+		my ($init) = children($server->spawned);
+		my @enter = ('/usr/bin/env', 'nsenter', '-t', $init, '-p', '-m');
+		run_cmd(@enter, 'sh', '-c', '(sleep 0.1 &)');
+		ok(wait_for(sub { my @left = children($init); @left == 1 }, 10), 'it reaps an orphan');
+		is_deeply([ run_cmd(@enter, Prefork::program(), '-P', $file, '-s', 'stop') ],
+			[ 0, q{}, q{} ], '-s stop');
+		is($server->wait_exit, 0, 'is done');
+	}
+	return;
+}
+
+# Hundreds of addresses: all are served, before and after a reload.
+sub many_addresses {
+	my @hosts  = map { "127.1.$_.1" } 1 .. 200;
+	my $server = Prefork->start('-w', 2, '-p', 0, map { ('-b', "tcp:$_") } @hosts);
+	my ($port) = $server->log_text =~ /tcp\s127[.]1[.]1[.]1:(\d+)/x;
+	my %before = fds($server->pid);
+
+	$server->signal('HUP');
+	ok($server->wait_log(qr/\]\sreloaded:/x), 'hundreds of addresses: a reload');
+	my %after = fds($server->pid);
+	is(keys %after, keys %before, 'as many descriptors');
+	is_deeply([ grep { !tcp($_, $port) } @hosts ], [], 'all are served');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Only root can have another /dev/log.
+sub syslog_socket {
+	my $dev = "$dir/dev";
+	my $script = 'for f in null urandom; do : >"$0/$f"; mount --bind /dev/$f "$0/$f"; done
+		mount --bind "$0" /dev && exec "$@"';
+	my @wrapper = ('/usr/bin/env', 'unshare', '-m', 'sh', '-c', $script, $dev);
+
+	mkdir $dev or die "$dev: $!\n";
+	my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dev/log");
+	my ($code) = run_cmd(@wrapper, 'test', '-S', '/dev/log');
+	SKIP: {
+		skip 'no mount namespace here', 6 if !$log || $code != 0;
+		my $text = q{};
+		my $hear = sub {
+			while (defined recv $log, my $line, 4096, MSG_DONTWAIT) {
+				$text .= "$line\n";
+			}
+			return $text;
+		};
+		# A few messages fill it, and then syslog(3) waits.
+		on_wait('syslog', $hear);
+		my $server = Prefork->spawn({ wrapper => \@wrapper },
+			'-l', 'syslog', '-v', '-w', 2, '-p', 0, '-4');
+		my $ready = qr/\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
+		ok(wait_for(sub { $hear->() =~ $ready }, 20), 'syslog: ready');
+		my ($port) = $text =~ $ready;
+		like($text, qr/\[worker-$_\s.*\sserving/x, "worker $_ has it too") for 0, 1;
+		my @open = map { tcp('127.0.0.1', $port) } 1 .. 8;
+		is_deeply([ map { echo_once($_, 'x') } @open ], [ ('x') x 8 ],
+			'nobody gets what is meant for it');
+		ok(wait_for(sub { $hear->() =~ /recv:\sb'x'/ }), 'which comes there');
+		is($server->stop, 0, 'exit status');
+		on_wait('syslog', undef);
+	}
+	return;
+}
