@@ -29,21 +29,21 @@ static char causes[PFK_CAUSES_SIZE];
  * is its addresses with commas between them, or `never`.
  */
 int
-getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-    struct addrinfo **list)
+getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
+    struct addrinfo **pai)
 {
 	static struct addrinfo infos[8];
 	static struct pfk_addr addrs[8];
-	char *text = strdup(host), *part, *rest = text;
+	char *text = strdup(name), *part, *rest = text;
 	size_t n = 0;
 
-	if (strcmp(host, "never") == 0)
+	if (strcmp(name, "never") == 0)
 		pause();
 	while ((part = strsep(&rest, ",")) != NULL && n < 8) {
 		if (pfk_addr_parse(&addrs[n], part, (uint16_t)atoi(service)) ==
 			-1 ||
-		    (hints->ai_family != AF_UNSPEC &&
-			hints->ai_family != addrs[n].sa.sa_family))
+		    (req->ai_family != AF_UNSPEC &&
+			req->ai_family != addrs[n].sa.sa_family))
 			continue;
 		infos[n] = (struct addrinfo){.ai_addr = &addrs[n].sa,
 		    .ai_addrlen = addrs[n].len};
@@ -52,7 +52,7 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 		n++;
 	}
 	free(text);
-	*list = infos;
+	*pai = infos;
 	return n > 0 ? 0 : EAI_NONAME;
 }
 
