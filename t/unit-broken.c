@@ -29,6 +29,7 @@ static const struct evil {
 static struct pfk_listen want = {.kind = PFK_TCP};
 static struct pfk_sockopts options;
 static struct pfk_worker *self;
+struct pfk_server *server; /* not static: it is no leak */
 static int listener;
 
 static struct pfk__message
@@ -167,8 +168,8 @@ worker_init(struct pfk_worker *w, void *arg)
 	if (evil->boot != NULL && w->slot == BROKEN_SLOT &&
 	    w->generation == BROKEN_GENERATION)
 		evil->boot(w);
-	if (pfk_serve(w->loop, listener, &none, NULL, NULL) == NULL ||
-	    pfk_soon(w->loop, on_late, NULL) == -1)
+	server = pfk_serve(w->loop, listener, &none, NULL, NULL);
+	if (server == NULL || pfk_soon(w->loop, on_late, NULL) == -1)
 		return -1;
 	return 0;
 }
