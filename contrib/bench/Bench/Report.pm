@@ -71,7 +71,7 @@ sub noise {
 # All ratios to the floor at a glance.
 sub print_ratios {
 	my ($result, @scenarios) = @_;
-	my @columns = grep { ($_->{runs}[1]{base} // q{}) eq 'floor' } @scenarios;
+	my @columns = grep { @{ $_->{runs} } && $_->{name} !~ /^(?:idle|growth)/ } @scenarios;
 	my (%seen, @servers);
 
 	push @servers, grep { $_ ne 'floor' && !$seen{$_}++ } map { $_->{label} } @{ $_->{runs} } for @columns;
