@@ -166,10 +166,12 @@ test_idle(void)
 	end("idle");
 }
 
+#define TOO_MUCH (16u << 20) /* for sockets, and a hand-over */
+
 static void
 write_big(struct record *r)
 {
-	record_write(r->tr, 4u << 20);
+	record_write(r->tr, TOO_MUCH);
 }
 
 /* Unsent bytes come along, if they are not too many; else it stays. */
@@ -185,9 +187,9 @@ test_unsent(void)
 	hand();
 	is_int(n_resumed, 0, "%s: too much unsent: it stays", backend);
 	drinker_start(&d, from, fd);
-	for (int i = 0; i < 5000 && d.got < 4u << 20; i++)
+	for (int i = 0; i < 5000 && d.got < TOO_MUCH; i++)
 		unit_settle(from);
-	ok(d.got == 4u << 20 && d.wrong == 0, "%s: and is served: %zu", backend,
+	ok(d.got == TOO_MUCH && d.wrong == 0, "%s: and is served: %zu", backend,
 	    d.got);
 	pfk_close(old.conns[0].tr);
 	unit_run_until(from, &d.ended, 1);
@@ -195,15 +197,15 @@ test_unsent(void)
 	end("too much unsent");
 }
 
-static size_t written;
+static size_t written, to_leave;
 
-/* As much as the socket takes, and a little more. */
+/* As much as the socket takes, and a little more than to_leave. */
 static void
 write_some(struct record *r)
 {
 	char chunk[16384];
 
-	while (pfk_write_buffered(r->tr) == 0) {
+	while (pfk_write_buffered(r->tr) <= to_leave) {
 		for (size_t i = 0; i < sizeof(chunk); i++)
 			chunk[i] = record_byte(written + i);
 		pfk_write(r->tr, chunk, sizeof(chunk));
@@ -212,17 +214,18 @@ write_some(struct record *r)
 }
 
 static void
-test_some_unsent(void)
+test_some_unsent(size_t unsent, const char *name)
 {
 	struct drinker d;
 	int fd;
 
 	begin();
 	written = 0;
+	to_leave = unsent;
 	old.at[RECORD_MADE] = write_some;
 	fd = new_client();
-	ok(pfk_write_buffered(old.conns[0].tr) > 0, "%s: something is unsent",
-	    backend);
+	ok(pfk_write_buffered(old.conns[0].tr) > unsent, "%s: %s", backend,
+	    name);
 	hand();
 	is_int(n_resumed, 1, "%s: it goes along", backend);
 	drinker_start(&d, to, fd);
@@ -232,7 +235,7 @@ test_some_unsent(void)
 	    backend, d.got);
 	drinker_close(&d);
 	unit_run_until(to, &new.calls[RECORD_LOST], 1);
-	end("some unsent");
+	end(name);
 }
 
 /* Whoever does not want to go, or is not wanted, stays and goes on. */
@@ -307,6 +310,7 @@ static void
 fill_the_second(void)
 {
 	leaving = NULL;
+	to_leave = 0;
 	pfk_set_write_limits(old.conns[1].tr, 0, 1024);
 	write_some(&old.conns[1]);
 }
@@ -343,7 +347,8 @@ main(void)
 		backend = unit_backends[i];
 		test_idle();
 		test_unsent();
-		test_some_unsent();
+		test_some_unsent(0, "some unsent");
+		test_some_unsent(1u << 20, "much unsent");
 		test_stays(true, "the protocol stays");
 		test_stays(false, "the other refuses");
 		test_nobody();

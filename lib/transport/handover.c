@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,7 +18,9 @@
 #include "transport/server.h"
 
 #define STATE_MAX 4096
-#define UNSENT_MAX 131072
+#define UNSENT_MAX 2097152
+#define INLINE_MAX \
+	131072 /* more goes in a file: a socket takes no such packet */
 #define PACKETS_A_TURN 64
 #define ANSWER_PATIENCE_MS 1000
 
@@ -28,6 +31,8 @@ struct header {
 	uint32_t state_len, unsent_len;
 	uint8_t paused, told_pause;
 	uint8_t eof_received, eof_wanted, eof_sent;
+	uint8_t
+	    apart; /* the unsent bytes are in a file, the second descriptor */
 };
 
 #define PACKET_MAX (sizeof(struct header) + STATE_MAX + UNSENT_MAX)
@@ -68,28 +73,71 @@ next_to_give(struct pfk_loop *l)
 	return NULL;
 }
 
+union control {
+	char buf[CMSG_SPACE(2 * sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* A file that holds the unsent bytes, or -1. */
+static int
+set_apart(const struct pfk_transport *tr)
+{
+	int fd = memfd_create("unsent", MFD_CLOEXEC);
+
+	if (fd != -1 &&
+	    write(fd, tr->out.base + tr->out.offset, tr->out.len) !=
+		(ssize_t)tr->out.len) {
+		close(fd);
+		errno = ENOMEM;
+		fd = -1;
+	}
+	return fd;
+}
+
 static ssize_t
-send_packet(int to, int pass, const struct header *h, const void *state,
+send_packet(int to, const int fds[2], const struct header *h, const void *state,
     const struct pfk_transport *tr)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
+	size_t fds_len = (h->apart ? 2 : 1) * sizeof(int);
+	union control control = {0};
 	struct iovec iov[3] = {{(void *)(uintptr_t)h, sizeof(*h)},
 	    {(void *)(uintptr_t)state, h->state_len},
 	    {tr->out.base + tr->out.offset, h->unsent_len}};
 	struct msghdr m = {.msg_iov = iov,
-	    .msg_iovlen = h->unsent_len > 0 ? 3 : 2,
+	    .msg_iovlen = h->unsent_len > 0 && !h->apart ? 3 : 2,
 	    .msg_control = control.buf,
-	    .msg_controllen = sizeof(control.buf)};
+	    .msg_controllen = CMSG_SPACE(fds_len)};
 	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
 
 	cm->cmsg_level = SOL_SOCKET;
 	cm->cmsg_type = SCM_RIGHTS;
-	cm->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cm), &pass, sizeof(int));
+	cm->cmsg_len = CMSG_LEN(fds_len);
+	memcpy(CMSG_DATA(cm), fds, fds_len);
 	return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t
+send_transport(int to, struct header *h, const void *state,
+    const struct pfk_transport *tr)
+{
+	int fds[2] = {tr->io.fd, -1};
+	ssize_t n;
+
+	h->unsent_len = (uint32_t)tr->out.len;
+	h->apart = tr->out.len > INLINE_MAX;
+	if (h->apart) {
+		fds[1] = set_apart(tr);
+		if (fds[1] == -1)
+			return -1;
+	}
+	n = send_packet(to, fds, h, state, tr);
+	if (h->apart) {
+		int saved_errno = errno;
+
+		close(fds[1]);
+		errno = saved_errno;
+	}
+	return n;
 }
 
 /* False: no more for now. */
@@ -100,7 +148,6 @@ give(struct giver *g, struct pfk_transport *tr)
 	    .peer = tr->peer,
 	    .low = tr->low,
 	    .high = tr->high,
-	    .unsent_len = (uint32_t)pfk__unsent(tr),
 	    .paused = tr->paused,
 	    .told_pause = tr->told_pause,
 	    .eof_received = tr->eof_received,
@@ -118,7 +165,7 @@ give(struct giver *g, struct pfk_transport *tr)
 		pfk__tcp_lose(tr, ENOMEM);
 		return true;
 	}
-	if (send_packet(g->io.fd, tr->io.fd, &h, state, tr) == -1) {
+	if (send_transport(g->io.fd, &h, state, tr) == -1) {
 		/* Too many descriptors on their way: an answer makes room. */
 		if (errno == ETOOMANYREFS && !TAILQ_EMPTY(&g->given))
 			pfk__io_want(&g->io, PFK_READ);
@@ -220,35 +267,68 @@ struct packet {
 	int fd;
 };
 
+/* Its descriptor, and that of the file, if any; -1 for none. */
+static void
+take_descriptors(struct msghdr *m, int fds[2])
+{
+	struct cmsghdr *cm = CMSG_FIRSTHDR(m);
+
+	fds[0] = fds[1] = -1;
+	if (cm != NULL && cm->cmsg_level == SOL_SOCKET &&
+	    cm->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(cm), cm->cmsg_len - CMSG_LEN(0));
+}
+
+static bool
+read_apart(int fd, char *buf, size_t len)
+{
+	bool all = fd != -1 && pread(fd, buf, len, 0) == (ssize_t)len;
+
+	if (fd != -1)
+		close(fd);
+	return all;
+}
+
 /* 1, 0 at the end, -1 with errno. */
 static int
 receive_packet(int from, char *buf, struct packet *p)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union control control;
 	struct iovec iov = {buf, PACKET_MAX};
 	struct msghdr m = {.msg_iov = &iov,
 	    .msg_iovlen = 1,
 	    .msg_control = control.buf,
 	    .msg_controllen = sizeof(control.buf)};
 	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	int fds[2];
+	size_t len;
 
 	p->fd = -1;
 	if (n <= 0)
 		return (int)n;
-	if (cm != NULL && cm->cmsg_type == SCM_RIGHTS)
-		memcpy(&p->fd, CMSG_DATA(cm), sizeof(int));
+	take_descriptors(&m, fds);
+	p->fd = fds[0];
 	errno = EPROTO;
 	if ((size_t)n < sizeof(p->h) || (m.msg_flags & MSG_TRUNC) != 0)
-		return -1;
+		goto err;
 	memcpy(&p->h, buf, sizeof(p->h));
 	p->rest = buf + sizeof(p->h);
-	return (size_t)n == sizeof(p->h) + p->h.state_len + p->h.unsent_len
-	    ? 1
-	    : -1;
+	len = sizeof(p->h) + (size_t)p->h.state_len;
+	if ((size_t)n != (p->h.apart ? len : len + p->h.unsent_len) ||
+	    p->h.unsent_len > UNSENT_MAX)
+		goto err;
+	if (!p->h.apart)
+		return 1;
+	/* Out of descriptors: it is refused, as without the first one. */
+	if (!read_apart(fds[1], buf + len, p->h.unsent_len) && p->fd != -1) {
+		close(p->fd);
+		p->fd = -1;
+	}
+	return 1;
+err:
+	if (fds[1] != -1)
+		close(fds[1]);
+	return -1;
 }
 
 static bool

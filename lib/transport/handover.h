@@ -2,7 +2,8 @@
  * handover.h: established connections go from one process to another.
  *
  * Both ends of a sequenced-packet socket pair; a packet is one connection: its
- * descriptor, where it belongs, its protocol's state and its unsent bytes.
+ * descriptor, where it belongs, its protocol's state and its unsent bytes,
+ * which are in a file of their own when they are many.
  * What has not been read stays in the socket.  The receiver answers each
  * packet, in order, with one byte: taken or refused.
  *

@@ -15,10 +15,9 @@
 
 #include "transport/server.h"
 
-/* Of a bulky one: by copying, and what a hand-over has room for. */
-#define COPY_BYTES 262144u
-#define SPLICE_BYTES 131072u
-static_assert(COPY_BYTES <= PFK__SCRATCH_BYTES, "no room");
+/* Of a bulky one, copied or through a pipe. */
+#define BULK_BYTES 262144u
+static_assert(BULK_BYTES <= PFK__SCRATCH_BYTES, "no room");
 
 /* Large reads make a source warmer, small ones cooler. */
 #define LARGE_BYTES 49152
@@ -107,7 +106,7 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 {
 	void *buf = from->io.loop->scratch;
 	ssize_t n = recv(from->io.fd, buf,
-	    from->heat < BULKY ? PFK__READ_BYTES : COPY_BYTES, 0);
+	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
 
 	if (pfk__tcp_received(from, n))
 		pfk__tcp_send(to, buf, (size_t)n);
@@ -123,7 +122,7 @@ splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 
 	if (need_joint(to) == NULL || pfk__pipes_take(pool, &pipe) == -1)
 		return false;
-	*n = splice(from->io.fd, NULL, pipe.in, NULL, SPLICE_BYTES,
+	*n = splice(from->io.fd, NULL, pipe.in, NULL, BULK_BYTES,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (*n > 0) {
 		to->joint->pipe = pipe;
