@@ -2,7 +2,7 @@
 
 # What befell somebody once: helpers that stand still themselves, a time-out
 # that a reload changes, a parent that ignores SIGCHLD, being process 1, and a
-# syslog whose socket the library closes behind libc's back.
+# syslog whose daemon stands still, or goes.
 
 use strict;
 use warnings;
@@ -13,7 +13,6 @@ use lib "$FindBin::Bin/lib";
 use IO::Socket::UNIX;
 use Prefork;
 use Prefork::Life;
-use Prefork::Tools qw(on_wait);
 use Socket qw(SOCK_DGRAM MSG_DONTWAIT);
 use Test::More;
 
@@ -166,7 +165,7 @@ sub syslog_socket {
 	my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dev/log");
 	my ($code) = run_cmd(@wrapper, 'test', '-S', '/dev/log');
 	SKIP: {
-		skip 'no mount namespace here', 6 if !$log || $code != 0;
+		skip 'no mount namespace here', 10 if !$log || $code != 0;
 		my $text = q{};
 		my $hear = sub {
 			while (defined recv $log, my $line, 4096, MSG_DONTWAIT) {
@@ -174,8 +173,6 @@ sub syslog_socket {
 			}
 			return $text;
 		};
-		# A few messages fill it, and then syslog(3) waits.
-		on_wait('syslog', $hear);
 		my $server = Prefork->spawn({ wrapper => \@wrapper },
 			'-l', 'syslog', '-v', '-w', 2, '-p', 0, '-4');
 		my $ready = qr/\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
@@ -186,8 +183,24 @@ sub syslog_socket {
 		is_deeply([ map { echo_once($_, 'x') } @open ], [ ('x') x 8 ],
 			'nobody gets what is meant for it');
 		ok(wait_for(sub { $hear->() =~ /recv:\sb'x'/ }), 'which comes there');
+		like($text, qr/^<30>\w{3}\s[ \d]\d\s[\d:]{8}\sprefork-echo:\s\[master\s.*\sready:/mx,
+			'as syslog(3) sends it');
+
+		# It stands still: its queue holds a few lines.
+		is_deeply([ map { echo_once($open[$_ % 8], 'y') } 1 .. 400 ],
+			[ ('y') x 400 ], 'a daemon that stands still holds up nobody');
+		$hear->();
+		echo_once($_, 'z') for @open;
+		ok(wait_for(sub { $hear->() =~ /\d+\slines\slost/ }), 'what is lost is told');
+
+		# Another takes its place.
+		close $log;
+		unlink "$dev/log";
+		$log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dev/log");
+		ok(wait_for(sub { echo_once($open[0], 'w'); $hear->() =~ /recv:\sb'w'/ }),
+			'the next daemon hears it');
+		close $_ for @open;
 		is($server->stop, 0, 'exit status');
-		on_wait('syslog', undef);
 	}
 	return;
 }

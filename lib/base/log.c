@@ -3,29 +3,36 @@
  *
  * Layer: base.  The process number is cached, so whoever forks calls
  * pfk_log_set_process.  Whoever reads the log may stand still: a pipe, a
- * terminal or a socket that is full loses lines, and nobody waits for it.
+ * terminal or a socket that is full loses lines, and nobody waits for it.  That
+ * is why syslog(3) is not used: it waits for its daemon.
  */
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <paths.h>
 #include <poll.h>
 #include <prefork.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1000
+#define SYSLOG_WAIT_MS 10
 
 /* How to write without waiting. */
 enum way {
 	UNKNOWN,
 	WRITE, /* what never waits: a file, or O_NONBLOCK */
 	SEND,  /* to a socket */
-	POLL   /* first: the descriptor's flags are others' too */
+	SYSLOG,
+	POLL /* first: the descriptor's flags are others' too */
 };
 
 static struct {
@@ -33,7 +40,6 @@ static struct {
 	int fd;
 	enum way way;
 	unsigned long lost; /* lines, since the last that was written */
-	bool use_syslog;
 	bool to_stderr;
 	char *path;
 	char process[32];
@@ -82,18 +88,34 @@ open_stderr(void)
 	return fd != -1 ? fd : STDERR_FILENO;
 }
 
+static int
+connect_syslog(int fd)
+{
+	static const struct sockaddr_un to = {.sun_family = AF_UNIX,
+	    .sun_path = _PATH_LOG};
+
+	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
+}
+
+/* As openlog(3) it does not ask for a daemon: one may still come. */
+static int
+open_syslog(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd != -1)
+		connect_syslog(fd);
+	tzset();
+	return fd;
+}
+
 static void
-use(int fd, bool use_syslog)
+use(int fd, enum way way)
 {
 	if (the_log.fd > STDERR_FILENO)
 		close(the_log.fd);
-	if (use_syslog && !the_log.use_syslog)
-		openlog(NULL, LOG_NDELAY, LOG_DAEMON);
-	if (!use_syslog && the_log.use_syslog)
-		closelog();
 	the_log.fd = fd;
-	the_log.way = UNKNOWN;
-	the_log.use_syslog = use_syslog;
+	the_log.way = way;
 	the_log.to_stderr = false;
 }
 
@@ -103,23 +125,23 @@ pfk_log_open(const char *target)
 	bool to_stderr = strcmp(target, "-") == 0;
 	bool to_syslog = strcmp(target, "syslog") == 0;
 	char *path = NULL;
-	int fd = -1;
+	int fd;
 
-	if (to_stderr) {
-		fd = open_stderr();
-	} else if (!to_syslog) {
+	if (!to_stderr && !to_syslog) {
 		path = strdup(target);
 		if (path == NULL)
 			return -1;
-		fd = open_file(path);
-		if (fd == -1) {
-			free(path);
-			return -1;
-		}
+	}
+	fd = to_stderr  ? open_stderr()
+	    : to_syslog ? open_syslog()
+			: open_file(path);
+	if (fd == -1) {
+		free(path);
+		return -1;
 	}
 	free(the_log.path);
 	the_log.path = path;
-	use(fd, to_syslog);
+	use(fd, to_syslog ? SYSLOG : UNKNOWN);
 	the_log.to_stderr = to_stderr;
 	return 0;
 }
@@ -134,7 +156,7 @@ pfk_log_reopen(void)
 	fd = open_file(the_log.path);
 	if (fd == -1)
 		return -1;
-	use(fd, false);
+	use(fd, UNKNOWN);
 	return 0;
 }
 
@@ -169,6 +191,12 @@ pfk__log_fd(void)
 	return the_log.fd;
 }
 
+int
+pfk__log_text_fd(void)
+{
+	return the_log.way == SYSLOG ? -1 : the_log.fd;
+}
+
 bool
 pfk__log_is_file(void)
 {
@@ -179,15 +207,12 @@ void
 pfk__log_forked(void)
 {
 	the_log.lost = 0; /* the parent tells */
-	/* syslog(3) opens its socket anew; it must not use a stranger's. */
-	if (the_log.use_syslog)
-		closelog();
 }
 
 void
 pfk__log_take_fd(int fd)
 {
-	use(fd, false);
+	use(fd, UNKNOWN);
 }
 
 /* Copy src with control bytes as \n or \xNN; always room for a newline. */
@@ -227,6 +252,27 @@ compose(char *line, const char *prefix, const char *message)
 	return n;
 }
 
+/*
+ * Without a newline.  A daemon's queue may hold ten lines only, so a burst
+ * waits for it a moment; whoever has lost a line does not wait any more.
+ */
+static int
+send_syslog(const char *line, size_t n)
+{
+	struct pollfd p = {.fd = the_log.fd, .events = POLLOUT};
+
+	for (int tries = 2; tries > 0; tries--) {
+		if (send(the_log.fd, line, n - 1,
+			MSG_DONTWAIT | MSG_NOSIGNAL) != -1)
+			return 0;
+		if (errno == EAGAIN
+			? the_log.lost > 0 || poll(&p, 1, SYSLOG_WAIT_MS) != 1
+			: connect_syslog(the_log.fd) == -1)
+			return -1; /* full; or it is gone, with none after it */
+	}
+	return -1;
+}
+
 static int
 write_now(const char *line, size_t n)
 {
@@ -234,6 +280,8 @@ write_now(const char *line, size_t n)
 
 	if (the_log.way == UNKNOWN)
 		the_log.way = way_to(the_log.fd);
+	if (the_log.way == SYSLOG)
+		return send_syslog(line, n);
 	if (the_log.way == SEND)
 		return send(the_log.fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) ==
 			-1
@@ -263,22 +311,35 @@ write_or_lose(const char *prefix, const char *message)
 		the_log.lost++;
 }
 
-static void
-write_line(enum pfk_level level, const char *message)
+/* As syslog(3) writes to its daemon: RFC 3164, without the host. */
+static size_t
+syslog_header(char *dst, size_t size, enum pfk_level level)
 {
 	static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO,
 	    LOG_DEBUG};
-	char prefix[64] = "", line[LINE_MAX_BYTES];
+	time_t now = time(NULL);
+	char stamp[20] = "";
+	struct tm tm;
 
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(stamp, sizeof(stamp), "%h %e %T", &tm);
+	return (size_t)snprintf(dst, size,
+	    "<%d>%s %.32s: ", LOG_DAEMON | priority[level], stamp,
+	    getprogname());
+}
+
+static void
+write_line(enum pfk_level level, const char *message)
+{
+	char prefix[160] = "";
+	size_t n = 0;
+
+	if (the_log.way == SYSLOG)
+		n = syslog_header(prefix, sizeof(prefix), level);
 	if (the_log.process[0] != '\0')
-		snprintf(prefix, sizeof(prefix), "[%s (%d)] ", the_log.process,
-		    (int)the_log.pid);
-	if (!the_log.use_syslog) {
-		write_or_lose(prefix, message);
-		return;
-	}
-	line[escape(line, sizeof(line), message)] = '\0';
-	syslog(priority[level], "%s%s", prefix, line);
+		snprintf(prefix + n, sizeof(prefix) - n, "[%s (%d)] ",
+		    the_log.process, (int)the_log.pid);
+	write_or_lose(prefix, message);
 }
 
 static void

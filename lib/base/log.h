@@ -9,6 +9,9 @@
 /* The descriptor in use, or -1: what a forked process must keep open. */
 int pfk__log_fd(void);
 
+/* The same where it takes text as it is: not syslog's. */
+int pfk__log_text_fd(void);
+
 /* The word of pfk_log_set_process. */
 const char *pfk__log_process(void);
 

@@ -76,7 +76,7 @@ static void
 say(const char *text, size_t len)
 {
 	/* With its last breath: nothing can be done about a failure. */
-	if (write(pfk__log_fd(), text, len) == -1)
+	if (write(pfk__log_text_fd(), text, len) == -1)
 		return;
 }
 
@@ -98,7 +98,7 @@ last_words(int signo)
 	    (unsigned long long)((now - heart.loop->now) / PFK_MSEC_NS));
 	say(line, (size_t)n);
 	n = backtrace(frames, FRAMES_MAX);
-	backtrace_symbols_fd(frames, n, pfk__log_fd());
+	backtrace_symbols_fd(frames, n, pfk__log_text_fd());
 	/* The disposition is the default again. */
 	raise(signo);
 }
