@@ -25,14 +25,20 @@ pump(struct flow *f)
 }
 
 static void
-close_all(struct check *c)
+close_flows(struct check *c)
 {
-	for (int i = 0; i < c->o.connections; i++) {
+	for (int i = 0; c->flows != NULL && i < c->o.connections; i++) {
 		if (c->o.udp)
 			udp_close(&c->flows[i]);
 		else
 			tcp_close(&c->flows[i]);
 	}
+}
+
+static void
+close_all(struct check *c)
+{
+	close_flows(c);
 	pfk_timer_cancel(&c->schedule);
 	pfk_timer_cancel(&c->sweep);
 	pfk_timer_cancel(&c->live);
@@ -51,11 +57,12 @@ drop_owed(struct check *c)
 	}
 }
 
-/* And what is on the way is not waited for. */
+/* And what is on the way is not waited for, nor counted if it comes now. */
 static void
 end_now(struct check *c)
 {
 	drop_owed(c);
+	close_flows(c);
 	for (int i = 0; c->flows != NULL && i < c->o.connections; i++)
 		flow_forget(&c->flows[i]);
 	if (c->loop != NULL)
