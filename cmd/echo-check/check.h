@@ -63,7 +63,8 @@ struct flow {
 	struct pfk_timer *retry;
 	unsigned char *part; /* of a message that has not come whole */
 	size_t part_len;
-	bool full; /* the transport has enough unsent */
+	bool full;  /* the transport has enough unsent */
+	bool ended; /* by the server: nothing about it is news */
 	/* udp.c */
 	struct pfk_datagram *endpoint;
 	uint64_t newest; /* echoed, plus one */

@@ -51,7 +51,7 @@ connection_made(struct pfk_transport *tr, void *arg)
 	f->connector = NULL;
 	f->tr = tr;
 	f->part_len = 0;
-	f->full = false;
+	f->full = f->ended = false;
 	c->reached = true;
 	check_set_peer(c, pfk_peername(tr));
 	pfk_set_write_limits(tr, 0, 0);
@@ -148,18 +148,29 @@ data_received(void *self, const void *buf, size_t len)
 		send_messages(f);
 }
 
+/*
+ * It ends while none is on the way.  What has brought all messages of its flow
+ * has done its work, and may.
+ */
+static void
+idle_end(struct flow *f, enum loss kind)
+{
+	if (single(f) || flow_goes_on(f))
+		flow_count(f, kind);
+}
+
 static bool
 eof_received(void *self)
 {
 	struct flow *f = self;
 
+	f->ended = true;
 	if (f->part_len == (size_t)f->check->o.size)
 		have_message(f, f->part);
 	else if (f->waiting == 0 && f->part_len > 0)
 		flow_surplus(f, f->part, f->part_len);
 	else if (f->waiting == 0 && !single(f))
-		/* A persistent one must not end before we end it. */
-		flow_count(f, LOSS_SHORT);
+		idle_end(f, LOSS_SHORT);
 	flow_lost(f, LOSS_SHORT);
 	return false;
 }
@@ -170,8 +181,8 @@ connection_lost(void *self, int error)
 	struct flow *f = self;
 
 	f->tr = NULL;
-	if (error != 0 && error != ECONNABORTED && f->waiting == 0)
-		flow_count(f, loss_of(error));
+	if (error != 0 && error != ECONNABORTED && f->waiting == 0 && !f->ended)
+		idle_end(f, loss_of(error));
 	flow_lost(f, loss_of(error));
 	if (single(f))
 		tcp_pump(f);

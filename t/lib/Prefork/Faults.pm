@@ -138,7 +138,8 @@ sub read_tcp {
 	my $n = sysread $connection->{socket}, $connection->{in}, CHUNK,
 	    length $connection->{in};
 	$connection->end if !$n;
-	while ($connection->{socket} && length $connection->{in} >= SIZE) {
+	while ($connection->{socket} && !$connection->{deaf}
+	    && length $connection->{in} >= SIZE) {
 		my $message = substr $connection->{in}, 0, SIZE, q{};
 		my $done = $server->{fault}->($connection, $message, ++$server->{count});
 		$connection->write($message) if !$done;
@@ -190,6 +191,16 @@ sub end {
 
 	$self->{server}{select}->remove($self->{socket});
 	close delete $self->{socket};
+	return;
+}
+
+# Says that nothing more comes, and reads nothing more.
+sub half_end {
+	my ($self) = @_;
+
+	$self->{server}{select}->remove($self->{socket});
+	$self->{deaf} = 1;
+	shutdown $self->{socket}, Socket::SHUT_WR();
 	return;
 }
 
