@@ -18,6 +18,7 @@ use constant CLIENTS => 40;
 my $server = Prefork->start('-w', 2, '-p', 0);
 
 subtest 'a stopped worker' => sub {
+	calm();
 	my %worker = $server->workers;
 	my $from   = $server->log_size;
 	kill 'STOP', $worker{1};
@@ -32,6 +33,7 @@ subtest 'a stopped worker' => sub {
 };
 
 subtest 'a worker that dies again and again' => sub {
+	calm();
 	my $from  = $server->log_size;
 	my $after = $from;
 	while (1) {
@@ -52,6 +54,7 @@ subtest 'a worker that dies again and again' => sub {
 };
 
 subtest 'fewer workers' => sub {
+	calm();
 	my $from = $server->log_size;
 	my %fds  = fds($server->pid);
 	$server->signal('TTOU');
@@ -109,6 +112,26 @@ subtest 'a queue that is about to go' => sub {
 
 is($server->stop, 0, 'it stops');
 done_testing();
+
+# Waits until no slot has help. One that was slow for a moment has it for some
+# seconds, and gets no other meanwhile. Nobody is slow without clients.
+sub calm {
+	my $helped = sub {
+		my %helper;
+
+		for (split /\n/, $server->log_text) {
+			$helper{$2} = $1 if /\sworker\s\d+\s[(](\d+)[)]\sserves\sfor\sslot\s(\d+)$/x;
+			delete $helper{$1} if /\sslot\s(\d+)\sserves\sitself\sagain$/x;
+			# Who leaves or dies helps nobody any more.
+			next if !/\sworker\s\d+\s[(](\d+)[)]\s(?!serves)/x;
+			my $pid = $1;
+			delete @helper{ grep { $helper{$_} == $pid } keys %helper };
+		}
+		return scalar keys %helper;
+	};
+
+	return ok(wait_for(sub { !$helped->() }, 20), 'nobody has help');
+}
 
 # How many IPv4 sockets listen on the port, or of them have something queued.
 sub listeners {

@@ -83,7 +83,8 @@ sub nobody_reads {
 	my $server = Prefork->spawn('-l', $path, '-P', $pid, '-w', 1, '-p', 0, '-4');
 	ok(wait_for(sub { -s $pid }, 20), 'a FIFO without a reader: ready');
 	sysopen my $reader, $path, O_RDONLY | O_NONBLOCK or die "$path: $!\n";
-	like(pull($reader, \my $log), qr/\]\sready:/x, 'a late reader has it all');
+	my $log = q{};
+	ok(wait_for(sub { pull($reader, \$log) =~ /\]\sready:/x }), 'a late reader has it all');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -69,7 +69,7 @@ for my $mode (@all_modes) {
 	ends('2 echo-client: TIMEOUT: ',
 		@{$mode}, '--connect-timeout', 0.4, 'no-such-name.test');
 	my $took = now() - $start;
-	ok($took > 0.3 && $took < 3, "@{$mode}: after 0.4 s: $took");
+	ok($took > 0.3 && $took < 5, "@{$mode}: after 0.4 s: $took");
 }
 done_testing();
 

@@ -13,13 +13,14 @@ use IO::Select;
 use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL);
 
 use Prefork;
-use Prefork::Tools qw(pause);
+use Prefork::Tools qw(now pause);
 
 our @EXPORT = qw(slurp write_file temp_dir public_program as_nobody connect_to
     stuff current_workers settled_workers after count);
 
 use constant NOBODY => 65_534;
-use constant TRIES  => 200;
+# A sibling may help the worker out for some seconds, if the machine is slow.
+use constant PATIENCE => 30;
 
 # The file's text; empty when there is none.
 sub slurp {
@@ -72,8 +73,9 @@ sub as_nobody {
 # and the worker's pid; the server must run with -v.
 sub connect_to {
 	my ($server, $slot) = @_;
+	my $deadline = now() + PATIENCE;
 
-	for (1 .. TRIES) {
+	while (now() < $deadline) {
 		my $offset = $server->log_size;
 		my $socket = $server->tcp_socket(4);
 		my $port   = $socket->sockport;
