@@ -34,22 +34,30 @@ subtest 'a stopped worker' => sub {
 
 subtest 'a worker that dies again and again' => sub {
 	calm();
-	my $from  = $server->log_size;
-	my $after = $from;
-	while (1) {
-		my %worker = $server->workers;
-		my $pid    = $worker{0};
-		kill 'KILL', $pid;
-		$after = $server->wait_log(qr/worker 0 [(]$pid[)] killed.*\n/,
-			20, $after);
-		last if substr($server->log_text, 0, $after) =~ /restarting in \d+ ms\n\z/;
-		$after = $server->wait_log(qr/started worker 0/, 20, $after);
-		last if !defined $after;
-	}
+	my $from = $server->log_size;
+	die_until_backoff(0);
 	serves('in its back-off');
 	ok($server->wait_log(qr/serves for slot 0/, 20, $from), 'adopted');
 	ok($server->wait_log(qr/slot 0 serves itself again/, 20, $from),
 		'given back');
+	serves('afterwards');
+};
+
+# One that stood still is not trusted for some seconds, unless nobody else is
+# there.
+subtest 'one who has just recovered helps' => sub {
+	calm();
+	my $from   = $server->log_size;
+	my %worker = $server->workers;
+	kill 'STOP', $worker{1};
+	my @open = map { $server->tcp_socket } 1 .. CLIENTS;
+	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'it stands still');
+	kill 'CONT', $worker{1};
+	close $_ for @open;
+	die_until_backoff(0);
+	ok($server->wait_log(qr/worker 1 .* serves for slot 0/, 20, $from), 'it helps');
+	serves('by it');
+	calm();
 	serves('afterwards');
 };
 
@@ -112,6 +120,23 @@ subtest 'a queue that is about to go' => sub {
 
 is($server->stop, 0, 'it stops');
 done_testing();
+
+sub die_until_backoff {
+	my ($slot) = @_;
+	my $after = $server->log_size;
+
+	while (1) {
+		my %worker = $server->workers;
+		my $pid    = $worker{$slot};
+		kill 'KILL', $pid;
+		$after = $server->wait_log(qr/worker $slot [(]$pid[)] killed.*\n/,
+			20, $after);
+		last if substr($server->log_text, 0, $after) =~ /restarting in \d+ ms\n\z/;
+		$after = $server->wait_log(qr/started worker $slot/, 20, $after);
+		last if !defined $after;
+	}
+	return;
+}
 
 # Waits until no slot has help. One that was slow for a moment has it for some
 # seconds, and gets no other meanwhile. Nobody is slow without clients.

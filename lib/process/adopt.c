@@ -45,18 +45,27 @@ needs_help(const struct pfk__master *m, int slot)
 		    p->slot.state == PFK__SLOT_BACKOFF));
 }
 
-/* The next slot's worker that is well. */
+/*
+ * The next slot's worker that is well.  Where there is none, a slow one is
+ * better than no process at all.
+ */
 static struct pfk__child *
 sibling(const struct pfk__master *m, int slot)
 {
+	struct pfk__child *slow = NULL;
+
 	for (int i = 1; i <= m->workers; i++) {
 		int k = (slot + i) % m->workers;
+		struct pfk__child *c = m->places[k].serving;
 
-		if (k != slot && m->places[k].serving != NULL &&
-		    !m->places[k].stall.stalled)
-			return m->places[k].serving;
+		if (k == slot || c == NULL)
+			continue;
+		if (!m->places[k].stall.stalled)
+			return c;
+		if (slow == NULL)
+			slow = c;
 	}
-	return NULL;
+	return m->places[slot].serving == NULL ? slow : NULL;
 }
 
 static void
@@ -101,6 +110,14 @@ is_stalled(const struct pfk__master *m, const struct pfk__child *c)
 	return p->stall.stalled && p->serving == c;
 }
 
+static bool
+has_better(const struct pfk__master *m, int slot)
+{
+	const struct pfk__child *c = sibling(m, slot);
+
+	return c != NULL && !is_stalled(m, c);
+}
+
 static void
 give_back(struct pfk__master *m, int slot)
 {
@@ -116,7 +133,7 @@ pfk__adopt_maintain(struct pfk__master *m)
 		bool needs = needs_help(m, i);
 
 		if (needs && p->adopter != NULL && is_stalled(m, p->adopter) &&
-		    sibling(m, i) != NULL)
+		    has_better(m, i))
 			pfk__adopt_release(m, i);
 		if (needs && p->adopter == NULL)
 			adopt(m, i);
