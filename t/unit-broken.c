@@ -228,7 +228,7 @@ run(const struct evil *e)
 	pid = service_worker(at, BROKEN_SLOT);
 	snprintf(line, sizeof(line), "[worker-1 (%d)] serves", (int)pid);
 	ok(service_wait(at, line) != 0, "%s: another takes its place", e->name);
-	for (int i = 0; (after = service_fds()) != before && i < 100; i++)
+	for (int i = 0; (after = service_fds()) != before && i < 500; i++)
 		poll(NULL, 0, 20);
 	is_int(after, before, "%s: nothing is left open", e->name);
 	is_int(service_count(e->told), 1, "%s: told once", e->name);
