@@ -12,7 +12,6 @@ use lib "$FindBin::Bin/lib";
 use IO::Socket::IP;
 use POSIX ();
 use Prefork;
-use Prefork::Life qw(slurp);
 use Prefork::Peer;
 use Prefork::Sockets qw(random_bytes own_address reset_connection have);
 use Prefork::Tools   qw(now spawn_process);
@@ -93,11 +92,12 @@ subtest 'black hole' => sub {
 		my $start = now();
 		fails('TIMEOUT', 2, "@{$mode}: connect timeout", @{$mode}, '-p', 7777, $address);
 		my $took = now() - $start;
-		ok($took > 3.3 && $took < 3.7 + slack(), "@{$mode}: after 3.5 s: $took");
+		# It is 5.5 s that the other time-out has.
+		ok($took > 3.3 && $took < 5.3, "@{$mode}: after 3.5 s: $took");
 	}
 	my $start = now();
 	fails('TIMEOUT', 2, '--connect-timeout', '--connect-timeout', 0.3, '-p', 7777, $address);
-	cmp_ok(now() - $start, '<', 2, 'is kept');
+	cmp_ok(now() - $start, '<', 3.3, 'is kept');
 };
 
 subtest 'bad servers' => sub {
@@ -141,8 +141,8 @@ subtest 'bad servers' => sub {
 		my ($word, $code) = @{ $servers{$name} };
 		for my $mode (@tcp_modes) {
 			my $peer = Prefork::Peer->scripted($code);
-			fails($word, 1, "$name: @{$mode}", @{$mode}, '--timeout', 0.3,
-				'-p', $peer->port, $peer->host, 'Hello World!');
+			fails($word, 1, "$name: @{$mode}", @{$mode}, '--timeout',
+				$word eq 'TIMEOUT' ? 0.3 : 10, '-p', $peer->port, $peer->host, 'Hello World!');
 		}
 	}
 };
@@ -161,7 +161,7 @@ subtest 'slow but right' => sub {
 	);
 	for my $mode (@tcp_modes) {
 		my ($code, undef, $errors) =
-		    client(@{$mode}, '--timeout', 0.5, '-p', $peer->port);
+		    client(@{$mode}, '--timeout', 5, '-p', $peer->port);
 		is("$code$errors", '0', "one byte at a time: @{$mode}");
 	}
 	$peer = Prefork::Peer->scripted(
@@ -309,6 +309,3 @@ sub filler {
 		Blocking => 0
 	);
 }
-
-# Sanitizers and a busy machine are slow.
-sub slack { return slurp("$Prefork::O/flags") =~ /-fsanitize/ ? 0.5 : 0 }

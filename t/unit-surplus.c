@@ -80,7 +80,7 @@ served(const char *host, uint16_t port)
 	for (int i = 0; i < CLIENTS; i++) {
 		struct pollfd p = {.fd = fds[i], .events = POLLIN};
 
-		n += poll(&p, 1, 2000) == 1 && read(fds[i], &c, 1) == 1;
+		n += poll(&p, 1, 10000) == 1 && read(fds[i], &c, 1) == 1;
 		close(fds[i]);
 	}
 	return n;

@@ -88,14 +88,15 @@ sub connect_to {
 	die "no connection to worker $slot\n";
 }
 
-# stuff($socket): sends until nobody takes any more; how many bytes it was.
+# stuff($socket): sends until nobody takes any more, not even one who is slow; how
+# many bytes it was.
 sub stuff {
 	my ($socket) = @_;
 	my $writable = IO::Select->new($socket);
 	my $data     = 'x' x 65_536;
 	my $sent     = 0;
 
-	while ($writable->can_write(0.3)) {
+	while ($writable->can_write(1)) {
 		$sent += send($socket, $data, MSG_DONTWAIT | MSG_NOSIGNAL) // last;
 	}
 	return $sent;
