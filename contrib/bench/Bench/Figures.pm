@@ -13,7 +13,7 @@ our @EXPORT_OK = qw(figures);
 use constant WORKER_MIB => 1.5;
 
 # Peers whose loop waits for readiness, as prefork's does.
-my $other = qr/^(?:floor|prefork|poll|uring)/;
+my $other = qr/^(?:floor|prefork|deferred|poll|uring)/;
 
 # The list of [what, bound as a text, measured as a text, verdict]; those that
 # were not measured say so.
@@ -30,6 +30,7 @@ sub figures {
 		at_most_floor($result, 'bulk', 0.5),
 		bulk($result),
 		at_most_floor($result, 'connect',     0.95),
+		at_most_floor($result, 'connect',     0.95, 'deferred'),
 		at_most_floor($result, 'udp-16',      0.85),
 		at_most_floor($result, 'udp-16x8',    0.85),
 		at_most_floor($result, 'udp-segment', 0.4),
@@ -54,10 +55,11 @@ sub plain {
 }
 
 sub at_most_floor {
-	my ($result, $scenario, $bound) = @_;
-	my $ratio = ratio_of($result->{rounds}{$scenario}, 'prefork', 'floor', 'cpu_us');
+	my ($result, $scenario, $bound, $server) = @_;
+	my $ratio = ratio_of($result->{rounds}{$scenario}, $server // 'prefork', 'floor', 'cpu_us');
+	my $name = $server ? "$scenario, $server" : $scenario;
 
-	return plain("$scenario: CPU a message, x floor", $bound, $ratio, '%.2f');
+	return plain("$name: CPU a message, x floor", $bound, $ratio, '%.2f');
 }
 
 sub peers { my ($rounds) = @_; return grep { !/$other/ } sort keys %{$rounds} }

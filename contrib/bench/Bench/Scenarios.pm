@@ -42,7 +42,7 @@ sub scenarios {
 	for my $row (@table) {
 		my ($name, $title, $mode, @load) = @{$row};
 		my @runs = map { { label => $_, server => $_, mode => $mode, load => \@load, base => 'floor' } }
-		    grep { $_ ne 'poll' } @{$servers};
+		    grep { $_ ne 'poll' && ($_ ne 'deferred' || $mode eq 'connect') } @{$servers};
 		my %load = @load;
 		push @all, { name => $name, title => $title, runs => \@runs, descriptors => $load{-n} + OTHERS };
 	}
