@@ -117,7 +117,7 @@ int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
 
 /* hear.c */
 /* The channel's callback; all that is queued there; and the channel's end. */
-void pfk__hear_ready(void *child, unsigned ready);
+void pfk__hear_ready(void *arg, unsigned ready);
 void pfk__hear_all(struct pfk__child *c);
 void pfk__hear_no_more(struct pfk__child *c);
 

@@ -15,13 +15,13 @@ const char *service_log(void);
 size_t service_log_size(void);
 
 /*
- * Wait for the text behind the offset; where it ends, or 0 when the time is up
+ * Wait for that text behind the offset; where it ends, or 0 when the time is up
  * or everybody has gone.
  */
-size_t service_wait(size_t offset, const char *text);
+size_t service_wait(size_t offset, const char *what);
 
-/* How often the text has been logged. */
-int service_count(const char *text);
+/* How often that text has been logged. */
+int service_count(const char *what);
 
 /* The pid of the slot's worker that is started behind the offset. */
 pid_t service_worker(size_t offset, int slot);
