@@ -68,9 +68,10 @@ void pfk_log_set_process(const char *word);
 
 /*
  * Write one line in one write(2).  Control bytes are escaped and a line is cut
- * at 1,000 bytes.  It never waits: while a pipe, a terminal or a socket takes
- * no more, lines are lost, and the next that gets through is preceded by their
- * number.  errno is preserved.
+ * at 1,000 bytes.  While a pipe, a terminal, a socket or the syslog daemon
+ * takes no more, lines are lost, and the next that gets through is preceded by
+ * their number.  It does not wait, but for 10 ms for a syslog daemon that took
+ * the line before.  errno is preserved.
  */
 void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 
@@ -94,7 +95,8 @@ const char *pfk_quote(char *dst, const void *buf, size_t len);
 
 /*
  * The number of CPUs that this process may use: its affinity mask, and the
- * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least 1.
+ * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least
+ * 1.
  */
 int pfk_cpus(void);
 
@@ -160,8 +162,8 @@ int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 
 /*
  * Parse the file at path: "key value" or "key = value" a line, # comments,
- * backslash escapes and continued lines as fparseln(3) has them.  A last line without a newline is refused, as cron does: it may be half
- * written.  -1 with EINVAL for what it holds, else as open(2) and read(2).
+ * backslash escapes and continued lines as fparseln(3) has them.  A last line
+ * without a newline is refused, as cron does: it may be half written.  -1 with EINVAL for what it holds, else as open(2) and read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
     const char *path, char *err);
@@ -508,9 +510,9 @@ void pfk_resume_reading(struct pfk_transport *tr);
  *
  * It ends with pfk_unjoin, when `from` has ended (then eof_received as usual),
  * when `to` is closing, its write side shut or either is lost; what has been
- * read by then is still sent, and data_received gets the rest.  Who is joined to
- * another one is not handed over.  Where SIGPIPE is at its default it is ignored
- * from the first bulk on.
+ * read by then is still sent, and data_received gets the rest.  Who is joined
+ * to another one is not handed over.  Where SIGPIPE is at its default it is
+ * ignored from the first bulk on.
  *
  * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is
  * closing.  EINVAL: they are on different loops.
@@ -611,8 +613,8 @@ struct pfk_stream;
 /* How a call ended. */
 struct pfk_result {
 	/*
-	 * What a read brought, the stream's own: until the callback returns
-	 * or drains the loop; without callback until the next call or turn.
+	 * What a read brought, the stream's own: until the callback returns;
+	 * without callback until the next call or turn.
 	 */
 	const void *buf;
 	size_t len;

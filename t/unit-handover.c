@@ -340,6 +340,38 @@ test_untold(void)
 	end("untold");
 }
 
+/* What is no packet ends the taking, and leaves no descriptor. */
+static void
+test_garbage(int byte, size_t len)
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	char data[4096];
+	struct iovec iov = {data, len};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
+	int fds[2], pass[2] = {STDIN_FILENO, STDOUT_FILENO};
+
+	begin();
+	memset(data, byte, sizeof(data));
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(pass));
+	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
+	pfk__channel_pair(fds);
+	to->take(to, fds[1]);
+	is_int(sendmsg(fds[0], &m, 0), (int)len, "%s: garbage: sent", backend);
+	ok(unit_run_until(to, &taken, 1), "%s: garbage: it ends", backend);
+	is_int(n_resumed, 0, "%s: garbage: nothing is resumed", backend);
+	close(fds[0]);
+	end("garbage");
+}
+
 int
 main(void)
 {
@@ -356,6 +388,10 @@ main(void)
 		test_meanwhile(pfk_write_eof, 0, "write_eof on its way");
 		test_meanwhile(pfk_close, 0, "close on its way");
 		test_untold();
+		test_garbage(0, 1);
+		test_garbage(0xff, sizeof(int));
+		test_garbage(0xff, 4096);
+		test_garbage(0x41, 4096);
 	}
 	return done_testing();
 }

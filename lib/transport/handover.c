@@ -315,7 +315,7 @@ receive_packet(int from, char *buf, struct packet *p)
 	p->rest = buf + sizeof(p->h);
 	len = sizeof(p->h) + (size_t)p->h.state_len;
 	if ((size_t)n != (p->h.apart ? len : len + p->h.unsent_len) ||
-	    p->h.unsent_len > UNSENT_MAX)
+	    len + p->h.unsent_len > PACKET_MAX)
 		goto err;
 	if (!p->h.apart)
 		return 1;
