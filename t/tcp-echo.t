@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use File::Temp ();
 use IO::Select;
 use Prefork;
 use Prefork::Sockets;
@@ -21,6 +22,7 @@ use constant MIB => 1024 * KIB;
 # What a peer that does not read may cost, and what malloc(3) adds to that.
 use constant WRITE_LIMIT => 64 * KIB;
 use constant PEERS       => 50;
+use constant ACCEPTED    => 100;
 use constant SLACK       => 1.5;
 
 my $server = Prefork->start(qw(-w 2 -p 0));
@@ -150,6 +152,26 @@ subtest 'once' => sub {
 	check_once($both,   '127.0.0.1', ',once');
 	my $persistent = tcp('127.0.0.2', $both->port);
 	is(echo_once($persistent, $_), $_, 'without it: echo') for 'abc', 'def';
+};
+# One that finds nobody makes a socket and a file for nothing.
+subtest 'no accept too many' => sub {
+	my $trace  = File::Temp->new;
+	my @strace = ('strace', '-f', '-qq', '-e', 'trace=accept4', '-o', "$trace");
+
+	plan skip_all => 'strace is not installed' if !have('strace');
+	my ($code, undef, $errors) = run_cmd(@strace, 'true');
+	plan skip_all => "strace is not permitted: $errors" if $code;
+	my $traced = Prefork->start({ wrapper => \@strace, env => asan_env('detect_leaks=0') },
+		qw(-w 1 -p 0 -b 127.0.0.1));
+	my @clients = map { $traced->tcp_socket } 1 .. ACCEPTED;
+	is(scalar(grep { echo_once($_, 'abc') eq 'abc' } @clients), ACCEPTED, 'all are served');
+	# At once: a slower stop looks whether somebody waits.
+	$traced->signal('INT');
+	is($traced->wait_exit, 0, 'it ends');
+	seek $trace, 0, 0;
+	my @results = join(q{}, <$trace>) =~ /accept4.*=\s(\d+|-1\s\w+)/gx;
+	is(scalar(grep { /^\d/x } @results), ACCEPTED, 'each was accepted');
+	is_deeply([ grep { !/^\d/x } @results ], [], 'and no accept found nobody');
 };
 done_testing();
 
