@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -346,6 +347,45 @@ test_no_memory(void)
 #endif
 }
 
+/* resting */
+
+static int turns_left;
+
+static void
+count_down(void *arg, unsigned ready)
+{
+	(void)arg;
+	(void)ready;
+	if (--turns_left == 0)
+		pfk_loop_stop(loop);
+}
+
+/* How long ten turns take at least is known, when each of them rests. */
+static void
+test_rests(void)
+{
+	int fd = eventfd(1, EFD_CLOEXEC);
+	struct pfk_io *io;
+	uint64_t begin_ns;
+
+	begin();
+	pfk_loop_coalesce(loop, true);
+	is_int(prctl(PR_GET_TIMERSLACK), 1000, "%s: timer slack", backend);
+	/* As if a trial had paid; the window ends after ten turns or never. */
+	loop->coalesce.rest = true;
+	loop->coalesce.begin_ns = begin_ns = pfk_loop_now(loop);
+	turns_left = 10;
+	io = pfk_io_add(loop, fd, PFK_READ, count_down, NULL);
+	pfk_loop_run(loop);
+	ok(pfk_loop_now(loop) - begin_ns >= 10 * 50000,
+	    "%s: ten turns, ten rests", backend);
+	pfk_loop_coalesce(loop, false);
+	ok(!loop->coalesce.rest, "%s: off", backend);
+	pfk_io_del(&io);
+	pfk_loop_free(loop);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -368,6 +408,7 @@ main(void)
 		test_free();
 		test_fork();
 		test_drain();
+		test_rests();
 		test_no_memory();
 	}
 	return done_testing();

@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "event/timer.h"
 
 #define READY_MAX 256
+#define REST_NS 50000
+#define SLACK_NS 1000 /* prctl(2): by default a rest takes 50 us more */
 /* One turn's events may be stale by their order; so many in a row are not. */
 #define STALE_TURNS_MAX 16
 
@@ -104,6 +107,15 @@ uint64_t
 pfk_loop_now(const struct pfk_loop *l)
 {
 	return l->now;
+}
+
+void
+pfk_loop_coalesce(struct pfk_loop *l, bool on)
+{
+	l->may_rest = on;
+	l->coalesce = (struct pfk__coalesce){0};
+	if (on)
+		prctl(PR_SET_TIMERSLACK, SLACK_NS);
 }
 
 void
@@ -414,17 +426,30 @@ finished(const struct pfk_loop *l)
 	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
 }
 
+/* What comes meanwhile is found at once, and wakes nobody. */
+static void
+rest(void)
+{
+	struct timespec moment = {.tv_nsec = REST_NS};
+
+	nanosleep(&moment, NULL);
+}
+
 static int
 turn(struct pfk_loop *l)
 {
 	struct pfk__ready ready[READY_MAX];
-	int n, stale = 0;
+	int n, ms, stale = 0;
 
 	run_soon(l);
 	if (finished(l))
 		return 0; /* or the wait would be for nothing */
 	arm_dirty(l);
-	n = l->poller->wait(l->backend, ready, READY_MAX, timeout_ms(l));
+	ms = timeout_ms(l);
+	if (l->may_rest && pfk__coalesce_turn(&l->coalesce, l->now, l->work) &&
+	    ms != 0)
+		rest();
+	n = l->poller->wait(l->backend, ready, READY_MAX, ms);
 	l->now = clock_now();
 	*l->beat = l->now;
 	l->turns++;

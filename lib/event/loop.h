@@ -23,10 +23,14 @@
 
 #include "base/heap.h"
 #include "base/pipes.h"
+#include "event/coalesce.h"
 #include "event/poller.h"
 
 /* Only what is touched takes memory. */
 #define PFK__SCRATCH_BYTES ((size_t)4 << 20)
+
+/* A connection's or a datagram's share of the work, beside its bytes. */
+#define PFK__WORK_UNIT 64
 
 struct pfk_io {
 	struct pfk_loop *loop;
@@ -85,6 +89,9 @@ struct pfk_loop {
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
 	uint64_t turns;
+	uint64_t work; /* what has come in: bytes, and units besides */
+	struct pfk__coalesce coalesce;
+	bool may_rest;
 	uint64_t *beat; /* now, there too: it may be shared memory */
 	uint64_t own_beat;
 	struct pfk__batch *batch; /* the datagram endpoints', or NULL */

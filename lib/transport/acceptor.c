@@ -105,6 +105,7 @@ accept_some(struct pfk__acceptor *a, int max)
 				return;
 			continue;
 		}
+		s->loop->work += PFK__WORK_UNIT;
 		add_connection(s, fd, &peer);
 		/* The protocol may have closed the server, and us with it. */
 		if (!s->open)

@@ -421,6 +421,7 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 		received_eof(tr);
 		return false;
 	}
+	tr->io.loop->work += (uint64_t)n;
 	rearm_quickack(tr);
 	if (tr->state == PFK__OPEN)
 		pfk__server_touch(tr->server, tr);

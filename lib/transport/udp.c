@@ -125,6 +125,7 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	    .from = &b->in_addr[i],
 	    .to = &m.to};
 
+	d->io.loop->work += PFK__WORK_UNIT + left;
 	b->in_addr[i].len = h->msg_namelen <= sizeof(b->in_addr[i].in6)
 	    ? h->msg_namelen
 	    : sizeof(b->in_addr[i].in6);
