@@ -85,6 +85,7 @@ sub command_line {
 	refused(64, qr/--verbose.*--quiet/x,    '-t', '-v', '-q');
 	refused(64, qr/--signal.*--pid-file/x,  '-s', 'stop');
 	refused(64, qr/--poller.*'select'/x,    '-t', '--poller', 'select');
+	refused(64, qr/--coalesce.*'40'/x,      '-t', '--coalesce', 40);
 	refused(64, qr/--nodelay.*'perhaps'/x,  '-t', '--nodelay', 'perhaps');
 	refused(67, qr/user.*'no-such-user'/x,  '-t', '-u', 'no-such-user');
 	refused(67, qr/user.*''/x,              '-t', '-u', q{});

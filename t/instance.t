@@ -211,7 +211,7 @@ sub dump_config {
 		['-b', '127.0.0.1:7001,once', qw(-b tcp:[::1]:7002 -b udp:127.0.0.1:7003)],
 		[qw(--keepalive 60:10:3 --user-timeout 2.5 --fastopen 16 --nodelay off)],
 		[qw(--receive-buffer 64k --send-buffer 1M --backlog 99 --quickack on)],
-		[qw(--keepalive off --poller poll --loop-guard off --drain-timeout 3)],
+		[qw(--keepalive off --poller poll --coalesce off --loop-guard off --drain-timeout 3)],
 		['-P', "$dir/a file", '-l', "$dir/# 1 = log"],
 	    )
 	{

@@ -23,7 +23,23 @@ for my $poller (qw(epoll poll)) {
 	many($server);
 	is($server->stop, 0, 'exit status');
 }
+rests($_) for qw(on off);
 done_testing();
+
+# What a worker with --coalesce asks of the kernel's timers.
+sub rests {
+	my ($value) = @_;
+	my $server  = Prefork->start('--coalesce', $value, qw(-w 1 -p 0 -4));
+	my ($pid)   = settled_workers($server, 1);
+
+      SKIP: {
+		skip 'another process\'s timer slack is for root to see', 1 if $>;
+		is(slurp("/proc/$pid/timerslack_ns"), ($value eq 'on' ? '1000' : '50000') . "\n",
+			"--coalesce $value: timer slack");
+	}
+	is($server->stop, 0, 'exit status');
+	return;
+}
 
 # How many workers have an epoll descriptor.
 sub has_epoll {

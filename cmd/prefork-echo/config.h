@@ -42,6 +42,7 @@ struct config {
 	bool verbose, quiet;
 	uint64_t shutdown_ns, drain_ns, hang_ns;
 	char *poller;
+	bool coalesce;
 	/* Connections. */
 	int max_connections; /* 0: from RLIMIT_NOFILE */
 	int max_per_source;

@@ -340,6 +340,7 @@ echo_worker_init(struct pfk_worker *w, const struct config *c)
 	e->config = c;
 	e->n = c->n_endpoints;
 	e->loop = pfk_worker_loop(w);
+	pfk_loop_coalesce(e->loop, c->coalesce);
 	e->servers = calloc(e->n, sizeof(struct pfk_server *));
 	e->datagrams = calloc(e->n, sizeof(struct pfk_datagram *));
 	e->own_ports = calloc(e->n, sizeof(*e->own_ports));

@@ -220,6 +220,9 @@ const struct pfk_option config_options[] = {
 		"never (30)"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
 	.help = "what waits for descriptors (auto)"},
+    {0, "coalesce", ONOFF, AT(coalesce),
+	.help = "rest for a moment before each wait, while that makes it "
+		"faster (on)"},
     {0, "loop-guard", ONOFF, AT(loop_guard),
 	.help = "leave datagrams unanswered that could start a loop between "
 		"two servers (on)"},
