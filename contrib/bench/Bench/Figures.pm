@@ -13,7 +13,7 @@ our @EXPORT_OK = qw(figures);
 use constant WORKER_MIB => 1.5;
 
 # Peers whose loop waits for readiness, as prefork's does.
-my $other = qr/^(?:floor|prefork|deferred|poll|uring)/;
+my $other = qr/^(?:floor|prefork|eager|deferred|poll|uring)/;
 
 # The list of [what, bound as a text, measured as a text, verdict]; those that
 # were not measured say so.

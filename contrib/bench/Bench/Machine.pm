@@ -47,9 +47,12 @@ sub describe {
 	my ($system) = slurp('/etc/os-release') =~ /^PRETTY_NAME="?([^"\n]+)/m;
 	my $virtual  = slurp('/proc/cpuinfo') =~ /^flags\s*:.*\bhypervisor\b/m;
 
-	return sprintf '%s%s, %d CPUs to use, %.0f GiB, Linux %s, %s',
+	# It paces a sender, or does not: on loopback too.
+	my ($control) = split q{ }, slurp('/proc/sys/net/ipv4/tcp_congestion_control');
+
+	return sprintf '%s%s, %d CPUs to use, %.0f GiB, Linux %s with %s, %s',
 	    $model // (POSIX::uname())[4], $virtual ? ' (virtual)' : q{}, scalar cpus(),
-	    ($kib // 0) / 1024 / 1024, (POSIX::uname())[2], $system // 'no os-release';
+	    ($kib // 0) / 1024 / 1024, (POSIX::uname())[2], $control // 'no TCP', $system // 'no os-release';
 }
 
 1;

@@ -17,6 +17,9 @@ use constant OTHERS => 100;
 use constant IDLE   => 10_000;
 use constant SIZES  => (10, 100, 1000, 10_000);
 
+# Where else than in every scenario a variant of prefork is of interest.
+my %only = (poll => qr/^$/, deferred => qr/^connect$/, eager => qr/^(?:bulk|connect|udp-16x8)$/);
+
 # Name, title, and the load.
 my @table = (
 	[ 'tcp-1',       'TCP, 1 connection x 64 B',              'tcp',     qw(-n 1) ],
@@ -42,7 +45,7 @@ sub scenarios {
 	for my $row (@table) {
 		my ($name, $title, $mode, @load) = @{$row};
 		my @runs = map { { label => $_, server => $_, mode => $mode, load => \@load, base => 'floor' } }
-		    grep { $_ ne 'poll' && ($_ ne 'deferred' || $mode eq 'connect') } @{$servers};
+		    grep { !$only{$_} || $name =~ $only{$_} } @{$servers};
 		my %load = @load;
 		push @all, { name => $name, title => $title, runs => \@runs, descriptors => $load{-n} + OTHERS };
 	}

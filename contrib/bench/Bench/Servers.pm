@@ -16,7 +16,7 @@ our @EXPORT_OK = qw(servers known start_server start_command stop_server read_un
 use constant TIMEOUT => 20;
 use constant CHUNK   => 4096;
 
-my @order = qw(floor prefork deferred poll uring libuv libevent libev asio asyncio uvloop node go);
+my @order = qw(floor prefork eager deferred poll uring libuv libevent libev asio asyncio uvloop node go);
 my %packages = (asyncio => 'python3', uvloop => 'python3-uvloop', node => 'nodejs');
 my %commands;
 my %running;
@@ -48,6 +48,7 @@ sub find_command {
 	my @echo  = ("$Bench::Build::O/prefork-echo", qw(-w 1 -p 0 -b 127.0.0.1));
 
 	return @echo if $name eq 'prefork';
+	return (@echo, qw(--coalesce off)) if $name eq 'eager';
 	return (@echo, qw(--poller poll)) if $name eq 'poll';
 	return (@echo, qw(--defer-accept on)) if $name eq 'deferred';
 	if ($name eq 'node') {
@@ -98,7 +99,7 @@ sub start_server {
 	my ($name, $protocol, $cpu, @before) = @_;
 	my @command = command($name);
 
-	push @command, $protocol if $name !~ /^(?:prefork|deferred|poll)$/;
+	push @command, $protocol if $name !~ /^(?:prefork|eager|deferred|poll)$/;
 	push @command, 'uvloop' if $name eq 'uvloop';
 	return start_command($cpu, @before, @command);
 }
