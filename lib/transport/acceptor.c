@@ -87,7 +87,7 @@ accept_some(struct pfk__acceptor *a, int max)
 	struct pfk_server *s = a->server;
 
 	while (max-- > 0) {
-		struct pfk_addr peer;
+		struct pfk_addr peer = {.len = sizeof(peer.in6)};
 		int fd;
 
 		if (!pfk__limits_open(s->limits)) {
@@ -97,7 +97,6 @@ accept_some(struct pfk__acceptor *a, int max)
 			pfk__limits_wait(s->limits, &s->waiter);
 			return;
 		}
-		peer.len = sizeof(peer.in6);
 		fd = accept4(a->io.fd, &peer.sa, &peer.len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -1) {
