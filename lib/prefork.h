@@ -239,13 +239,14 @@ void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
  * Let the loop rest for 50 us before it waits, while more comes in that way: one
  * that is faster than its peers is otherwise woken for every single event, at
  * its cost and theirs.  A loop that has turned more than 16,000 times a second
- * for 16 ms tries it, in 2 to 16 ms of the next 32; so it does again at intervals
- * of 0.5 to 64 s, and when there is more or less to do.  One with little to do
- * never rests.
+ * for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when most of
+ * those show a gain, for 0.25 to 2 s; then, or when the work has changed, it
+ * tries again.  Where there is no gain it does so after 1 to 16 s.  A loop with
+ * less to do does not begin to rest, and ceases to within 2 s.
  *
- * Off in a new loop; meant for a server's.  On sets the thread's timer slack to
- * 1 us (PR_SET_TIMERSLACK, prctl(2)).  As the coalescing of interrupts,
- * ethtool(8).
+ * Off in a new loop; meant for a server's.  To be called in the thread that runs
+ * it: on sets the thread's timer slack to 1 us, and off leaves it so
+ * (PR_SET_TIMERSLACK, prctl(2)).  As the coalescing of interrupts, ethtool(8).
  */
 void pfk_loop_coalesce(struct pfk_loop *l, bool on);
 

@@ -17,38 +17,66 @@ struct load {
 
 static const struct load idle = {{4 * MS, 4 * MS}, {100, 100}};
 static const struct load little = {{MS, MS}, {100, 100}};
+static const struct load seldom = {{200000, 300000}, {100, 1000}};
 static const struct load gains = {{25000, 100000}, {100, 500}};
+static const struct load gains_1 = {{25000, 100000}, {100, 404}};
 static const struct load loses = {{25000, 75000}, {100, 200}};
 static const struct load busier = {{25000, 75000}, {1000, 2000}};
 static const struct load same = {{25000, 100000}, {100, 400}};
+/* At random, 100 on the average. */
+static const struct load arrivals = {{25000, 100000}, {100, 400}};
+
 static struct pfk__coalesce c;
 static uint64_t now = 1000 * MS, work;
-static uint64_t rested_ns, longest_ns;
-
-/* How much of the time there was a rest in each turn, in parts of 1,000. */
-static int
-turns(const struct load *l, uint64_t ms)
-{
-	uint64_t begin = now, in_a_row = 0;
-
-	rested_ns = longest_ns = 0;
-	while (now - begin < ms * MS) {
-		bool rest = pfk__coalesce_turn(&c, now, work);
-
-		now += l->turn_ns[rest];
-		work += l->work[rest];
-		in_a_row = rest ? in_a_row + l->turn_ns[1] : 0;
-		rested_ns += rest ? l->turn_ns[1] : 0;
-		if (in_a_row > longest_ns)
-			longest_ns = in_a_row;
-	}
-	return (int)(rested_ns * 1000 / (now - begin));
-}
+static uint64_t rested_ns, longest_ns, in_a_row_ns;
+static uint32_t seed = 1;
 
 static void
 begin(void)
 {
 	c = (struct pfk__coalesce){0};
+	rested_ns = longest_ns = in_a_row_ns = 0;
+}
+
+/* 0 or 200 for each 100. */
+static uint64_t
+random_work(uint64_t mean)
+{
+	uint64_t sum = 0;
+
+	for (; mean > 0; mean -= 100) {
+		seed = seed * 1664525 + 1013904223;
+		sum += seed >> 31 != 0 ? 200 : 0;
+	}
+	return sum;
+}
+
+static void
+spend(bool rest, uint64_t ns, uint64_t done)
+{
+	now += ns;
+	work += done;
+	rested_ns += rest ? ns : 0;
+	in_a_row_ns = rest ? in_a_row_ns + ns : 0;
+	if (in_a_row_ns > longest_ns)
+		longest_ns = in_a_row_ns;
+}
+
+/* How much of the time there was a rest in each turn, in parts of 1,000. */
+static int
+turns(const struct load *l, uint64_t ms)
+{
+	uint64_t start = now;
+
+	rested_ns = longest_ns = in_a_row_ns = 0;
+	while (now - start < ms * MS) {
+		bool rest = pfk__coalesce_turn(&c, now, work);
+		uint64_t done = l->work[rest];
+
+		spend(rest, l->turn_ns[rest],
+		    l == &arrivals ? random_work(done) : done);
+	}
+	return (int)(rested_ns * 1000 / (now - start));
 }
 
 static void
@@ -60,6 +88,8 @@ test_idle(void)
 	is_int(turns(&idle, 100), 0, "nor after an hour of nothing");
 	turns(&gains, 10);
 	is_int(turns(&idle, 1000), 0, "nor after a short burst");
+	is_int(turns(&seldom, 10000), 0,
+	    "nor for a gain where it turns seldom");
 }
 
 static void
@@ -67,15 +97,16 @@ test_gains(void)
 {
 	begin();
 	is_int(turns(&gains, 14), 0, "busy for a moment: no rest yet");
-	turns(&gains, 50);
-	is_int(turns(&gains, 400), 1000, "50 ms later it has been tried");
-	ok(turns(&gains, 60000) > 975, "it pays: kept, and tried anew");
-	ok(turns(&gains, 60000) < 1000, "again and again");
+	turns(&gains, 80);
+	is_int(turns(&gains, 200), 1000, "80 ms later it has been tried");
+	turns(&gains, 10000);
+	ok(turns(&gains, 60000) > 960, "it pays: kept, and tried anew");
+	ok(longest_ns < 2100 * MS, "after two seconds at most");
 
 	turns(&idle, 5);
 	is_int(turns(&idle, 60000), 0, "nothing to do: no rest any more");
 	turns(&gains, 100);
-	is_int(turns(&gains, 300), 1000, "more again: it is tried at once");
+	is_int(turns(&gains, 200), 1000, "more again: it is tried at once");
 	turns(&little, 5000);
 	is_int(turns(&little, 60000), 0, "less to do: none after a trial");
 }
@@ -86,22 +117,27 @@ test_loses(void)
 	begin();
 	turns(&loses, 100);
 	ok(rested_ns < 3 * MS, "it hurts: noticed after one window");
-	turns(&loses, 60000);
-	ok(rested_ns < 20 * MS, "and seldom tried again: %d ms in a minute",
+	turns(&loses, 100000);
+	ok(rested_ns < 30 * MS, "and seldom tried again: %d ms in 100 s",
 	    (int)(rested_ns / MS));
 	ok(longest_ns < 3 * MS, "never for long");
-	turns(&gains, 130000);
-	is_int(turns(&gains, 300), 1000, "once it would pay, it is found");
+	turns(&gains, 17000);
+	ok(turns(&gains, 5000) > 900, "once it would pay, it is found");
 }
 
 static void
 test_same(void)
 {
-	begin();
-	turns(&same, 100);
-	ok(rested_ns < 20 * MS, "no gain: not kept");
-	turns(&same, 60000);
-	ok(longest_ns < 3 * MS, "nor in a minute of trials");
+	const struct load *loads[] = {&same, &gains_1, &arrivals};
+
+	for (int i = 0; i < 3; i++) {
+		begin();
+		turns(loads[i], 100);
+		ok(rested_ns < 40 * MS, "no gain, load %d: not kept", i);
+		ok(turns(loads[i], 120000) < 10,
+		    "nor in two minutes of trials: %d ms",
+		    (int)(rested_ns / MS));
+	}
 }
 
 static void
@@ -117,6 +153,66 @@ test_changes(void)
 	is_int(turns(&busier, 100), 0, "so it is where there is more to do");
 }
 
+/* What has come in batches goes on to do so, and the loop turns seldom. */
+static void
+test_broken_off(void)
+{
+	uint64_t end = now + 60 * PFK_SECOND_NS;
+	int batches = 0;
+
+	begin();
+	while (now < end) {
+		bool rest = pfk__coalesce_turn(&c, now, work);
+
+		batches = rest ? 8 : batches - (batches > 0);
+		if (rest || batches > 0)
+			spend(rest, 800000, 720);
+		else
+			spend(rest, 40000, 100);
+	}
+	ok(rested_ns < 100 * MS, "a trial that is broken off: seldom again");
+}
+
+/* The same, but not so seldom, and a rest pays. */
+static void
+test_batches(void)
+{
+	uint64_t end = now + 10 * PFK_SECOND_NS;
+	int batches = 0;
+
+	begin();
+	while (now < end) {
+		bool rest = pfk__coalesce_turn(&c, now, work);
+
+		batches = rest ? 8 : batches - (batches > 0);
+		if (rest)
+			spend(true, 100000, 500);
+		else if (batches > 0)
+			spend(false, 200000, 600);
+		else
+			spend(false, 25000, 100);
+	}
+	ok(rested_ns > 8 * PFK_SECOND_NS, "batches that linger: kept");
+}
+
+/* It does more the longer it rests. */
+static void
+test_better(void)
+{
+	uint64_t start = now;
+
+	begin();
+	while (now - start < 60 * PFK_SECOND_NS) {
+		bool rest = pfk__coalesce_turn(&c, now, work);
+
+		spend(rest, rest ? 100000 : 25000,
+		    !rest                      ? 100
+			: in_a_row_ns > 4 * MS ? 700
+					       : 440);
+	}
+	ok(rested_ns > (now - start) / 10 * 9, "all the better: no doubt");
+}
+
 int
 main(void)
 {
@@ -125,5 +221,8 @@ main(void)
 	test_loses();
 	test_same();
 	test_changes();
+	test_broken_off();
+	test_batches();
+	test_better();
 	return done_testing();
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event/loop.h"
 #include "tap.h"
 #include "unit.h"
 
@@ -147,6 +148,7 @@ test_echo(void)
 	say("");
 	unit_run_until(loop, &received, 2);
 	is_str(answer(), "", "%s: of length zero", backend);
+	is_int(loop->work, 2 * PFK__WORK_UNIT + 3, "%s: work", backend);
 	memset(big, 'x', sizeof(big));
 	unit_write(client, big, sizeof(big));
 	unit_run_until(loop, &received, 3);

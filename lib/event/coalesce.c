@@ -6,7 +6,6 @@
 #include "event/coalesce.h"
 
 #include <prefork.h>
-#include <string.h>
 
 #define WINDOW_NS (2 * PFK_MSEC_NS)
 /*
@@ -14,75 +13,114 @@
  * one.  What came in batches goes on to do so for a while.
  */
 #define OFTEN 32
-#define STILL_OFTEN 8
+#define STILL_OFTEN 4
 #define OFTEN_RESTING 2
-#define BUSY_WINDOWS 8   /* before a trial */
-#define TRIAL_WINDOWS 16 /* half of them with a rest */
-#define LOOK_WINDOWS 8   /* at a time, while it rests */
-/* Work with a rest by that without it: it pays, or it is tried no longer. */
+#define BUSY_WINDOWS 8 /* before a trial */
+#define LOOK_WINDOWS 8 /* at a time, while it rests */
+/*
+ * A trial is of pairs of windows, the second with a rest.  It pays when more was
+ * done in that of so many pairs, and in all: arrivals that are random make one
+ * trial of thirty look so.  Where it hurts so much, nothing more is tried.
+ */
+#define PAIRS 16
+#define WINS 12
 #define PAYS 1.02
 #define HURTS 0.7
-/* So much more or less work than in the trial: something has changed. */
-#define CHANGE 1.3
-#define PATIENCE_NS (PFK_SECOND_NS / 2)
-#define PAID_PATIENCE_MAX_NS (2 * PFK_SECOND_NS)
-#define PATIENCE_MAX_NS (64 * PFK_SECOND_NS)
+/* So much more or less than at first: something has changed. */
+#define CHANGE 1.5
+#define PAID_MIN_NS (PFK_SECOND_NS / 4)
+#define PAID_MAX_NS (2 * PFK_SECOND_NS)
+#define PATIENCE_MIN_NS PFK_SECOND_NS
+#define PATIENCE_MAX_NS (16 * PFK_SECOND_NS)
 
 static void
 go_to(struct pfk__coalesce *c, enum pfk__coalesce_state state)
 {
 	c->state = state;
-	c->windows = 0;
-	c->work[0] = c->ns[0] = 0;
-	/* What the trial found is what is compared with while it rests. */
-	if (state == PFK__TRYING)
-		c->work[1] = c->ns[1] = 0;
+	c->windows = c->wins = 0;
+	c->sum[0] = c->sum[1] = (struct pfk__work){0};
 }
 
+static uint64_t
+twice(uint64_t ns, uint64_t min, uint64_t max)
+{
+	ns *= 2;
+	if (ns < min)
+		return min;
+	return ns < max ? ns : max;
+}
+
+/* What one trial says is soon tried again, what many have said later. */
 static void
 settle(struct pfk__coalesce *c, uint64_t now, bool pays)
 {
-	uint64_t max = pays ? PAID_PATIENCE_MAX_NS : PATIENCE_MAX_NS;
-
-	if (c->patience_ns == 0 || c->paid != pays)
-		c->patience_ns = PATIENCE_NS;
-	else if (c->patience_ns < max)
-		c->patience_ns *= 2;
-	c->paid = pays;
-	c->due_ns = now + c->patience_ns;
-	go_to(c, pays ? PFK__RESTING : PFK__WATCHING);
+	if (pays) {
+		c->paid_ns = twice(c->paid_ns, PAID_MIN_NS, PAID_MAX_NS);
+		c->patience_ns /= 2;
+		c->due_ns = now + c->paid_ns;
+		go_to(c, PFK__RESTING);
+	} else {
+		c->paid_ns = 0;
+		c->patience_ns = twice(c->patience_ns, PATIENCE_MIN_NS,
+		    PATIENCE_MAX_NS);
+		c->due_ns = now + c->patience_ns;
+		go_to(c, PFK__WATCHING);
+	}
 }
 
-/* The work of the one by that of the other, in the same time. */
+static void
+add(struct pfk__work *sum, const struct pfk__work *w)
+{
+	sum->done += w->done;
+	sum->ns += w->ns;
+}
+
+/* What was done in a, by what was done in b, in the same time. */
 static double
-ratio(const struct pfk__coalesce *c, int of, int by)
+ratio(const struct pfk__work *a, const struct pfk__work *b)
 {
-	return (double)c->work[of] * (double)c->ns[by] /
-	    ((double)c->work[by] * (double)c->ns[of] + 1);
+	return (double)a->done * (double)b->ns /
+	    ((double)b->done * (double)a->ns + 1);
 }
 
 static void
-try(struct pfk__coalesce *c, uint64_t now)
+try(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {
-	double gain = ratio(c, 1, 0);
+	unsigned pairs = c->windows / 2;
+	double gain;
 
-	if (c->windows % 2 != 0)
+	add(&c->sum[c->rest], w);
+	if (!c->rest) {
+		c->before = *w;
 		return;
-	if (c->windows == TRIAL_WINDOWS || gain < HURTS)
-		settle(c, now, gain >= PAYS);
+	}
+	c->wins += ratio(w, &c->before) > 1;
+	gain = ratio(&c->sum[1], &c->sum[0]);
+	if (c->wins >= WINS && gain >= PAYS)
+		settle(c, now, true);
+	else if (pairs - c->wins > PAIRS - WINS || pairs == PAIRS ||
+	    gain < HURTS)
+		settle(c, now, false);
 }
 
-/* Doubt is no reason to rest: it starts anew, without. */
+/* Doubt is no reason to rest: then it starts anew, without. */
 static void
-look(struct pfk__coalesce *c, uint64_t now)
+look(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {
-	double change = ratio(c, 0, 1);
+	double change;
 
-	if (now < c->due_ns && c->windows < LOOK_WINDOWS)
-		return;
-	if (change > CHANGE || change < 1 / CHANGE)
-		c->due_ns = now;
-	go_to(c, now < c->due_ns ? PFK__RESTING : PFK__WATCHING);
+	add(&c->sum[1], w);
+	if (c->windows == LOOK_WINDOWS) {
+		if (c->sum[0].ns == 0)
+			c->sum[0] = c->sum[1];
+		change = ratio(&c->sum[1], &c->sum[0]);
+		if (change > CHANGE || change < 1 / CHANGE)
+			c->due_ns = now;
+		c->sum[1] = (struct pfk__work){0};
+		c->windows = 0;
+	}
+	if (now >= c->due_ns)
+		go_to(c, PFK__WATCHING);
 }
 
 static uint64_t
@@ -94,19 +132,19 @@ often(const struct pfk__coalesce *c)
 }
 
 static void
-end_window(struct pfk__coalesce *c, uint64_t ns, uint64_t work, uint64_t now)
+end_window(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {
-	int trial = c->state == PFK__TRYING && c->rest;
+	bool seldom = c->turns * WINDOW_NS < often(c) * w->ns;
 
 	c->windows++;
-	c->work[trial] += work;
-	c->ns[trial] += ns;
-	if (c->turns * WINDOW_NS < often(c) * ns)
-		go_to(c, PFK__WATCHING);
+	if (c->state == PFK__TRYING && seldom)
+		settle(c, now, false);
 	else if (c->state == PFK__TRYING)
-		try(c, now);
+		try(c, w, now);
+	else if (seldom)
+		go_to(c, PFK__WATCHING);
 	else if (c->state == PFK__RESTING)
-		look(c, now);
+		look(c, w, now);
 	else if (c->windows >= BUSY_WINDOWS && now >= c->due_ns)
 		go_to(c, PFK__TRYING);
 	c->rest = c->state == PFK__RESTING ||
@@ -116,9 +154,11 @@ end_window(struct pfk__coalesce *c, uint64_t ns, uint64_t work, uint64_t now)
 bool
 pfk__coalesce_turn(struct pfk__coalesce *c, uint64_t now, uint64_t work)
 {
+	struct pfk__work w = {work - c->begin_work, now - c->begin_ns};
+
 	c->turns++;
-	if (now - c->begin_ns >= WINDOW_NS) {
-		end_window(c, now - c->begin_ns, work - c->begin_work, now);
+	if (w.ns >= WINDOW_NS) {
+		end_window(c, &w, now);
 		c->begin_ns = now;
 		c->begin_work = work;
 		c->turns = 0;

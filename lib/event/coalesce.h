@@ -8,12 +8,12 @@
  * is chosen by trying is the way of Linux' net_dim.
  *
  * Invariants:
- *  1. no rest outside windows of time in which the loop turns often: one that
- *     has little to do is never late for it;
- *  2. no rest for long but where more was done with it than without it, in
- *     windows that took turns;
- *  3. what pays is tried anew every two seconds, and when there is more or less to do;
- *     what does not, ever more seldom.
+ *  1. no rest before the loop has turned often for a while, and none for long
+ *     after it has ceased to;
+ *  2. no rest for long but where more was done with it than without it, in most
+ *     of many windows that took turns, and that is tried anew after 2 s at most;
+ *  3. a trial that does not show that, or is broken off, is followed by none
+ *     for a time that doubles.
  */
 #ifndef PFK_EVENT_COALESCE_H
 #define PFK_EVENT_COALESCE_H
@@ -23,19 +23,24 @@
 
 enum pfk__coalesce_state { PFK__WATCHING, PFK__TRYING, PFK__RESTING };
 
+/* How much was done in how long. */
+struct pfk__work {
+	uint64_t done, ns;
+};
+
 struct pfk__coalesce {
 	enum pfk__coalesce_state state;
 	bool rest; /* in this window */
-	bool paid; /* as the last trial found */
 	/* This window: when it began, with how much work, and its turns. */
 	uint64_t begin_ns, begin_work;
 	unsigned turns;
-	/* Of this state: its windows, and what was done in them, ... */
-	unsigned windows;
-	/* ... [0], but in a trial with a rest [1]; kept while that pays. */
-	uint64_t work[2], ns[2];
-	/* No trial before, and how long until the one after it. */
-	uint64_t due_ns, patience_ns;
+	/* This state's windows; of a trial, the pairs that a rest has won. */
+	unsigned windows, wins;
+	/* A trial, without a rest and with it; a rest, at first and of late. */
+	struct pfk__work sum[2];
+	struct pfk__work before; /* the window before, in a trial */
+	/* No trial before; how long it was from one that paid, or not. */
+	uint64_t due_ns, paid_ns, patience_ns;
 };
 
 /*

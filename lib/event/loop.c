@@ -115,7 +115,7 @@ pfk_loop_coalesce(struct pfk_loop *l, bool on)
 	l->may_rest = on;
 	l->coalesce = (struct pfk__coalesce){0};
 	if (on)
-		prctl(PR_SET_TIMERSLACK, SLACK_NS);
+		prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
 }
 
 void
