@@ -425,39 +425,6 @@ test_out_of_descriptors(void)
 	end("out of descriptors");
 }
 
-/* peers */
-
-static __attribute__((noinline)) void
-dirty_stack(void)
-{
-	volatile char dirt[65536];
-
-	for (size_t i = 0; i < sizeof(dirt); i++)
-		dirt[i] = 'x';
-}
-
-/* All of it goes to another process in a hand-over. */
-static void
-test_peer(void)
-{
-	static const char zeros[sizeof(struct sockaddr_in6)];
-	size_t len = sizeof(struct sockaddr_in);
-	const struct pfk_addr *peer;
-	int client;
-
-	begin(NULL);
-	client = new_client();
-	dirty_stack();
-	unit_run_until(loop, &made, 1);
-	peer = pfk_peername(rec.conns[0].tr);
-	is_int(peer->len, len, "%s: a peer by IPv4", backend);
-	is_mem((const char *)&peer->in6 + len, zeros, sizeof(peer->in6) - len,
-	    "%s: nothing of the stack beside its address", backend);
-	close(client);
-	unit_run_until(loop, &lost, 1);
-	end("peer");
-}
-
 int
 main(void)
 {
@@ -477,7 +444,6 @@ main(void)
 		test_max_connections();
 		test_max_per_source();
 		test_out_of_descriptors();
-		test_peer();
 	}
 	return done_testing();
 }

@@ -113,9 +113,8 @@ accept_some(struct pfk__acceptor *a, int max)
 }
 
 /*
- * How many wait, as far as that is of interest; 1 where nobody says it.  One
- * accept4(2) too many costs as much as one that finds somebody: socket and file
- * are made first.
+ * How many wait, of those that are for one turn.  An accept4(2) too many costs
+ * more than one that finds somebody: socket and file are made first.
  */
 static int
 waiting(int fd)
@@ -124,12 +123,11 @@ waiting(int fd)
 	/* Of a listener: the length of its accept queue. */
 	socklen_t len = offsetof(struct tcp_info, tcpi_sacked);
 
-	info.tcpi_unacked = 1;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1 ||
-	    info.tcpi_unacked == 0)
-		return 1;
-	return info.tcpi_unacked < ACCEPT_BATCH ? (int)info.tcpi_unacked
-						: ACCEPT_BATCH;
+	    info.tcpi_unacked > ACCEPT_BATCH)
+		return ACCEPT_BATCH;
+	/* None: it is not that which made it ready; accept4 tells. */
+	return info.tcpi_unacked > 0 ? (int)info.tcpi_unacked : 1;
 }
 
 static void
