@@ -240,7 +240,7 @@ void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
  * that is faster than its peers is otherwise woken for every single event, at
  * its cost and theirs.  A loop that has turned more than 16,000 times a second
  * for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when most of
- * those show a gain, for 0.25 to 2 s; then, or when the work has changed, it
+ * those show a gain, for 0.5 to 2 s; then, or when the work has changed, it
  * tries again.  Where there is no gain it does so after 1 to 16 s.  A loop with
  * less to do does not begin to rest, and ceases to within 2 s.
  *

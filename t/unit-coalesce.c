@@ -166,7 +166,7 @@ test_broken_off(void)
 
 		batches = rest ? 8 : batches - (batches > 0);
 		if (rest || batches > 0)
-			spend(rest, 800000, 720);
+			spend(rest, 1500000, 1350);
 		else
 			spend(rest, 40000, 100);
 	}

@@ -9,12 +9,11 @@
 
 #define WINDOW_NS (2 * PFK_MSEC_NS)
 /*
- * Turns a window when the loop turns often; then still, without a rest and with
- * one.  What came in batches goes on to do so for a while.
+ * Turns a window when the loop turns often; then still, where it rests, or what
+ * has come in batches goes on to do so for a while.
  */
 #define OFTEN 32
-#define STILL_OFTEN 4
-#define OFTEN_RESTING 2
+#define STILL_OFTEN 2
 #define BUSY_WINDOWS 8 /* before a trial */
 #define LOOK_WINDOWS 8 /* at a time, while it rests */
 /*
@@ -28,7 +27,7 @@
 #define HURTS 0.7
 /* So much more or less than at first: something has changed. */
 #define CHANGE 1.5
-#define PAID_MIN_NS (PFK_SECOND_NS / 4)
+#define PAID_MIN_NS (PFK_SECOND_NS / 2)
 #define PAID_MAX_NS (2 * PFK_SECOND_NS)
 #define PATIENCE_MIN_NS PFK_SECOND_NS
 #define PATIENCE_MAX_NS (16 * PFK_SECOND_NS)
@@ -123,18 +122,11 @@ look(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 		go_to(c, PFK__WATCHING);
 }
 
-static uint64_t
-often(const struct pfk__coalesce *c)
-{
-	if (c->rest)
-		return OFTEN_RESTING;
-	return c->state == PFK__WATCHING ? OFTEN : STILL_OFTEN;
-}
-
 static void
 end_window(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {
-	bool seldom = c->turns * WINDOW_NS < often(c) * w->ns;
+	uint64_t often = c->state == PFK__WATCHING ? OFTEN : STILL_OFTEN;
+	bool seldom = c->turns * WINDOW_NS < often * w->ns;
 
 	c->windows++;
 	if (c->state == PFK__TRYING && seldom)
