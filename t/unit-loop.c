@@ -24,11 +24,11 @@ static long nap_ns;
 
 /* The loop's rests, which are counted in the place of libc's. */
 int
-nanosleep(const struct timespec *time, struct timespec *left)
+nanosleep(const struct timespec *requested_time, struct timespec *remaining)
 {
-	(void)left;
+	(void)remaining;
 	naps++;
-	nap_ns = time->tv_nsec;
+	nap_ns = requested_time->tv_nsec;
 	return 0;
 }
 
