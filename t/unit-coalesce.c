@@ -22,6 +22,8 @@ static const struct load gains = {{25000, 100000}, {100, 500}};
 static const struct load gains_1 = {{25000, 100000}, {100, 404}};
 static const struct load loses = {{25000, 75000}, {100, 200}};
 static const struct load busier = {{25000, 75000}, {1000, 2000}};
+/* As much as gains does with a rest, in few turns. */
+static const struct load sparse = {{4 * MS, 4 * MS}, {20000, 20000}};
 static const struct load same = {{25000, 100000}, {100, 400}};
 /* At random, 100 on the average. */
 static const struct load arrivals = {{25000, 100000}, {100, 400}};
@@ -153,6 +155,28 @@ test_changes(void)
 	is_int(turns(&busier, 100), 0, "so it is where there is more to do");
 }
 
+/* What one trial says weighs little, what many say more. */
+static void
+test_trust(void)
+{
+	begin();
+	turns(&gains, 10000);
+	turns(&sparse, 10);
+	is_int(turns(&sparse, 100), 0, "as much in few turns: no rest");
+
+	turns(&gains, 10000);
+	turns(&loses, 200);
+	turns(&gains, 1800);
+	ok(longest_ns > 400 * MS && longest_ns < 600 * MS,
+	    "after a failure the first rest is short: %d ms",
+	    (int)(longest_ns / MS));
+
+	turns(&loses, 100000);
+	turns(&gains, 60000);
+	turns(&loses, 200);
+	ok(turns(&gains, 3000) > 0, "many gains make up for many failures");
+}
+
 /* What has come in batches goes on to do so, and the loop turns seldom. */
 static void
 test_broken_off(void)
@@ -221,6 +245,7 @@ main(void)
 	test_loses();
 	test_same();
 	test_changes();
+	test_trust();
 	test_broken_off();
 	test_batches();
 	test_better();
