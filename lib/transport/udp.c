@@ -141,12 +141,39 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	} while (left > 0 && !d->closed);
 }
 
+/* Like recvmmsg(2), one by one: -1 only if not even the first was read. */
+static int
+read_singly(int fd, struct pfk__batch *b)
+{
+	int n = 0;
+
+	while (n < PFK__BATCH) {
+		ssize_t len = recvmsg(fd, &b->in[n].msg_hdr, MSG_DONTWAIT);
+
+		if (len == -1)
+			return n > 0 ? n : -1;
+		b->in[n++].msg_len = (unsigned)len;
+	}
+	return n;
+}
+
+static int
+read_batch(int fd, struct pfk__batch *b)
+{
+	int n = recvmmsg(fd, b->in, PFK__BATCH, MSG_DONTWAIT, NULL);
+
+	/* No socket has these errors: a sandbox denies the call. */
+	if (n == -1 && (errno == EPERM || errno == ENOSYS))
+		return read_singly(fd, b);
+	return n;
+}
+
 /* One batch; false when the queue is empty. */
 static bool
 receive(struct pfk_datagram *d)
 {
 	struct pfk__batch *b = d->io.loop->batch;
-	int n = recvmmsg(d->io.fd, b->in, PFK__BATCH, MSG_DONTWAIT, NULL);
+	int n = read_batch(d->io.fd, b);
 
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)

@@ -166,6 +166,23 @@ pfk__udp_send_clear(struct pfk__batch *b)
 	b->n_trains = b->n_pieces = 0;
 }
 
+/* Some of the trains from `at` on: how many have been sent, or -1. */
+static int
+send_trains(int fd, struct pfk__batch *b, unsigned at)
+{
+	int n = sendmmsg(fd, b->out + at, b->n_trains - at,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	/*
+	 * Either a sandbox denies the call, or a packet filter refuses the
+	 * first train (EPERM): sendmsg(2) can tell.
+	 */
+	if (n == -1 && (errno == EPERM || errno == ENOSYS) &&
+	    sendmsg(fd, &b->out[at].msg_hdr, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
+		return 1;
+	return n;
+}
+
 void
 pfk__udp_send_flush(struct pfk_datagram *d)
 {
@@ -176,8 +193,7 @@ pfk__udp_send_flush(struct pfk_datagram *d)
 		return;
 	assemble(b);
 	while (at < b->n_trains) {
-		int n = sendmmsg(d->io.fd, b->out + at, b->n_trains - at,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		int n = send_trains(d->io.fd, b, at);
 
 		if (n > 0) {
 			at += (unsigned)n;
