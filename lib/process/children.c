@@ -157,31 +157,65 @@ open_handover(struct pfk__child *c)
 	return fds[0];
 }
 
+void
+pfk__child_promote(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+
+	pfk__custody_prune(&m->custody, c->slot, c->generation);
+	c->phase = PFK__SERVING;
+	p->serving = c;
+	p->booting = NULL;
+	p->stall = (struct pfk__stall){0};
+}
+
+static void
+order_drain(struct pfk__child *c)
+{
+	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
+	    .how = PFK_DRAIN_LEAVE,
+	    .timeout_ns = c->master->config.drain_ns};
+	int give = c->left ? -1 : open_handover(heir(c->master, c->slot));
+
+	/* Sent to one that left by itself, too: it may only have said so. */
+	pfk__child_tell(c, &msg, give);
+	if (give != -1)
+		close(give);
+	pfk_log(PFK_INFO,
+	    c->left ? "worker %d (%d) got a stop signal from outside; starting "
+		      "its successor"
+		    : "worker %d (%d) is leaving",
+	    c->slot, (int)c->pid);
+}
+
 /*
- * A successor serves, or nobody shall.  While it is being given connections
- * itself it goes on, because it could not take what is still on its way.
+ * While c is being given connections itself, the drain waits, because c could
+ * not receive the connections that are still on their way.
  */
 void
 pfk__child_retire(struct pfk__child *c)
 {
 	struct pfk__place *p = &c->master->places[c->slot];
-	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
-	    .how = PFK_DRAIN_LEAVE,
-	    .timeout_ns = c->master->config.drain_ns};
-	int give;
 
 	c->phase = PFK__LEAVING;
 	if (p->serving == c)
 		p->serving = NULL;
 	pfk__adopt_forget(c->master, c);
-	c->retire_wanted = c->taking > 0;
-	if (c->retire_wanted)
-		return;
-	give = open_handover(heir(c->master, c->slot));
-	pfk__child_tell(c, &msg, give);
-	if (give != -1)
-		close(give);
-	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot, (int)c->pid);
+	c->retire_wanted = c->taking > 0 && !c->left;
+	if (!c->retire_wanted)
+		order_drain(c);
+}
+
+void
+pfk__children_retire_deferred(struct pfk__master *m)
+{
+	struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->retire_wanted && c->taking == 0)
+			pfk__child_retire(c);
+	}
 }
 
 void

@@ -79,44 +79,19 @@ keep_lent(struct pfk__child *c, const struct pfk__message *msg)
 		l->user = c->generation;
 }
 
-static void
-became_ready(struct pfk__child *c)
-{
-	struct pfk__master *m = c->master;
-	struct pfk__place *p = &m->places[c->slot];
-	struct pfk__child *old;
-
-	pfk__custody_prune(&m->custody, c->slot, c->generation);
-	old = p->serving;
-	c->phase = PFK__SERVING;
-	p->serving = c;
-	p->booting = NULL;
-	p->stall = (struct pfk__stall){0};
-	if (old != NULL)
-		pfk__child_retire(old);
-	pfk__master_step(m, c->slot, PFK__SLOT_READY);
-}
-
-/* Somebody told it to, not we: its successor need not wait for its end. */
+/*
+ * A signal from outside told it to drain.  Its successor starts at once, not at
+ * its exit.
+ */
 static void
 leaves(struct pfk__child *c)
 {
 	struct pfk__master *m = c->master;
-	struct pfk__place *p = &m->places[c->slot];
-	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
-	    .how = PFK_DRAIN_LEAVE,
-	    .timeout_ns = m->config.drain_ns};
 
-	if (m->stop != PFK__RUN || p->serving != c)
+	if (m->stop != PFK__RUN || m->places[c->slot].serving != c)
 		return;
-	pfk_log(PFK_INFO, "worker %d (%d) leaves by itself; restarting",
-	    c->slot, (int)c->pid);
-	c->phase = PFK__LEAVING;
-	p->serving = NULL;
-	pfk__adopt_forget(m, c);
-	/* In case that it only says so. */
-	pfk__child_tell(c, &msg, -1);
-	pfk__master_step(m, c->slot, PFK__SLOT_DIED_SERVING);
+	c->left = true;
+	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
 }
 
 static bool
@@ -148,11 +123,11 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		keep_lent(c, msg);
 		break;
 	case PFK__MSG_READY:
-		became_ready(c);
+		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);
 		break;
 	case PFK__MSG_TAKEN:
-		if (c->taking > 0 && --c->taking == 0 && c->retire_wanted)
-			pfk__child_retire(c);
+		if (c->taking > 0)
+			c->taking--;
 		break;
 	case PFK__MSG_LEAVING:
 		leaves(c);

@@ -58,7 +58,7 @@ unsigned
 pfk__master_decide(struct pfk__master *m, int slot, enum pfk__slot_event event)
 {
 	bool died = event == PFK__SLOT_DIED_BOOTING ||
-	    event == PFK__SLOT_DIED_SERVING;
+	    event == PFK__SLOT_DIED_SERVING || event == PFK__SLOT_LEFT;
 
 	return pfk__slot_step(&m->places[slot].slot, event,
 	    pfk_loop_now(m->loop), died ? arc4random() : 0);
@@ -68,6 +68,7 @@ void
 pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 {
 	struct pfk__place *p = &m->places[slot];
+	struct pfk__child *predecessor = p->serving;
 
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
 		p->booting->phase = PFK__LEAVING;
@@ -75,11 +76,12 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 		pfk__custody_undo(&m->custody, slot, p->booting->generation);
 		p->booting = NULL;
 	}
-	if ((todo & PFK__DO_RETIRE) != 0 && p->serving != NULL &&
-	    p->slot.state == PFK__SLOT_EMPTY) {
-		/* Its sockets stay in custody: a sibling adopts them. */
-		pfk__child_retire(p->serving);
-	}
+	/* First, because the predecessor hands its connections to it. */
+	if ((todo & PFK__DO_PROMOTE) != 0 && p->booting != NULL)
+		pfk__child_promote(p->booting);
+	/* Without a successor its sockets stay in custody for a sibling. */
+	if ((todo & PFK__DO_RETIRE) != 0 && predecessor != NULL)
+		pfk__child_retire(predecessor);
 	if ((todo & PFK__DO_SPAWN) != 0)
 		spawn(m, slot);
 }
@@ -199,7 +201,7 @@ pfk__master_maintain(struct pfk__master *m)
 			pfk_loop_stop(m->loop);
 		return;
 	}
-
+	pfk__children_retire_deferred(m);
 	for (int i = 0; i < m->places_used || i < m->workers; i++) {
 		bool wanted = i < m->workers && !must_wait(m, i, &opening);
 

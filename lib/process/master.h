@@ -4,8 +4,9 @@
  * Invariants:
  *  1. a child is in `children` from fork until it is reaped, whatever its
  *     phase; a slot's `serving` and `booting` point into that list or are NULL;
- *  2. events (signals, messages, deaths, time) change slots and wishes; only
- *     pfk__master_maintain and what the slots' steps ask for act on them;
+ *  2. events (signals, messages, deaths, time) change slots and wishes; a
+ *     worker is started, promoted or retired only by pfk__master_act for a
+ *     slot's step, or by pfk__master_maintain;
  *  3. a message counts for the child whose channel it came by, and for no
  *     other.
  */
@@ -36,8 +37,9 @@ struct pfk__child {
 	struct pfk__pulse pulse;
 	uint64_t hang_ns; /* it beats by the configuration it has */
 	unsigned taking; /* from so many that leave; it stays until they have */
-	bool retire_wanted;
-	int fail_status; /* why its boot failed, by its own word */
+	bool retire_wanted; /* once `taking` is 0 */
+	bool left;          /* it drains by itself, and hands nothing over */
+	int fail_status;    /* why its boot failed, by its own word */
 	char fail_text[400];
 };
 
@@ -106,7 +108,11 @@ void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 
 /* children.c */
 int pfk__child_spawn(struct pfk__master *m, int slot);
+/* c is ready: it serves its slot, with all that it has opened or kept. */
+void pfk__child_promote(struct pfk__child *c);
+/* c drains, or will once it has received the connections on their way to it. */
 void pfk__child_retire(struct pfk__child *c);
+void pfk__children_retire_deferred(struct pfk__master *m);
 void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);

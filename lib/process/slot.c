@@ -70,7 +70,8 @@ in_starting(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 		s->state = PFK__SLOT_SERVING;
 		s->ready_ns = now;
 		s->retry_ns = now;
-		return s->renew ? spawn(s, PFK__SLOT_REPLACING) : 0;
+		return PFK__DO_PROMOTE |
+		    (s->renew ? spawn(s, PFK__SLOT_REPLACING) : 0);
 	case PFK__SLOT_DIED_BOOTING:
 		return restart(s, now, random);
 	case PFK__SLOT_RENEW:
@@ -92,6 +93,10 @@ in_serving(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 	case PFK__SLOT_DIED_SERVING:
 		forgive(s, now);
 		return restart(s, now, random);
+	case PFK__SLOT_LEFT:
+		/* Counts as a death: a worker may leave as soon as it serves. */
+		forgive(s, now);
+		return PFK__DO_RETIRE | restart(s, now, random);
 	case PFK__SLOT_RENEW:
 		return spawn(s, PFK__SLOT_REPLACING);
 	case PFK__SLOT_TICK:
@@ -115,9 +120,8 @@ in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 		s->state = PFK__SLOT_SERVING;
 		s->failures = 0;
 		s->ready_ns = now;
-		if (s->renew)
-			return PFK__DO_RETIRE | spawn(s, PFK__SLOT_REPLACING);
-		return PFK__DO_RETIRE;
+		return PFK__DO_PROMOTE | PFK__DO_RETIRE |
+		    (s->renew ? spawn(s, PFK__SLOT_REPLACING) : 0);
 	case PFK__SLOT_DIED_BOOTING:
 		s->state = PFK__SLOT_SERVING;
 		s->renew = true;
@@ -127,6 +131,9 @@ in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 	case PFK__SLOT_DIED_SERVING:
 		s->state = PFK__SLOT_STARTING;
 		return 0;
+	case PFK__SLOT_LEFT:
+		s->state = PFK__SLOT_STARTING;
+		return PFK__DO_RETIRE;
 	case PFK__SLOT_RENEW:
 		s->renew = true;
 		return 0;

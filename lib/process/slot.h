@@ -31,13 +31,15 @@ enum pfk__slot_event {
 	PFK__SLOT_READY,  /* the booting one is ready */
 	PFK__SLOT_DIED_BOOTING,
 	PFK__SLOT_DIED_SERVING,
-	PFK__SLOT_TICK /* time has passed */
+	PFK__SLOT_LEFT, /* the serving one drains, by no order of the master */
+	PFK__SLOT_TICK  /* time has passed */
 };
 
 /* What the master has to do; a set. */
 #define PFK__DO_SPAWN 1u        /* start a process */
-#define PFK__DO_RETIRE 2u       /* tell the serving one to leave */
+#define PFK__DO_RETIRE 2u       /* the process that served so far leaves */
 #define PFK__DO_KILL_BOOTING 4u /* stop the booting one */
+#define PFK__DO_PROMOTE 8u      /* the booting one serves from now on */
 
 struct pfk__slot {
 	enum pfk__slot_state state;
