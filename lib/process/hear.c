@@ -109,6 +109,10 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		distrust(c, "a message of another worker");
 		return;
 	}
+	/* A boot that ends after the stop adds no listener and no worker. */
+	if (is_of_boot(msg->type) && c->master->stop != PFK__RUN &&
+	    msg->type != PFK__MSG_FAIL)
+		return;
 	if (is_of_boot(msg->type) && c->phase != PFK__BOOTING) {
 		/* One that was stopped in its boot may have sent it before. */
 		if (c->phase == PFK__SERVING)
