@@ -1,8 +1,9 @@
 /*
  * floor.c: the least that an echo server on a readiness loop can do: wait,
  * recv, send, and for UDP 64 datagrams a call.  It keeps no state, checks
- * nothing and bounds nothing; what it costs is the kernel's cost, and the
- * others are told as multiples of it.
+ * nothing and bounds nothing; its cost is the kernel's cost, and the cost of
+ * the other servers is given as a multiple of it.  It reads up to 256 KiB by one
+ * call, because a floor that reads 64 KiB costs 1.4 times as much in bulk.
  *
  *	floor tcp|udp		prints "ready PORT"
  *
@@ -23,7 +24,7 @@
 
 #define EVENTS 256
 #define BATCH 64
-#define READ_BYTES 65536
+#define READ_BYTES 262144
 #define DATAGRAM_BYTES 2048
 
 static int

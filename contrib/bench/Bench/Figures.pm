@@ -62,7 +62,12 @@ sub at_most_floor {
 	return plain("$name: CPU a message, x floor", $bound, $ratio, '%.2f');
 }
 
-sub peers { my ($rounds) = @_; return grep { !/$other/ } sort keys %{$rounds} }
+sub peers {
+	my ($rounds) = @_;
+
+	return if !$rounds->{floor};
+	return grep { !/$other/ } sort keys %{$rounds};
+}
 
 # The cheapest peer, by its ratio to the floor.
 sub below_peers {

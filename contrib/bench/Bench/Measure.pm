@@ -1,8 +1,9 @@
 package Bench::Measure;
 
 # Runs scenarios, in rounds in which the servers take turns, and keeps every
-# single figure. A run during which somebody else had one of the two CPUs for
-# too long is done again, twice at most.
+# single figure. Each round begins with the next server of the list, so that none
+# is always the first or always follows the same one. A run during which another
+# process had one of the two CPUs for too long is done again, twice at most.
 
 use strict;
 use warnings;
@@ -13,11 +14,12 @@ use Exporter       'import';
 use JSON::PP       ();
 use Prefork::Tools qw(now run_cmd);
 
-our @EXPORT_OK = qw(measure load_once median spread ratio_of value);
+our @EXPORT_OK = qw(measure load_once median range spread ratios ratio_of interval value);
 
 use constant TIMEOUT   => 60;
 use constant DISTURBED => 0.04;    # of the time: then it is done again
 use constant TRIES     => 3;
+use constant OUTSIDE   => 0.05;    # the chance that an interval misses the median
 
 # measure(\%scenario, \%settings, $until, $progress): {label => [figures of round
 # 1, ...]}. When the time is up, the round is the last one.
@@ -27,7 +29,7 @@ sub measure {
 
 	for my $round (1 .. $settings->{rounds}) {
 		last if $round > 1 && now() > $until;
-		for my $run (@{ $scenario->{runs} }) {
+		for my $run (rotated($round - 1, @{ $scenario->{runs} })) {
 			next if $scenario->{failed}{ $run->{label} };
 			$progress->($round, $run->{label});
 			my $sample = eval { sample($run, $settings) };
@@ -40,6 +42,14 @@ sub measure {
 	}
 	delete @rounds{ keys %{ $scenario->{failed} // {} } };
 	return \%rounds;
+}
+
+# The list, begun with its element number $by.
+sub rotated {
+	my ($by, @list) = @_;
+	my $from = @list ? $by % @list : 0;
+
+	return @list[ $from .. $#list, 0 .. $from - 1 ];
 }
 
 sub sample {
@@ -111,9 +121,9 @@ sub spread {
 
 sub value { my ($rounds, $label, $field) = @_; return scalar median(map { $_->{$field} } @{ $rounds->{$label} // [] }) }
 
-# The median of the ratios of each round, so that what changed between two
-# rounds does not count; and their spread.
-sub ratio_of {
+# The ratios of each round, so that a change of the machine between two rounds
+# does not count.
+sub ratios {
 	my ($rounds, $label, $base, $field) = @_;
 	my ($own, $others) = ($rounds->{$label}, $rounds->{$base});
 	my @ratios;
@@ -122,7 +132,29 @@ sub ratio_of {
 	for my $i (0 .. ($#{$own} < $#{$others} ? $#{$own} : $#{$others})) {
 		push @ratios, $own->[$i]{$field} / $others->[$i]{$field} if $others->[$i]{$field};
 	}
-	return wantarray ? (median(@ratios), spread(@ratios)) : median(@ratios);
+	return @ratios;
+}
+
+sub ratio_of { return scalar median(ratios(@_)) }
+
+# The least and the most.
+sub range { my @sorted = sort { $a <=> $b } @_; return @sorted[ 0, -1 ] }
+
+# The least and the most value between which the true median lies with a
+# probability of 95 %, whatever the distribution: each value is above it or below
+# it by the toss of a coin. Fewer than six values have no such interval.
+sub interval {
+	my @sorted = sort { $a <=> $b } @_;
+	my ($chance, $below, $n) = (0.5**@sorted, 0, scalar @sorted);
+	my $outside = 0;
+
+	while (2 * ($outside + $chance) <= OUTSIDE) {
+		$outside += $chance;
+		$chance *= ($n - $below) / ($below + 1);
+		$below++;
+	}
+	return if !$below;
+	return @sorted[ $below - 1, $n - $below ];
 }
 
 1;

@@ -7,32 +7,34 @@ use warnings;
 
 use Bench::Counts  qw(has_tool);
 use Bench::Figures qw(figures);
-use Bench::Measure qw(median spread ratio_of value);
+use Bench::Measure qw(median range spread ratios ratio_of value);
 use Exporter       'import';
 use JSON::PP       ();
 
-our @EXPORT_OK = qw(print_scenario print_rest write_json write_chart);
+our @EXPORT_OK = qw(print_scenario print_rest print_counts print_machine write_json write_chart);
 
 use constant NOISY => 0.05;
 
-my $row = "%-22s %9s %6s %6s %6s %9s %9s %9s %7s %5s %s\n";
+use constant ROUNDS => 7;    # fewer ratios make no figure
+
+my $row = "%-22s %9s %6s %6s %-11s %9s %9s %9s %7s %5s %s\n";
 
 sub print_scenario {
 	my ($scenario, $rounds, $wanted) = @_;
 
 	printf "\n%s: %s\n", $scenario->{name}, $scenario->{title};
-	printf $row, q{}, 'us CPU', q{+-%}, 'ratio', q{+-%}, 'msg/s', 'p50 us', 'p99 us', 'KiB', 'busy', q{};
+	printf $row, q{}, 'us CPU', q{+-%}, 'ratio', 'range', 'msg/s', 'p50 us', 'p99 us', 'KiB', 'busy', q{};
 	for my $run (@{ $scenario->{runs} }) {
 		my $label = $run->{label};
 		if ($scenario->{failed}{$label}) {
 			printf "%-22s failed: %s\n", $label, $scenario->{failed}{$label};
 			next;
 		}
-		my ($ratio, $ratio_spread) = ratio_of($rounds, $label, $run->{base}, 'cpu_us');
+		my @ratios = ratios($rounds, $label, $run->{base}, 'cpu_us');
 		printf $row, $label,
 		    sprintf('%.2f', value($rounds, $label, 'cpu_us')),
 		    sprintf('%.0f', 100 * spread(map { $_->{cpu_us} } @{ $rounds->{$label} })),
-		    defined $ratio ? (sprintf('%.2f', $ratio), sprintf('%.0f', 100 * $ratio_spread)) : (q{-}, q{-}),
+		    @ratios ? (sprintf('%.2f', median(@ratios)), sprintf('%.2f-%.2f', range(@ratios))) : (q{-}, q{-}),
 		    sprintf('%.0f', value($rounds, $label, 'rate')),
 		    sprintf('%.1f', value($rounds, $label, 'p50_us')),
 		    sprintf('%.1f', value($rounds, $label, 'p99_us')),
@@ -41,6 +43,7 @@ sub print_scenario {
 	}
 	my $done = @{ $rounds->{ $scenario->{runs}[0]{label} } // [] };
 	print "  $done rounds: no time for more\n" if $done < $wanted;
+	printf "  ROUGH: %d rounds, a figure takes %d\n", $done, ROUNDS if $done < ROUNDS;
 	my $noise = noise($scenario, $rounds);
 	print "  NOISY: $noise\n" if $noise;
 	return;
@@ -64,7 +67,7 @@ sub noise {
 	my @why;
 
 	push @why, sprintf 'the cost of %s varies by +-%.0f%% between rounds', $first, 100 * $spread if $spread > NOISY;
-	push @why, sprintf 'others had a CPU for %.0f%% of the time', 100 * $shared if $shared > NOISY;
+	push @why, sprintf 'other processes had a CPU for %.0f%% of the time', 100 * $shared if $shared > NOISY;
 	return join '; ', @why;
 }
 
@@ -89,6 +92,19 @@ sub print_rest {
 	my ($result, @scenarios) = @_;
 
 	print_ratios($result, @scenarios);
+	print_counts($result);
+	# A scenario that was not asked for is no miss.
+	my @figures = grep { $result->{whole} || $_->[3] ne 'not measured' } figures($result);
+	print "\nfigures to reach\n" if @figures;
+	printf "%-52s %8s  %-22s %s\n", @{$_} for @figures ? [ q{}, 'at most', 'measured', q{} ] : (), @figures;
+	print_machine($result);
+	return;
+}
+
+# By strace and callgrind, where they were asked for.
+sub print_counts {
+	my ($result) = @_;
+
 	for my $what ([ calls => 'system calls', '%.3f' ], [ instructions => 'user instructions', '%.0f' ]) {
 		my ($key, $title, $format) = @{$what};
 		for my $scenario (sort keys %{ $result->{$key} }) {
@@ -97,10 +113,13 @@ sub print_rest {
 			    join ', ', map { "$_ " . (defined $of->{$_} ? sprintf $format, $of->{$_} : q{-}) } sort keys %{$of};
 		}
 	}
-	# What was not asked for is no miss.
-	my @figures = grep { $result->{whole} || $_->[3] ne 'not measured' } figures($result);
-	print "\nfigures to reach\n" if @figures;
-	printf "%-52s %8s  %-22s %s\n", @{$_} for @figures ? [ q{}, 'at most', 'measured', q{} ] : (), @figures;
+	return;
+}
+
+# The machine, and the reasons not to believe the run.
+sub print_machine {
+	my ($result) = @_;
+
 	print "\n$result->{machine}\n";
 	printf "load average %.2f before, %.0f s, %d rounds of %s s, %d runs done again, steal %.1f s\n",
 	    @{$result}{qw(load_before took rounds_wanted seconds repeats steal)};
@@ -139,14 +158,14 @@ sub write_json {
 sub summary {
 	my ($run, $rounds) = @_;
 	my $label = $run->{label};
-	my ($ratio, $ratio_spread) = ratio_of($rounds, $label, $run->{base}, 'cpu_us');
+	my @ratios = ratios($rounds, $label, $run->{base}, 'cpu_us');
 
 	return {
 		label  => $label,
 		base   => $run->{base},
 		rounds => $rounds->{$label},
-		ratio  => $ratio,
-		ratio_spread => $ratio_spread,
+		ratio  => scalar median(@ratios),
+		ratio_range => [ range(@ratios) ],
 		map { $_ => value($rounds, $label, $_) } qw(cpu_us rate p50_us p99_us memory busy lost),
 	};
 }

@@ -11,7 +11,7 @@ use Exporter       'import';
 use POSIX          ();
 use Prefork::Tools qw(run_cmd spawn_process wait_for now alive children);
 
-our @EXPORT_OK = qw(servers known start_server start_command stop_server read_until raised);
+our @EXPORT_OK = qw(servers known add_server start_server start_command stop_server read_until raised);
 
 use constant TIMEOUT => 20;
 use constant CHUNK   => 4096;
@@ -19,10 +19,17 @@ use constant CHUNK   => 4096;
 my @order = qw(floor prefork eager deferred poll uring libuv libevent libev asio asyncio uvloop node go);
 my %packages = (asyncio => 'python3', uvloop => 'python3-uvloop', node => 'nodejs');
 my %commands;
+my %own = map { $_ => 1 } qw(prefork eager deferred poll);
 my %running;
 
-# Each is in a process group of its own, so nobody else ends it.
-END { kill 'KILL', map { ($_, children($_)) } keys %running }
+# Each is in a process group of its own, so that nothing but this ends it.
+END { kill 'KILL', map { ($_, descendants($_)) } keys %running }
+
+sub descendants {
+	my ($pid) = @_;
+
+	return map { ($_, descendants($_)) } children($pid);
+}
 
 sub known { return @order }
 
@@ -33,6 +40,16 @@ sub servers {
 	my %wanted = map { $_ => 1 } @wanted ? (@wanted, 'floor') : @order;
 
 	return grep { $wanted{$_} && command($_) } @order;
+}
+
+# add_server(NAME, COMMAND...): one that takes prefork-echo's options and prints
+# its lines.
+sub add_server {
+	my ($name, @command) = @_;
+
+	$commands{$name} = \@command;
+	$own{$name}      = 1;
+	return;
 }
 
 sub command {
@@ -85,12 +102,15 @@ sub python {
 	return;
 }
 
+# Whether server and load run before all other processes of the machine.
+our $FIRST = 0;
+
 # A command with as many descriptors as this user may have, on one CPU.
 sub raised {
 	my ($cpu, @command) = @_;
 
 	return ('sh', '-c', 'ulimit -n "$(ulimit -Hn)"; exec "$@"', 'sh',
-		defined $cpu ? ('taskset', '-c', $cpu) : (), @command);
+		defined $cpu ? ('taskset', '-c', $cpu) : (), $FIRST ? qw(chrt -f 1) : (), @command);
 }
 
 # start_server(NAME, tcp|udp, CPU, ADD...): running and ready, with its port and
@@ -99,7 +119,7 @@ sub start_server {
 	my ($name, $protocol, $cpu, @before) = @_;
 	my @command = command($name);
 
-	push @command, $protocol if $name !~ /^(?:prefork|eager|deferred|poll)$/;
+	push @command, $protocol if !$own{$name};
 	push @command, 'uvloop' if $name eq 'uvloop';
 	return start_command($cpu, @before, @command);
 }
@@ -119,7 +139,7 @@ sub start_command {
 	}
 	$server->{port}  = $line;
 	$server->{ready} = now();
-	$server->{pids} = [ $server->{pid}, children($server->{pid}) ];
+	$server->{pids} = [ $server->{pid}, descendants($server->{pid}) ];
 	return $server;
 }
 
@@ -140,7 +160,7 @@ sub read_until {
 
 sub stop_server {
 	my ($server) = @_;
-	my @pids = ($server->{pid}, children($server->{pid}));
+	my @pids = ($server->{pid}, descendants($server->{pid}));
 
 	kill 'KILL', @pids;
 	waitpid $server->{pid}, 0;
