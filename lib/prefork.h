@@ -527,7 +527,10 @@ void pfk_resume_reading(struct pfk_transport *tr);
  * when `to` is closing, its write side shut or either is lost; what has been
  * read by then is still sent, and data_received gets the rest.  Who is joined
  * to another one is not handed over.  Where SIGPIPE is at its default it is
- * ignored from the first bulk on.
+ * ignored from the first bulk on.  Where splice(2) is refused, by a sandbox
+ * say, bulk is copied.  Urgent data is ordinary data in its place: listeners of
+ * pfk_worker_listen and connections of pfk_connect have SO_OOBINLINE.  On a
+ * socket without it the urgent byte is skipped, as by recv(2).
  *
  * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is
  * closing.  EINVAL: they are on different loops.

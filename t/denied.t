@@ -22,7 +22,7 @@ use constant BURST => 50;
 
 plan skip_all => 'seccomp(2) is not to be had' if !can_deny();
 
-for my $call (qw(recvmmsg sendmmsg)) {
+for my $call (qw(recvmmsg sendmmsg splice)) {
 	for my $errno (EPERM, ENOSYS) {
 		local $! = $errno;
 		works("$call: $!", deny($errno, $call));

@@ -23,6 +23,8 @@ static struct pfk_addr peer;
 static int made, failures, lost, ticks, ends; /* ends: made or failed */
 static int error;
 static char causes[PFK_CAUSES_SIZE];
+static char received[16];
+static int received_len;
 
 /*
  * The look-up's child is a fork of this: so this is the name service. A name
@@ -104,7 +106,18 @@ udp_made(struct pfk_datagram *d, void *arg)
 	return arg;
 }
 
+static void
+tcp_received(void *self, const void *buf, size_t len)
+{
+	size_t room = sizeof(received) - 1 - (size_t)received_len;
+
+	(void)self;
+	memcpy(received + received_len, buf, len < room ? len : room);
+	received_len += (int)(len < room ? len : room);
+}
+
 static const struct pfk_protocol tcp_protocol = {.connection_made = tcp_made,
+    .data_received = tcp_received,
     .connection_lost = on_lost};
 static const struct pfk_datagram_protocol udp_protocol = {
     .connection_made = udp_made,
@@ -247,6 +260,30 @@ test_look_up(bool udp)
 	end("look-up");
 }
 
+/* Urgent data comes in its place, as by an accepted connection. */
+static void
+test_urgent(void)
+{
+	struct pfk_addr addr;
+	int fd = unit_listen(&addr), accepted;
+	struct pfk_connect_options o = {.host = "127.0.0.1",
+	    .port = pfk_addr_port(&addr)};
+
+	begin();
+	fds_before--;
+	memset(received, 0, sizeof(received));
+	received_len = 0;
+	connect_to(false, &o);
+	accepted = accept(fd, NULL, NULL);
+	is_int(send(accepted, "bulk!", 5, MSG_OOB), 5, "%s: urgent", backend);
+	is_int(unit_write(accepted, "more", 4), 4, "%s: and more", backend);
+	unit_run_until(loop, &received_len, 9);
+	is_str(received, "bulk!more", "%s: all of it comes", backend);
+	close(accepted);
+	close(fd);
+	end("urgent");
+}
+
 /* What goes first, and an option of what asks for a connection. */
 static void
 test_first(void)
@@ -341,6 +378,7 @@ main(void)
 			test_look_up(udp);
 		}
 		test_first();
+		test_urgent();
 		test_black_hole();
 	}
 	return done_testing();

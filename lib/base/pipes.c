@@ -87,6 +87,13 @@ pfk__pipes_drop(struct pfk__pipes *p, struct pfk__pipe pipe)
 }
 
 void
+pfk__pipes_refuse(struct pfk__pipes *p)
+{
+	pfk__pipes_free(p);
+	p->failures = REFUSE_AFTER_FAILURE;
+}
+
+void
 pfk__pipes_free(struct pfk__pipes *p)
 {
 	while (p->idle_len > 0)

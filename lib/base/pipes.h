@@ -32,6 +32,9 @@ void pfk__pipes_give(struct pfk__pipes *p, struct pfk__pipe pipe);
 /* Close one that was taken, whatever is in it. */
 void pfk__pipes_drop(struct pfk__pipes *p, struct pfk__pipe pipe);
 
+/* splice(2) is refused: close the idle ones, and let the next takes fail. */
+void pfk__pipes_refuse(struct pfk__pipes *p);
+
 /* Close those that are not taken. */
 void pfk__pipes_free(struct pfk__pipes *p);
 

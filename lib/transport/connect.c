@@ -169,12 +169,14 @@ open_attempt(struct attempt *a)
 {
 	const struct pfk_connector *c = &a->connector->base;
 	const char *failed;
-	int fd, saved_errno;
+	int fd, saved_errno, on = 1;
 
 	fd = socket(a->addr->sa.sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
+	/* As of accepted ones: urgent data would be lost to recv(2). */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &failed) == -1 ||
 	    (c->source.len > 0 && bind_source(fd, &c->source) == -1) ||
 	    send_syn(a, fd) == -1 ||

@@ -55,10 +55,33 @@ warm(struct pfk_transport *tr, ssize_t n)
 
 /* the pipe */
 
+/*
+ * splice(2) is not to be had here: a sandbox denies it, the socket does not
+ * offer it, or memory is short.  The connection itself has no such error.
+ */
+static bool
+is_refused(int error)
+{
+	return error == EPERM || error == ENOSYS || error == EACCES ||
+	    error == EINVAL || error == EOPNOTSUPP || error == ENOMEM;
+}
+
 static void
 empty_pipe(struct pfk_transport *tr)
 {
 	pfk__pipes_give(&tr->io.loop->pipes, tr->joint->pipe);
+}
+
+/* Copy from now on, beginning with the bytes in the pipe. */
+static bool
+flush_refused(struct pfk_transport *tr)
+{
+	if (pfk__join_spill(tr) == -1) {
+		pfk__tcp_lose(tr, ENOMEM);
+		return false;
+	}
+	pfk__pipes_refuse(&tr->io.loop->pipes);
+	return true;
 }
 
 bool
@@ -68,6 +91,8 @@ pfk__join_flush(struct pfk_transport *tr)
 	ssize_t n = splice(j->pipe.out, NULL, tr->io.fd, NULL, j->in_pipe,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
+	if (n == -1 && is_refused(errno))
+		return flush_refused(tr);
 	if (n <= 0) {
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			pfk__tcp_lose(tr, n == 0 ? EIO : errno);
@@ -113,7 +138,11 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 	return n;
 }
 
-/* False: there is no pipe, or no splicing from such a socket. */
+/*
+ * False: recv(2) must say what is there.  There is no pipe, splice(2) is
+ * refused, or the next byte is urgent: splice(2) does not pass it, so that
+ * EAGAIN does not mean "nothing" and 0 does not mean "the end".
+ */
 static __attribute__((noinline)) bool
 splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 {
@@ -128,9 +157,14 @@ splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 		to->joint->pipe = pipe;
 		to->joint->in_pipe = (size_t)*n;
 	} else {
+		int error = *n == 0 ? EAGAIN : errno;
+
 		pfk__pipes_give(pool, pipe);
-		if (*n == -1 && (errno == EINVAL || errno == ENOMEM))
+		if (is_refused(error))
+			pfk__pipes_refuse(pool);
+		if (error == EAGAIN || is_refused(error))
 			return false;
+		errno = error;
 	}
 	if (pfk__tcp_received(from, *n))
 		pfk__join_flush(to);

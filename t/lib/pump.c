@@ -28,6 +28,28 @@ put(struct pump *p)
 	p->sent_all = p->sent == p->to_send;
 }
 
+static bool
+is_dropped(const struct pump *p)
+{
+	const struct pump *from = p->source;
+
+	for (int i = 0; from->skips && i < from->n_marks; i++) {
+		if (from->marks[i] == p->at)
+			return true;
+	}
+	return false;
+}
+
+static void
+check(struct pump *p, const char *buf, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		while (is_dropped(p))
+			p->at++;
+		p->wrong += buf[i] != byte_at(p->at++);
+	}
+}
+
 static void
 get(struct pump *p)
 {
@@ -39,9 +61,8 @@ get(struct pump *p)
 	    MSG_DONTWAIT);
 	if (n == -1 && errno == EAGAIN)
 		return;
-	for (ssize_t i = 0; i < n; i++)
-		p->wrong += buf[i] != byte_at(p->got + (size_t)i);
 	if (n > 0) {
+		check(p, buf, (size_t)n);
 		p->got += (size_t)n;
 		p->got_all = p->got >= p->want;
 		return;
@@ -75,7 +96,7 @@ on_ready(void *arg, unsigned ready)
 void
 pump_open(struct pump *p, struct pfk_loop *l, int fd)
 {
-	*p = (struct pump){.fd = fd, .stop_at = SIZE_MAX};
+	*p = (struct pump){.fd = fd, .stop_at = SIZE_MAX, .source = p};
 	p->io = pfk_io_add(l, fd, PFK_READ, on_ready, p);
 }
 
@@ -103,6 +124,17 @@ pump_send(struct pump *p, size_t n)
 	p->to_send += n;
 	p->sent_all = 0;
 	watch(p);
+}
+
+void
+pump_send_urgent(struct pump *p)
+{
+	char byte = byte_at(p->sent);
+
+	p->marks[p->n_marks++] = p->sent++;
+	p->to_send++;
+	if (send(p->fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) != 1)
+		p->wrong++;
 }
 
 void

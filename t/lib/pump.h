@@ -8,13 +8,19 @@
 #include <prefork.h>
 
 #define PUMP_CHUNK 262144 /* a call's most */
+#define PUMP_MARKS 8
 
 struct pump {
 	int fd;
 	struct pfk_io *io;
 	size_t to_send, sent, got;
-	size_t stop_at;               /* reads no further */
-	size_t want;                  /* got_all says that so many have come */
+	size_t stop_at;            /* reads no further */
+	size_t want;               /* got_all says that so many have come */
+	const struct pump *source; /* sends the bytes that come; or itself */
+	size_t marks[PUMP_MARKS];  /* its urgent bytes' places, ... */
+	int n_marks;
+	bool skips;                   /* ... which the other side drops */
+	size_t at;                    /* of the next byte in the pattern */
 	int wrong;                    /* bytes that differ */
 	int error;                    /* errno, or 0 for FIN */
 	int sent_all, got_all, ended; /* for unit_run_until */
@@ -29,6 +35,9 @@ void pump_reset(struct pump *p);
 /* Send n more; send no more than has been sent. */
 void pump_send(struct pump *p, size_t n);
 void pump_enough(struct pump *p);
+
+/* Send the next byte as urgent data, now: nothing may wait to be sent. */
+void pump_send_urgent(struct pump *p);
 
 /* Read nothing more; read again. */
 void pump_stop(struct pump *p);
