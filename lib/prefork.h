@@ -339,11 +339,17 @@ int pfk_resolve(const char *host, uint16_t port, int family,
 /* The system's value. */
 #define PFK_UNSET (-1)
 
-/* Socket options; each may be PFK_UNSET.  tcp(7), socket(7). */
+/* The buffers of a UDP socket that pfk_worker_listen opens, unless set. */
+#define PFK_UDP_BUFFER 8388608
+
+/*
+ * Socket options; each may be PFK_UNSET.  tcp(7), socket(7).  A process with
+ * CAP_NET_ADMIN sets the buffers of UDP past net.core.rmem_max and wmem_max.
+ */
 struct pfk_sockopts {
 	int backlog;        /* listen(2); unset: net.core.somaxconn */
-	int receive_buffer; /* SO_RCVBUF, bytes asked */
-	int send_buffer;    /* SO_SNDBUF, bytes asked */
+	int receive_buffer; /* SO_RCVBUF, bytes asked; UDP: SO_RCVBUFFORCE */
+	int send_buffer;    /* SO_SNDBUF, bytes asked; UDP: SO_SNDBUFFORCE */
 	int nodelay;        /* TCP_NODELAY, 0 or 1 */
 	int quickack;       /* TCP_QUICKACK, 0 or 1, set again each receive */
 	int keepalive;      /* SO_KEEPALIVE, 0 or 1 */

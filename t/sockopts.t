@@ -2,6 +2,7 @@
 
 # Socket options: what is in force on the workers' own sockets, listeners and
 # accepted connections alike, and the log where the kernel has clamped a value.
+# Buffers of UDP are set past the sysctl by whoever has the right to.
 
 use strict;
 use warnings;
@@ -9,12 +10,21 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use List::Util qw(min);
 use Prefork;
+use Prefork::Life;
 use Prefork::Sockets;
 use Prefork::Tools qw(now);
-use Socket qw(IPPROTO_TCP SOL_SOCKET SO_KEEPALIVE SO_RCVBUF SO_SNDBUF TCP_FASTOPEN
+use Socket qw(AF_INET IPPROTO_TCP SOCK_DGRAM SOL_SOCKET SO_KEEPALIVE SO_RCVBUF SO_SNDBUF TCP_FASTOPEN
     TCP_DEFER_ACCEPT TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_NODELAY TCP_USER_TIMEOUT);
 use Test::More;
+
+# What a UDP socket has by default.
+use constant UDP_BUFFER => 8 << 20;
+# asm-generic/socket.h
+use constant SO_SNDBUFFORCE => 32;
+
+my $dir = temp_dir();
 
 # The kernel doubles buffer sizes: socket(7).
 my %known = (
@@ -36,7 +46,8 @@ my @cases = (
 	[
 		[],
 		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0, TCP_DEFER_ACCEPT => 0 },
-		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 }
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 },
+		udp_buffers(may_force())
 	],
 	[
 		[qw(--receive-buffer 100k --send-buffer 50000)],
@@ -111,7 +122,9 @@ for my $clamped (
 
 	SKIP: {
 		skip "$sysctl lets all pass", 1 if $in_force >= $asked;
-		my $server = Prefork->start(qw(-w 2 -p 0 -b 127.0.0.1), $option, $value);
+		my $nobody = unprivileged()
+		    or skip 'this root cannot become an ordinary user', 1;
+		my $server = Prefork->start($nobody, qw(-w 2 -p 0 -b 127.0.0.1), $option, $value);
 		like(
 			$server->log_text,
 			qr/^\[worker-\d\s\(\d+\)\]\s\Q$name\E:\sasked\sfor\s$asked,
@@ -120,6 +133,52 @@ for my $clamped (
 		);
 	}
 }
+
+subtest 'the buffers of UDP, without the right to set them' => sub {
+	my $nobody = unprivileged()
+	    or plan skip_all => 'this root cannot become an ordinary user';
+	my %wanted = %{ udp_buffers(0) };
+	my $server = Prefork->start($nobody, qw(-w 2 -p 0));
+
+	SKIP: {
+		my @small = grep { sysctl("net.core.$_") < UDP_BUFFER } qw(wmem_max rmem_max);
+		skip 'the system lets all pass', 2 if !@small;
+		my @lines = $server->log_text =~ /^(.*\sudp:\sgot\sa\ssend\sbuffer.*)/gmx;
+		is(scalar @lines, 1, 'one line for all workers and addresses');
+		my $half = $wanted{SO_SNDBUF} / 2;
+		my $names = join ' and ', map { "net.core.$_" } @small;
+		like($lines[0], qr/of\s$half\sbytes.*raise\s\Q$names\E\sto\s8388608,/x,
+			'with the value, the sysctls and the remedy');
+	}
+	is_deeply(udp_in_force($server), \%wanted, 'as much as the system lets pass')
+	    if !is_root();
+};
+
+subtest 'the buffers of UDP, over reloads' => sub {
+	my $file = "$dir/conf";
+	my @common = ('workers 1', 'port 0', 'bind 127.0.0.1');
+
+	write_file($file, @common);
+	my $server = Prefork->start('-c', $file);
+	my $default = udp_in_force($server) or plan skip_all => "pidfd_getfd: $!";
+	is_deeply($default, udp_buffers(may_force()), 'at the start');
+	for my $step (
+		[ 'smaller', [ 'send-buffer 100k', 'receive-buffer 50k' ], 204_800, 102_400 ],
+		[ 'one by default again', ['receive-buffer 60k'], $default->{SO_SNDBUF}, 122_880 ],
+		[ 'both by default again', [], $default->{SO_SNDBUF}, $default->{SO_RCVBUF} ],
+		[ 'the same', [], $default->{SO_SNDBUF}, $default->{SO_RCVBUF} ],
+	    )
+	{
+		my ($name, $lines, $send, $receive) = @{$step};
+		my $from = $server->log_size;
+		write_file($file, @common, @{$lines});
+		$server->signal('HUP');
+		ok($server->wait_log(qr/\]\sreloaded:/x, undef, $from), "reloaded: $name");
+		is_deeply(udp_in_force($server), { SO_SNDBUF => $send, SO_RCVBUF => $receive },
+			$name);
+	}
+};
+
 for my $option (qw(--receive-buffer --send-buffer)) {
 	my ($code, undef, $errors) = run_cmd(Prefork::program(), '-t', $option, '1G');
 	is("$code $errors", '0 ', "$option 1G is taken");
@@ -184,6 +243,37 @@ sub sysctl {
 
 	open my $file, '<', $path or return 0;
 	return 0 + <$file>;
+}
+
+# Both buffers as the kernel tells them, twice what was asked.
+sub udp_buffers {
+	my ($may) = @_;
+	my %max = (SO_SNDBUF => sysctl('net.core.wmem_max'), SO_RCVBUF => sysctl('net.core.rmem_max'));
+
+	return { map { $_ => 2 * ($may ? UDP_BUFFER : min(UDP_BUFFER, $max{$_})) } keys %max };
+}
+
+# What the workers' UDP socket has; nothing when that cannot be seen.
+sub udp_in_force {
+	my ($server) = @_;
+	my %workers  = $server->workers;
+	my ($socket) = grep { $_->{kind} eq 'udp' } map { sockets_of($_) } values %workers;
+
+	return if !$socket;
+	return { map { $_ => value_of($socket->{handle}, $_) } qw(SO_SNDBUF SO_RCVBUF) };
+}
+
+# Whether this process may set a UDP socket's buffers past the sysctls.
+sub may_force {
+	socket my $socket, AF_INET, SOCK_DGRAM, 0 or return 0;
+	return setsockopt $socket, SOL_SOCKET, SO_SNDBUFFORCE, pack 'i', 65_536;
+}
+
+# Options for a server that has no privileges.
+sub unprivileged {
+	my $wrapper = as_nobody() or return;
+
+	return { wrapper => $wrapper, is_root() ? (program => public_program($dir)) : () };
 }
 
 # Whether servers may take data in the SYN.

@@ -1,7 +1,8 @@
 /*
  * sockopts.c: socket options: set them, and say where the kernel did not.
  *
- * Layer: net.  tcp(7), socket(7).
+ * Layer: net.  tcp(7), socket(7).  A UDP socket's buffers are set past the
+ * sysctl that bounds them where the process may (CAP_NET_ADMIN).
  */
 #include "net/sockopts.h"
 
@@ -61,6 +62,32 @@ wanted(const struct row *r, const struct pfk_sockopts *o)
 	return value;
 }
 
+/*
+ * A socket out of custody keeps a buffer that is as asked already, because a
+ * predecessor may have had the right to make it so large.
+ */
+static bool
+is_in_force(int fd, const struct row *r, int value)
+{
+	socklen_t len = sizeof(int);
+	int got;
+
+	return getsockopt(fd, r->level, r->option, &got, &len) == 0 &&
+	    got / r->doubled == value;
+}
+
+static int
+set_one(int fd, enum pfk_kind kind, const struct row *r, int value)
+{
+	int force = r->option == SO_RCVBUF ? SO_RCVBUFFORCE : SO_SNDBUFFORCE;
+
+	if (kind == PFK_UDP && r->doubled == 2 &&
+	    (is_in_force(fd, r, value) ||
+		setsockopt(fd, r->level, force, &value, sizeof(value)) == 0))
+		return 0;
+	return setsockopt(fd, r->level, r->option, &value, sizeof(value));
+}
+
 int
 pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **failed)
@@ -70,8 +97,7 @@ pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
 
 		if (value == PFK_UNSET || (r->tcp_only && kind != PFK_TCP))
 			continue;
-		if (setsockopt(fd, r->level, r->option, &value,
-			sizeof(value)) == -1) {
+		if (set_one(fd, kind, r, value) == -1) {
 			*failed = r->name;
 			return -1;
 		}

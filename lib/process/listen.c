@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -70,23 +71,31 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 	return false;
 }
 
-static const struct pfk_sockopts *
+/* What is asked for, and the buffers of UDP, which has no autotuning. */
+static struct pfk_sockopts
 options_of(const struct pfk_listen *want)
 {
-	static struct pfk_sockopts unset;
+	struct pfk_sockopts o;
 
-	pfk_sockopts_init(&unset);
-	return want->options != NULL ? want->options : &unset;
+	pfk_sockopts_init(&o);
+	if (want->options != NULL)
+		o = *want->options;
+	if (want->kind == PFK_UDP && o.receive_buffer == PFK_UNSET)
+		o.receive_buffer = PFK_UDP_BUFFER;
+	if (want->kind == PFK_UDP && o.send_buffer == PFK_UNSET)
+		o.send_buffer = PFK_UDP_BUFFER;
+	return o;
 }
 
 static int
 take(struct attempt *a, size_t i, const struct pfk__lent *lent)
 {
+	struct pfk_sockopts o = options_of(&a->want[i]);
+
 	a->opened[i] = (struct opened){.fd = lent->fd,
 	    .taken = true,
 	    .bound = lent->bound};
-	return pfk__listener_tune(lent->fd, lent->kind, options_of(&a->want[i]),
-	    &a->step);
+	return pfk__listener_tune(lent->fd, lent->kind, &o, &a->step);
 }
 
 static int
@@ -97,6 +106,7 @@ open_one(struct attempt *a, size_t i)
 	struct pfk__lent *lent = pfk__custody_find(c, a->w->slot, want->kind,
 	    &want->addr);
 	enum pfk__group group = PFK__FOUND;
+	struct pfk_sockopts o = options_of(want);
 	struct pfk_addr addr = want->addr;
 
 	if (lent != NULL)
@@ -110,8 +120,8 @@ open_one(struct attempt *a, size_t i)
 	}
 	if (group == PFK__FOUND && overlaps(a, i, &addr))
 		group = PFK__JOIN;
-	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group,
-	    options_of(want), &a->opened[i].bound, &a->step);
+	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group, &o,
+	    &a->opened[i].bound, &a->step);
 	if (a->opened[i].fd != -1)
 		return 0;
 	a->opened[i].bound = addr;
@@ -243,6 +253,67 @@ lend(struct attempt *a, size_t i)
 	return 0;
 }
 
+/* The default buffers in force, where they are smaller. */
+struct small {
+	int send, receive; /* 0: not smaller */
+};
+
+static void
+note_small(void *arg, const char *name, int asked, int in_force,
+    const char *sysctl)
+{
+	struct small *s = arg;
+
+	(void)asked;
+	(void)sysctl;
+	if (strcmp(name, "send-buffer") == 0)
+		s->send = in_force;
+	else
+		s->receive = in_force;
+}
+
+/* One line for all: a bound of one endpoint's buffers bounds the others'. */
+static void
+report_small(const struct small *s)
+{
+	const char *names = "net.core.wmem_max and net.core.rmem_max";
+
+	if (s->send == 0 && s->receive == 0)
+		return;
+	if (s->receive == 0)
+		names = "net.core.wmem_max";
+	else if (s->send == 0)
+		names = "net.core.rmem_max";
+	pfk_log(PFK_INFO,
+	    "udp: got a send buffer of %d bytes and a receive buffer of %d, "
+	    "so that datagrams are dropped earlier; raise %s to %d, or start "
+	    "with CAP_NET_ADMIN",
+	    s->send != 0 ? s->send : PFK_UDP_BUFFER,
+	    s->receive != 0 ? s->receive : PFK_UDP_BUFFER, names,
+	    PFK_UDP_BUFFER);
+}
+
+static void
+check_buffers(const struct attempt *a)
+{
+	struct small s = {0};
+
+	for (size_t i = 0; i < a->n; i++) {
+		const struct pfk_sockopts *asked = a->want[i].options;
+		struct pfk_sockopts o;
+
+		if (a->want[i].kind != PFK_UDP || a->opened[i].fd == -1)
+			continue;
+		pfk_sockopts_init(&o);
+		if (asked == NULL || asked->receive_buffer == PFK_UNSET)
+			o.receive_buffer = PFK_UDP_BUFFER;
+		if (asked == NULL || asked->send_buffer == PFK_UNSET)
+			o.send_buffer = PFK_UDP_BUFFER;
+		pfk_sockopts_report(a->opened[i].fd, &o, note_small, &s);
+	}
+	report_small(&s);
+}
+
 /* What the slot has in custody and serves no longer is closed here too. */
 static void
 close_unwanted(struct attempt *a)
@@ -281,6 +352,9 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 			goto out;
 		}
 	}
+	/* All workers have the same: one says it. */
+	if (w->slot == 0)
+		check_buffers(&a);
 	rc = 0;
 out:
 	free(a.opened);
