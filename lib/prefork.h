@@ -618,7 +618,11 @@ int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from);
 
-/* Datagrams dropped because the socket's send buffer was full. */
+/*
+ * Datagrams dropped because the socket's send buffer was full.  An endpoint that
+ * is not connected logs at most once a minute how many it dropped: these, those
+ * that found its receive buffer full, and those that could not be sent.
+ */
 uint64_t pfk_datagram_dropped(const struct pfk_datagram *d);
 
 void pfk_datagram_close(struct pfk_datagram **d);

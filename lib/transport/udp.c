@@ -82,6 +82,7 @@ struct meta {
 	struct pfk_addr to;
 	bool unicast;
 	size_t segment; /* the length of each datagram in it but the last */
+	uint32_t drops; /* of the socket, ever */
 };
 
 static void
@@ -108,6 +109,9 @@ take_control(struct meta *m, struct cmsghdr *cm)
 		memcpy(&segment, CMSG_DATA(cm), sizeof(segment));
 		if (segment > 0)
 			m->segment = (size_t)segment;
+	} else if (cm->cmsg_level == SOL_SOCKET &&
+	    cm->cmsg_type == SO_RXQ_OVFL) {
+		memcpy(&m->drops, CMSG_DATA(cm), sizeof(m->drops));
 	}
 }
 
@@ -120,7 +124,7 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 {
 	struct msghdr *h = &b->in[i].msg_hdr;
 	size_t left = b->in[i].msg_len;
-	struct meta m = {d->local, true, left};
+	struct meta m = {d->local, true, left, d->drops.kernel};
 	struct pfk_packet p = {.buf = b->in_iov[i].iov_base,
 	    .from = &b->in_addr[i],
 	    .to = &m.to};
@@ -133,6 +137,8 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	     cm = CMSG_NXTHDR(h, cm))
 		take_control(&m, cm);
 	p.unicast = m.unicast;
+	if (m.drops != d->drops.kernel)
+		pfk__udp_drops_unread(d, m.drops);
 	do {
 		p.len = left < m.segment ? left : m.segment;
 		d->proto->datagram_received(d->self, &p);
@@ -222,6 +228,7 @@ shut(struct pfk_datagram *d)
 		return;
 	pfk__udp_send_flush(d);
 	d->closed = true;
+	pfk__udp_drops_end(d);
 	pfk__io_stop(&d->io);
 	close(d->io.fd);
 	pfk__soon_cancel(d->io.loop, &d->reported);
@@ -315,6 +322,7 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	    pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d) == -1)
 		goto err;
 	tune(d);
+	pfk__udp_drops_begin(d);
 	d->pktinfo = pfk_addr_is_any(&d->local);
 	d->handle = true;
 	pfk__member_add(l, &d->member, drain);
@@ -339,7 +347,7 @@ pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a)
 uint64_t
 pfk_datagram_dropped(const struct pfk_datagram *d)
 {
-	return d->dropped;
+	return d->drops.unsent;
 }
 
 void

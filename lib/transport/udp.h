@@ -60,6 +60,23 @@ struct pfk__batch {
 	union pfk__control out_control[PFK__BATCH];
 };
 
+/*
+ * The datagrams that an endpoint has lost, as plain counters; those that were
+ * dropped while a sibling served the socket too are in both endpoints' counts.
+ */
+struct pfk__udp_drops {
+	uint64_t unread; /* the receive buffer was full */
+	uint64_t unsent; /* the send buffer was full */
+	uint64_t failed; /* any other error of a send */
+	uint64_t unread_logged, unsent_logged, failed_logged;
+	uint32_t kernel;           /* the socket's count of unread ones */
+	bool connected;            /* a client's: not logged */
+	int failed_error;          /* of the last one that failed */
+	struct pfk_addr failed_to; /* and its destination */
+	uint64_t logged_ns;        /* 0: never */
+	struct pfk_timer *report;  /* or NULL: nothing to log */
+};
+
 struct pfk_datagram {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk_io io;
@@ -75,11 +92,25 @@ struct pfk_datagram {
 	struct pfk__soon lost;
 	struct pfk__soon reported;
 	int error; /* to report */
-	uint64_t dropped;
+	struct pfk__udp_drops drops;
 };
 
 /* error_received, soon, for the user may be sending; of several the last. */
 void pfk__udp_report(struct pfk_datagram *d, int error);
+
+/* Count what the kernel drops on the endpoint's socket from now on. */
+void pfk__udp_drops_begin(struct pfk_datagram *d);
+
+/* The socket's own count, as a message that was received tells it. */
+void pfk__udp_drops_unread(struct pfk_datagram *d, uint32_t kernel);
+
+/* n datagrams found the send buffer full, or failed with h's destination. */
+void pfk__udp_drops_unsent(struct pfk_datagram *d, unsigned n);
+void pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h,
+    int error, unsigned n);
+
+/* Log what has not been logged, before the socket is closed. */
+void pfk__udp_drops_end(struct pfk_datagram *d);
 
 /* Empty a new batch's queue. */
 void pfk__udp_send_clear(struct pfk__batch *b);

@@ -26,12 +26,15 @@ is_full(int error)
 }
 
 static void
-count_failed(struct pfk_datagram *d, int error, unsigned n)
+count_failed(struct pfk_datagram *d, const struct msghdr *h, int error,
+    unsigned n)
 {
-	if (is_full(error))
-		d->dropped += n;
-	else
-		pfk__udp_report(d, error);
+	if (is_full(error)) {
+		pfk__udp_drops_unsent(d, n);
+		return;
+	}
+	pfk__udp_drops_failed(d, h, error, n);
+	pfk__udp_report(d, error);
 }
 
 /* headers */
@@ -92,7 +95,7 @@ send_one(struct pfk_datagram *d, const struct msghdr *h)
 	while (sendmsg(d->io.fd, h, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
 		if (errno == EINTR)
 			continue;
-		count_failed(d, errno, 1);
+		count_failed(d, h, errno, 1);
 		return;
 	}
 }
@@ -133,7 +136,7 @@ train_failed(struct pfk_datagram *d, struct pfk__train *t,
     const struct msghdr *h, int error)
 {
 	if (t->n == 1 || is_full(error)) {
-		count_failed(d, error, t->n);
+		count_failed(d, h, error, t->n);
 		return;
 	}
 	if (error != EINVAL && error != EMSGSIZE && error != EIO)
