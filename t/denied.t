@@ -22,23 +22,88 @@ use constant BURST => 50;
 
 plan skip_all => 'seccomp(2) is not to be had' if !can_deny();
 
-for my $call (qw(recvmmsg sendmmsg splice)) {
-	for my $errno (EPERM, ENOSYS) {
-		local $! = $errno;
-		works("$call: $!", deny($errno, $call));
-	}
+# Each works without; some have several names.
+my @optional = (
+	['splice'],
+	['recvmmsg'],
+	['sendmmsg'],
+	['accept4'],
+	['close_range'],
+	['epoll_create1'],
+	['epoll_ctl'],
+	[qw(epoll_wait epoll_pwait)],
+	['memfd_create'],
+	['prctl'],
+	['sched_getaffinity'],
+	['getrandom'],
+	['prlimit64'],
+	['fcntl'],
+);
+my $usual = Prefork->start(qw(-w 4 -p 0 -b 127.0.0.1));
+
+# Arguments, calls, and the name of the one that the start fails by.
+my @needed = (
+	[ [], [qw(accept accept4)], 'accept4' ],
+	[ [], [qw(pipe pipe2)],     'pipe2' ],
+	[ [qw(--poller epoll)], ['epoll_create1'], 'epoll_create1' ],
+	[ [qw(--poller epoll)], ['epoll_ctl'], 'epoll_ctl' ],
+	[ [qw(--poller epoll)], [qw(epoll_wait epoll_pwait)], 'epoll_wait' ],
+	[ [qw(--poller poll)],  [qw(poll ppoll)], 'poll' ],
+);
+
+for my $errno (EPERM, ENOSYS) {
+	local $! = $errno;
+	my $why = "$!";
+	works("@{$_}: $why", deny($errno, @{$_})) for @optional;
+	fails($why, deny($errno, @{ $_->[1] }), @{$_}) for @needed;
 }
 done_testing();
 
 sub works {
 	my ($name, $setup) = @_;
-	my $server = Prefork->start({ setup => $setup }, qw(-w 2 -p 0 -b 127.0.0.1));
+	my $server = Prefork->start({ setup => $setup }, qw(-w 4 -p 0 -b 127.0.0.1));
 	my $data   = random_bytes(BULK);
 
 	is(echo_once($server->tcp_socket, 'abc'), 'abc', "$name: TCP");
-	ok(echo_once($server->tcp_socket, $data) eq $data, "$name: much of it");
+	ok((echo_once($server->tcp_socket, $data) // q{}) eq $data, "$name: much of it");
 	is(burst($server->udp_socket), BURST, "$name: a burst of datagrams");
+	ok(wait_for(sub { sockets_of_last($server) == sockets_of_last($usual) }),
+		"$name: a worker has the sockets that it needs");
+	client_works($name, $setup, $server->port);
 	is($server->stop, 0, "$name: exit status");
+	return;
+}
+
+# What its last worker has open: a master's end of a channel would make it deaf
+# to the master's death.
+sub sockets_of_last {
+	my ($server) = @_;
+	my %fds = fds({ $server->workers }->{3});
+
+	return scalar grep { /^socket/ } values %fds;
+}
+
+# By name, so that it is looked up.
+sub client_works {
+	my ($name, $setup, $port) = @_;
+
+	for my $protocol ([], ['-u']) {
+		my ($code, $out, $err) = run_cmd({ setup => $setup },
+			Prefork::program('echo-client'), @{$protocol}, '-4', '-p',
+			$port, 'localhost', 'abc');
+		is($code, 0, "$name: echo-client @{$protocol}") or diag($err);
+	}
+	return;
+}
+
+sub fails {
+	my ($why, $setup, $arguments, undef, $call) = @_;
+	my $server = Prefork->spawn({ setup => $setup },
+		qw(-w 2 -p 0 -b 127.0.0.1), @{$arguments});
+
+	is($server->wait_exit, 71, "$call: $why: the start fails");
+	like($server->log_text, qr/\b\Q$call\E\(2\):\s\Q$why\E/x, "$call: and names it");
+	is(scalar $server->workers_alive, 0, "$call: nobody is left");
 	return;
 }
 

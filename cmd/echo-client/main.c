@@ -47,7 +47,8 @@ fill_standard_descriptors(void)
 
 		/* The lowest number is free: this one. It stays open. */
 		/* cppcheck-suppress leakReturnValNotUsed */
-		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", way) != fd)
+		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+		    open("/dev/null", way) != fd)
 			exit(EXIT_NOT_STARTED);
 	}
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "event/timer.h"
 
 #define READY_MAX 256
@@ -40,15 +41,19 @@ static int
 open_backend(struct pfk_loop *l, const char *name)
 {
 	bool any = name == NULL || strcmp(name, "auto") == 0;
+	const char *failed;
 
 	errno = EINVAL;
 	for (size_t i = 0; i < sizeof(pollers) / sizeof(pollers[0]); i++) {
 		if (!any && strcmp(name, pollers[i]->name) != 0)
 			continue;
 		l->poller = pollers[i];
-		l->backend = l->poller->open();
+		l->backend = l->poller->open(&failed);
 		if (l->backend != NULL)
 			return 0;
+		if (!any || pfk__is_denied(errno))
+			pfk_warn("cannot wait by %s: %s(2)", l->poller->name,
+			    failed);
 	}
 	return -1;
 }
@@ -399,7 +404,8 @@ dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 static void
 watch_anew(struct pfk_loop *l)
 {
-	void *fresh = l->poller->open();
+	const char *failed;
+	void *fresh = l->poller->open(&failed);
 
 	if (fresh == NULL)
 		return;

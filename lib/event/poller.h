@@ -22,7 +22,8 @@ struct pfk__poller {
 	const char *name;
 	/* close(2) ends the watch, where nobody else has the descriptor. */
 	bool close_ends;
-	void *(*open)(void);
+	/* NULL with errno and the name of the call that failed. */
+	void *(*open)(const char **failed);
 	void (*close)(void *p);
 	/* -1 with errno, and the old interest stays. */
 	int (*set)(void *p, int fd, uint32_t generation, unsigned was,

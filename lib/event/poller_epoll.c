@@ -18,21 +18,6 @@ struct epoll {
 	struct epoll_event events[BATCH];
 };
 
-static void *
-epoll_open(void)
-{
-	struct epoll *p = malloc(sizeof(*p));
-
-	if (p == NULL)
-		return NULL;
-	p->fd = epoll_create1(EPOLL_CLOEXEC);
-	if (p->fd == -1) {
-		free(p);
-		return NULL;
-	}
-	return p;
-}
-
 static void
 epoll_close(void *arg)
 {
@@ -40,6 +25,44 @@ epoll_close(void *arg)
 
 	close(p->fd);
 	free(p);
+}
+
+/* A sandbox may deny one of the calls: then this back-end is of no use. */
+static const char *
+find_denied(struct epoll *p)
+{
+	/* An instance cannot watch itself. */
+	if (epoll_ctl(p->fd, EPOLL_CTL_ADD, p->fd, p->events) == -1 &&
+	    errno != EINVAL)
+		return "epoll_ctl";
+	if (epoll_wait(p->fd, p->events, 1, 0) == -1 && errno != EINTR)
+		return "epoll_wait";
+	return NULL;
+}
+
+static void *
+epoll_open(const char **failed)
+{
+	struct epoll *p = calloc(1, sizeof(*p));
+
+	*failed = "malloc";
+	if (p == NULL)
+		return NULL;
+	*failed = "epoll_create1";
+	p->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->fd == -1) {
+		free(p);
+		return NULL;
+	}
+	*failed = find_denied(p);
+	if (*failed != NULL) {
+		int saved_errno = errno;
+
+		epoll_close(p);
+		errno = saved_errno;
+		return NULL;
+	}
+	return p;
 }
 
 static int

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "event/loop.h"
 
 struct pfk_signal {
@@ -77,8 +78,11 @@ open_pipe(struct pfk_loop *l)
 		errno = EBUSY;
 		return -1;
 	}
-	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) == -1)
+	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) == -1) {
+		if (pfk__is_denied(errno))
+			pfk_warn("cannot take signals: pipe2(2)");
 		return -1;
+	}
 	if (pfk__io_start(l, &l->wake, fds[0], PFK_READ, on_wake, l) == -1) {
 		close(fds[0]);
 		close(fds[1]);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "transport/server.h"
 
 #define ACCEPT_BATCH 64 /* then others get their turn */
@@ -97,7 +98,7 @@ accept_some(struct pfk__acceptor *a, int max)
 			pfk__limits_wait(s->limits, &s->waiter);
 			return;
 		}
-		fd = accept4(a->io.fd, &peer.sa, &peer.len,
+		fd = pfk__accept(a->io.fd, &peer.sa, &peer.len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -1) {
 			if (stop_accepting(a, errno))

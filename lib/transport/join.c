@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "transport/server.h"
 
 /* Of a bulky one, copied or through a pipe. */
@@ -62,8 +63,8 @@ warm(struct pfk_transport *tr, ssize_t n)
 static bool
 is_refused(int error)
 {
-	return error == EPERM || error == ENOSYS || error == EACCES ||
-	    error == EINVAL || error == EOPNOTSUPP || error == ENOMEM;
+	return pfk__is_denied(error) || error == EACCES || error == EINVAL ||
+	    error == EOPNOTSUPP || error == ENOMEM;
 }
 
 static void

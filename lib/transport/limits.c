@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "event/loop.h"
 
 #define PAUSE_NS (100 * PFK_MSEC_NS)
@@ -241,7 +242,7 @@ pfk__limits_shed(struct pfk_limits *lim, int listener)
 	if (lim->spare == -1)
 		return;
 	close(lim->spare);
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	fd = pfk__accept(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd != -1)
 		close(fd);
 	lim->spare = open_spare();

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
 
@@ -214,8 +215,13 @@ struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
     void *arg, const struct pfk_server_options *options)
 {
-	struct pfk_server *s = calloc(1, sizeof(*s));
+	struct pfk_server *s;
 
+	if (pfk__may_accept() == -1) {
+		pfk_warn("cannot accept connections: accept4(2)");
+		return NULL;
+	}
+	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return NULL;
 	s->limits = options != NULL && options->limits != NULL

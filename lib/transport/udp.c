@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "transport/udp.h"
 
 #define PACKET_BYTES 65536u
@@ -169,7 +170,7 @@ read_batch(int fd, struct pfk__batch *b)
 	int n = recvmmsg(fd, b->in, PFK__BATCH, MSG_DONTWAIT, NULL);
 
 	/* No socket has these errors: a sandbox denies the call. */
-	if (n == -1 && (errno == EPERM || errno == ENOSYS))
+	if (n == -1 && pfk__is_denied(errno))
 		return read_singly(fd, b);
 	return n;
 }

@@ -10,6 +10,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "base/fds.h"
 #include "transport/udp.h"
 
 /* The kernel's UDP_MAX_SEGMENTS, of which newer ones have more. */
@@ -180,7 +181,7 @@ send_trains(int fd, struct pfk__batch *b, unsigned at)
 	 * Either a sandbox denies the call, or a packet filter refuses the
 	 * first train (EPERM): sendmsg(2) can tell.
 	 */
-	if (n == -1 && (errno == EPERM || errno == ENOSYS) &&
+	if (n == -1 && pfk__is_denied(errno) &&
 	    sendmsg(fd, &b->out[at].msg_hdr, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
 		return 1;
 	return n;
