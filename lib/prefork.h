@@ -484,6 +484,9 @@ struct pfk_connector;
  * failed, once, with the first attempt's errno, ETIMEDOUT or PFK_ENOHOST, and
  * with every cause as text; the handle is gone by then.  Nothing of options is
  * kept.  The connection belongs to the loop and drains with it.
+ *
+ * An attempt that would connect to itself, which TCP allows where nobody
+ * listens and the own port is the server's, is ECONNREFUSED.
  */
 struct pfk_connector *pfk_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options, const struct pfk_protocol *proto,
@@ -598,7 +601,9 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
  * [create_datagram_endpoint, remote_addr].  Either proto's connection_made is
  * called with arg, and the endpoint is the callee's to close, or failed, as
  * pfk_connect says, where the handle is cancelled, too.  Answers come from
- * there only, and ICMP's errors reach error_received.
+ * there only, and ICMP's errors reach error_received.  The kernel's choice of
+ * the own port is repeated while it is the peer's port; a socket whose own
+ * address is the peer's is ECONNREFUSED.
  */
 struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options,

@@ -33,12 +33,16 @@ static int
 set_options(const struct client *c, int fd)
 {
 	const struct pfk_addr *from = c->connect.source;
-	/* A port that an ended connection still has can be had again. */
-	bool port = from != NULL && pfk_addr_port(from) != 0;
+	bool any_port = from != NULL && pfk_addr_port(from) == 0;
 	const struct {
 		int level, option, value;
 	} rows[] = {
-	    {SOL_SOCKET, SO_REUSEADDR, port ? 1 : PFK_UNSET},
+	    /*
+	     * A port that an ended connection still has can be had again, and a
+	     * server can be started on the port that we have.
+	     */
+	    {SOL_SOCKET, SO_REUSEADDR, 1},
+	    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, any_port ? 1 : PFK_UNSET},
 	    {SOL_SOCKET, SO_RCVBUF, c->sockopts.receive_buffer},
 	    {SOL_SOCKET, SO_SNDBUF, c->sockopts.send_buffer},
 	    {SOL_SOCKET, SO_REUSEPORT, c->sockopts.reuse_port},
@@ -55,13 +59,31 @@ set_options(const struct client *c, int fd)
 	return 0;
 }
 
+/* As TCP's simultaneous open allows where nobody listens. */
+static bool
+connected_to_itself(void)
+{
+	struct pfk_addr own = {.len = sizeof(own.in6)}, peer = own;
+
+	return getsockname(session.fd, &own.sa, &own.len) == 0 &&
+	    getpeername(session.fd, &peer.sa, &peer.len) == 0 &&
+	    pfk_addr_equal(&own, &peer);
+}
+
 static void
 close_socket(void)
 {
+	const struct linger reset = {.l_onoff = 1};
+
 	pfk_timer_cancel(&session.timeout);
 	pfk_io_del(&session.io);
-	if (session.fd != -1)
-		close(session.fd);
+	if (session.fd == -1)
+		return;
+	/* TIME_WAIT would keep a server from its port for a minute. */
+	if (connected_to_itself())
+		setsockopt(session.fd, SOL_SOCKET, SO_LINGER, &reset,
+		    sizeof(reset));
+	close(session.fd);
 	session.fd = -1;
 }
 
@@ -183,6 +205,8 @@ on_connected(void *arg, unsigned ready)
 	(void)ready;
 	if (getsockopt(session.fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
 		error = errno;
+	if (error == 0 && connected_to_itself())
+		error = ECONNREFUSED;
 	if (error != 0) {
 		attempt_failed(c, error);
 		return;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/self.h"
 #include "net/sockopts.h"
 #include "transport/connector.h"
 #include "transport/server.h"
@@ -47,7 +48,7 @@ release(struct pfk_connector *base)
 		if (!c->attempts[i].pending)
 			continue;
 		pfk__io_stop(&c->attempts[i].io);
-		close(c->attempts[i].io.fd);
+		pfk__self_close(c->attempts[i].io.fd);
 	}
 	free(c->first);
 }
@@ -111,30 +112,36 @@ on_attempt(void *arg, unsigned ready)
 	(void)ready;
 	if (getsockopt(a->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
 		error = errno;
+	/* Connected to itself, it only shows that nobody listens. */
+	if (error == 0 && pfk__self_connected(a->io.fd))
+		error = ECONNREFUSED;
 	if (error == 0) {
 		succeed(a);
 		return;
 	}
 	a->pending = false;
 	pfk__io_stop(&a->io);
-	close(a->io.fd);
+	pfk__self_close(a->io.fd);
 	attempt_failed(a, error);
 }
 
 /*
  * Many connections may share a port, those that have ended too: only the
- * four-tuple must be unique.
+ * four-tuple must be unique.  SO_REUSEADDR is set on each client socket, also
+ * where the kernel chooses the port, so that a server can still be started on
+ * that port.
  */
 static int
 bind_source(int fd, const struct pfk_addr *source)
 {
 	int on = 1;
 
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (source->len == 0)
+		return 0;
 	if (pfk_addr_port(source) == 0)
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
 		    sizeof(on));
-	else
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	return bind(fd, &source->sa, source->len);
 }
 
@@ -178,12 +185,11 @@ open_attempt(struct attempt *a)
 	/* As of accepted ones: urgent data would be lost to recv(2). */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &failed) == -1 ||
-	    (c->source.len > 0 && bind_source(fd, &c->source) == -1) ||
-	    send_syn(a, fd) == -1 ||
+	    bind_source(fd, &c->source) == -1 || send_syn(a, fd) == -1 ||
 	    pfk__io_start(c->loop, &a->io, fd, PFK_WRITE, on_attempt, a) ==
 		-1) {
 		saved_errno = errno;
-		close(fd);
+		pfk__self_close(fd);
 		errno = saved_errno;
 		return -1;
 	}

@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/self.h"
 #include "net/sockopts.h"
 #include "transport/connector.h"
+
+#define PORT_TRIES 4
 
 struct connector {
 	struct pfk_connector base; /* first */
@@ -17,7 +20,7 @@ struct connector {
 };
 
 static int
-open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
+open_once(const struct pfk_connector *c, const struct pfk_addr *to)
 {
 	int fd = socket(to->sa.sa_family,
 	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -34,6 +37,35 @@ open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
 	saved_errno = errno;
 	close(fd);
 	errno = saved_errno;
+	return -1;
+}
+
+/*
+ * The kernel may choose the very port that we connect to: then we hold the
+ * server's port, and are connected to ourselves where the address is the same
+ * too.  The first socket stays open until there is a second, so that the
+ * second gets another port.
+ */
+static int
+open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
+{
+	bool chosen = c->source.len == 0 || pfk_addr_port(&c->source) == 0;
+	int fd = open_once(c, to);
+
+	for (int i = 0;
+	     i < PORT_TRIES && chosen && fd != -1 && pfk__self_same_port(fd);
+	     i++) {
+		int other = open_once(c, to);
+
+		if (other == -1)
+			break;
+		close(fd);
+		fd = other;
+	}
+	if (fd == -1 || !pfk__self_connected(fd))
+		return fd;
+	close(fd);
+	errno = ECONNREFUSED;
 	return -1;
 }
 
