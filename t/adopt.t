@@ -83,7 +83,7 @@ subtest 'fewer workers for long' => sub {
 	my $from = $server->log_size;
 	my %all  = fds($server->pid);
 	$server->signal('TTOU');
-	ok($server->wait_log(qr/the sockets of 1 worker serve alone/, 20, $from),
+	ok($server->wait_log(qr/closed the listeners of removed slots; 1 worker left/, 20, $from),
 		'surplus sockets are closed');
 	my %now = fds($server->pid);
 	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'in the master');
@@ -109,7 +109,7 @@ subtest 'a queue that is about to go' => sub {
 	ok(wait_for(sub { !kill 0, $worker{1} }, 20), 'its worker has gone');
 	is(echo_once($one->tcp_socket, 'x'), 'x', 'the adopter has come to it');
 	kill 'STOP', $worker{0};
-	ok($one->wait_log(qr/the sockets of 1 worker serve alone/, 20, $from), 'closed');
+	ok($one->wait_log(qr/closed the listeners of removed slots; 1 worker left/, 20, $from), 'closed');
 	is(listeners($tcp[0][2]), 2, 'but not by the adopter, which is stopped');
 	my @clients = map { $one->tcp_socket } 1 .. CLIENTS;
 	is(listeners($tcp[0][2], 1), 1, 'all clients are in one queue');

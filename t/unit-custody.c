@@ -76,7 +76,7 @@ test_prune(void)
 	    unused = add(3, PFK_UDP, &fixed, 5),
 	    fresh = add(3, PFK_TCP, &any_port, 6);
 
-	pfk__custody_find(&custody, 3, PFK_TCP, &fixed)->user = 6;
+	pfk__custody_keep(&custody, 3, PFK_TCP, &fixed, 6);
 	pfk__custody_prune(&custody, 3, 6);
 	ok(is_open(used) && is_open(fresh) && !is_open(unused),
 	    "what the successor uses stays");
@@ -94,15 +94,33 @@ test_prune(void)
 static void
 test_order(void)
 {
+	const struct pfk__lent *l, *next;
+	int n = 0, groups = 0, wrong = 0;
+
 	for (int i = 10; i < 50; i++)
 		add(i, PFK_TCP, &fixed, (uint64_t)i);
 	pfk__custody_prune(&custody, 20, 0);
 	pfk__custody_prune(&custody, 30, 0);
-	for (size_t i = 4; i < custody.len; i++) {
-		if (custody.lent[i]->slot <= custody.lent[i - 1]->slot)
-			fail("order at %zu", i);
+	for (l = pfk__custody_first_of_all(&custody); l != NULL; l = next) {
+		next = pfk__custody_next_of_all(l);
+		groups += next == NULL || !pfk__custody_same_group(l, next);
+		wrong += next != NULL && pfk__custody_same_group(l, next) &&
+		    (next->slot <= l->slot || next->order <= l->order);
+		n++;
 	}
-	is_int(custody.len, 41, "many, in order");
+	is_int(wrong, 0, "a group is in the order of slots and of opening");
+	is_int(n, 41, "all are walked through");
+	is_int(groups, 2, "group by group");
+	add(10, PFK_UDP, &fixed, 10);
+	add(10, PFK_TCP, &any_port, 10);
+	add(10, PFK_TCP, &fixed, 11);
+	l = pfk__custody_first(&custody, 10);
+	ok(l->kind == PFK_UDP && pfk__custody_next(l)->lender == 10 &&
+		pfk__custody_next(pfk__custody_next(l))->lender == 11,
+	    "a slot's entries in the order of opening");
+	is_int(pfk__custody_count(&custody, 10), 3, "counted");
+	is_int(pfk__custody_count(&custody, 20), 0, "none is left");
+	is_int(custody.len, 43, "and all");
 }
 
 /* In a loop: whose queue is not empty is told, once until asked again. */
@@ -123,9 +141,7 @@ test_queued(void)
 	int a, b;
 
 	pfk__custody_clear(&custody);
-	custody.loop = l;
-	custody.queued = on_queued;
-	custody.arg = &told;
+	pfk__custody_init(&custody, l, on_queued, &told);
 	a = add(1, PFK_TCP, &fixed, 1);
 	b = add(2, PFK_TCP, &fixed, 2);
 	unit_settle(l);
@@ -143,7 +159,7 @@ test_queued(void)
 	pfk__custody_rearm(&custody, 1);
 	unit_run_until(l, &told[2], 1);
 	is_int(told[1], 2, "asked again, told again");
-	pfk__custody_drop(&custody, 0);
+	pfk__custody_drop(pfk__custody_first(&custody, 1));
 	ok(!is_open(a) && is_open(b), "drop closes that one");
 	pfk__custody_clear(&custody);
 	is_int(pfk_loop_run(l), 0, "nothing is left to watch");
@@ -157,13 +173,15 @@ main(void)
 
 	pfk_addr_parse(&any_port, "127.0.0.1", 0);
 	pfk_addr_parse(&fixed, "127.0.0.1", 8888);
+	pfk__custody_init(&custody, NULL, NULL, NULL);
 	test_find();
 	test_replace();
 	test_prune();
 	test_order();
 	test_queued();
 	pfk__custody_clear(&custody);
-	ok(custody.len == 0 && custody.lent == NULL, "clear");
+	ok(custody.len == 0 && pfk__custody_first_of_all(&custody) == NULL,
+	    "clear");
 	is_int(unit_count_fds(), before, "no descriptor is left");
 	return done_testing();
 }

@@ -92,16 +92,14 @@ test_names(int tcp, const struct pfk_addr *bound)
 static void
 test_limit(int tcp, const struct pfk_addr *bound)
 {
-	static struct pfk__lent *lent[PFK__LEND_MAX], one = {.slot = 1},
-						      other = {.slot = 2};
 	struct pfk__message m = message(PFK_TCP, bound);
-	struct pfk__custody full = {.lent = lent, .len = PFK__LEND_MAX};
+	static struct pfk__custody full;
 
-	for (int i = 0; i < PFK__LEND_MAX; i++)
-		lent[i] = &one;
+	full.slots[1].len = PFK__LEND_MAX;
 	is_str(pfk__lend_check(&full, &m, tcp), "too many listeners",
 	    "more than a slot's");
-	lent[7] = &other;
+	full.slots[1].len = PFK__LEND_MAX - 1;
+	full.slots[2].len = 1;
 	is_str(pfk__lend_check(&full, &m, tcp), NULL, "others' do not count");
 }
 

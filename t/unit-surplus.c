@@ -133,11 +133,9 @@ main(void)
 	is_int(served("127.0.0.2", port_of("127.0.0.2")), CLIENTS, "it serves");
 	service_signal(SIGTTOU);
 	ok((at = service_wait(at, "now 2 workers")) != 0, "a worker fewer");
-	ok((at = service_wait(at,
-		"2 workers still serve sockets of slots "
-		"given up")) != 0,
+	ok((at = service_wait(at, "2 workers serve them")) != 0,
 	    "its sockets cannot all be closed");
-	is_int(service_count("serve alone"), 0, "and nobody says so");
+	is_int(service_count("closed the listeners"), 0, "and nobody says so");
 	for (int i = 0; i < 3; i++) {
 		is_int(served("127.0.0.2", port_of("127.0.0.2")), CLIENTS,
 		    "everybody is served at the one address");
@@ -145,7 +143,7 @@ main(void)
 		    "and at the other");
 	}
 	service_signal(SIGTTOU);
-	ok(service_wait(at, "the sockets of 1 worker serve alone") != 0,
+	ok(service_wait(at, "removed slots; 1 worker left") != 0,
 	    "with one worker they can");
 	is_int(served("127.0.0.2", port_of("127.0.0.2")), CLIENTS, "it serves");
 	is_int(service_end(SIGTERM), 0, "exit status");

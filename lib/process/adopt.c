@@ -22,22 +22,12 @@ beat(const struct pfk__place *p)
 	return __atomic_load_n(p->serving->pulse.beat, __ATOMIC_RELAXED);
 }
 
-bool
-pfk__adopt_has_sockets(const struct pfk__master *m, int slot)
-{
-	for (size_t i = 0; i < m->custody.len; i++) {
-		if (m->custody.lent[i]->slot == slot)
-			return true;
-	}
-	return false;
-}
-
 static bool
 needs_help(const struct pfk__master *m, int slot)
 {
 	const struct pfk__place *p = &m->places[slot];
 
-	if (!pfk__adopt_has_sockets(m, slot))
+	if (pfk__custody_count(&m->custody, slot) == 0)
 		return false;
 	return p->stall.stalled ||
 	    (p->serving == NULL &&
@@ -73,17 +63,17 @@ adopt(struct pfk__master *m, int slot)
 {
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__child *c = sibling(m, slot);
+	const struct pfk__lent *l;
 
 	if (c == NULL)
 		return;
-	for (size_t i = 0; i < m->custody.len; i++) {
-		const struct pfk__lent *l = m->custody.lent[i];
+	for (l = pfk__custody_first(&m->custody, slot); l != NULL;
+	     l = pfk__custody_next(l)) {
 		struct pfk__message msg = {.type = PFK__MSG_ADOPT,
 		    .kind = (int32_t)l->kind,
 		    .owner = slot};
 
-		if (l->slot == slot)
-			pfk__child_tell(c, &msg, l->fd);
+		pfk__child_tell(c, &msg, l->fd);
 	}
 	p->adopter = c;
 	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d", c->slot,
@@ -154,13 +144,14 @@ pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c)
 void
 pfk__adopt_prune(struct pfk__master *m)
 {
-	for (size_t i = m->custody.len; i-- > 0;) {
-		const struct pfk__lent *l = m->custody.lent[i];
+	struct pfk__lent *l, *next;
 
+	for (l = pfk__custody_first_of_all(&m->custody); l != NULL; l = next) {
+		next = pfk__custody_next_of_all(l);
 		if (m->places[l->slot].slot.state == PFK__SLOT_EMPTY &&
 		    pfk__custody_find(&m->custody, 0, l->kind, &l->asked) ==
 			NULL)
-			pfk__custody_drop(&m->custody, i);
+			pfk__custody_drop(l);
 	}
 }
 

@@ -5,33 +5,126 @@
  */
 #include "process/custody.h"
 
+#include <assert.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+static int
+compare_addr(const struct pfk_addr *a, const struct pfk_addr *b)
+{
+	uint16_t ap = pfk_addr_port(a), bp = pfk_addr_port(b);
+	uint32_t as = a->in6.sin6_scope_id, bs = b->in6.sin6_scope_id;
+	int n;
+
+	if (a->sa.sa_family != b->sa.sa_family)
+		return a->sa.sa_family < b->sa.sa_family ? -1 : 1;
+	if (ap != bp)
+		return ap < bp ? -1 : 1;
+	if (a->sa.sa_family == AF_INET)
+		return memcmp(&a->in4.sin_addr, &b->in4.sin_addr,
+		    sizeof(a->in4.sin_addr));
+	n = memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr,
+	    sizeof(a->in6.sin6_addr));
+	return n != 0 || as == bs ? n : as < bs ? -1 : 1;
+}
+
+static int
+compare_group(const struct pfk__lent *a, const struct pfk__lent *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return compare_addr(&a->asked, &b->asked);
+}
+
+static int
+compare(const struct pfk__lent *a, const struct pfk__lent *b)
+{
+	int n = compare_group(a, b);
+
+	return n != 0 || a->slot == b->slot ? n : a->slot < b->slot ? -1 : 1;
+}
+
+/* Not RB_GENERATE_STATIC: its __unused means nothing to glibc. */
+/* The analyzer thinks that a freed one is in the tree. NOLINTNEXTLINE */
+RB_GENERATE_INTERNAL(pfk__lent_tree, pfk__lent, node, compare,
+    static __attribute__((unused)))
+
+void
+pfk__custody_init(struct pfk__custody *c, struct pfk_loop *loop,
+    void (*queued)(void *arg, int slot), void *arg)
+{
+	*c = (struct pfk__custody){.loop = loop, .queued = queued, .arg = arg};
+	RB_INIT(&c->all);
+	for (int i = 0; i < PFK_WORKERS_MAX; i++)
+		TAILQ_INIT(&c->slots[i].list);
+}
+
+/* looking */
 
 struct pfk__lent *
 pfk__custody_find(const struct pfk__custody *c, int slot, enum pfk_kind kind,
     const struct pfk_addr *asked)
 {
-	for (size_t i = 0; i < c->len; i++) {
-		struct pfk__lent *l = c->lent[i];
+	struct pfk__lent key = {.slot = slot, .kind = kind, .asked = *asked};
+	/* The macros know no const. */
+	struct pfk__lent_tree *all = (void *)(uintptr_t)&c->all;
+	struct pfk__lent *l;
 
-		if ((slot == -1 || l->slot == slot) && l->kind == kind &&
-		    pfk_addr_equal(&l->asked, asked))
-			return l;
-	}
-	return NULL;
+	if (slot != -1)
+		return RB_FIND(pfk__lent_tree, all, &key);
+	l = RB_NFIND(pfk__lent_tree, all, &key);
+	return l != NULL && pfk__custody_same_group(l, &key) ? l : NULL;
+}
+
+size_t
+pfk__custody_count(const struct pfk__custody *c, int slot)
+{
+	return c->slots[slot].len;
+}
+
+struct pfk__lent *
+pfk__custody_first(const struct pfk__custody *c, int slot)
+{
+	return TAILQ_FIRST(&c->slots[slot].list);
+}
+
+struct pfk__lent *
+pfk__custody_next(const struct pfk__lent *l)
+{
+	return TAILQ_NEXT(l, link);
+}
+
+struct pfk__lent *
+pfk__custody_first_of_all(const struct pfk__custody *c)
+{
+	struct pfk__lent_tree *all = (void *)(uintptr_t)&c->all;
+
+	return RB_MIN(pfk__lent_tree, all);
+}
+
+struct pfk__lent *
+pfk__custody_next_of_all(const struct pfk__lent *l)
+{
+	struct pfk__lent *from = (void *)(uintptr_t)l;
+
+	return RB_NEXT(pfk__lent_tree, &l->custody->all, from);
+}
+
+bool
+pfk__custody_same_group(const struct pfk__lent *a, const struct pfk__lent *b)
+{
+	return compare_group(a, b) == 0;
 }
 
 uint16_t
 pfk__custody_port(const struct pfk__custody *c)
 {
-	for (size_t i = 0; i < c->len; i++) {
-		if (pfk_addr_port(&c->lent[i]->asked) == 0)
-			return pfk_addr_port(&c->lent[i]->bound);
-	}
-	return 0;
+	return c->any_port > 0 ? c->port : 0;
 }
+
+/* changing */
 
 static void
 on_queued(void *arg, unsigned ready)
@@ -43,31 +136,21 @@ on_queued(void *arg, unsigned ready)
 	l->custody->queued(l->custody->arg, l->slot);
 }
 
-static int
-make_room(struct pfk__custody *c)
-{
-	size_t size = c->size > 0 ? 2 * c->size : 16;
-	void *lent;
-
-	if (c->len < c->size)
-		return 0;
-	lent = reallocarray(c->lent, size, sizeof(struct pfk__lent *));
-	if (lent == NULL)
-		return -1;
-	c->lent = lent;
-	c->size = size;
-	return 0;
-}
-
 void
-pfk__custody_drop(struct pfk__custody *c, size_t i)
+pfk__custody_drop(struct pfk__lent *l)
 {
-	pfk_io_del(&c->lent[i]->io);
-	close(c->lent[i]->fd);
-	free(c->lent[i]);
-	/* In order: the first slot's listeners name the service. */
-	for (c->len--; i < c->len; i++)
-		c->lent[i] = c->lent[i + 1];
+	struct pfk__custody *c = l->custody;
+
+	assert(c->len > 0 && c->slots[l->slot].len > 0);
+	RB_REMOVE(pfk__lent_tree, &c->all, l);
+	TAILQ_REMOVE(&c->slots[l->slot].list, l, link);
+	c->slots[l->slot].len--;
+	c->len--;
+	if (pfk_addr_port(&l->asked) == 0)
+		c->any_port--;
+	pfk_io_del(&l->io);
+	close(l->fd);
+	free(l);
 }
 
 int
@@ -80,34 +163,47 @@ pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 	*copy = *l;
 	copy->custody = c;
 	copy->io = NULL;
-	if (make_room(c) == -1)
-		goto err1;
 	if (c->loop != NULL) {
 		copy->io = pfk_io_add(c->loop, l->fd, PFK_READ, on_queued,
 		    copy);
-		if (copy->io == NULL)
-			goto err1;
-	}
-	old = pfk__custody_find(c, l->slot, l->kind, &l->asked);
-	for (size_t i = 0; old != NULL && i < c->len; i++) {
-		if (c->lent[i] == old) {
-			pfk__custody_drop(c, i);
-			break;
+		if (copy->io == NULL) {
+			free(copy);
+			return -1;
 		}
 	}
-	c->lent[c->len++] = copy;
+	old = pfk__custody_find(c, l->slot, l->kind, &l->asked);
+	if (old != NULL)
+		pfk__custody_drop(old);
+	copy->order = ++c->orders;
+	RB_INSERT(pfk__lent_tree, &c->all, copy);
+	TAILQ_INSERT_TAIL(&c->slots[l->slot].list, copy, link);
+	c->slots[l->slot].len++;
+	c->len++;
+	if (pfk_addr_port(&l->asked) == 0) {
+		if (c->any_port++ == 0)
+			c->port = pfk_addr_port(&l->bound);
+	}
 	return 0;
-err1:
-	free(copy);
-	return -1;
+}
+
+void
+pfk__custody_keep(struct pfk__custody *c, int slot, enum pfk_kind kind,
+    const struct pfk_addr *asked, uint64_t generation)
+{
+	struct pfk__lent *l = pfk__custody_find(c, slot, kind, asked);
+
+	if (l != NULL)
+		l->user = generation;
 }
 
 void
 pfk__custody_rearm(struct pfk__custody *c, int slot)
 {
-	for (size_t i = 0; i < c->len; i++) {
-		if (c->lent[i]->slot == slot && c->lent[i]->io != NULL)
-			pfk_io_want(c->lent[i]->io, PFK_READ);
+	struct pfk__lent *l;
+
+	TAILQ_FOREACH(l, &c->slots[slot].list, link) {
+		if (l->io != NULL)
+			pfk_io_want(l->io, PFK_READ);
 	}
 }
 
@@ -122,8 +218,10 @@ pfk__custody_queued(const struct pfk__lent *l)
 bool
 pfk__custody_waiting(const struct pfk__custody *c, int slot)
 {
-	for (size_t i = 0; i < c->len; i++) {
-		if (c->lent[i]->slot == slot && pfk__custody_queued(c->lent[i]))
+	const struct pfk__lent *l;
+
+	TAILQ_FOREACH(l, &c->slots[slot].list, link) {
+		if (pfk__custody_queued(l))
 			return true;
 	}
 	return false;
@@ -132,28 +230,30 @@ pfk__custody_waiting(const struct pfk__custody *c, int slot)
 void
 pfk__custody_prune(struct pfk__custody *c, int slot, uint64_t user)
 {
-	for (size_t i = c->len; i-- > 0;) {
-		if (c->lent[i]->slot == slot &&
-		    (user == 0 || c->lent[i]->user != user))
-			pfk__custody_drop(c, i);
+	struct pfk__lent *l, *next;
+
+	TAILQ_FOREACH_SAFE(l, &c->slots[slot].list, link, next) {
+		if (user == 0 || l->user != user)
+			pfk__custody_drop(l);
 	}
 }
 
 void
 pfk__custody_undo(struct pfk__custody *c, int slot, uint64_t lender)
 {
-	for (size_t i = c->len; i-- > 0;) {
-		if (c->lent[i]->slot == slot && c->lent[i]->lender == lender)
-			pfk__custody_drop(c, i);
+	struct pfk__lent *l, *next;
+
+	TAILQ_FOREACH_SAFE(l, &c->slots[slot].list, link, next) {
+		if (l->lender == lender)
+			pfk__custody_drop(l);
 	}
 }
 
 void
 pfk__custody_clear(struct pfk__custody *c)
 {
-	while (c->len > 0)
-		pfk__custody_drop(c, c->len - 1);
-	free(c->lent);
-	c->lent = NULL;
-	c->size = 0;
+	struct pfk__lent *l;
+
+	while ((l = pfk__custody_first_of_all(c)) != NULL)
+		pfk__custody_drop(l);
 }

@@ -69,16 +69,6 @@ take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		give_up(c, "cannot keep a listener of it");
 }
 
-static void
-keep_lent(struct pfk__child *c, const struct pfk__message *msg)
-{
-	struct pfk__lent *l = pfk__custody_find(&c->master->custody, c->slot,
-	    (enum pfk_kind)msg->kind, &msg->asked);
-
-	if (l != NULL)
-		l->user = c->generation;
-}
-
 /*
  * A signal from outside told it to drain.  Its successor starts at once, not at
  * its exit.
@@ -124,7 +114,8 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		take_lent(c, msg, fd);
 		break;
 	case PFK__MSG_KEEP:
-		keep_lent(c, msg);
+		pfk__custody_keep(&c->master->custody, c->slot,
+		    (enum pfk_kind)msg->kind, &msg->asked, c->generation);
 		break;
 	case PFK__MSG_READY:
 		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);

@@ -33,16 +33,6 @@ answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
 	return a.len == bound->len && pfk_addr_equal(&a, bound);
 }
 
-static size_t
-count(const struct pfk__custody *c, int slot)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->len; i++)
-		n += c->lent[i]->slot == slot;
-	return n;
-}
-
 const char *
 pfk__lend_check(const struct pfk__custody *c, const struct pfk__message *m,
     int fd)
@@ -60,7 +50,7 @@ pfk__lend_check(const struct pfk__custody *c, const struct pfk__message *m,
 	    name.len != m->bound.len || !pfk_addr_equal(&name, &m->bound) ||
 	    !answers(&name, &m->asked))
 		return "a listener by a wrong name";
-	if (count(c, m->slot) >= PFK__LEND_MAX)
+	if (pfk__custody_count(c, m->slot) >= PFK__LEND_MAX)
 		return "too many listeners";
 	return NULL;
 }

@@ -55,6 +55,7 @@ static bool
 overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 {
 	const struct pfk_worker *w = a->w;
+	const struct pfk__lent *l;
 
 	for (size_t k = 0; k < a->n; k++) {
 		if (k != i && a->opened[k].fd != -1 &&
@@ -62,9 +63,8 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 		    meet(&a->opened[k].bound, addr))
 			return true;
 	}
-	for (size_t k = 0; k < w->custody->len; k++) {
-		const struct pfk__lent *l = w->custody->lent[k];
-
+	for (l = pfk__custody_first_of_all(w->custody); l != NULL;
+	     l = pfk__custody_next_of_all(l)) {
 		if (l->kind == a->want[i].kind && meet(&l->bound, addr))
 			return true;
 	}
@@ -318,15 +318,16 @@ check_buffers(const struct attempt *a)
 static void
 close_unwanted(struct attempt *a)
 {
-	const struct pfk__custody *c = a->w->custody;
+	const struct pfk__lent *l;
 
-	for (size_t k = 0; k < c->len; k++) {
-		bool used = c->lent[k]->slot != a->w->slot;
+	for (l = pfk__custody_first(a->w->custody, a->w->slot); l != NULL;
+	     l = pfk__custody_next(l)) {
+		bool used = false;
 
-		for (size_t i = 0; i < a->n; i++)
-			used = used || a->opened[i].fd == c->lent[k]->fd;
+		for (size_t i = 0; i < a->n && !used; i++)
+			used = a->opened[i].fd == l->fd;
 		if (!used)
-			close(c->lent[k]->fd);
+			close(l->fd);
 	}
 }
 

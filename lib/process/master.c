@@ -112,17 +112,14 @@ static void
 log_ready(const struct pfk__master *m)
 {
 	char text[700] = "", name[PFK_ADDR_SIZE];
+	const struct pfk__lent *l;
 	size_t n = 0;
 
-	for (size_t i = 0; i < m->custody.len && n < sizeof(text); i++) {
-		const struct pfk__lent *l = m->custody.lent[i];
-
-		if (l->slot == 0)
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-			    "%s%s %s", n > 0 ? ", " : "",
-			    pfk__kind_name(l->kind),
-			    pfk_addr_format(name, &l->bound));
-	}
+	for (l = pfk__custody_first(&m->custody, 0);
+	     l != NULL && n < sizeof(text); l = pfk__custody_next(l))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s",
+		    n > 0 ? ", " : "", pfk__kind_name(l->kind),
+		    pfk_addr_format(name, &l->bound));
 	pfk_log(PFK_INFO, "ready: %d worker%s on %s", m->workers,
 	    m->workers == 1 ? "" : "s", text);
 }
@@ -168,7 +165,7 @@ serving(const struct pfk__master *m)
 
 /*
  * The first slot founds the sockets that the others join; and those open theirs
- * one after the other, so that the order is known (retire.c).  Who has sockets
+ * one after the other, so that the order is known (surplus.c).  Who has sockets
  * in custody opens none.
  */
 static bool
@@ -178,12 +175,13 @@ must_wait(const struct pfk__master *m, int slot, bool *opening)
 
 	if (p->slot.state != PFK__SLOT_EMPTY) {
 		*opening = *opening ||
-		    (p->booting != NULL && !pfk__adopt_has_sockets(m, slot));
+		    (p->booting != NULL &&
+			pfk__custody_count(&m->custody, slot) == 0);
 		return false;
 	}
 	if (slot > 0 && !m->started && m->places[0].serving == NULL)
 		return true;
-	if (pfk__adopt_has_sockets(m, slot))
+	if (pfk__custody_count(&m->custody, slot) > 0)
 		return false;
 	if (*opening)
 		return true;
@@ -216,7 +214,7 @@ pfk__master_maintain(struct pfk__master *m)
 		m->places_top = m->workers;
 	if (m->stop == PFK__RUN) {
 		pfk__adopt_maintain(m);
-		pfk__retire_maintain(m);
+		pfk__surplus_maintain(m);
 	}
 	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
 		all_ready(m);
@@ -280,7 +278,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 		return;
 	m->stop = how;
 	pfk_timer_cancel(&m->tick);
-	pfk_timer_cancel(&m->retire);
+	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->kill);
 	/* Closed for good: who knocks now is refused, not left waiting. */
 	pfk__custody_clear(&m->custody);
@@ -441,9 +439,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_log_set_process("master");
 	setproctitle("master");
 	m->loop = pfk_loop_new(NULL);
-	m->custody.loop = m->loop;
-	m->custody.queued = pfk__adopt_queued;
-	m->custody.arg = m;
+	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || set_signals(m) == -1) {
 		pfk_warn("cannot start");
 		m->status = EX_OSERR;
@@ -455,7 +451,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
 	pfk_timer_cancel(&m->sample);
-	pfk_timer_cancel(&m->retire);
+	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->watch);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)

@@ -82,9 +82,9 @@ struct pfk__master {
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
-	struct pfk_timer *retire;
-	int steered;             /* to so many slots; 0: by the kernel */
-	bool letting_go;         /* the others have just been closed */
+	struct pfk_timer *surplus;
+	int steered;     /* to the first N slots; 0: kernel hash */
+	bool letting_go; /* the surplus is closed, its adopters close theirs */
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 };
@@ -134,8 +134,6 @@ void pfk__adopt_maintain(struct pfk__master *m);
 void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
 /* Nobody serves for the slot any more. */
 void pfk__adopt_release(struct pfk__master *m, int slot);
-/* Whether the slot has sockets in custody. */
-bool pfk__adopt_has_sockets(const struct pfk__master *m, int slot);
 /* Close what given-up slots have of addresses that nobody serves any more. */
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
@@ -144,8 +142,8 @@ void pfk__adopt_queued(void *arg, int slot);
 /* watch.c: look for workers that hang, from now on. */
 void pfk__watch_start(struct pfk__master *m);
 
-/* retire.c: close the sockets of slots that are not wanted, in time. */
-void pfk__retire_maintain(struct pfk__master *m);
+/* surplus.c: close the sockets of slots that are not wanted, in time. */
+void pfk__surplus_maintain(struct pfk__master *m);
 
 /* reload.c */
 void pfk__reload_begin(struct pfk__master *m);

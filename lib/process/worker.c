@@ -62,16 +62,17 @@ static void
 keep_own_descriptors(struct pfk_worker *w)
 {
 	size_t n = 0;
-	int *keep = calloc(w->custody->len + 2, sizeof(*keep));
+	int *keep = calloc(pfk__custody_count(w->custody, w->slot) + 2,
+	    sizeof(*keep));
+	const struct pfk__lent *l;
 
 	if (keep == NULL)
 		_exit(EX_OSERR);
 	keep[n++] = w->channel;
 	keep[n++] = pfk__log_fd();
-	for (size_t i = 0; i < w->custody->len; i++) {
-		if (w->custody->lent[i]->slot == w->slot)
-			keep[n++] = w->custody->lent[i]->fd;
-	}
+	for (l = pfk__custody_first(w->custody, w->slot); l != NULL;
+	     l = pfk__custody_next(l))
+		keep[n++] = l->fd;
 	pfk__log_forked();
 	pfk__close_others(keep, n);
 	free(keep);
