@@ -64,7 +64,26 @@ test_stands(void)
 	/* The master's clock may be read before the worker's. */
 	s = (struct pfk__stall){0};
 	queued(&s, 0, 0);
-	is_int(look(&s, true, 50, 40), 90, "a turn after now");
+	is_int(look(&s, true, 50, 40), 80, "a turn after now");
+}
+
+/* The worker writes its beat, and may be broken. */
+static void
+test_lies(void)
+{
+	static const uint64_t lies[] = {UINT64_MAX, UINT64_C(1) << 62, 1, 0};
+	uint64_t now = START + MS(PATIENCE);
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct pfk__stall s = {0};
+
+		queued(&s, 0, 0);
+		ok(pfk__stall_look(&s, true, lies[i], now) <=
+			now + PFK__PATIENCE_NS,
+		    "beat %zu: looked at again soon", i);
+		pfk__stall_look(&s, true, lies[i], now + PFK__PATIENCE_NS);
+		ok(s.stalled, "beat %zu: stalled, because it stands", i);
+	}
 }
 
 static void
@@ -96,6 +115,7 @@ main(void)
 {
 	test_moves();
 	test_stands();
+	test_lies();
 	test_recovers();
 	return done_testing();
 }

@@ -39,7 +39,10 @@ pfk__stall_look(struct pfk__stall *s, bool waiting, uint64_t beat,
 	if (!s->queued)
 		return 0;
 	if (beat != s->beat) {
+		/* The worker writes it: a turn in the future is one now. */
 		s->beat = beat;
+		if (beat > now_ns)
+			beat = now_ns;
 		if (beat > s->since_ns)
 			s->since_ns = beat;
 	}

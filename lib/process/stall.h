@@ -26,7 +26,8 @@ void pfk__stall_queued(struct pfk__stall *s, uint64_t beat, uint64_t now_ns);
 
 /*
  * Look again; waiting is whether anything is queued now.  Returns when to look
- * next, or 0: once something is queued.
+ * next, or 0: once something is queued.  No beat, not even one in the future,
+ * makes that later than PFK__PATIENCE_NS from now.
  */
 uint64_t pfk__stall_look(struct pfk__stall *s, bool waiting, uint64_t beat,
     uint64_t now_ns);
