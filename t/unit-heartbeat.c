@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "process/pages.h"
 #include "tap.h"
 
 #define NOW (1000 * PFK_SECOND_NS)
@@ -21,10 +22,11 @@ judge_after(struct pfk__pulse *p, uint64_t seconds)
 int
 main(void)
 {
+	struct pfk__pages pages = {0};
 	struct pfk__pulse p;
 	pid_t pid;
 
-	is_int(pfk__pulse_open(&p, NOW), 0, "open");
+	is_int(pfk__pulse_open(&p, &pages, NOW), 0, "open");
 	is_int(judge_after(&p, 29), PFK__ALIVE, "within the limit");
 	++*p.beat;
 	is_int(judge_after(&p, 29), PFK__ALIVE, "it turns");
@@ -44,8 +46,8 @@ main(void)
 	is_int(judge_after(&p, 231), PFK__ALIVE, "which is said once");
 	++*p.beat;
 	is_int(judge_after(&p, 232), PFK__LOST, "after its last words");
-	pfk__pulse_close(&p);
-	pfk__pulse_close(&p);
+	pfk__pulse_close(&p, &pages);
+	pfk__pulse_close(&p, &pages);
 	pass("closed twice");
 	return done_testing();
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "process/master.h"
@@ -29,6 +30,8 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	    .hooks = m->hooks,
 	    .arg = m->arg};
 
+	if (pfk__pages_keep(&m->pages, c->pulse.beat) == -1)
+		_exit(EX_OSERR);
 	pfk_loop_free(m->loop);
 	pfk__worker_main(&w);
 }
@@ -61,14 +64,14 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->epoch = m->epoch;
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
-	if (pfk__pulse_open(&c->pulse, pfk_loop_now(m->loop)) == -1)
+	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
 	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
 	if (c->io == NULL)
 		goto err2;
 	return c;
 err2:
-	pfk__pulse_close(&c->pulse);
+	pfk__pulse_close(&c->pulse, &m->pages);
 err1:
 	free(c);
 	return NULL;
@@ -98,7 +101,7 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	return 0;
 err2:
 	pfk_io_del(&c->io);
-	pfk__pulse_close(&c->pulse);
+	pfk__pulse_close(&c->pulse, &m->pages);
 	free(c);
 err1:
 	close(fds[0]);
@@ -342,7 +345,7 @@ pfk__children_reap(struct pfk__master *m)
 		pfk__hear_all(c); /* its last words */
 		died(c, status);
 		pfk__hear_no_more(c);
-		pfk__pulse_close(&c->pulse);
+		pfk__pulse_close(&c->pulse, &m->pages);
 		LIST_REMOVE(c, link);
 		free(c);
 	}

@@ -10,32 +10,31 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "event/loop.h"
+#include "process/pages.h"
 
 #define FRAMES_MAX 32
 
 int
-pfk__pulse_open(struct pfk__pulse *p, uint64_t now_ns)
+pfk__pulse_open(struct pfk__pulse *p, struct pfk__pages *pages, uint64_t now_ns)
 {
-	void *page = mmap(NULL, sizeof(*p->beat), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t *page = pfk__pages_get(pages);
 
-	if (page == MAP_FAILED)
+	if (page == NULL)
 		return -1;
 	*p = (struct pfk__pulse){.beat = page, .seen_ns = now_ns};
 	return 0;
 }
 
 void
-pfk__pulse_close(struct pfk__pulse *p)
+pfk__pulse_close(struct pfk__pulse *p, struct pfk__pages *pages)
 {
 	if (p->beat != NULL)
-		munmap(p->beat, sizeof(*p->beat));
+		pfk__pages_put(pages, p->beat);
 	p->beat = NULL;
 }
 

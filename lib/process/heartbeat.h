@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct pfk_loop;
+struct pfk__pages;
 
 /* What the master knows of one worker. */
 struct pfk__pulse {
@@ -29,8 +30,9 @@ enum pfk__verdict {
 /* How long a hung worker has for its last words. */
 #define PFK__LAST_WORDS_NS (2 * UINT64_C(1000000000))
 
-int pfk__pulse_open(struct pfk__pulse *p, uint64_t now_ns);
-void pfk__pulse_close(struct pfk__pulse *p);
+int pfk__pulse_open(struct pfk__pulse *p, struct pfk__pages *pages,
+    uint64_t now_ns);
+void pfk__pulse_close(struct pfk__pulse *p, struct pfk__pages *pages);
 
 /* Forget how long it has stood still: the machine itself was suspended. */
 void pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns);

@@ -19,6 +19,7 @@
 #include "process/channel.h"
 #include "process/custody.h"
 #include "process/heartbeat.h"
+#include "process/pages.h"
 #include "process/slot.h"
 #include "process/stall.h"
 
@@ -64,6 +65,7 @@ struct pfk__master {
 	void *arg;
 	struct pfk_loop *loop;
 	struct pfk__custody custody;
+	struct pfk__pages pages; /* the children's heartbeats */
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
 	int places_top;  /* never used from here on */
