@@ -40,6 +40,14 @@ is_deeply([ map { wrong_in_cmd($_) } @cmd ],
 	[], 'programs include <prefork.h> and their own headers');
 
 my ($compile) = compile_command();
+my @private = grep { /[.]h$/ } @lib;
+my ($together, undef, $clash) = run_cmd(
+	{ input => join q{}, map { "#include \"$_\"\n" } @private },
+	'sh', '-c', "$compile -Werror -I. -fsyntax-only -x c -"
+);
+is($together, 0, 'all private headers compile in one unit') or diag($clash);
+is_deeply([ map { wrong_enumerators($_) } @private ],
+	[], q{private enumerators carry their enum's prefix});
 for my $header ('lib/prefork.h', grep { /[.]h$/ } @lib, @cmd) {
 	my ($code, undef, $errors) = run_cmd(
 		{ input => "#include \"$header\"\n" }, 'sh', '-c',
@@ -90,6 +98,22 @@ sub wrong_in_cmd {
 		    ? $_->[2] ne 'prefork.h' && -e "lib/$_->[2]"
 		    : $_->[2] =~ m{/} || !-e "$folder/$_->[2]"
 	} includes($path);
+}
+
+# Enumerators that do not begin as the first word of their enum's name.
+sub wrong_enumerators {
+	my ($path) = @_;
+	my @wrong;
+
+	open my $file, '<', $path or die "$path: $!\n";
+	my $text = do { local $/ = undef; <$file> };
+	$text =~ s{/[*].*?[*]/}{}gsx;
+	while ($text =~ /\benum\s+pfk__([a-z]+)\w*\s*[{]([^}]*)/gx) {
+		my ($prefix, $list) = ('PFK__' . uc($1) . '_', $2);
+		push @wrong,
+		    map { "$path: $_" } grep { !/^$prefix/ } $list =~ /\b([A-Z]\w*)/g;
+	}
+	return @wrong;
 }
 
 # How the build compiles, from the note that it keeps.

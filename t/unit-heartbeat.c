@@ -27,25 +27,27 @@ main(void)
 	pid_t pid;
 
 	is_int(pfk__pulse_open(&p, &pages, NOW), 0, "open");
-	is_int(judge_after(&p, 29), PFK__ALIVE, "within the limit");
+	is_int(judge_after(&p, 29), PFK__VERDICT_ALIVE, "within the limit");
 	++*p.beat;
-	is_int(judge_after(&p, 29), PFK__ALIVE, "it turns");
-	is_int(judge_after(&p, 58), PFK__ALIVE, "the limit starts anew");
+	is_int(judge_after(&p, 29), PFK__VERDICT_ALIVE, "it turns");
+	is_int(judge_after(&p, 58), PFK__VERDICT_ALIVE,
+	    "the limit starts anew");
 	pfk__pulse_excuse(&p, NOW + 58 * PFK_SECOND_NS);
-	is_int(judge_after(&p, 87), PFK__ALIVE, "excused");
-	is_int(pfk__pulse_judge(&p, NOW + 999 * PFK_SECOND_NS, 0), PFK__ALIVE,
-	    "no limit");
+	is_int(judge_after(&p, 87), PFK__VERDICT_ALIVE, "excused");
+	is_int(pfk__pulse_judge(&p, NOW + 999 * PFK_SECOND_NS, 0),
+	    PFK__VERDICT_ALIVE, "no limit");
 	pid = fork();
 	if (pid == 0) {
 		++*p.beat;
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
-	is_int(judge_after(&p, 200), PFK__ALIVE, "another process turns");
-	is_int(judge_after(&p, 230), PFK__HUNG, "it stands still");
-	is_int(judge_after(&p, 231), PFK__ALIVE, "which is said once");
+	is_int(judge_after(&p, 200), PFK__VERDICT_ALIVE,
+	    "another process turns");
+	is_int(judge_after(&p, 230), PFK__VERDICT_HUNG, "it stands still");
+	is_int(judge_after(&p, 231), PFK__VERDICT_ALIVE, "which is said once");
 	++*p.beat;
-	is_int(judge_after(&p, 232), PFK__LOST, "after its last words");
+	is_int(judge_after(&p, 232), PFK__VERDICT_LOST, "after its last words");
 	pfk__pulse_close(&p, &pages);
 	pfk__pulse_close(&p, &pages);
 	pass("closed twice");

@@ -56,7 +56,7 @@ test_group(enum pfk_kind kind, const char *host)
 	struct pfk_addr addr, bound, again;
 
 	pfk_addr_parse(&addr, host, 0);
-	fds[0] = start(kind, &addr, PFK__FOUND, &bound);
+	fds[0] = start(kind, &addr, PFK__GROUP_FOUND, &bound);
 	if (fds[0] == -1 && errno == EADDRNOTAVAIL) {
 		skip(12, "no %s here", host);
 		return;
@@ -68,18 +68,19 @@ test_group(enum pfk_kind kind, const char *host)
 	ok(fcntl(fds[0], F_GETFL) & O_NONBLOCK, "%s: does not block", name);
 	ok(fcntl(fds[0], F_GETFD) & FD_CLOEXEC, "%s: ends with exec", name);
 	for (int i = 1; i < 4; i++) {
-		fds[i] = start(kind, &bound, PFK__JOIN, &again);
+		fds[i] = start(kind, &bound, PFK__GROUP_JOIN, &again);
 		ok(fds[i] != -1 && pfk_addr_equal(&bound, &again),
 		    "%s: number %d joins", name, i);
 	}
-	ok(start(kind, &bound, PFK__FOUND, &again) == -1 && errno == EADDRINUSE,
+	ok(start(kind, &bound, PFK__GROUP_FOUND, &again) == -1 &&
+		errno == EADDRINUSE,
 	    "%s: another founder may not", name);
 	is_str(step, "bind", "%s: at bind(2)", name);
 	is_int(unit_count_fds(), before + 4, "%s: and leaves nothing", name);
 	ok(holder_is_us(kind, &bound), "%s: we have the port", name);
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
-	fds[0] = start(kind, &bound, PFK__FOUND, &again);
+	fds[0] = start(kind, &bound, PFK__GROUP_FOUND, &again);
 	ok(fds[0] != -1, "%s: once all are closed, one may", name);
 	close(fds[0]);
 }
@@ -91,13 +92,13 @@ test_stranger(void)
 	struct pfk_addr bound, again;
 	int tcp = unit_listen(&bound), fd;
 
-	ok(start(PFK_TCP, &bound, PFK__JOIN, &again) == -1 &&
+	ok(start(PFK_TCP, &bound, PFK__GROUP_JOIN, &again) == -1 &&
 		errno == EADDRINUSE,
 	    "tcp: a stranger's port cannot be joined");
 	ok(holder_is_us(PFK_TCP, &bound), "tcp: whose it is");
 	close(tcp);
 	fd = unit_udp(&bound);
-	ok(start(PFK_UDP, &bound, PFK__JOIN, &again) == -1 &&
+	ok(start(PFK_UDP, &bound, PFK__GROUP_JOIN, &again) == -1 &&
 		errno == EADDRINUSE,
 	    "udp: nor for UDP");
 	close(fd);
@@ -110,7 +111,7 @@ test_refused(void)
 	char buf[128];
 
 	pfk_addr_parse(&addr, "192.0.2.1", 0);
-	ok(start(PFK_TCP, &addr, PFK__FOUND, &bound) == -1 &&
+	ok(start(PFK_TCP, &addr, PFK__GROUP_FOUND, &bound) == -1 &&
 		errno == EADDRNOTAVAIL,
 	    "not an address of ours");
 	is_str(step, "bind", "at bind(2)");
@@ -126,14 +127,14 @@ test_wildcard(void)
 	int fd;
 
 	pfk_addr_parse(&addr, "0.0.0.0", 0);
-	fd = start(PFK_UDP, &addr, PFK__FOUND, &bound);
+	fd = start(PFK_UDP, &addr, PFK__GROUP_FOUND, &bound);
 	is_int(option(fd, IPPROTO_IP, IP_PKTINFO), 1,
 	    "udp: a wildcard hears which address was asked");
 	is_int(option(fd, SOL_SOCKET, SO_REUSEADDR), 0,
 	    "udp: never SO_REUSEADDR");
 	close(fd);
 	pfk_addr_parse(&addr, "::", 0);
-	fd = start(PFK_UDP, &addr, PFK__FOUND, &bound);
+	fd = start(PFK_UDP, &addr, PFK__GROUP_FOUND, &bound);
 	if (fd == -1) {
 		skip(2, "no IPv6");
 		return;
@@ -178,7 +179,8 @@ test_options(void)
 	int fd, client, server;
 
 	pfk_addr_parse(&addr, "127.0.0.1", 0);
-	fd = pfk__listener_open(PFK_TCP, &addr, PFK__FOUND, &o, &bound, &step);
+	fd = pfk__listener_open(PFK_TCP, &addr, PFK__GROUP_FOUND, &o, &bound,
+	    &step);
 	pfk_sockopts_report(fd, &o, note_report, NULL);
 	is_str(reported, "", "all in force");
 	client = unit_connect(&bound);

@@ -57,13 +57,13 @@ settle(struct pfk__coalesce *c, uint64_t now, bool pays)
 		c->paid_ns = twice(c->paid_ns, PAID_MIN_NS, PAID_MAX_NS);
 		c->patience_ns /= 2;
 		c->due_ns = now + c->paid_ns;
-		go_to(c, PFK__RESTING);
+		go_to(c, PFK__COALESCE_RESTING);
 	} else {
 		c->paid_ns = 0;
 		c->patience_ns = twice(c->patience_ns, PATIENCE_MIN_NS,
 		    PATIENCE_MAX_NS);
 		c->due_ns = now + c->patience_ns;
-		go_to(c, PFK__WATCHING);
+		go_to(c, PFK__COALESCE_WATCHING);
 	}
 }
 
@@ -119,28 +119,29 @@ look(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 		c->windows = 0;
 	}
 	if (now >= c->due_ns)
-		go_to(c, PFK__WATCHING);
+		go_to(c, PFK__COALESCE_WATCHING);
 }
 
 static void
 end_window(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {
-	uint64_t often = c->state == PFK__WATCHING ? OFTEN : STILL_OFTEN;
+	uint64_t often = c->state == PFK__COALESCE_WATCHING ? OFTEN
+							    : STILL_OFTEN;
 	bool seldom = c->turns * WINDOW_NS < often * w->ns;
 
 	c->windows++;
-	if (c->state == PFK__TRYING && seldom)
+	if (c->state == PFK__COALESCE_TRYING && seldom)
 		settle(c, now, false);
-	else if (c->state == PFK__TRYING)
+	else if (c->state == PFK__COALESCE_TRYING)
 		try(c, w, now);
 	else if (seldom)
-		go_to(c, PFK__WATCHING);
-	else if (c->state == PFK__RESTING)
+		go_to(c, PFK__COALESCE_WATCHING);
+	else if (c->state == PFK__COALESCE_RESTING)
 		look(c, w, now);
 	else if (c->windows >= BUSY_WINDOWS && now >= c->due_ns)
-		go_to(c, PFK__TRYING);
-	c->rest = c->state == PFK__RESTING ||
-	    (c->state == PFK__TRYING && c->windows % 2 != 0);
+		go_to(c, PFK__COALESCE_TRYING);
+	c->rest = c->state == PFK__COALESCE_RESTING ||
+	    (c->state == PFK__COALESCE_TRYING && c->windows % 2 != 0);
 }
 
 bool

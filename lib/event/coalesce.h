@@ -21,7 +21,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum pfk__coalesce_state { PFK__WATCHING, PFK__TRYING, PFK__RESTING };
+enum pfk__coalesce_state {
+	PFK__COALESCE_WATCHING,
+	PFK__COALESCE_TRYING,
+	PFK__COALESCE_RESTING
+};
 
 /* How much was done in how long. */
 struct pfk__work {

@@ -85,7 +85,7 @@ bind_in_group(int fd, enum pfk_kind kind, const struct pfk_addr *addr,
 {
 	if (prepare(fd, kind, addr, o, step) == -1)
 		return -1;
-	if (group == PFK__JOIN &&
+	if (group == PFK__GROUP_JOIN &&
 	    set(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", step) == -1)
 		return -1;
 	*step = "bind";
@@ -93,7 +93,7 @@ bind_in_group(int fd, enum pfk_kind kind, const struct pfk_addr *addr,
 		return -1;
 	if (kind == PFK_TCP && start_listening(fd, o, step) == -1)
 		return -1;
-	if (group == PFK__FOUND)
+	if (group == PFK__GROUP_FOUND)
 		return set(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT",
 		    step);
 	return 0;

@@ -7,8 +7,8 @@
 #include <prefork.h>
 
 enum pfk__group {
-	PFK__FOUND, /* the first: EADDRINUSE if anybody has the port */
-	PFK__JOIN   /* one more of the same group */
+	PFK__GROUP_FOUND, /* the first: EADDRINUSE if anybody has the port */
+	PFK__GROUP_JOIN   /* one more of the same group */
 };
 
 /*

@@ -181,7 +181,7 @@ on_sample(void *arg)
 	uint64_t now = pfk_loop_now(m->loop), next = UINT64_MAX;
 
 	m->sample = NULL;
-	if (m->stop != PFK__RUN)
+	if (m->stop != PFK__STOP_NONE)
 		return;
 	for (int i = 0; i < m->places_top; i++) {
 		uint64_t due = look_at(m, i);

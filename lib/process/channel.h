@@ -9,7 +9,7 @@
 
 #include <prefork.h>
 
-enum pfk__message_type {
+enum pfk__msg {
 	/* From the worker. */
 	PFK__MSG_LEND = 1, /* a listener, with a duplicate of it */
 	PFK__MSG_KEEP,     /* a listener taken out of custody is in use */

@@ -167,7 +167,7 @@ pfk__child_promote(struct pfk__child *c)
 	struct pfk__place *p = &m->places[c->slot];
 
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
-	c->phase = PFK__SERVING;
+	c->phase = PFK__PHASE_SERVING;
 	p->serving = c;
 	p->booting = NULL;
 	p->stall = (struct pfk__stall){0};
@@ -201,7 +201,7 @@ pfk__child_retire(struct pfk__child *c)
 {
 	struct pfk__place *p = &c->master->places[c->slot];
 
-	c->phase = PFK__LEAVING;
+	c->phase = PFK__PHASE_LEAVING;
 	if (p->serving == c)
 		p->serving = NULL;
 	pfk__adopt_forget(c->master, c);
@@ -299,13 +299,13 @@ died(struct pfk__child *c, int status)
 	if (serving)
 		p->serving = NULL;
 	pfk__adopt_forget(m, c);
-	if (m->stop != PFK__RUN || (!booting && !serving)) {
+	if (m->stop != PFK__STOP_NONE || (!booting && !serving)) {
 		log_death(c, status, true);
 		return;
 	}
 	if (booting &&
 	    (!m->started ||
-		(m->reload == PFK__TRYING && c->slot == m->rolling))) {
+		(m->reload == PFK__RELOAD_TRYING && c->slot == m->rolling))) {
 		if (c->fail_status == 0)
 			describe_status(status, c->fail_text,
 			    sizeof(c->fail_text));

@@ -78,7 +78,7 @@ leaves(struct pfk__child *c)
 {
 	struct pfk__master *m = c->master;
 
-	if (m->stop != PFK__RUN || m->places[c->slot].serving != c)
+	if (m->stop != PFK__STOP_NONE || m->places[c->slot].serving != c)
 		return;
 	c->left = true;
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
@@ -100,12 +100,12 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		return;
 	}
 	/* A boot that ends after the stop adds no listener and no worker. */
-	if (is_of_boot(msg->type) && c->master->stop != PFK__RUN &&
+	if (is_of_boot(msg->type) && c->master->stop != PFK__STOP_NONE &&
 	    msg->type != PFK__MSG_FAIL)
 		return;
-	if (is_of_boot(msg->type) && c->phase != PFK__BOOTING) {
+	if (is_of_boot(msg->type) && c->phase != PFK__PHASE_BOOTING) {
 		/* One that was stopped in its boot may have sent it before. */
-		if (c->phase == PFK__SERVING)
+		if (c->phase == PFK__PHASE_SERVING)
 			distrust(c, "what belongs to its boot");
 		return;
 	}

@@ -50,18 +50,19 @@ pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns)
 	uint64_t beat = __atomic_load_n(p->beat, __ATOMIC_RELAXED);
 
 	if (timeout_ns == 0)
-		return PFK__ALIVE;
+		return PFK__VERDICT_ALIVE;
 	if (p->abort_ns != 0)
-		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS ? PFK__LOST
-								  : PFK__ALIVE;
+		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS
+		    ? PFK__VERDICT_LOST
+		    : PFK__VERDICT_ALIVE;
 	if (beat != p->seen) {
 		p->seen = beat;
 		p->seen_ns = now_ns;
 	}
 	if (now_ns - p->seen_ns < timeout_ns)
-		return PFK__ALIVE;
+		return PFK__VERDICT_ALIVE;
 	p->abort_ns = now_ns;
-	return PFK__HUNG;
+	return PFK__VERDICT_HUNG;
 }
 
 /* the worker's side */

@@ -22,9 +22,9 @@ struct pfk__pulse {
 };
 
 enum pfk__verdict {
-	PFK__ALIVE,
-	PFK__HUNG, /* said once: time for its last words */
-	PFK__LOST  /* it does not even die */
+	PFK__VERDICT_ALIVE,
+	PFK__VERDICT_HUNG, /* said once: time for its last words */
+	PFK__VERDICT_LOST  /* it does not even die */
 };
 
 /* How long a hung worker has for its last words. */

@@ -105,7 +105,7 @@ open_one(struct attempt *a, size_t i)
 	const struct pfk__custody *c = a->w->custody;
 	struct pfk__lent *lent = pfk__custody_find(c, a->w->slot, want->kind,
 	    &want->addr);
-	enum pfk__group group = PFK__FOUND;
+	enum pfk__group group = PFK__GROUP_FOUND;
 	struct pfk_sockopts o = options_of(want);
 	struct pfk_addr addr = want->addr;
 
@@ -114,12 +114,12 @@ open_one(struct attempt *a, size_t i)
 	lent = pfk__custody_find(c, -1, want->kind, &want->addr);
 	if (lent != NULL) {
 		addr = lent->bound;
-		group = PFK__JOIN;
+		group = PFK__GROUP_JOIN;
 	} else if (pfk_addr_port(&addr) == 0) {
 		pfk_addr_set_port(&addr, a->port);
 	}
-	if (group == PFK__FOUND && overlaps(a, i, &addr))
-		group = PFK__JOIN;
+	if (group == PFK__GROUP_FOUND && overlaps(a, i, &addr))
+		group = PFK__GROUP_JOIN;
 	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group, &o,
 	    &a->opened[i].bound, &a->step);
 	if (a->opened[i].fd != -1)

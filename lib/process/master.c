@@ -40,7 +40,7 @@ spawn(struct pfk__master *m, int slot)
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
 		return;
 	}
-	tried = m->reload == PFK__TRYING && m->rolling == slot;
+	tried = m->reload == PFK__RELOAD_TRYING && m->rolling == slot;
 	if (tried) {
 		pfk__reload_abandon(m, strerror(errno));
 	} else if (errno != m->spawn_error) {
@@ -71,7 +71,7 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	struct pfk__child *predecessor = p->serving;
 
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
-		p->booting->phase = PFK__LEAVING;
+		p->booting->phase = PFK__PHASE_LEAVING;
 		kill(p->booting->pid, SIGKILL);
 		pfk__custody_undo(&m->custody, slot, p->booting->generation);
 		p->booting = NULL;
@@ -194,7 +194,7 @@ pfk__master_maintain(struct pfk__master *m)
 {
 	bool opening = false;
 
-	if (m->stop != PFK__RUN) {
+	if (m->stop != PFK__STOP_NONE) {
 		if (LIST_EMPTY(&m->children))
 			pfk_loop_stop(m->loop);
 		return;
@@ -212,18 +212,19 @@ pfk__master_maintain(struct pfk__master *m)
 	m->places_used = m->workers;
 	if (m->workers > m->places_top)
 		m->places_top = m->workers;
-	if (m->stop == PFK__RUN) {
+	if (m->stop == PFK__STOP_NONE) {
 		pfk__adopt_maintain(m);
 		pfk__surplus_maintain(m);
 	}
-	if (m->stop == PFK__RUN && !m->started && serving(m) == m->workers)
+	if (m->stop == PFK__STOP_NONE && !m->started &&
+	    serving(m) == m->workers)
 		all_ready(m);
-	if (m->reload != PFK__SETTLED)
+	if (m->reload != PFK__RELOAD_SETTLED)
 		pfk__reload_continue(m);
-	if (m->reload == PFK__SETTLED && m->reload_wanted && m->started &&
-	    m->places[0].booting == NULL)
+	if (m->reload == PFK__RELOAD_SETTLED && m->reload_wanted &&
+	    m->started && m->places[0].booting == NULL)
 		pfk__reload_begin(m);
-	if (m->stop == PFK__RUN && hopeless(m)) {
+	if (m->stop == PFK__STOP_NONE && hopeless(m)) {
 		pfk_log(PFK_ERROR,
 		    "all workers die again and again; giving up");
 		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
@@ -272,7 +273,7 @@ void
 pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns)
 {
-	if (m->stop == PFK__RUN)
+	if (m->stop == PFK__STOP_NONE)
 		m->status = status;
 	else if (how < m->stop)
 		return;
@@ -412,7 +413,7 @@ run(struct pfk__master *m)
 	pfk__watch_start(m);
 	pfk__master_maintain(m);
 	/* Nothing could even be forked. */
-	if (m->stop != PFK__RUN && LIST_EMPTY(&m->children))
+	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))
 		return;
 	if (pfk_loop_run(m->loop) == -1) {
 		pfk_warn("the event loop failed");

@@ -23,7 +23,7 @@
 #include "process/slot.h"
 #include "process/stall.h"
 
-enum pfk__phase { PFK__BOOTING, PFK__SERVING, PFK__LEAVING };
+enum pfk__phase { PFK__PHASE_BOOTING, PFK__PHASE_SERVING, PFK__PHASE_LEAVING };
 
 struct pfk__child {
 	LIST_ENTRY(pfk__child) link;
@@ -53,10 +53,14 @@ struct pfk__place {
 	struct pfk__stall stall;
 };
 
-enum pfk__stop { PFK__RUN, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
+enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
 
 /* A reload: the first slot tries the new configuration for all. */
-enum pfk__reload { PFK__SETTLED, PFK__TRYING, PFK__ROLLING };
+enum pfk__reload {
+	PFK__RELOAD_SETTLED,
+	PFK__RELOAD_TRYING,
+	PFK__RELOAD_ROLLING
+};
 
 struct pfk__master {
 	struct pfk_master_config config;

@@ -23,7 +23,7 @@ pfk__reload_begin(struct pfk__master *m)
 	m->old_config = m->config;
 	m->config = config;
 	m->epoch++;
-	m->reload = PFK__TRYING;
+	m->reload = PFK__RELOAD_TRYING;
 	m->rolling = 0;
 	pfk__master_step(m, 0, PFK__SLOT_RENEW);
 }
@@ -32,7 +32,7 @@ void
 pfk__reload_abandon(struct pfk__master *m, const char *why)
 {
 	m->config = m->old_config;
-	m->reload = PFK__SETTLED;
+	m->reload = PFK__RELOAD_SETTLED;
 	if (m->hooks->reload_done != NULL)
 		m->hooks->reload_done(false, m->arg);
 	pfk_log(PFK_ERROR,
@@ -44,7 +44,7 @@ pfk__reload_abandon(struct pfk__master *m, const char *why)
 static void
 commit(struct pfk__master *m)
 {
-	m->reload = PFK__ROLLING;
+	m->reload = PFK__RELOAD_ROLLING;
 	if (m->config.workers != m->workers &&
 	    m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(m->config.workers, m->arg);
@@ -70,14 +70,14 @@ pfk__reload_continue(struct pfk__master *m)
 {
 	struct pfk__place *p = &m->places[m->rolling];
 
-	if (m->reload == PFK__TRYING) {
+	if (m->reload == PFK__RELOAD_TRYING) {
 		if (p->serving == NULL || p->serving->epoch != m->epoch)
 			return;
 		commit(m);
 	}
 	while (settled(m, p)) {
 		if (++m->rolling >= m->workers) {
-			m->reload = PFK__SETTLED;
+			m->reload = PFK__RELOAD_SETTLED;
 			pfk__adopt_prune(m);
 			pfk_log(PFK_INFO, "reloaded: %d worker%s", m->workers,
 			    m->workers == 1 ? "" : "s");

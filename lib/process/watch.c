@@ -13,9 +13,9 @@ look_at(struct pfk__child *c, uint64_t now)
 	uint64_t still = now - c->pulse.seen_ns;
 
 	switch (pfk__pulse_judge(&c->pulse, now, c->hang_ns)) {
-	case PFK__ALIVE:
+	case PFK__VERDICT_ALIVE:
 		return;
-	case PFK__HUNG:
+	case PFK__VERDICT_HUNG:
 		pfk_log(PFK_ERROR,
 		    "worker %d (%d) hangs: its loop has stood still for "
 		    "%llu ms; aborting it",
@@ -23,7 +23,7 @@ look_at(struct pfk__child *c, uint64_t now)
 		    (unsigned long long)(still / PFK_MSEC_NS));
 		kill(c->pid, SIGABRT);
 		return;
-	case PFK__LOST:
+	case PFK__VERDICT_LOST:
 		kill(c->pid, SIGKILL);
 		return;
 	}

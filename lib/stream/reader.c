@@ -61,11 +61,11 @@ full_answer(struct pfk_stream *s)
 	size_t n = unread(s);
 
 	switch (s->kind) {
-	case PFK__SOME:
+	case PFK__READ_SOME:
 		return n < s->wanted ? n : s->wanted;
-	case PFK__EXACTLY:
+	case PFK__READ_EXACTLY:
 		return n >= s->wanted ? s->wanted : 0;
-	case PFK__UNTIL:
+	case PFK__READ_UNTIL:
 		return find_last(s);
 	}
 	return 0;
@@ -78,7 +78,8 @@ pfk__reader_answer(struct pfk_stream *s)
 	bool ended = s->eof || s->tr == NULL;
 	size_t n = full_answer(s);
 
-	if (s->kind == PFK__UNTIL && (n > 0 ? n - 1 : unread(s)) > s->limit) {
+	if (s->kind == PFK__READ_UNTIL &&
+	    (n > 0 ? n - 1 : unread(s)) > s->limit) {
 		s->scanned = 0;
 		give(s, 0, EMSGSIZE);
 		return false;
@@ -92,7 +93,7 @@ pfk__reader_answer(struct pfk_stream *s)
 	if (s->error != 0)
 		give(s, unread(s), s->error);
 	else
-		give(s, unread(s), s->kind == PFK__SOME ? 0 : ENODATA);
+		give(s, unread(s), s->kind == PFK__READ_SOME ? 0 : ENODATA);
 	return false;
 }
 
@@ -104,8 +105,9 @@ pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len)
 	if (!s->delivering)
 		pfk__reader_drop_held(s);
 	/* Who waits for just this gets it uncopied. */
-	if (s->read.pending && s->read.cb != NULL && s->kind == PFK__SOME &&
-	    s->in.len == 0 && len <= s->wanted && !s->delivering) {
+	if (s->read.pending && s->read.cb != NULL &&
+	    s->kind == PFK__READ_SOME && s->in.len == 0 && len <= s->wanted &&
+	    !s->delivering) {
 		pfk__stream_end(s, &s->read, &r);
 		return;
 	}
@@ -157,21 +159,21 @@ int
 pfk_read(struct pfk_stream *s, size_t max,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__SOME, max, 0, cb, arg);
+	return begin(s, PFK__READ_SOME, max, 0, cb, arg);
 }
 
 int
 pfk_read_exactly(struct pfk_stream *s, size_t n,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__EXACTLY, n, 0, cb, arg);
+	return begin(s, PFK__READ_EXACTLY, n, 0, cb, arg);
 }
 
 int
 pfk_read_until(struct pfk_stream *s, char last,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__UNTIL, SIZE_MAX, last, cb, arg);
+	return begin(s, PFK__READ_UNTIL, SIZE_MAX, last, cb, arg);
 }
 
 bool

@@ -23,7 +23,7 @@ struct pfk__call {
 	bool pending;
 };
 
-enum pfk__read_kind { PFK__SOME, PFK__EXACTLY, PFK__UNTIL };
+enum pfk__read_kind { PFK__READ_SOME, PFK__READ_EXACTLY, PFK__READ_UNTIL };
 
 /* The call without callback. */
 enum pfk__sync { PFK__SYNC_NONE, PFK__SYNC_PENDING, PFK__SYNC_DONE };

@@ -53,7 +53,7 @@ struct giver {
 static bool
 can_give(const struct pfk_transport *tr)
 {
-	return tr->state == PFK__OPEN && !tr->stays && tr->self != NULL &&
+	return tr->state == PFK__TCP_OPEN && !tr->stays && tr->self != NULL &&
 	    tr->proto->hand_over != NULL && !pfk__join_paired(tr) &&
 	    pfk__unsent(tr) <= UNSENT_MAX;
 }

@@ -84,7 +84,7 @@ pfk_extra_info(const struct pfk_transport *tr, const char *name, void *value,
 bool
 pfk_is_closing(const struct pfk_transport *tr)
 {
-	return tr->state != PFK__OPEN;
+	return tr->state != PFK__TCP_OPEN;
 }
 
 void
@@ -97,7 +97,7 @@ void
 pfk_pause_reading(struct pfk_transport *tr)
 {
 	tr->paused = true;
-	if (tr->state == PFK__OPEN)
+	if (tr->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(tr);
 }
 
@@ -105,7 +105,7 @@ void
 pfk_resume_reading(struct pfk_transport *tr)
 {
 	tr->paused = false;
-	if (tr->state == PFK__OPEN)
+	if (tr->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(tr);
 }
 

@@ -182,11 +182,11 @@ pfk__join_receive(struct pfk_transport *from)
 		return false;
 	if (from->heat < BULKY || !splice_through(from, to, &n))
 		n = copy(from, to);
-	if (n <= 0 || from->state == PFK__LOST)
+	if (n <= 0 || from->state == PFK__TCP_LOST)
 		return false;
 	if (n >= LARGE_BYTES || from->heat > 0)
 		warm(from, n);
-	if (to->state == PFK__LOST)
+	if (to->state == PFK__TCP_LOST)
 		return true;
 	if (pfk__unsent(to) > 0)
 		pfk__tcp_watch(to);
@@ -204,7 +204,7 @@ pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 	if (from->io.loop != to->io.loop)
 		return -1;
 	errno = EPIPE;
-	if (from->state != PFK__OPEN || to->state != PFK__OPEN ||
+	if (from->state != PFK__TCP_OPEN || to->state != PFK__TCP_OPEN ||
 	    to->eof_wanted)
 		return -1;
 	errno = EBUSY;
@@ -241,7 +241,7 @@ pfk_unjoin(struct pfk_transport *from)
 		forget_joint(to);
 	}
 	forget_joint(from);
-	if (from->state == PFK__OPEN)
+	if (from->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(from);
 }
 

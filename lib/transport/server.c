@@ -88,7 +88,7 @@ tell_some(void *arg)
 
 	s->spread = NULL;
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
-		if (tr->told_drain || tr->state != PFK__OPEN)
+		if (tr->told_drain || tr->state != PFK__TCP_OPEN)
 			continue;
 		if (n++ == s->at_once) {
 			s->spread = pfk_later(s->loop,

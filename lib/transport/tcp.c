@@ -29,7 +29,7 @@ update_interest(struct pfk_transport *tr)
 	bool blocked = tr->paused || (to != NULL && pfk__unsent(to) > 0);
 	unsigned want = 0;
 
-	if (!tr->eof_received && (tr->state == PFK__CLOSING || !blocked))
+	if (!tr->eof_received && (tr->state == PFK__TCP_CLOSING || !blocked))
 		want |= PFK_READ;
 	if (pfk__unsent(tr) > 0)
 		want |= PFK_WRITE;
@@ -43,7 +43,7 @@ pfk__tcp_watch(struct pfk_transport *tr)
 						       : NULL;
 
 	update_interest(tr);
-	if (from != NULL && from->state == PFK__OPEN)
+	if (from != NULL && from->state == PFK__TCP_OPEN)
 		update_interest(from);
 }
 
@@ -63,9 +63,9 @@ on_lost(void *arg)
 void
 pfk__tcp_lose(struct pfk_transport *tr, int error)
 {
-	if (tr->state == PFK__LOST)
+	if (tr->state == PFK__TCP_LOST)
 		return;
-	tr->state = PFK__LOST;
+	tr->state = PFK__TCP_LOST;
 	tr->error = error;
 	pfk__join_lost(tr);
 	if (tr->shared)
@@ -107,7 +107,7 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 		return;
 	}
 	/* Often the first data came with the connection. */
-	if (tr->state == PFK__OPEN && !tr->paused)
+	if (tr->state == PFK__TCP_OPEN && !tr->paused)
 		on_ready(tr, PFK_READ);
 }
 
@@ -116,7 +116,8 @@ tell_pause(void *arg)
 {
 	struct pfk_transport *tr = arg;
 
-	if (tr->told_pause || tr->state != PFK__OPEN || tr->out.len <= tr->high)
+	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
+	    tr->out.len <= tr->high)
 		return;
 	tr->told_pause = true;
 	if (tr->proto->pause_writing != NULL)
@@ -126,7 +127,8 @@ tell_pause(void *arg)
 static void
 tell_resume(struct pfk_transport *tr)
 {
-	if (!tr->told_pause || tr->state != PFK__OPEN || tr->out.len > tr->low)
+	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
+	    tr->out.len > tr->low)
 		return;
 	tr->told_pause = false;
 	if (tr->proto->resume_writing != NULL)
@@ -139,7 +141,7 @@ tell_resume(struct pfk_transport *tr)
 static void
 after_flush(struct pfk_transport *tr)
 {
-	if (pfk__unsent(tr) > 0 || tr->state == PFK__LOST)
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_LOST)
 		return;
 	if (tr->eof_wanted && !tr->eof_sent) {
 		if (shutdown(tr->io.fd, SHUT_WR) == -1) {
@@ -149,7 +151,7 @@ after_flush(struct pfk_transport *tr)
 		}
 		tr->eof_sent = true;
 	}
-	if (tr->state == PFK__CLOSING)
+	if (tr->state == PFK__TCP_CLOSING)
 		finish(tr);
 }
 
@@ -206,7 +208,7 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 int
 pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
 {
-	if (tr->state != PFK__OPEN || tr->eof_wanted) {
+	if (tr->state != PFK__TCP_OPEN || tr->eof_wanted) {
 		errno = EPIPE;
 		return -1;
 	}
@@ -235,11 +237,11 @@ on_flush_soon(void *arg)
 void
 pfk_write_eof(struct pfk_transport *tr)
 {
-	if (tr->state > PFK__GIVEN || tr->eof_wanted)
+	if (tr->state > PFK__TCP_GIVEN || tr->eof_wanted)
 		return;
 	tr->eof_wanted = true;
 	pfk__join_end_sink(tr);
-	if (pfk__unsent(tr) > 0 || tr->state == PFK__GIVEN)
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_GIVEN)
 		return;
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
@@ -278,10 +280,10 @@ finish(struct pfk_transport *tr)
 void
 pfk_close(struct pfk_transport *tr)
 {
-	tr->close_wanted = tr->state == PFK__GIVEN;
-	if (tr->state != PFK__OPEN)
+	tr->close_wanted = tr->state == PFK__TCP_GIVEN;
+	if (tr->state != PFK__TCP_OPEN)
 		return;
-	tr->state = PFK__CLOSING;
+	tr->state = PFK__TCP_CLOSING;
 	/* After the peer's end, close(2) itself sends the FIN. */
 	tr->eof_wanted = !tr->eof_received;
 	pfk__join_end_sink(tr);
@@ -298,8 +300,8 @@ pfk_abort(struct pfk_transport *tr)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-	tr->abort_wanted = tr->state == PFK__GIVEN;
-	if (tr->state == PFK__LOST || tr->abort_wanted)
+	tr->abort_wanted = tr->state == PFK__TCP_GIVEN;
+	if (tr->state == PFK__TCP_LOST || tr->abort_wanted)
 		return;
 	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	pfk__tcp_lose(tr, ECONNABORTED);
@@ -314,7 +316,7 @@ pfk__tcp_end(struct pfk_transport *tr)
 void
 pfk__tcp_freeze(struct pfk_transport *tr)
 {
-	tr->state = PFK__GIVEN;
+	tr->state = PFK__TCP_GIVEN;
 	tr->shared = true;
 	pfk__io_stop(&tr->io);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
@@ -346,7 +348,7 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 		return;
 	}
 	tr->stays = true;
-	tr->state = PFK__OPEN;
+	tr->state = PFK__TCP_OPEN;
 	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
 		pfk__tcp_lose(tr, errno);
 		return;
@@ -370,7 +372,7 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 	tr->self = tr->proto->connection_resumed(tr, arg, state, state_len);
 	if (tr->self == NULL)
 		return -1;
-	if (tr->state != PFK__LOST)
+	if (tr->state != PFK__TCP_LOST)
 		go_on(tr);
 	return 0;
 }
@@ -382,7 +384,7 @@ received_eof(struct pfk_transport *tr)
 {
 	tr->eof_received = true;
 	pfk_unjoin(tr);
-	if (tr->state == PFK__CLOSING) {
+	if (tr->state == PFK__TCP_CLOSING) {
 		if (pfk__unsent(tr) == 0)
 			pfk__tcp_lose(tr, 0);
 		else
@@ -391,7 +393,7 @@ received_eof(struct pfk_transport *tr)
 	}
 	if (tr->proto->eof_received != NULL &&
 	    tr->proto->eof_received(tr->self)) {
-		if (tr->state != PFK__LOST)
+		if (tr->state != PFK__TCP_LOST)
 			pfk__tcp_watch(tr);
 		return;
 	}
@@ -423,7 +425,7 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 	}
 	tr->io.loop->work += (uint64_t)n;
 	rearm_quickack(tr);
-	if (tr->state == PFK__OPEN)
+	if (tr->state == PFK__TCP_OPEN)
 		pfk__server_touch(tr->server, tr);
 	return true;
 }
@@ -435,12 +437,12 @@ receive(struct pfk_transport *tr)
 	void *buf = tr->io.loop->scratch;
 	ssize_t n;
 
-	if (tr->state == PFK__OPEN && pfk__join_sink(tr) != NULL)
+	if (tr->state == PFK__TCP_OPEN && pfk__join_sink(tr) != NULL)
 		return pfk__join_receive(tr);
 	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
 	if (!pfk__tcp_received(tr, n))
 		return false;
-	if (tr->state == PFK__CLOSING)
+	if (tr->state == PFK__TCP_CLOSING)
 		return true;
 	if (tr->proto->data_received != NULL)
 		tr->proto->data_received(tr->self, buf, (size_t)n);
@@ -464,8 +466,8 @@ on_ready(void *arg, unsigned ready)
 		if (pfk__unsent(tr) > 0)
 			flush(tr);
 	}
-	if ((ready & (PFK_READ | PFK_FAULT)) != 0 && tr->state != PFK__LOST &&
-	    (tr->io.want & PFK_READ) != 0)
+	if ((ready & (PFK_READ | PFK_FAULT)) != 0 &&
+	    tr->state != PFK__TCP_LOST && (tr->io.want & PFK_READ) != 0)
 		receive(tr);
 }
 
@@ -476,12 +478,12 @@ pfk__tcp_drain(struct pfk_transport *tr)
 		return;
 	/* What has come before the stop is still delivered. */
 	for (int i = 0; i < DRAIN_READS && (tr->io.want & PFK_READ) != 0 &&
-	     tr->state == PFK__OPEN;
+	     tr->state == PFK__TCP_OPEN;
 	     i++) {
 		if (!receive(tr))
 			break;
 	}
-	if (tr->state != PFK__OPEN)
+	if (tr->state != PFK__TCP_OPEN)
 		return;
 	tr->told_drain = true;
 	if (tr->proto->draining != NULL)

@@ -24,10 +24,10 @@
 #define PFK__READ_BYTES 65536u
 
 enum pfk__tcp_state {
-	PFK__OPEN,
-	PFK__GIVEN, /* on its way to another process: handover.h */
-	PFK__CLOSING,
-	PFK__LOST
+	PFK__TCP_OPEN,
+	PFK__TCP_GIVEN, /* on its way to another process: handover.h */
+	PFK__TCP_CLOSING,
+	PFK__TCP_LOST
 };
 
 struct pfk_transport {
