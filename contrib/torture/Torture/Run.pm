@@ -89,13 +89,14 @@ sub start_server {
 # run_loaded(row => NAME, load => NAME or a list, events => CODE, ...): starts
 # the server and the loads, calls the code with the server, ends them, and notes
 # the result. The code returns a hash: events, in_service, notes, wrong. More
-# keys: server (arguments, or code that starts another), after (code called with
+# keys: server (arguments, or code that starts another), host (its address),
+# before (what runs a command where the clients are), after (code called with
 # the server and the loads' results, for another such hash), bound (ms).
 sub run_loaded {
 	my (%run) = @_;
 	my $away   = !ref $run{load} && $run{load} eq 'away';
-	my $host   = $away ? Torture::Relay::ADDRESS() : '127.0.0.1';
-	my $before = [];
+	my $host   = $run{host} // ($away ? Torture::Relay::ADDRESS() : '127.0.0.1');
+	my $before = $run{before} // [];
 
 	if ($away) {
 		if (my $why = Torture::Relay::missing()) {
