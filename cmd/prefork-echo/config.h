@@ -35,6 +35,7 @@ struct config {
 	bool ipv4, ipv6;
 	bool once;
 	bool loop_guard;
+	int udp_per_source, udp_per_network; /* 0: no limit */
 	/* The process. */
 	char *pid_file;
 	char *log;

@@ -26,9 +26,7 @@ static struct echo {
 	struct pfk_datagram **datagrams;
 	uint16_t *own_ports;
 	size_t n;
-	uint64_t refused;
-	uint64_t refused_logged;
-	struct pfk_timer *report;
+	struct guard *guard; /* or NULL: all datagrams are answered */
 } the_echo;
 
 /* tcp */
@@ -173,53 +171,13 @@ static const struct pfk_protocol tcp_echo_once = {
 /* udp */
 
 static void
-report_refused(struct echo *e)
-{
-	pfk_log(PFK_WARNING, "loop guard: refused %llu datagrams, %llu in all",
-	    (unsigned long long)(e->refused - e->refused_logged),
-	    (unsigned long long)e->refused);
-	e->refused_logged = e->refused;
-}
-
-static void
-on_report(void *arg)
-{
-	struct echo *e = arg;
-
-	e->report = NULL;
-	report_refused(e);
-}
-
-/* The first is logged at once, the others by the second. */
-static void
-count_refused(struct echo *e, const struct pfk_packet *p, const char *why)
-{
-	char name[PFK_ADDR_SIZE];
-
-	if (e->refused++ == 0) {
-		pfk_log(PFK_WARNING,
-		    "loop guard: refused 1 datagram from %s: "
-		    "%s",
-		    pfk_addr_format(name, p->from), why);
-		e->refused_logged = 1;
-	} else if (e->report == NULL) {
-		e->report = pfk_later(e->loop, PFK_SECOND_NS, on_report, e);
-	}
-}
-
-static void
 udp_received(void *self, const struct pfk_packet *p)
 {
 	struct echo *e = &the_echo;
-	const char *why = NULL;
 	char name[PFK_ADDR_SIZE];
 
-	if (e->config->loop_guard)
-		why = guard_refuses(p, e->own_ports, e->n);
-	if (why != NULL) {
-		count_refused(e, p, why);
+	if (e->guard != NULL && guard_refuses(e->guard, p))
 		return;
-	}
 	pfk_sendto(self, p->buf, p->len, p->from, p->unicast ? p->to : NULL);
 	if (pfk_log_wants(PFK_DEBUG)) {
 		pfk_log(PFK_DEBUG, "datagram from %s",
@@ -332,6 +290,22 @@ out:
 	return rc;
 }
 
+static int
+need_guard(struct echo *e)
+{
+	const struct config *c = e->config;
+	struct guard_options o = {.loops = c->loop_guard,
+	    .per_source = c->udp_per_source,
+	    .per_network = c->udp_per_network,
+	    .own = e->own_ports,
+	    .n_own = e->n};
+
+	if (!o.loops && o.per_source == 0)
+		return 0;
+	e->guard = guard_new(e->loop, &o);
+	return e->guard != NULL ? 0 : -1;
+}
+
 int
 echo_worker_init(struct pfk_worker *w, const struct config *c)
 {
@@ -347,7 +321,7 @@ echo_worker_init(struct pfk_worker *w, const struct config *c)
 	e->limits = pfk_limits_new(e->loop, max_connections(c),
 	    (size_t)c->max_per_source);
 	if (e->servers == NULL || e->datagrams == NULL ||
-	    e->own_ports == NULL || e->limits == NULL ||
+	    e->own_ports == NULL || e->limits == NULL || need_guard(e) == -1 ||
 	    open_endpoints(e, w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot serve: %s",
 		    strerror(errno));
@@ -363,14 +337,12 @@ echo_worker_exit(void)
 {
 	struct echo *e = &the_echo;
 
-	if (e->refused > e->refused_logged)
-		report_refused(e);
-	pfk_timer_cancel(&e->report);
 	for (size_t i = 0; i < e->n; i++) {
 		pfk_server_close(&e->servers[i]);
 		pfk_datagram_close(&e->datagrams[i]);
 	}
 	pfk_limits_drop(&e->limits);
+	guard_free(e->guard);
 	free(e->servers);
 	free(e->datagrams);
 	free(e->own_ports);

@@ -103,6 +103,50 @@ format_keepalive(const void *config, int i, char *buf, size_t size)
 	return true;
 }
 
+/* Many share a network, as behind one router. */
+#define NETWORK_SOURCES 10
+#define UDP_RATE_MAX 100000000
+
+static int
+parse_udp_rate(void *config, const char *value, bool first, const char **errstr)
+{
+	struct config *c = config;
+	char text[64], *rest = text, *word;
+	int n, network;
+
+	(void)first;
+	if (strlcpy(text, value, sizeof(text)) >= sizeof(text))
+		goto bad;
+	word = strsep(&rest, ":");
+	n = (int)strtonum(word, 0, UDP_RATE_MAX, errstr);
+	if (*errstr != NULL)
+		goto bad;
+	network = n * NETWORK_SOURCES;
+	if (rest != NULL)
+		network = (int)strtonum(rest, 0, UDP_RATE_MAX, errstr);
+	if (*errstr != NULL || (n == 0 && rest != NULL))
+		goto bad;
+	c->udp_per_source = n;
+	c->udp_per_network = network;
+	return 0;
+bad:
+	*errstr = "it takes N[:NETWORK], datagrams a second up to 100000000";
+	return -1;
+}
+
+static bool
+format_udp_rate(const void *config, int i, char *buf, size_t size)
+{
+	const struct config *c = config;
+
+	if (c->udp_per_source == 0)
+		strlcpy(buf, "0", size);
+	else
+		snprintf(buf, size, "%d:%d", c->udp_per_source,
+		    c->udp_per_network);
+	return i == 0;
+}
+
 static int
 parse_poller(void *config, const char *value, bool first, const char **errstr)
 {
@@ -226,6 +270,9 @@ const struct pfk_option config_options[] = {
     {0, "loop-guard", ONOFF, AT(loop_guard),
 	.help = "leave datagrams unanswered that could start a loop between "
 		"two servers (on)"},
+    {0, "udp-rate", "N[:NETWORK]", CUSTOM(parse_udp_rate, format_udp_rate),
+	.help = "datagrams a second per worker from one address and port, and "
+		"from one IPv4 /24 or IPv6 /56 (ten times N); 0: no limit (0)"},
     {0, "max-per-source", "N", INT(0, 10000000), AT(max_per_source),
 	.help = "TCP connections per worker from one IPv4 address or IPv6 "
 		"/64; 0: no limit (0)"},

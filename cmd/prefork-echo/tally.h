@@ -1,0 +1,35 @@
+/*
+ * tally.h: how often a key has come within a second, in bounded memory.
+ *
+ * A key has one slot, which it shares with others.  A key that comes often
+ * keeps the slot: another key takes it only after as many arrivals, or when
+ * the first one pauses.  So a key is counted too low where many others come,
+ * and too high only by chance (1 in 2^32).
+ */
+#ifndef ECHO_TALLY_H
+#define ECHO_TALLY_H
+
+#include <prefork.h>
+
+#define TALLY_SLOTS 1024
+
+struct tally_slot {
+	uint32_t tag;
+	uint32_t n;         /* arrivals in this second */
+	uint32_t since_ms;  /* its begin */
+	uint16_t gap, left; /* the caller's; 0 for a new key */
+};
+
+struct tally {
+	struct tally_slot slots[TALLY_SLOTS];
+};
+
+/*
+ * Count one arrival of the key and return its slot, or NULL where another key
+ * keeps it.  gap and left become 0 again after a second in which the key came
+ * at most `calm` times.
+ */
+struct tally_slot *tally_count(struct tally *t, uint64_t key, uint64_t now_ns,
+    uint32_t calm);
+
+#endif
