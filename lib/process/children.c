@@ -215,6 +215,9 @@ pfk__children_retire_deferred(struct pfk__master *m)
 {
 	struct pfk__child *c;
 
+	if (!m->drains_due)
+		return;
+	m->drains_due = false;
 	LIST_FOREACH(c, &m->children, link) {
 		if (c->retire_wanted && c->taking == 0)
 			pfk__child_retire(c);

@@ -121,8 +121,8 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);
 		break;
 	case PFK__MSG_TAKEN:
-		if (c->taking > 0)
-			c->taking--;
+		if (c->taking > 0 && --c->taking == 0)
+			c->master->drains_due |= c->retire_wanted;
 		break;
 	case PFK__MSG_LEAVING:
 		leaves(c);
@@ -142,6 +142,7 @@ pfk__hear_all(struct pfk__child *c)
 	struct pfk__message msg;
 	int fd, rc;
 
+	pfk__master_wake(c->master);
 	while (c->channel != -1) {
 		rc = pfk__channel_receive(c->channel, &msg, &fd);
 		if (rc == -1 && errno == EAGAIN)
@@ -163,10 +164,6 @@ pfk__hear_all(struct pfk__child *c)
 void
 pfk__hear_ready(void *arg, unsigned ready)
 {
-	struct pfk__child *c = arg;
-	struct pfk__master *m = c->master;
-
 	(void)ready;
-	pfk__hear_all(c);
-	pfk__master_maintain(m);
+	pfk__hear_all(arg);
 }

@@ -189,9 +189,10 @@ must_wait(const struct pfk__master *m, int slot, bool *opening)
 	return false;
 }
 
-void
-pfk__master_maintain(struct pfk__master *m)
+static void
+maintain(void *arg)
 {
+	struct pfk__master *m = arg;
 	bool opening = false;
 
 	if (m->stop != PFK__STOP_NONE) {
@@ -232,13 +233,19 @@ pfk__master_maintain(struct pfk__master *m)
 	arm_tick(m);
 }
 
+void
+pfk__master_wake(struct pfk__master *m)
+{
+	pfk__soon_add(m->loop, &m->maintain, maintain, m);
+}
+
 static void
 on_tick(void *arg)
 {
 	struct pfk__master *m = arg;
 
 	m->tick = NULL;
-	pfk__master_maintain(m);
+	pfk__master_wake(m);
 }
 
 static void
@@ -326,7 +333,7 @@ on_hup(void *arg, int signo)
 
 	(void)signo;
 	m->reload_wanted = true;
-	pfk__master_maintain(m);
+	pfk__master_wake(m);
 }
 
 static void
@@ -358,7 +365,7 @@ on_count(void *arg, int signo)
 	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
 	if (m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(workers, m->arg);
-	pfk__master_maintain(m);
+	pfk__master_wake(m);
 }
 
 static void
@@ -366,7 +373,7 @@ on_child(void *arg, int signo)
 {
 	(void)signo;
 	pfk__children_reap(arg);
-	pfk__master_maintain(arg);
+	pfk__master_wake(arg);
 }
 
 static int
@@ -411,7 +418,7 @@ static void
 run(struct pfk__master *m)
 {
 	pfk__watch_start(m);
-	pfk__master_maintain(m);
+	maintain(m);
 	/* Nothing could even be forked. */
 	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))
 		return;
@@ -454,6 +461,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_timer_cancel(&m->sample);
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->watch);
+	pfk__soon_cancel(m->loop, &m->maintain);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)
 		hooks->on_exit(status, arg);

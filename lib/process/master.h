@@ -6,7 +6,7 @@
  *     phase; a slot's `serving` and `booting` point into that list or are NULL;
  *  2. events (signals, messages, deaths, time) change slots and wishes; a
  *     worker is started, promoted or retired only by pfk__master_act for a
- *     slot's step, or by pfk__master_maintain;
+ *     slot's step, or by maintain (master.c), which runs once a turn;
  *  3. a message counts for the child whose channel it came by, and for no
  *     other.
  */
@@ -16,6 +16,7 @@
 #include <prefork.h>
 #include <sys/queue.h>
 
+#include "event/loop.h"
 #include "process/channel.h"
 #include "process/custody.h"
 #include "process/heartbeat.h"
@@ -81,10 +82,12 @@ struct pfk__master {
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
 	bool reload_wanted;
-	int rolling; /* the slot that is being renewed */
+	bool drains_due; /* a retire_wanted can be carried out */
+	int rolling;     /* the slot that is being renewed */
 	enum pfk__stop stop;
 	bool terminated; /* SIGTERM came: the next one is urgent */
 	int status;      /* to exit with */
+	struct pfk__soon maintain;
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
@@ -95,8 +98,11 @@ struct pfk__master {
 	uint64_t watched_ns;
 };
 
-/* Compare what is with what is wanted, and do what is missing. */
-void pfk__master_maintain(struct pfk__master *m);
+/*
+ * Compare the slots with the wishes and do what is missing, once at the end of
+ * this turn, however many events ask for it.
+ */
+void pfk__master_wake(struct pfk__master *m);
 
 /* One slot's event, and what follows from it; or in two steps. */
 unsigned pfk__master_decide(struct pfk__master *m, int slot,
