@@ -93,8 +93,8 @@ hand(void)
 
 	pfk__channel_pair(fds);
 	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
-	from->give(from, fds[0]);
-	to->take(to, fds[1]);
+	from->serving[PFK_TCP]->give(from, fds[0]);
+	to->serving[PFK_TCP]->take(to, fds[1]);
 	for (int i = 0; i < 5000 && taken == 0; i++) {
 		unit_settle(to);
 		unit_settle(from);
@@ -274,7 +274,7 @@ test_nobody(void)
 	pfk__channel_pair(fds);
 	close(fds[1]);
 	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
-	from->give(from, fds[0]);
+	from->serving[PFK_TCP]->give(from, fds[0]);
 	unit_settle(from);
 	unit_write(fd, "abc", 3);
 	unit_run_until(from, &old.calls[RECORD_DATA], 1);
@@ -364,7 +364,7 @@ test_garbage(int byte, size_t len)
 	cm->cmsg_len = CMSG_LEN(sizeof(pass));
 	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
 	pfk__channel_pair(fds);
-	to->take(to, fds[1]);
+	to->serving[PFK_TCP]->take(to, fds[1]);
 	is_int(sendmsg(fds[0], &m, 0), (int)len, "%s: garbage: sent", backend);
 	ok(unit_run_until(to, &taken, 1), "%s: garbage: it ends", backend);
 	is_int(n_resumed, 0, "%s: garbage: nothing is resumed", backend);

@@ -73,6 +73,23 @@ struct pfk__registration {
 
 struct pfk__batch;
 
+/*
+ * Sockets of one kind, for a supervisor that must not know the transports:
+ * server.c sets that of TCP and udp.c that of UDP with their first socket;
+ * worker.c calls them when the master orders it.
+ */
+struct pfk__serving {
+	/* Serve the socket of another slot, too; on failure fd is the
+	 * caller's.  And close all that were adopted from the owner. */
+	int (*adopt)(struct pfk_loop *l, int fd, int owner);
+	void (*release)(struct pfk_loop *l, int owner);
+	/* Send all connections to another process, or receive those of one; fd
+	 * is the hand-over channel and belongs to the callee.  NULL where there
+	 * are no connections. */
+	void (*give)(struct pfk_loop *l, int fd);
+	void (*take)(struct pfk_loop *l, int fd);
+};
+
 struct pfk_loop {
 	const struct pfk__poller *poller;
 	void *backend;
@@ -97,15 +114,9 @@ struct pfk_loop {
 	struct pfk__batch *batch; /* the datagram endpoints', or NULL */
 	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
-	/* The transports' part in a hand-over, while there are any. */
-	void (*give)(struct pfk_loop *l, int fd);
-	void (*take)(struct pfk_loop *l, int fd);
-	/* Serve another slot's sockets, and give them back. */
-	int (*adopt_listener)(struct pfk_loop *l, int fd, int owner);
-	void (*release_listeners)(struct pfk_loop *l, int owner);
-	int (*adopt_datagram)(struct pfk_loop *l, int fd, int owner);
-	void (*release_datagrams)(struct pfk_loop *l, int owner);
-	/* The supervisor's: a giver has given all. */
+	/* By enum pfk_kind; NULL while the loop serves none of that kind. */
+	const struct pfk__serving *serving[2];
+	/* Set by worker.c, called by handover.c: a giver has given all. */
 	void (*taken)(void *arg);
 	void *taken_arg;
 	struct pfk__soon drain;

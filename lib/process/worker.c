@@ -154,13 +154,11 @@ master_died(struct pfk_worker *w)
 static void
 adopt(struct pfk_worker *w, const struct pfk__message *m, int *fd)
 {
-	struct pfk_loop *l = w->loop;
-	int (*take)(struct pfk_loop *, int,
-	    int) = m->kind == PFK_TCP ? l->adopt_listener : l->adopt_datagram;
+	const struct pfk__serving *s = w->loop->serving[m->kind];
 
-	if (*fd == -1 || take == NULL || w->leaving)
+	if (*fd == -1 || s == NULL || w->leaving)
 		return;
-	if (take(l, *fd, m->owner) == 0)
+	if (s->adopt(w->loop, *fd, m->owner) == 0)
 		*fd = -1;
 	else
 		pfk_warn("cannot serve for slot %d", m->owner);
@@ -169,16 +167,17 @@ adopt(struct pfk_worker *w, const struct pfk__message *m, int *fd)
 static void
 release(struct pfk_worker *w, int owner)
 {
-	if (w->loop->release_listeners != NULL)
-		w->loop->release_listeners(w->loop, owner);
-	if (w->loop->release_datagrams != NULL)
-		w->loop->release_datagrams(w->loop, owner);
+	for (int kind = PFK_TCP; kind <= PFK_UDP; kind++) {
+		if (w->loop->serving[kind] != NULL)
+			w->loop->serving[kind]->release(w->loop, owner);
+	}
 }
 
 static void
 on_channel(void *arg, unsigned ready)
 {
 	struct pfk_worker *w = arg;
+	const struct pfk__serving *tcp = w->loop->serving[PFK_TCP];
 	struct pfk__message m;
 	int fd, rc = pfk__channel_receive(w->channel, &m, &fd);
 
@@ -201,14 +200,14 @@ on_channel(void *arg, unsigned ready)
 	switch (m.type) {
 	case PFK__MSG_DRAIN:
 		drain(w, (enum pfk_drain)m.how, m.timeout_ns);
-		if (fd != -1 && w->loop->give != NULL) {
-			w->loop->give(w->loop, fd);
+		if (fd != -1 && tcp != NULL) {
+			tcp->give(w->loop, fd);
 			fd = -1;
 		}
 		break;
 	case PFK__MSG_TAKE:
-		if (fd != -1 && w->loop->take != NULL) {
-			w->loop->take(w->loop, fd);
+		if (fd != -1 && tcp != NULL) {
+			tcp->take(w->loop, fd);
 			fd = -1;
 		} else {
 			on_taken(w);

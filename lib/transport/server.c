@@ -211,6 +211,11 @@ pfk__server_find(const struct pfk_loop *l, const struct pfk_addr *local)
 
 /* the handle */
 
+static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
+    .release = pfk__acceptors_release,
+    .give = pfk__handover_give,
+    .take = pfk__handover_take};
+
 struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
     void *arg, const struct pfk_server_options *options)
@@ -246,10 +251,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	getsockname(fd, &s->local.sa, &s->local.len);
 	TAILQ_INIT(&s->transports);
 	pfk__member_add(l, &s->member, drain);
-	l->give = pfk__handover_give;
-	l->take = pfk__handover_take;
-	l->adopt_listener = pfk__acceptor_adopt;
-	l->release_listeners = pfk__acceptors_release;
+	l->serving[PFK_TCP] = &serving;
 	return s;
 err2:
 	pfk_limits_drop(&s->limits);

@@ -305,6 +305,8 @@ release(struct pfk_loop *l, int owner)
 	}
 }
 
+static const struct pfk__serving serving = {.adopt = adopt, .release = release};
+
 struct pfk_datagram *
 pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg)
@@ -327,8 +329,7 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	d->pktinfo = pfk_addr_is_any(&d->local);
 	d->handle = true;
 	pfk__member_add(l, &d->member, drain);
-	l->adopt_datagram = adopt;
-	l->release_datagrams = release;
+	l->serving[PFK_UDP] = &serving;
 	d->self = d;
 	if (proto->connection_made != NULL)
 		d->self = proto->connection_made(d, arg);
