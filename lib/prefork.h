@@ -816,7 +816,8 @@ int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
 
 /*
  * Give up root for good: supplementary groups, group, user, in that order.
- * Does nothing where the process is that user already.
+ * user NULL is a uid without a name, which has no supplementary groups.  Does
+ * nothing where the process is that user already.
  */
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 

@@ -21,13 +21,17 @@ my $as      = as_nobody();
 
 no_new_privileges();
 SKIP: {
-	skip 'cannot become an ordinary user here', 6 if !$as;
+	skip 'cannot become an ordinary user here', 10 if !$as;
 	refused('a low port', 77, qr/127[.]0[.]0[.]1:7:.*root/x,
 		'-q', '-w', 2, '-b', '127.0.0.1:7')
 	    if low_ports();
 	refused('-u root', 77, qr/'root'/x, '-q', '-p', 0, '-u', 'root');
 	refused('an unknown user', 67, qr/'no-such-user'/x,
 		'-q', '-p', 0, '-u', 'no-such-user');
+	refused('an unknown number', 67, qr/'4000000001'.*two\snumbers/x,
+		'-q', '-p', 0, '-u', '4000000001');
+	refused('an unknown group', 67, qr/group:\s'no-such-group'/x,
+		'-q', '-p', 0, '-u', 'nobody:no-such-group');
 	oneself();
 }
 SKIP: {
@@ -35,6 +39,7 @@ SKIP: {
 	skip 'this root cannot become another user', 1 if !$as;
 	dropped('nobody');
 	dropped('nobody:daemon');
+	dropped_to_numbers();
 	low_port();
 	holder_of_another();
 }
@@ -110,6 +115,21 @@ sub dropped {
 	    for $server->pid, @workers;
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'tcp');
 	is(echo_once($server->udp_socket, 'x'), 'x', 'udp');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# As in a container without a passwd file.
+sub dropped_to_numbers {
+	my $server = Prefork->start(qw(-u 4000000001:4000000002 -w 1 -p 0 -4));
+
+	for my $pid (settled_workers($server, 1)) {
+		is(status($pid, 'Uid'), join("\t", (4_000_000_001) x 4), 'a number: user');
+		is(status($pid, 'Gid'), join("\t", (4_000_000_002) x 4), 'group');
+		is(status($pid, 'Groups'), '4000000002', 'no supplementary groups');
+		is(hex status($pid, $_), 0, $_) for qw(CapPrm CapEff);
+	}
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'tcp');
 	is($server->stop, 0, 'exit status');
 	return;
 }

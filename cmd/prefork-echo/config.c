@@ -105,24 +105,27 @@ fail:
 	return NULL;
 }
 
-/* A name, or a number, as chown(1) takes them. */
+/*
+ * A name, or a number, as chown(1) takes them.  A number need not be in the
+ * passwd file, which a container may lack; then a group must be given with it,
+ * and there are no supplementary groups.
+ */
 static int
-find_user(struct config *c, const char *name)
+find_user(struct config *c, const char *name, bool has_group)
 {
 	const struct passwd *pw = getpwnam(name);
-	const char *errstr;
-	long long id;
+	const char *errstr = NULL;
 
 	if (pw == NULL) {
-		id = strtonum(name, 0, UINT32_MAX - 1, &errstr);
-		pw = errstr == NULL ? getpwuid((uid_t)id) : NULL;
+		c->uid = (uid_t)strtonum(name, 0, UINT32_MAX - 1, &errstr);
+		pw = errstr == NULL ? getpwuid(c->uid) : NULL;
 	}
 	if (pw == NULL)
-		return -1;
+		return errstr == NULL && has_group ? 0 : -1;
 	c->uid = pw->pw_uid;
 	c->gid = pw->pw_gid;
 	c->user_name = strdup(pw->pw_name);
-	return 0;
+	return c->user_name != NULL ? 0 : -1;
 }
 
 static int
@@ -152,12 +155,18 @@ check_user(struct config *c, char *err, int *status)
 	strlcpy(text, c->user, sizeof(text));
 	name = strsep(&group, ":");
 	*status = EX_NOUSER;
-	if (find_user(c, name) == -1) {
-		snprintf(err, PFK_ERROR_SIZE, "no such user: '%.100s'", name);
+	if (find_user(c, name, group != NULL) == -1) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "no such user: '%.100s'; name one of the passwd file, or "
+		    "give two numbers, as in 65534:65534",
+		    name);
 		return -1;
 	}
 	if (group != NULL && find_group(c, group) == -1) {
-		snprintf(err, PFK_ERROR_SIZE, "no such group: '%.100s'", group);
+		snprintf(err, PFK_ERROR_SIZE,
+		    "no such group: '%.100s'; name one of the group file, or "
+		    "give a number",
+		    group);
 		return -1;
 	}
 	if (geteuid() != 0 && geteuid() != c->uid) {

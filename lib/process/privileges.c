@@ -13,8 +13,8 @@ pfk_drop_privileges(const char *user, uid_t uid, gid_t gid)
 {
 	if (geteuid() == uid && getuid() == uid && getegid() == gid)
 		return 0;
-	if (initgroups(user, gid) == -1 || setresgid(gid, gid, gid) == -1 ||
-	    setresuid(uid, uid, uid) == -1)
+	if ((user != NULL ? initgroups(user, gid) : setgroups(1, &gid)) == -1 ||
+	    setresgid(gid, gid, gid) == -1 || setresuid(uid, uid, uid) == -1)
 		return -1;
 	/* Trust, and verify. */
 	if (uid != 0 && setuid(0) != -1) {
