@@ -310,7 +310,11 @@ struct pfk_addr {
 int pfk_host_split(const char *str, char *host, uint16_t *port,
     const char **errstr);
 
-/* The numeric address of host; -1 with EINVAL where it is a name. */
+/*
+ * The numeric address of host, in the forms of inet_pton(3), with a zone where
+ * IPv6 has one; -1 with EINVAL for any other host: names, but also 127.1 and the
+ * like, which no look-up here finds either.
+ */
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
 
 /* 127.0.0.1:8888 or [::1]:8888; dst holds PFK_ADDR_SIZE; returns dst. */
@@ -330,8 +334,10 @@ bool pfk_addr_lacks_zone(const struct pfk_addr *a);
 /*
  * All addresses of host, in getaddrinfo(3)'s order, at most max; family is
  * AF_UNSPEC, AF_INET or AF_INET6.  A child looks names up, so that the caller
- * opens no socket and waits timeout_ns at most.  Returns their number or -1;
- * *errstr says why.
+ * opens no socket and waits timeout_ns at most.  Returns their number, at least
+ * 1, or -1; *errstr says why, and errno is EINVAL for a host that is neither an
+ * address nor a name, ENOENT for a name without such an address, EAGAIN where no
+ * name server answers now or no process can be started, ETIMEDOUT, or another.
  */
 int pfk_resolve(const char *host, uint16_t port, int family,
     uint64_t timeout_ns, struct pfk_addr *addrs, int max, const char **errstr);

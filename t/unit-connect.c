@@ -28,7 +28,7 @@ static int received_len;
 
 /*
  * The look-up's child is a fork of this: so this is the name service. A name
- * is its addresses with commas between them, or `never`.
+ * is its addresses with commas between them and ; for :, or a way to fail.
  */
 int
 getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
@@ -41,6 +41,16 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
 
 	if (strcmp(name, "never") == 0)
 		pause();
+	if (strcmp(name, "dies") == 0)
+		_exit(1);
+	if (strcmp(name, "again") == 0)
+		return EAI_AGAIN;
+	if (strcmp(name, "system") == 0) {
+		errno = EMFILE;
+		return EAI_SYSTEM;
+	}
+	for (char *c = text; *c != '\0'; c++)
+		*c = *c == ';' ? ':' : *c;
 	while ((part = strsep(&rest, ",")) != NULL && n < 8) {
 		if (pfk_addr_parse(&addrs[n], part, (uint16_t)atoi(service)) ==
 			-1 ||
@@ -215,11 +225,11 @@ test_families(bool udp)
 	o.family = AF_UNSPEC;
 	connect_to(udp, &o);
 	is_int(error, PFK_ENOHOST, "%s: no such name", backend);
-	is_str(causes, "look-up: Name or service not known", "%s: the cause",
+	is_str(causes, "look-up: there is no such name", "%s: the cause",
 	    backend);
 	pfk_addr_parse(&source, "127.0.0.1", 0);
 	o.source = &source;
-	o.host = "::1,::2";
+	o.host = ";;1,;;2";
 	connect_to(udp, &o);
 	is_int(error, PFK_ENOHOST, "%s: no source for it", backend);
 	is_str(causes, "look-up: no address of the source's family",
@@ -229,6 +239,35 @@ test_families(bool udp)
 	is_int(error, PFK_ENOHOST, "%s: nor for a numeric one", backend);
 	is_int(failures, 4, "%s: each fails once", backend);
 	end("families");
+}
+
+static void
+test_look_up_fails(bool udp)
+{
+	static const struct {
+		const char *host, *cause;
+	} cases[] = {
+	    {"dies",
+		"look-up: the process for it has died, as when memory "
+		"runs out"},
+	    {"again",
+		"look-up: no name server answers now; try again later, "
+		"or see /etc/resolv.conf"},
+	    {"system", "look-up: Too many open files"},
+	    {"127.1",
+		"look-up: it is not an IPv4 address; write four decimal "
+		"numbers without leading zeros, as in 127.0.0.1"},
+	};
+	struct pfk_connect_options o = {.port = 7};
+
+	begin();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		o.host = cases[i].host;
+		connect_to(udp, &o);
+		is_int(error, PFK_ENOHOST, "%s: %s", backend, o.host);
+		is_str(causes, cases[i].cause, "%s: the cause", backend);
+	}
+	end("look-up fails");
 }
 
 /* The loop goes on while the name service does not answer. */
@@ -244,8 +283,8 @@ test_look_up(bool udp)
 	connect_to(udp, &o);
 	is_int(ticks, 1, "%s: the loop goes on", backend);
 	is_int(error, ETIMEDOUT, "%s: the time is up", backend);
-	is_str(causes, "look-up: Connection timed out", "%s: the cause",
-	    backend);
+	is_str(causes, "look-up: no name server answers; see /etc/resolv.conf",
+	    "%s: the cause", backend);
 	o.timeout_ns = 0;
 	connector = start(udp, &o);
 	unit_settle(loop);
@@ -376,6 +415,7 @@ main(void)
 			test_names(udp);
 			test_families(udp);
 			test_look_up(udp);
+			test_look_up_fails(udp);
 		}
 		test_first();
 		test_urgent();

@@ -18,13 +18,15 @@ static const char *errstr;
 static int
 resolve(const char *host, int family, uint64_t timeout_ns, int max)
 {
-	int fds = unit_count_fds(), n;
+	int fds = unit_count_fds(), n, saved_errno;
 
 	errstr = "";
 	errno = 0;
 	n = pfk_resolve(host, 7, family, timeout_ns, found, max, &errstr);
+	saved_errno = errno;
 	is_int(unit_count_fds(), fds, "%.30s: no descriptor is left", host);
 	is_int(waitpid(-1, NULL, WNOHANG), -1, "%.30s: no child is left", host);
+	errno = saved_errno;
 	return n;
 }
 
@@ -43,6 +45,34 @@ none(const char *host, int family)
 	is_int(resolve(host, family, BOUND_NS, 16), -1, "%.30s: none", host);
 	ok(errstr != NULL && errstr[0] != '\0' && errno != 0, "%.30s: %s", host,
 	    errstr != NULL ? errstr : "no reason");
+}
+
+static void
+none_because(const char *host, int family, int error, const char *why)
+{
+	none(host, family);
+	is_int(errno, error, "%s: errno", host);
+	ok(strstr(errstr, why) != NULL, "%s: why: %s", host, errstr);
+}
+
+/* inet_aton(3)'s forms, which getaddrinfo(3) takes, and * are no names. */
+static void
+test_not_numeric(void)
+{
+	static const char *const hosts[] = {"127.1", "127.0.0.010", "0x7f.1",
+	    "0x7f.0.0.1", "017700000001", "2130706433", "8888", "1.2.3.4.5",
+	    "256.1.1.1", "127.0.0.1.", "1."};
+
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		none_because(hosts[i], AF_UNSPEC, EINVAL, "four decimal");
+	none_because("*", AF_UNSPEC, EINVAL, "every address");
+	none_because("", AF_UNSPEC, EINVAL, "missing");
+	none_because("::g", AF_UNSPEC, EINVAL, "not an IPv6 address");
+	none_because("fe80::1%none", AF_UNSPEC, EINVAL, "no interface");
+	none_because("127.0.0.1", AF_INET6, ENOENT, "an IPv4 address");
+	none_because("::1", AF_INET, ENOENT, "an IPv6 address");
+	none_because("a.1.invalid", AF_UNSPEC, ENOENT, "no such name");
+	one("fe80::1%1", AF_UNSPEC, "[fe80::1%lo]:7");
 }
 
 int
@@ -77,7 +107,7 @@ main(void)
 	    "localhost: no more than there is room for");
 
 	none("no-such-name.invalid", AF_UNSPEC);
-	none("", AF_UNSPEC);
+	test_not_numeric();
 	none("a b", AF_UNSPEC);
 	memset(longest, 'a', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/addr.h"
+
 static int
 bad(const char **errstr, const char *why)
 {
@@ -63,26 +65,78 @@ pfk_host_split(const char *str, char *host, uint16_t *port, const char **errstr)
 	return 0;
 }
 
+/* The interface's index, by its name or its number; 0: there is none. */
+static uint32_t
+zone_index(const char *zone)
+{
+	uint32_t index = if_nametoindex(zone);
+	const char *errstr = NULL;
+
+	if (index == 0 && zone[0] >= '0' && zone[0] <= '9')
+		index = (uint32_t)strtonum(zone, 1, UINT32_MAX, &errstr);
+	return errstr == NULL ? index : 0;
+}
+
 /* A zone such as %eth0, which link-local addresses need. */
 static int
-parse_in6(struct sockaddr_in6 *in6, const char *host)
+parse_in6(struct sockaddr_in6 *in6, const char *host, const char **errstr)
 {
 	char text[PFK_HOST_SIZE], *zone;
 
 	strlcpy(text, host, sizeof(text));
 	zone = strchr(text, '%');
-	if (zone != NULL) {
+	if (zone != NULL)
 		*zone++ = '\0';
-		in6->sin6_scope_id = if_nametoindex(zone);
-		if (in6->sin6_scope_id == 0)
-			return -1;
+	if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1) {
+		*errstr = "it is not an IPv6 address";
+		return -1;
 	}
-	return inet_pton(AF_INET6, text, &in6->sin6_addr) == 1 ? 0 : -1;
+	if (zone != NULL && (in6->sin6_scope_id = zone_index(zone)) == 0) {
+		*errstr = "this machine has no interface of that name";
+		return -1;
+	}
+	return 0;
+}
+
+/* Labels that are numbers throughout: 127.1, 0x7f.1, 127.0.0.010, 8888. */
+static bool
+only_numbers(const char *host)
+{
+	while (*host != '\0') {
+		bool hex = host[0] == '0' && (host[1] == 'x' || host[1] == 'X');
+		size_t n = hex ? 2 + strspn(host + 2, "0123456789abcdefABCDEF")
+			       : strspn(host, "0123456789");
+
+		if (n == 0 || (host[n] != '.' && host[n] != '\0'))
+			return false;
+		host += n + (host[n] == '.');
+	}
+	return true;
+}
+
+const char *
+pfk__addr_fault(const char *host)
+{
+	const char *errstr = NULL;
+	struct sockaddr_in6 in6;
+
+	if (host[0] == '\0')
+		return "the host is missing";
+	if (strcmp(host, "*") == 0)
+		return "* is every address; name one";
+	if (strchr(host, ':') != NULL)
+		parse_in6(&in6, host, &errstr);
+	else if (only_numbers(host))
+		errstr = "it is not an IPv4 address; write four decimal "
+			 "numbers without leading zeros, as in 127.0.0.1";
+	return errstr;
 }
 
 int
 pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port)
 {
+	const char *errstr;
+
 	memset(a, 0, sizeof(*a));
 	if (inet_pton(AF_INET, host, &a->in4.sin_addr) == 1) {
 		a->len = sizeof(a->in4);
@@ -90,7 +144,7 @@ pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port)
 		a->in4.sin_port = htons(port);
 		return 0;
 	}
-	if (parse_in6(&a->in6, host) == 0) {
+	if (parse_in6(&a->in6, host, &errstr) == 0) {
 		a->len = sizeof(a->in6);
 		a->in6.sin6_family = AF_INET6;
 		a->in6.sin6_port = htons(port);

@@ -19,10 +19,12 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "net/addr.h"
 #include "net/resolve.h"
 
 struct answer {
 	int error; /* of getaddrinfo(3) */
+	int saved_errno;
 	struct pfk_addr addr;
 };
 
@@ -37,6 +39,7 @@ look_up(int out, const char *host, uint16_t port, int family)
 
 	snprintf(service, sizeof(service), "%u", port);
 	answer.error = getaddrinfo(host, service, &hints, &list);
+	answer.saved_errno = errno;
 	if (answer.error != 0) {
 		if (write(out, &answer, sizeof(answer)) == -1)
 			_exit(1);
@@ -60,10 +63,11 @@ int
 pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
     int family)
 {
-	int fds[2], keep;
+	int fds[2], keep, saved_errno;
 
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return -1;
+	k->n = 0;
 	keep = fds[1];
 	k->fd = fds[0];
 	k->pid = fork();
@@ -73,12 +77,57 @@ pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
 		pfk__close_others(&keep, 1);
 		look_up(fds[1], host, port, family);
 	}
+	saved_errno = errno;
 	close(fds[1]);
 	if (k->pid == -1) {
 		close(fds[0]);
+		errno = saved_errno;
 		return -1;
 	}
 	return 0;
+}
+
+const char *
+pfk__lookup_fault(int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return geteuid() == 0
+		    ? "cannot start a process for it; raise pids.max of the "
+		      "control group (TasksMax in a systemd unit)"
+		    : "cannot start a process for it; raise RLIMIT_NPROC "
+		      "(ulimit -u) or pids.max of the control group";
+	case EMFILE:
+		return "no descriptor is free for it; raise RLIMIT_NOFILE "
+		       "(ulimit -n)";
+	default:
+		return strerror(error);
+	}
+}
+
+/* Why getaddrinfo(3) found nothing; sets errno. */
+static const char *
+explain(const struct answer *a)
+{
+	switch (a->error) {
+	case EAI_NONAME:
+		errno = ENOENT;
+		return "there is no such name";
+	case EAI_NODATA:
+	case EAI_ADDRFAMILY:
+		errno = ENOENT;
+		return "the name has no such address";
+	case EAI_AGAIN:
+		errno = EAGAIN;
+		return "no name server answers now; try again later, or see "
+		       "/etc/resolv.conf";
+	case EAI_SYSTEM:
+		errno = a->saved_errno;
+		return strerror(a->saved_errno);
+	default:
+		errno = EIO;
+		return gai_strerror(a->error);
+	}
 }
 
 int
@@ -92,13 +141,19 @@ pfk__lookup_next(struct pfk__lookup *k, struct pfk_addr *addr,
 		/* An answer is less than PIPE_BUF: it comes whole. */
 		n = read(k->fd, &answer, sizeof(answer));
 	} while (n == -1 && errno == EINTR);
-	if (n != (ssize_t)sizeof(answer))
+	if (n != (ssize_t)sizeof(answer) && k->n > 0)
 		return 0;
-	if (answer.error != 0) {
-		*errstr = gai_strerror(answer.error);
-		errno = EINVAL;
+	if (n != (ssize_t)sizeof(answer)) {
+		*errstr = "the process for it has died, as when memory runs "
+			  "out";
+		errno = EIO;
 		return -1;
 	}
+	if (answer.error != 0) {
+		*errstr = explain(&answer);
+		return -1;
+	}
+	k->n++;
 	*addr = answer.addr;
 	return 1;
 }
@@ -140,23 +195,47 @@ wait_readable(int fd, uint64_t deadline)
 }
 
 int
+pfk__resolve_numeric(const char *host, uint16_t port, int family,
+    struct pfk_addr *addr, const char **errstr)
+{
+	if (pfk_addr_parse(addr, host, port) == -1) {
+		*errstr = pfk__addr_fault(host);
+		errno = EINVAL;
+		return *errstr == NULL ? 0 : -1;
+	}
+	if (family == AF_UNSPEC || family == addr->sa.sa_family)
+		return 1;
+	*errstr = family == AF_INET ? "it is an IPv6 address, and IPv4 is asked"
+				    : "it is an IPv4 address, and IPv6 is "
+				      "asked";
+	errno = ENOENT;
+	return -1;
+}
+
+int
 pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
     struct pfk_addr *addrs, int max, const char **errstr)
 {
 	uint64_t deadline = clock_now() + timeout_ns;
 	struct pfk__lookup k;
-	int n = 0, rc = 1;
+	struct pfk_addr numeric;
+	int n = 0, rc, saved_errno;
 
-	if (max > 0 && pfk_addr_parse(&addrs[0], host, port) == 0 &&
-	    (family == AF_UNSPEC || family == addrs[0].sa.sa_family))
-		return 1;
+	rc = pfk__resolve_numeric(host, port, family, &numeric, errstr);
+	if (rc != 0) {
+		if (rc == 1 && max > 0)
+			addrs[0] = numeric;
+		return rc;
+	}
 	if (pfk__lookup_start(&k, host, port, family) == -1) {
-		*errstr = strerror(errno);
+		*errstr = pfk__lookup_fault(errno);
 		return -1;
 	}
+	rc = 1;
 	while (n < max && rc == 1) {
 		if (!wait_readable(k.fd, deadline)) {
-			*errstr = "the name server does not answer";
+			*errstr = "no name server answers; see "
+				  "/etc/resolv.conf";
 			errno = ETIMEDOUT;
 			rc = -1;
 			break;
@@ -164,6 +243,8 @@ pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
 		rc = pfk__lookup_next(&k, &addrs[n], errstr);
 		n += rc == 1;
 	}
+	saved_errno = errno;
 	pfk__lookup_end(&k);
+	errno = saved_errno;
 	return rc == -1 ? -1 : n;
 }

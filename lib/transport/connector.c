@@ -92,7 +92,12 @@ on_numeric(void *arg)
 {
 	struct pfk_connector *c = arg;
 
-	c->kind->begin(c);
+	if (c->n > 0) {
+		c->kind->begin(c);
+		return;
+	}
+	add_cause(c, "look-up", c->fault);
+	pfk__connector_fail(c, c->error != 0 ? c->error : PFK_ENOHOST);
 }
 
 static void
@@ -104,27 +109,38 @@ on_timeout(void *arg)
 	if (c->kind->late != NULL)
 		c->kind->late(c);
 	if (c->causes[0] == '\0')
-		add_cause(c, "look-up", strerror(ETIMEDOUT));
+		add_cause(c, "look-up",
+		    "no name server answers; see /etc/resolv.conf");
 	pfk__connector_fail(c, ETIMEDOUT);
 }
 
 static int
 start(struct pfk_connector *c, const struct pfk_connect_options *o)
 {
+	int rc;
+
 	if (o->timeout_ns > 0) {
 		c->timeout = pfk_later(c->loop, o->timeout_ns, on_timeout, c);
 		if (c->timeout == NULL)
 			return -1;
 	}
-	if (pfk_addr_parse(&c->addrs[0], o->host, o->port) == 0 &&
-	    suits_source(c, &c->addrs[0]) &&
-	    (o->family == AF_UNSPEC || o->family == c->addrs[0].sa.sa_family)) {
-		c->n = 1;
+	rc = pfk__resolve_numeric(o->host, o->port, o->family, &c->addrs[0],
+	    &c->fault);
+	if (rc == 1 && !suits_source(c, &c->addrs[0])) {
+		c->fault = "no address of the source's family";
+		rc = -1;
+	}
+	c->n = rc == 1;
+	if (rc == 0 &&
+	    pfk__lookup_start(&c->lookup, o->host, o->port, o->family) == -1) {
+		c->error = errno;
+		c->fault = pfk__lookup_fault(c->error);
+		rc = -1;
+	}
+	if (rc != 0) {
 		pfk__soon_add(c->loop, &c->numeric, on_numeric, c);
 		return 0;
 	}
-	if (pfk__lookup_start(&c->lookup, o->host, o->port, o->family) == -1)
-		return -1;
 	if (pfk__io_start(c->loop, &c->lookup_io, c->lookup.fd, PFK_READ,
 		on_lookup, c) == 0)
 		return 0;

@@ -37,7 +37,8 @@ struct pfk_connector {
 	struct pfk_timer *timeout;
 	struct pfk_addr addrs[PFK__CONNECTOR_ADDRESSES];
 	int n;
-	int error; /* the first address' */
+	int error;         /* the first address' */
+	const char *fault; /* why there is no address at all */
 	char causes[PFK_CAUSES_SIZE];
 };
 
