@@ -36,6 +36,14 @@ my @forms = (
 	[ [qw(-4 -b localhost:6666)], 'both 127.0.0.1:6666' ],
 	[ [qw(-6 -b tcp:localhost:6666)], 'tcp [::1]:6666' ],
 	[ [qw(-b 0.0.0.0 -b ::)], 'both 0.0.0.0:8888', 'both [::]:8888' ],
+	(map { [ ['-b', $_], 'both 0.0.0.0:8888', 'both [::]:8888' ] } '*', '*:8888', ':8888', '8888'),
+	[ [ '-b', '*', '-p', 7777 ], 'both 0.0.0.0:7777', 'both [::]:7777' ],
+	[ [ '-4', '-b', '*' ],    'both 0.0.0.0:8888' ],
+	[ [ '-6', '-b', ':8888' ], 'both [::]:8888' ],
+	[ [ '-b', 'tcp:*:6666,once' ], 'tcp 0.0.0.0:6666, once', 'tcp [::]:6666, once' ],
+	[ [ '-b', 'udp:6666' ],   'udp 0.0.0.0:6666', 'udp [::]:6666' ],
+	[ [ '-b', 'udp::6666' ],  'udp 0.0.0.0:6666', 'udp [::]:6666' ],
+	[ [ '-b', 'tcp:6666,once' ], 'tcp 0.0.0.0:6666, once', 'tcp [::]:6666, once' ],
 	[ [qw(-b 0.0.0.0 -b 192.0.2.1)], 'both 0.0.0.0:8888', 'both 192.0.2.1:8888' ],
 	[ [qw(-b tcp:192.0.2.1:1 -b udp:192.0.2.1:1)], 'both 192.0.2.1:1' ],
 	[
@@ -58,13 +66,37 @@ subtest 'forms' => sub {
 subtest 'refused' => sub {
 	for my $case ([qw(-b 127.0.0.1 -b 127.0.0.1:8888)], [qw(-b ::1 -b tcp:[0::1])],
 		[qw(-b localhost -b 127.0.0.1)], [qw(-p 0 -b 127.0.0.1 -b 127.0.0.1:0)],
-		[qw(-4 -b ::1)], [qw(-6 -b 127.0.0.1)])
+		[qw(-4 -b ::1)], [qw(-6 -b 127.0.0.1)], [qw(-b * -b 0.0.0.0)])
 	{
 		my ($code, $output, $errors) = run_cmd(Prefork::program(), '-t', @{$case});
 		is($code, 64, "@{$case}");
 		my $why = $case->[0] =~ /^-[46]/ ? 'no IPv\d address' : 'is there twice';
 		like($errors, qr/\A.*\bbind\b.*$why.*\n\z/, 'one line says why');
 	}
+	my %why = (
+		'127.0.0.010'       => 'not an IPv4 address',
+		'0x7f.1:7'          => 'not an IPv4 address',
+		'tcp:127.1'         => 'not an IPv4 address',
+		'65536'             => 'the port is not a number, 0 to 65535',
+		':65536'            => 'the port is not a number, 0 to 65535',
+		q{:}                => 'the host is missing',
+		'*:'                => 'the port is not a number, 0 to 65535',
+		'fe80::1%no-such'   => 'no interface of that name',
+		'::ffff:192.0.2.1'  => 'write it as IPv4',
+	);
+	for my $bind (sort keys %why) {
+		my ($code, undef, $errors) = run_cmd(Prefork::program(), '-t', '-b', $bind);
+		is($code, 64, "-b $bind");
+		like($errors, qr/\A.*\Q$bind\E.*\Q$why{$bind}\E.*\n\z/, 'one line says why');
+	}
+};
+
+subtest 'every address' => sub {
+	my @own = (own_address(0), local_addresses6() ? '::1' : ());
+	my $server = Prefork->start(qw(-w 2 -p 0 -b *));
+
+	serves($_, $server->port, '-b *') for '127.0.0.1', @own;
+	is($server->stop, 0, 'exit status');
 };
 
 subtest 'IPv4 and IPv6 are separate' => sub {

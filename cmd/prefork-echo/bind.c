@@ -1,6 +1,9 @@
 /*
  * bind.c: --bind [tcp:|udp:]HOST[:PORT][,once].
+ *
+ * HOST * is every address, and so is :PORT or PORT alone.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +19,44 @@ binds_free(struct config *c)
 	c->n_binds = 0;
 }
 
+/* The digits of :PORT or PORT, or NULL. */
+static const char *
+port_alone(const char *at)
+{
+	const char *digits = at + (at[0] == ':');
+	size_t n = strspn(digits, "0123456789");
+
+	return n > 0 && digits[n] == '\0' ? digits : NULL;
+}
+
+static int
+split_host(struct bind *b, const char *at, const char **errstr)
+{
+	const char *alone = port_alone(at);
+	char text[PFK_HOST_SIZE + 64];
+	uint16_t port = 0;
+	bool has_port;
+
+	if (alone != NULL)
+		snprintf(text, sizeof(text), "*:%s", alone);
+	else
+		strlcpy(text, at, sizeof(text));
+	/* Whether there is a port shows in what two defaults give. */
+	if (pfk_host_split(text, b->host, &port, errstr) == -1)
+		return -1;
+	b->port = port;
+	port = 1;
+	pfk_host_split(text, b->host, &port, errstr);
+	has_port = port == b->port;
+	if (!has_port)
+		b->port = -1;
+	return 0;
+}
+
 static int
 take_apart(struct bind *b, const char *value, const char **errstr)
 {
 	char text[PFK_HOST_SIZE + 64], *at = text, *comma;
-	uint16_t port = 0;
-	bool has_port;
 
 	if (strlcpy(text, value, sizeof(text)) >= sizeof(text)) {
 		*errstr = "it is too long for a host";
@@ -40,16 +75,7 @@ take_apart(struct bind *b, const char *value, const char **errstr)
 	b->udp = strncmp(at, "tcp:", 4) != 0;
 	if (!b->tcp || !b->udp)
 		at += 4;
-	/* Whether there is a port shows in what two defaults give. */
-	if (pfk_host_split(at, b->host, &port, errstr) == -1)
-		return -1;
-	b->port = port;
-	port = 1;
-	pfk_host_split(at, b->host, &port, errstr);
-	has_port = port == b->port;
-	if (!has_port)
-		b->port = -1;
-	return 0;
+	return split_host(b, at, errstr);
 }
 
 int

@@ -1,6 +1,7 @@
 /*
  * endpoints.c: from --bind, --port, -4 and -6 to the sockets to open.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,14 @@ is_mapped(const struct pfk_addr *a)
 	    IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
 
-/* All addresses of a host; localhost is never looked up. */
+/*
+ * All addresses of a host; localhost is never looked up, and * is every address
+ * of both families, by a socket of its own for each, since IPv6 sockets here
+ * never take IPv4.
+ */
 static int
 addresses(const struct config *c, const struct bind *b, uint16_t port,
-    struct pfk_addr *list, char *err)
+    struct pfk_addr *list, char *err, int *status)
 {
 	int family = c->ipv4 ? AF_INET : c->ipv6 ? AF_INET6 : AF_UNSPEC, n;
 	const char *errstr;
@@ -82,31 +87,39 @@ addresses(const struct config *c, const struct bind *b, uint16_t port,
 		pfk_addr_parse(&list[1], "::1", port);
 		return 2;
 	}
+	if (strcmp(b->host, "*") == 0) {
+		pfk_addr_parse(&list[0], "0.0.0.0", port);
+		pfk_addr_parse(&list[1], "::", port);
+		return 2;
+	}
 	if (pfk_addr_parse(&list[0], b->host, port) == 0)
 		return 1;
 	n = pfk_resolve(b->host, port, family, RESOLVE_NS, list, ADDRESSES_MAX,
 	    &errstr);
-	if (n == -1)
-		snprintf(err, PFK_ERROR_SIZE,
-		    "bind '%.260s': cannot resolve it: %s", b->text, errstr);
-	return n;
+	if (n != -1)
+		return n;
+	/* EINVAL is a host that no look-up can find: bad usage. */
+	if (errno != EINVAL)
+		*status = EX_NOHOST;
+	snprintf(err, PFK_ERROR_SIZE, "bind '%.260s': %s%s", b->text,
+	    errno != EINVAL ? "cannot resolve it: " : "", errstr);
+	return -1;
 }
 
 static int
 expand(struct config *c, const struct bind *b, char *err, int *status)
 {
 	uint16_t port = (uint16_t)(b->port >= 0 ? b->port : c->port);
-	bool local = strcmp(b->host, "localhost") == 0;
+	bool both = strcmp(b->host, "localhost") == 0 ||
+	    strcmp(b->host, "*") == 0;
 	struct pfk_addr list[ADDRESSES_MAX];
-	int n = addresses(c, b, port, list, err), used = 0;
+	int n = addresses(c, b, port, list, err, status), used = 0;
 
-	if (n == -1) {
-		*status = EX_NOHOST;
+	if (n == -1)
 		return -1;
-	}
 	for (int i = 0; i < n; i++) {
-		/* The machine may have no ::1, but 127.0.0.1 it has. */
-		bool optional = local && list[i].sa.sa_family == AF_INET6 &&
+		/* The machine may have no IPv6, but 127.0.0.1 it has. */
+		bool optional = both && list[i].sa.sa_family == AF_INET6 &&
 		    (c->ipv4 || !c->ipv6);
 
 		if (!allowed(c, &list[i]) || repeats(list, i))
@@ -135,6 +148,7 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 	}
 	if (used > 0)
 		return 0;
+	/* Without -4 and -6 every address is allowed. */
 	snprintf(err, PFK_ERROR_SIZE,
 	    "bind '%.260s': no IPv%d address; leave out -%d", b->text,
 	    c->ipv4 ? 4 : 6, c->ipv4 ? 4 : 6);

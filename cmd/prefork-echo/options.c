@@ -197,7 +197,8 @@ const struct pfk_option config_options[] = {
     {'p', "port", "PORT", INT(0, 65535), AT(port),
 	.help = "TCP and UDP port; 0: one free port for all (8888)"},
     {'b', "bind", "ADDR", CUSTOM(bind_parse, bind_format),
-	.help = "[tcp:|udp:]HOST[:PORT][,once]; repeatable (localhost)"},
+	.help = "[tcp:|udp:]HOST[:PORT][,once], * or PORT alone for every "
+		"address; repeatable (localhost)"},
     {'4', "ipv4", NULL, FLAG, AT(ipv4), .help = "IPv4 only"},
     {'6', "ipv6", NULL, FLAG, AT(ipv6), .help = "IPv6 only"},
     {'1', "once", NULL, FLAG, AT(once),
