@@ -116,9 +116,9 @@ void pfk_close_inherited(void);
 enum pfk_option_type {
 	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
 	PFK_OPT_ONOFF,   /* bool; on or off */
-	PFK_OPT_INT,     /* int; min to max, strtonum(3) */
-	PFK_OPT_SIZE,    /* int64_t; min to max, expand_number(3): k, M, G */
-	PFK_OPT_SECONDS, /* uint64_t ns; min to max seconds, fractions allowed */
+	PFK_OPT_INT,     /* int; min to max, decimal digits */
+	PFK_OPT_SIZE,    /* int64_t; min to max, decimal digits and k, M or G */
+	PFK_OPT_SECONDS, /* uint64_t ns; min to max seconds; 0.5, rounded up */
 	PFK_OPT_STRING,  /* char *, owned by the configuration */
 	PFK_OPT_CUSTOM   /* parse and format */
 };
@@ -162,8 +162,13 @@ int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 
 /*
  * Parse the file at path: "key value" or "key = value" a line, # comments,
- * backslash escapes and continued lines as fparseln(3) has them.  A last line
- * without a newline is refused, as cron does: it may be half written.  -1 with EINVAL for what it holds, else as open(2) and read(2).
+ * backslash escapes and continued lines as fparseln(3) has them.  Nothing of it
+ * counts unless it is whole: an empty file is refused, as are zero bytes, a last
+ * line without a newline or that goes on, more than 16 MiB (EFBIG), and, for
+ * root, a file that everybody may write to.  "/dev/null" is no file.  Byte order
+ * marks and CR before LF are skipped, and Unicode's spaces are blanks.  A pipe
+ * is waited for; that is not for a reload.  -1 with EINVAL for what it holds,
+ * else as open(2) and read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
     const char *path, char *err);

@@ -89,6 +89,10 @@ sub command_line {
 	refused(64, qr/--nodelay.*'perhaps'/x,  '-t', '--nodelay', 'perhaps');
 	refused(67, qr/user.*'no-such-user'/x,  '-t', '-u', 'no-such-user');
 	refused(67, qr/user.*''/x,              '-t', '-u', q{});
+	refused(67, qr/user.*'\Q$_\E'/x,        '-t', '-u', $_) for ' 0', '+0';
+	refused(67, qr/group.*'\s0'/x,          '-t', '-u', 'root: 0');
+	refused(64, qr/--worker-timeout.*0[.]1/x, '-t', '--worker-timeout', '0.01');
+	refused(64, qr/--pid-file.*its\sown/x, '-t', '-P', "$dir/x", '-l', "$dir/x");
 	refused(67, qr/group.*'no-such-group'/x, '-t', '-u', 'nobody:no-such-group');
 	refused(67, qr/user.*'u{100}/x,         '-t', '-u', 'u' x 3000);
 	return;
@@ -97,18 +101,18 @@ sub command_line {
 # Every option that takes a number: [name, good, values that are bad].
 sub numeric {
 	return (
-		[ 'workers',          1, 0, 1025, -1, 'many' ],
-		[ 'port',             0, 65_536, -1, '0x50', '80 ' ],
+		[ 'workers',          1, 0, 1025, -1, 'many', '+1', ' 1' ],
+		[ 'port',             0, 65_536, -1, '0x50', '80 ', '+80', ' 80' ],
 		[ 'max-connections',  1, 0, 10_000_001 ],
 		[ 'idle-timeout',     0.5, -1, 31_536_001, 'nan', 'inf', '0x1p3' ],
 		[ 'backlog',          1, 0, 2_147_483_648 ],
 		[ 'receive-buffer',   '64k', 0, '1T', '64q', '-1' ],
 		[ 'send-buffer',      '1M', 0, 2_147_483_648, 'k' ],
 		[ 'keepalive',        '60:10:3', 0, '1:0', '1:1:128', '32768', '1:2:3:4',
-			'1:', ('0' x 61) . '10:99999' ],
+			'1:', '+1', '1: 1', ('0' x 61) . '10:99999' ],
 		[ 'user-timeout',     1, -1, 2_147_484 ],
 		[ 'fastopen',         0, -1, 65_536 ],
-		[ 'shutdown-timeout', 8, -0.5, 31_536_001 ],
+		[ 'shutdown-timeout', 8, -0.5, 31_536_001, '1e-10', '+1', ' 1' ],
 		[ 'drain-timeout',    0, -1, 31_536_001, '1 2' ],
 		[ 'worker-timeout',   0, -1, 31_536_001 ],
 		[ 'max-per-source',   0, -1, 10_000_001 ],
@@ -175,7 +179,7 @@ sub configuration {
 		[ "bind 127.0.0.1:http\n",       1, qr/bind.*http'.*port/x ],
 		[ 'bind ' . 'a' x 300 . "\n",    1, qr/bind.*long/x ],
 		[ "port 0\nport \0 1\n",         2, qr/zero/x ],
-		[ "\xff\xfe\n",                  1, qr/unknown\skey/x ],
+		[ "\xff\xfe\n",                  1, qr/UTF-16/x ],
 	    )
 	{
 		my ($text, $line, $why) = @{$row};
@@ -187,6 +191,14 @@ sub configuration {
 	write_file($file, 'workers 2', 'port 0');
 	truncate $file, (-s $file) - 1 or die "$file: $!\n";
 	refused(78, qr/\Q$file\E:.*newline/x, '-t', '-c', $file);
+	write_file($file);
+	refused(78, qr/\Q$file\E:.*empty/x, '-t', '-c', $file);
+	write_file($file, "\0" x 4096);
+	truncate $file, 4096 or die "$file: $!\n";
+	refused(78, qr/\Q$file\E:.*zero\sbytes/x, '-t', '-c', $file);
+	is_deeply([ run_cmd($program, '-t', '-c', '/dev/null') ],
+		[ 0, q{}, q{} ], '/dev/null is no file');
+	refused(78, qr/only\sonce/x, '-t', '-c', '/dev/stdin');
 	return;
 }
 
@@ -274,8 +286,8 @@ sub good_ends {
 		is($code, 74, "$option into a full file");
 		like($errors, qr/\Aprefork-echo: cannot write: [^\n]+\n\z/, 'says so');
 	}
-	# An empty file, comments, and lines from another system are all good.
-	for my $text (q{}, "# nothing\n", "port 0\r\nonce\r\n", "port=0 # any\n") {
+	# An empty line, comments, and lines from another system are all good.
+	for my $text (" \n", "# nothing\n", "port 0\r\nonce\r\n", "port=0 # any\n") {
 		write_file($file, split /\n/, $text);
 		is_deeply([ run_cmd($program, '-t', '-c', $file) ],
 			[ 0, q{}, q{} ], 'a good file');

@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::IP;
+use POSIX ();
 use Prefork;
 use Prefork::Life;
 use Test::More;
@@ -26,6 +27,7 @@ connections_survive();
 drain_timeout();
 reads_the_file();
 addresses_come_and_go();
+configuration_by_a_pipe();
 bad_files();
 cannot_bind();
 storm();
@@ -197,6 +199,16 @@ sub bad_files {
 	refused($server, 'bind twice', qr/127[.]0[.]0[.]1.*twice/x);
 	half_written($file, "workers 3\nport 0\nbind 127.0.0.1");
 	refused($server, 'half-written file', qr/\Q$file\E:.*newline/x);
+	half_written($file, q{});
+	refused($server, 'file of 0 bytes', qr/\Q$file\E:\sit\sis\sempty/x);
+	half_written($file, "\0" x 4096);
+	refused($server, 'file of zero bytes', qr/\Q$file\E:.*zero\sbytes/x);
+	unlink $file or die "$file: $!\n";
+	POSIX::mkfifo($file, 0600) or die "$file: $!\n";
+	refused($server, 'FIFO', qr/\Q$file\E:.*only\sonce/x);
+	unlink $file;
+	symlink '/dev/null', $file or die "$file: $!\n";
+	refused($server, 'link to /dev/null', qr/\Q$file\E:/x);
 	unlink $file or die "$file: $!\n";
 	refused($server, 'vanished file', qr/\Q$file\E:\sNo\ssuch\sfile/x);
 	mkdir $file or die "$file: $!\n";
@@ -213,6 +225,20 @@ sub bad_files {
 	is(echo_once($socket, 'x'), 'x', 'an old connection has seen nothing');
 	write_file($file, @good);
 	like(reload($server), qr/reloaded:\s2\sworkers$/mx, 'a good file again');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# A pipe can be read at the start, and not again.
+sub configuration_by_a_pipe {
+	my $text   = "workers 1\\nport 0\\nipv4\\n";
+	my @shell  = ('/bin/sh', '-c', "printf '$text' | \"\$@\"", 'sh');
+	my $server = Prefork->start({ wrapper => \@shell }, '-c', '/dev/stdin');
+
+	refused($server, 'a pipe', qr{/dev/stdin:.*only\sonce}x);
+	is($server->stop, 0, 'exit status');
+	$server = Prefork->start('-c', '/dev/null', '-w', 1, '-p', 0, '-4');
+	like(reload($server), qr/reloaded:\s1\sworker$/mx, '/dev/null is no file');
 	is($server->stop, 0, 'exit status');
 	return;
 }

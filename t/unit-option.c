@@ -192,6 +192,10 @@ test_bad_argv(void)
 	bad_argv("-n 101", "'101'", "1 to 100");
 	bad_argv("-n -1", "'-1'", "1 to 100");
 	bad_argv("-n 7x", "'7x'", "1 to 100");
+	bad_argv("-n +7", "'+7'", "1 to 100");
+	bad_argv("-n\t7", "whole number", "1 to 100");
+	bad_argv("-n 0x7", "'0x7'", "1 to 100");
+	bad_argv("-n --7", "'--7'", "1 to 100");
 	bad_argv("-n 99999999999999999999", "--number", "too large");
 	bad_argv("--onoff maybe", "'maybe'", "on or off");
 	bad_argv("--list 12345678901234567890", "--list", "too much");
@@ -206,15 +210,52 @@ test_bad_argv(void)
 	bad_argv("-s 61", "--seconds", "0 to 60");
 	bad_argv("-s -1", "--seconds", "too small");
 	bad_argv("-s 1s", "'1s'", "number of seconds");
+	bad_argv("-s 60.000000001", "--seconds", "too large");
+	bad_argv("-s 99999999999999999999999999", "--seconds", "too large");
+	bad_argv("-s 18446744073.709551616", "--seconds", "too large");
+	bad_argv("-s +1", "'+1'", "number of seconds");
+	bad_argv("-s -0", "'-0'", "too small");
+	bad_argv("-s -0.5", "'-0.5'", "number of seconds");
+	bad_argv("-s .", "'.'", "number of seconds");
+	bad_argv("-s 1.2.3", "'1.2.3'", "number of seconds");
+	bad_argv("-s 1e1", "'1e1'", "number of seconds");
+	bad_argv("-s 1e-10", "'1e-10'", "number of seconds");
+	bad_argv("-s 1,5", "'1,5'", "number of seconds");
+	bad_argv("-s\t1", "number of seconds", "");
 	bad_argv("-s nan", "'nan'", "number of seconds");
 	bad_argv("-s inf", "'inf'", "number of seconds");
 	bad_argv("-s 0x10", "'0x10'", "number of seconds");
 }
 
 static void
+test_numbers(void)
+{
+	static const struct {
+		const char *text;
+		uint64_t ns;
+	} times[] = {{"0", 0}, {"60", 60 * PFK_SECOND_NS},
+	    {"007.50", 7500 * PFK_MSEC_NS}, {".5", 500 * PFK_MSEC_NS},
+	    {"1.", PFK_SECOND_NS}, {"0.000000001", 1}, {"0.0000000001", 1},
+	    {"0.0000000000000000000000001", 1}, {"1.0000000010", 1000000001},
+	    {"1.9999999999", 2 * PFK_SECOND_NS}};
+	char words[80];
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		snprintf(words, sizeof(words), "-s %s", times[i].text);
+		good_argv(words, 3);
+		is_int(settings.seconds_ns, times[i].ns, "%s", words);
+	}
+	good_argv("--size 010", 3);
+	is_int(settings.size, 10, "a leading zero is not octal");
+	good_argv("--size 0099k -n 08", 5);
+	is_int(settings.size, 99 * 1024, "not with a suffix either");
+	is_int(settings.number, 8, "nor in a number");
+}
+
+static void
 test_file(void)
 {
-	good_file("");
+	good_file("\n");
 	good_file("\n\n  \n# only\n\t# comments\n");
 	good_file("flag\n"
 		  "number 5\nsize=64k\nonoff = on # really\r\n"
@@ -383,6 +424,7 @@ main(void)
 	close(fd);
 	test_argv();
 	test_bad_argv();
+	test_numbers();
 	test_file();
 	test_bad_file();
 	test_odd_file();

@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#define HANG_MIN_NS (100 * PFK_MSEC_NS)
 
 static bool
 set_defaults(struct config *c)
@@ -71,6 +74,14 @@ check_combination(const struct config *c, char *err, int *status)
 		why = "--verbose and --quiet exclude each other";
 	else if (c->signal != NULL && c->pid_file == NULL)
 		why = "--signal needs --pid-file, to find the master";
+	else if (c->hang_ns > 0 && c->hang_ns < HANG_MIN_NS)
+		why = "--worker-timeout is 0 or at least 0.1: a healthy "
+		      "worker may wait as long for a CPU";
+	else if (c->pid_file != NULL &&
+	    (strcmp(c->pid_file, c->log) == 0 ||
+		(c->file != NULL && strcmp(c->pid_file, c->file) == 0)))
+		why = "--pid-file needs a file of its own; --log or --config "
+		      "names the same";
 	if (why == NULL)
 		return 0;
 	strlcpy(err, why, PFK_ERROR_SIZE);
@@ -78,8 +89,27 @@ check_combination(const struct config *c, char *err, int *status)
 	return -1;
 }
 
+/*
+ * A pipe gives its text only once, and a FIFO or a terminal would make the
+ * master wait for its writer.
+ */
+static int
+check_readable_again(const char *path, char *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1 || S_ISREG(st.st_mode) ||
+	    S_ISDIR(st.st_mode) || strcmp(path, "/dev/null") == 0)
+		return 0; /* or the reading itself says why not */
+	snprintf(err, PFK_ERROR_SIZE,
+	    "%s: it is not a regular file and can be read only once, at the "
+	    "start; restart, or put the configuration into a file",
+	    path);
+	return -1;
+}
+
 struct config *
-config_read(int argc, char *const *argv, char *err, int *status)
+config_read(int argc, char *const *argv, bool again, char *err, int *status)
 {
 	struct config *c = calloc(1, sizeof(*c));
 
@@ -93,6 +123,8 @@ config_read(int argc, char *const *argv, char *err, int *status)
 		goto fail;
 	if (c->file != NULL && !c->help && !c->version) {
 		*status = EX_CONFIG;
+		if (again && check_readable_again(c->file, err) == -1)
+			goto fail;
 		if (pfk_options_file(config_options, c, c->file, err) == -1 ||
 		    read_argv(c, argc, argv, err, status) == -1)
 			goto fail;
@@ -103,6 +135,16 @@ config_read(int argc, char *const *argv, char *err, int *status)
 fail:
 	config_free(c);
 	return NULL;
+}
+
+/* strtonum(3) takes blanks and signs, too, and so " 0" for root. */
+static long long
+parse_id(const char *name, const char **errstr)
+{
+	*errstr = "invalid";
+	if (name[0] == '\0' || name[strspn(name, "0123456789")] != '\0')
+		return -1;
+	return strtonum(name, 0, UINT32_MAX - 1, errstr);
 }
 
 /*
@@ -117,7 +159,7 @@ find_user(struct config *c, const char *name, bool has_group)
 	const char *errstr = NULL;
 
 	if (pw == NULL) {
-		c->uid = (uid_t)strtonum(name, 0, UINT32_MAX - 1, &errstr);
+		c->uid = (uid_t)parse_id(name, &errstr);
 		pw = errstr == NULL ? getpwuid(c->uid) : NULL;
 	}
 	if (pw == NULL)
@@ -139,7 +181,7 @@ find_group(struct config *c, const char *name)
 		c->gid = gr->gr_gid;
 		return 0;
 	}
-	id = strtonum(name, 0, UINT32_MAX - 1, &errstr);
+	id = parse_id(name, &errstr);
 	c->gid = (gid_t)id;
 	return errstr == NULL ? 0 : -1;
 }
@@ -193,7 +235,8 @@ derive_sockopts(struct config *c)
 	o->quickack = c->quickack;
 	o->defer_accept = c->defer_accept;
 	if (c->user_timeout_ns > 0)
-		o->user_timeout = (int)(c->user_timeout_ns / PFK_MSEC_NS);
+		o->user_timeout = (int)((c->user_timeout_ns + PFK_MSEC_NS - 1) /
+		    PFK_MSEC_NS); /* up, because 0 is the system's */
 	if (c->fastopen > 0)
 		o->fastopen = c->fastopen;
 }

@@ -69,9 +69,11 @@ extern const struct pfk_option config_options[];
 
 /*
  * Read the command line, then the file that it names, then the command line
- * again, which wins.  NULL with err's text and the exit status.
+ * again, which wins.  `again` is for a reload, which waits for nobody and takes
+ * regular files only.  NULL with err's text and the exit status.
  */
-struct config *config_read(int argc, char *const *argv, char *err, int *status);
+struct config *config_read(int argc, char *const *argv, bool again, char *err,
+    int *status);
 
 /*
  * Look up what can only be looked up: hosts, user.  -1 with err's text and the

@@ -122,7 +122,7 @@ on_reload(struct pfk_master_config *mc, void *arg)
 	struct config *new;
 	int status;
 
-	new = config_read(p->argc, p->argv, err, &status);
+	new = config_read(p->argc, p->argv, true, err, &status);
 	if (new == NULL || config_check(new, err, &status) == -1) {
 		config_free(new);
 		pfk_log(PFK_ERROR, "bad configuration: %s", err);
@@ -275,7 +275,7 @@ main(int argc, char **argv)
 	int status;
 
 	pfk_ensure_stdio();
-	p.config = config_read(argc, argv, error, &status);
+	p.config = config_read(argc, argv, false, error, &status);
 	if (p.config == NULL) {
 		pfk_complain("%s", error);
 		return status;

@@ -7,6 +7,13 @@
 
 #include "config.h"
 
+/* strtonum(3) takes blanks and a plus sign, too. */
+static bool
+digits_only(const char *value)
+{
+	return value[strspn(value, "0123456789")] == '\0';
+}
+
 static int
 parse_workers(void *config, const char *value, bool first, const char **errstr)
 {
@@ -16,7 +23,7 @@ parse_workers(void *config, const char *value, bool first, const char **errstr)
 	(void)first;
 	if (strcmp(value, "auto") != 0) {
 		n = (int)strtonum(value, 1, PFK_WORKERS_MAX, errstr);
-		if (*errstr != NULL) {
+		if (*errstr != NULL || !digits_only(value)) {
 			*errstr = "it takes auto or 1 to 1024";
 			return -1;
 		}
@@ -45,7 +52,7 @@ keepalive_number(char **rest, int max, int *to, const char **errstr)
 	if (word == NULL)
 		return 0;
 	*to = (int)strtonum(word, 1, max, errstr);
-	if (*errstr == NULL)
+	if (*errstr == NULL && digits_only(word))
 		return 0;
 	*errstr = "it takes off or IDLE[:INTERVAL[:COUNT]], seconds up to "
 		  "32767 and a count up to 127";

@@ -1,22 +1,21 @@
 /*
- * option.c: one table for argv and the configuration file.
+ * option.c: one table for argv and the configuration file; here the values and
+ * argv.
  *
- * Layer: base.  getopt_long(3) does argv, fparseln(3) the lines; what a value
- * may be stands in the table alone.
+ * Layer: base.  getopt_long(3) does argv; what a value may be stands in the table
+ * alone.  The file is option_file.c's.
  */
 #include "base/option.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <libutil.h>
-#include <math.h>
 #include <prefork.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define OPTIONS_MAX 64
 #define LONG_BASE 256 /* getopt's value of the first long option */
 
 size_t
@@ -43,18 +42,51 @@ parse_bool(bool *field, const char *value, const char **errstr)
 	return 0;
 }
 
+/*
+ * Digits and nothing before them: strtonum(3) takes blanks and a plus sign, too,
+ * and a minus sign is for its own message.
+ */
+static bool
+is_number(const char *value)
+{
+	value += *value == '-';
+	return *value != '\0' && value[strspn(value, "0123456789")] == '\0';
+}
+
+static int
+parse_int(const struct pfk_option *o, int *field, const char *value,
+    const char **errstr)
+{
+	int number;
+
+	if (!is_number(value)) {
+		*errstr = "must be a whole number";
+		return -1;
+	}
+	number = (int)strtonum(value, o->min, o->max, errstr);
+	if (*errstr != NULL)
+		return -1;
+	*field = number;
+	return 0;
+}
+
 static int
 parse_size(const struct pfk_option *o, int64_t *field, const char *value,
     const char **errstr)
 {
-	const char *end = value + strspn(value, "0123456789");
+	const char *start = value, *end = value + strspn(value, "0123456789");
 	uint64_t n;
 
-	/* expand_number(3) ignores what follows the first letter. */
+	/* To expand_number(3) a leading zero means octal. */
+	while (*start == '0' && start + 1 < end)
+		start++;
+	/* It ignores the rest after the first letter. */
 	if (end == value || (*end != '\0' && end[1] != '\0') ||
-	    expand_number(value, &n) == -1)
+	    (*end != '\0' && strchr("kKmMgG", *end) == NULL)) {
 		*errstr = "must be a size such as 65536, 64k or 1M";
-	else if (n > (uint64_t)o->max)
+		return -1;
+	}
+	if (expand_number(start, &n) == -1 || n > (uint64_t)o->max)
 		*errstr = "too large";
 	else if (n < (uint64_t)o->min)
 		*errstr = "too small";
@@ -63,22 +95,57 @@ parse_size(const struct pfk_option *o, int64_t *field, const char *value,
 	return *errstr == NULL ? 0 : -1;
 }
 
+/* Up to nine digits of a fraction; what is beyond them is rounded up. */
+static uint64_t
+parse_fraction(const char *digits)
+{
+	uint64_t ns = 0;
+	int n = 0;
+
+	for (; n < 9; n++)
+		ns = ns * 10 +
+		    (uint64_t)(*digits != '\0' ? *digits++ - '0' : 0);
+	return ns + (digits[strspn(digits, "0")] != '\0');
+}
+
+/*
+ * No strtod(3): it takes signs, blanks, NaN, hexadecimal and exponents, goes by
+ * the locale, and rounds a tiny time to 0, which means no limit in many places.
+ */
 static int
 parse_seconds(const struct pfk_option *o, uint64_t *field, const char *value,
     const char **errstr)
 {
-	char *end;
-	double seconds = strtod(value, &end);
+	size_t whole, fraction = 0;
+	const char *digits;
+	char text[24] = "0";
+	uint64_t ns;
+	long long n = 0;
 
-	if (end == value || *end != '\0' || !isfinite(seconds) ||
-	    strpbrk(value, "xXpP ") != NULL)
-		*errstr = "must be a number of seconds";
-	else if (seconds > (double)o->max)
+	whole = strspn(value, "0123456789");
+	digits = value + whole + (value[whole] == '.');
+	fraction = strspn(digits, "0123456789");
+	if (whole + fraction == 0 || digits[fraction] != '\0') {
+		*errstr = value[0] == '-' && is_number(value)
+		    ? "too small"
+		    : "must be a number of seconds such as 8 or 0.5";
+		return -1;
+	}
+	ns = parse_fraction(digits);
+	if (whole > 0 &&
+	    snprintf(text, sizeof(text), "%.*s", (int)whole, value) >=
+		(int)sizeof(text))
 		*errstr = "too large";
-	else if (seconds < (double)o->min)
+	else
+		n = strtonum(text, 0, o->max, errstr);
+	if (*errstr != NULL)
+		return -1;
+	if (n == o->max && ns > 0)
+		*errstr = "too large";
+	else if (n < o->min)
 		*errstr = "too small";
 	else
-		*field = (uint64_t)llround(seconds * 1e9);
+		*field = (uint64_t)n * PFK_SECOND_NS + ns;
 	return *errstr == NULL ? 0 : -1;
 }
 
@@ -96,12 +163,11 @@ parse_string(char **field, const char *value, const char **errstr)
 	return 0;
 }
 
-static int
-parse_value(const struct pfk_option *o, void *config, const char *value,
+int
+pfk__option_parse(const struct pfk_option *o, void *config, const char *value,
     bool first, const char **errstr)
 {
 	void *field = (char *)config + o->offset;
-	int number;
 
 	if (value == NULL)
 		value = "on"; /* a flag that is named is on */
@@ -111,11 +177,7 @@ parse_value(const struct pfk_option *o, void *config, const char *value,
 	case PFK_OPT_ONOFF:
 		return parse_bool(field, value, errstr);
 	case PFK_OPT_INT:
-		number = (int)strtonum(value, o->min, o->max, errstr);
-		if (*errstr != NULL)
-			return -1;
-		*(int *)field = number;
-		return 0;
+		return parse_int(o, field, value, errstr);
 	case PFK_OPT_SIZE:
 		return parse_size(o, field, value, errstr);
 	case PFK_OPT_SECONDS:
@@ -128,9 +190,8 @@ parse_value(const struct pfk_option *o, void *config, const char *value,
 	return -1;
 }
 
-/* What a bad value's message adds: the bounds, where the table has them. */
-static const char *
-bounds(const struct pfk_option *o, char *buf, size_t size)
+const char *
+pfk__option_bounds(const struct pfk_option *o, char *buf, size_t size)
 {
 	buf[0] = '\0';
 	if (o->type == PFK_OPT_INT || o->type == PFK_OPT_SIZE ||
@@ -199,13 +260,13 @@ int
 pfk_options_argv(const struct pfk_option *table, void *config, int argc,
     char *const *argv, char *err)
 {
-	struct option longs[OPTIONS_MAX + 1] = {0};
-	char shorts[2 * OPTIONS_MAX + 3], range[64];
-	bool seen[OPTIONS_MAX] = {false};
+	struct option longs[PFK__OPTIONS_MAX + 1] = {0};
+	char shorts[2 * PFK__OPTIONS_MAX + 3], range[64];
+	bool seen[PFK__OPTIONS_MAX] = {false};
 	const char *errstr;
 	int c;
 
-	if (pfk__options_count(table) > OPTIONS_MAX) {
+	if (pfk__options_count(table) > PFK__OPTIONS_MAX) {
 		errno = E2BIG;
 		return -1;
 	}
@@ -218,140 +279,18 @@ pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 		if (c == '?' || c == ':')
 			return argv_error(table, c, argv, err);
 		o = by_getopt_value(table, c);
-		if (parse_value(o, config, optarg, !seen[o - table], &errstr) ==
-		    -1) {
+		if (pfk__option_parse(o, config, optarg, !seen[o - table],
+			&errstr) == -1) {
 			snprintf(err, PFK_ERROR_SIZE,
 			    "option --%s: bad value '%.100s': %s%s", o->name,
-			    optarg, errstr, bounds(o, range, sizeof(range)));
+			    optarg, errstr,
+			    pfk__option_bounds(o, range, sizeof(range)));
 			errno = EINVAL;
 			return -1;
 		}
 		seen[o - table] = true;
 	}
 	return optind;
-}
-
-static const struct pfk_option *
-by_key(const struct pfk_option *table, const char *key)
-{
-	for (; table->name != NULL; table++) {
-		if (!(table->flags & PFK_OPT_ARGV_ONLY) &&
-		    strcmp(table->name, key) == 0)
-			return table;
-	}
-	return NULL;
-}
-
-/* Split "key value" or "key = value" in place; value is NULL without one. */
-static char *
-split_line(char *line, char **value)
-{
-	static const char blank[] = " \t\r";
-	char *key = line + strspn(line, blank), *end;
-
-	for (end = key + strlen(key); end > key && strchr(blank, end[-1]);)
-		*--end = '\0';
-	end = key + strcspn(key, " \t=");
-	*value = end + strspn(end, blank);
-	if (**value == '=')
-		*value += 1 + strspn(*value + 1, blank);
-	else if (*value == end)
-		*value = NULL;
-	*end = '\0';
-	return key;
-}
-
-static int
-parse_line(const struct pfk_option *table, void *config, char *line, bool *seen,
-    char *err, size_t size)
-{
-	char *value, *key = split_line(line, &value), range[64];
-	const struct pfk_option *o;
-	const char *errstr = NULL;
-
-	if (*key == '\0' && value == NULL)
-		return 0;
-	o = by_key(table, key);
-	if (o == NULL) {
-		snprintf(err, size, "unknown key '%.100s'; see %s --help", key,
-		    getprogname());
-		return -1;
-	}
-	if (o->value != NULL && (value == NULL || *value == '\0')) {
-		snprintf(err, size, "%s needs a value: %s", key, o->value);
-		return -1;
-	}
-	if (parse_value(o, config, value, !seen[o - table], &errstr) == -1) {
-		snprintf(err, size, "%s: bad value '%.100s': %s%s", key, value,
-		    errstr, bounds(o, range, sizeof(range)));
-		return -1;
-	}
-	seen[o - table] = true;
-	return 0;
-}
-
-static bool
-ends_in_newline(FILE *f)
-{
-	bool ok;
-
-	/* A pipe cannot be half written: its end is the writer's. */
-	if (fseek(f, -1, SEEK_END) == -1)
-		return true;
-	ok = getc(f) == '\n';
-	rewind(f);
-	return ok;
-}
-
-int
-pfk_options_file(const struct pfk_option *table, void *config, const char *path,
-    char *err)
-{
-	bool seen[OPTIONS_MAX] = {false};
-	char what[PFK_ERROR_SIZE - 64], *line;
-	size_t number = 0, len;
-	FILE *f = fopen(path, "re");
-	int first = f != NULL ? getc(f) : EOF;
-
-	if (first == EOF) {
-		if (f != NULL && !ferror(f)) {
-			fclose(f);
-			return 0;
-		}
-		snprintf(err, PFK_ERROR_SIZE, "cannot read %s: %s", path,
-		    strerror(errno));
-		if (f != NULL)
-			fclose(f);
-		return -1;
-	}
-	ungetc(first, f);
-	if (!ends_in_newline(f)) {
-		snprintf(err, PFK_ERROR_SIZE,
-		    "%s: the last line has no newline: half written? "
-		    "end it with one",
-		    path);
-		fclose(f);
-		errno = EINVAL;
-		return -1;
-	}
-	while ((line = fparseln(f, &len, &number, NULL, FPARSELN_UNESCALL)) !=
-	    NULL) {
-		bool text = strlen(line) == len;
-		int rc = text
-		    ? parse_line(table, config, line, seen, what, sizeof(what))
-		    : -1;
-
-		free(line);
-		if (rc == 0)
-			continue;
-		snprintf(err, PFK_ERROR_SIZE, "%s:%zu: %s", path, number,
-		    text ? what : "holds a zero byte; is it a text file?");
-		fclose(f);
-		errno = EINVAL;
-		return -1;
-	}
-	fclose(f);
-	return 0;
 }
 
 void

@@ -62,7 +62,9 @@ pfk_options_usage(const struct pfk_option *table, int fd)
 static void
 format_seconds(char *buf, size_t size, uint64_t ns)
 {
-	snprintf(buf, size, "%.9f", (double)ns / 1e9);
+	snprintf(buf, size, "%llu.%09llu",
+	    (unsigned long long)(ns / PFK_SECOND_NS),
+	    (unsigned long long)(ns % PFK_SECOND_NS));
 	for (size_t n = strlen(buf); n > 0; n--) {
 		if (buf[n - 1] != '0') {
 			if (buf[n - 1] == '.')
