@@ -107,6 +107,21 @@ int pfk_cpus(void);
 void pfk_ensure_stdio(void);
 
 /*
+ * Ignore the signals that would end the program and that nobody sends to end a
+ * server (USR2, ALRM, IO, XFSZ, the real-time ones and so on), unless they have
+ * handlers.  Block HUP, USR1, TTIN and TTOU, the commands to a master, until
+ * pfk_master_run takes them.  For the first lines of main.
+ */
+void pfk_signals_prepare(void);
+
+/*
+ * Block all signals but those of a crash until pfk_master_run takes them, and
+ * again once it has returned, so that none ends the program before it has tidied
+ * up.  For the line before it takes what has to be given back, as a pid file.
+ */
+void pfk_signals_hold(void);
+
+/*
  * Close every descriptor above standard error but the log's: what whoever
  * started us has left open.  For a program that will run for long, once its
  * log is open and before anything else is.
@@ -799,9 +814,11 @@ struct pfk_hooks {
 
 /*
  * Fork the workers and supervise them until a signal says stop: HUP reloads,
- * TERM and QUIT stop gracefully, INT at once, USR1 reopens the log, TTIN and
- * TTOU change the number of workers.  Returns an exit status of sysexits(3),
- * in the master only; workers exit(3).  It binds nothing.
+ * TERM and QUIT stop gracefully, INT at once, as a second TERM does unless it
+ * comes within a second of the first; USR1 reopens the log, TTIN and TTOU change
+ * the number of workers.  Signals are blocked as by pfk_signals_hold from the
+ * end of the loop to on_exit's, and then as they were before.  Returns an exit
+ * status of sysexits(3), in the master only; workers exit(3).  It binds nothing.
  */
 int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);

@@ -74,7 +74,7 @@ sub one_death {
 sub ways_to_die {
 	for my $case (
 		[ ABRT => qr/killed\sby\ssignal\s6\s\(SIGABRT\)/x ],
-		[ ALRM => qr/killed\sby\ssignal\s14\s\(SIGALRM\)/x ],
+		[ TRAP => qr/killed\sby\ssignal\s5\s\(SIGTRAP\)/x ],
 		[ INT  => qr/exited[ ]with\sstatus\s0/x ],
 	    )
 	{

@@ -9,10 +9,13 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use Config;
 use IO::Socket::IP;
+use POSIX ();
 use Prefork;
 use Prefork::Life;
-use Prefork::Tools qw(now);
+use Prefork::Sockets qw(have);
+use Prefork::Tools   qw(now spawn_process);
 use Test::More;
 
 use constant SMALL => (qw(--receive-buffer 8k --send-buffer 8k));
@@ -20,15 +23,26 @@ use constant SMALL => (qw(--receive-buffer 8k --send-buffer 8k));
 # time-outs that are given here.
 use constant SOON => 1.8;
 
+# By number, because Perl has no names for some real-time ones. Not here: those
+# that stop a process or end it by a crash, and the orders.
+use constant FATAL => (qw(KILL ABRT BUS FPE ILL SEGV SYS TRAP));
+my %number;
+@number{ split q{ }, $Config{sig_name} } = split q{ }, $Config{sig_num};
+
 term();
 term_with_data_under_way();
 term_and_a_deaf_peer();
 term_again();
+term_twice();
 interrupt();
 quit();
 reopen($_) for q{}, is_root() ? 'nobody' : ();
 count_of_workers();
-signals_to_a_worker();
+every_signal_to_the_master();
+every_signal_to_a_worker();
+every_signal_at_the_start();
+tostop();
+file_size_limit();
 leaving_worker($_) for qw(TERM QUIT INT);
 done_testing();
 
@@ -113,10 +127,38 @@ sub term_again {
 
 	$server->signal('TERM');
 	ok($server->wait_log(qr/\]\sstopping$/mx), 'TERM and a deaf peer');
+	after(1.1);
 	my ($code, $took) = stop_timed($server, 'TERM');
 	is($code, 0, 'TERM again: exit status');
 	cmp_ok($took, '<', SOON, 'at once');
 	unlike($server->log_text, qr/SIGKILL/, 'nobody had to be killed');
+	return;
+}
+
+# timeout(1) and some supervisors signal the master and then its group.
+sub term_twice {
+	for my $try (1 .. 10) {
+		my $server = Prefork->start('-w', 1, '-p', 0, '-4', SMALL,
+			'--shutdown-timeout', 60);
+		my ($socket, $sent) = deaf_peer($server);
+		my $start = now();
+
+		$server->signal('TERM');
+		$server->wait_log(qr/\]\sstopping$/mx);
+		$server->signal('TERM');
+		$server->wait_log(qr/\]\s(?:SIGTERM\sagain|stopping\sat\sonce)/x);
+		# On a machine that is too busy it was not a second.
+		if (now() - $start >= 1 && $try < 10) {
+			next;
+		}
+		like($server->log_text, qr/:\sthe\s[s]ame\sstop/x,
+			'TERM again within a second is the same stop');
+		my ($got, $end) = read_until_eof($socket);
+		is($end, 'eof', 'the deaf peer gets the rest');
+		close $socket;
+		is($server->wait_exit, 0, 'exit status');
+		return;
+	}
 	return;
 }
 
@@ -228,18 +270,163 @@ sub count_of_workers {
 	return;
 }
 
-# What is the master's business leaves a worker alone.
-sub signals_to_a_worker {
-	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4');
-	my ($socket, $pid) = connect_to($server, 0);
+sub numbers_without {
+	my %without = map { $number{$_} => 1 } @_, FATAL, qw(STOP TSTP);
 
-	for my $signal (qw(HUP USR1 USR2 TTIN TTOU PIPE)) {
+	return grep { !$without{$_} } 1 .. 64;
+}
+
+# Waits until the master has acted on an order, so that the signals before it
+# have done what they do; false when it has died.
+sub master_obeys {
+	my ($server) = @_;
+	my $offset = $server->log_size;
+
+	$server->signal('USR1');
+	return $server->wait_log(qr/\]\sreopened\sthe\slog$/mx, undef, $offset);
+}
+
+sub every_signal_to_the_master {
+	my $server =
+	    Prefork->start('-w', 1, '-p', 0, '-4', SMALL, '--shutdown-timeout', 60);
+	my @strays = numbers_without(qw(TERM INT QUIT HUP TTIN TTOU USR1));
+	my %workers = $server->workers;
+
+	for my $signal (@strays) {
+		kill $signal, $server->pid;
+		ok(master_obeys($server), "signal $signal to the master: ignored")
+		    or return;
+	}
+	is_deeply([ current_workers($server) ], [ $workers{0} ], 'same worker');
+	my ($deaf) = deaf_peer($server);
+	$server->signal('TERM');
+	ok($server->wait_log(qr/\]\sstopping$/mx), 'it is stopping');
+	for my $signal (@strays, map { $number{$_} } qw(HUP TTIN TTOU USR1)) {
+		kill $signal, $server->pid;
+		ok(master_obeys($server), "signal $signal: it is still stopping")
+		    or return;
+	}
+	is($server->stop('INT'), 0, 'exit status');
+	for my $signal (FATAL) {
+		my $victim = Prefork->start('-w', 1, '-p', 0, '-4');
+		is($victim->stop($signal), 128 + $number{$signal},
+			"$signal ends the master");
+		ok(wait_for(sub { !$victim->workers_alive }), 'and its worker');
+	}
+	return;
+}
+
+# What is the master's business leaves a worker alone, too.
+sub every_signal_to_a_worker {
+	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4', SMALL,
+		'--drain-timeout', 60);
+	my ($socket, $pid) = connect_to($server, 0);
+	my @strays = numbers_without(qw(TERM INT QUIT));
+
+	for my $signal (@strays) {
 		kill $signal, $pid;
-		is(echo_once($socket, $signal), $signal, "$signal to a worker");
+		is(echo_once($socket, 'x'), 'x', "signal $signal to a worker: ignored")
+		    or return;
 	}
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'it still accepts');
 	is_deeply([ current_workers($server) ], [$pid], 'and is the only one');
+	for my $signal (grep { $_ ne 'KILL' && $_ ne 'ABRT' } FATAL) {
+		my (undef, $victim) = connect_to($server, 0);
+		kill $signal, $victim;
+		ok($server->wait_log(
+				qr/worker\s0\s\($victim\)\skilled\sby\ssignal\s$number{$signal}\s/x),
+			"$signal ends it, and the master replaces it");
+	}
 	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Before the first worker: the program waits for its configuration by a FIFO.
+sub every_signal_at_the_start {
+	my $dir  = temp_dir();
+	my $fifo = "$dir/conf";
+
+	POSIX::mkfifo($fifo, 0600) or die "$fifo: $!\n";
+	my $server = Prefork->spawn('-c', $fifo);
+	open my $file, '>', $fifo or die "$fifo: $!\n";
+	kill $_, $server->pid for numbers_without(qw(TERM INT QUIT));
+	print {$file} "workers 1\nport 0\nipv4\n";
+	close $file or die "$fifo: $!\n";
+	ok($server->wait_ready, 'every signal at the start: it starts');
+	ok($server->wait_log(qr/reopened\sthe\slog$/mx), 'USR1 was kept for it');
+	is($server->stop, 0, 'exit status');
+
+	for my $signal (qw(TERM INT QUIT)) {
+		$server = Prefork->spawn('-c', $fifo);
+		open $file, '>', $fifo or die "$fifo: $!\n";
+		is($server->stop($signal), 128 + $number{$signal},
+			"$signal ends a program that has not begun to start");
+		close $file;
+	}
+	return;
+}
+
+# In the background of a terminal with `stty tostop`, write(2) raises SIGTTOU.
+sub tostop {
+	SKIP: {
+		skip 'script(1) or stty(1) is not installed', 5
+		    if !have('script') || !have('stty');
+		my $dir = temp_dir();
+		my ($pid, $log) = ("$dir/pid", "$dir/log");
+		my $command = 'stty tostop; set -m; '
+		    . Prefork::program()
+		    . " -w 4 -p 0 -4 -P $pid & wait";
+		my $child = spawn_process({}, 'script', '-qfec', $command, $log);
+		ok(wait_for(sub { slurp($log) =~ /\]\sready:/x }, 20),
+			'tostop: it starts in the background');
+		my ($master) = slurp($log) =~ /\[master\s\((\d+)\)\]\sready:/x;
+		is(scalar(@{ [ children($master // $child) ] }), 4,
+			'with all its workers');
+		kill 'TTOU', $master // ();
+		ok(wait_for(sub { slurp($log) =~ /now\s3\sworkers/x }),
+			'TTOU is an order still');
+		kill 'TERM', $master // ();
+		ok(wait_for(sub { slurp($log) =~ /\]\sstopping/x && !-e $pid }),
+			'TERM stops it');
+		kill 'KILL', $master // () if -e $pid;
+		ok(wait_for(sub { waitpid($child, POSIX::WNOHANG()) == $child }),
+			'the terminal is closed')
+		    or kill 'KILL', $child;
+	}
+	return;
+}
+
+# RLIMIT_FSIZE: write(2) fails, and SIGXFSZ must not add to it.
+sub file_size_limit {
+	my $dir  = temp_dir();
+	my $file = "$dir/log";
+	my @limit = ('/bin/sh', '-c', 'ulimit -f 4; exec "$@"', 'sh');
+	my $server = Prefork->spawn({ wrapper => \@limit },
+		'-v', '-w', 1, '-p', 0, '-4', '-l', $file, '-P', "$dir/pid");
+
+	ok(wait_for(sub { slurp($file) =~ /\]\sready:\s.*\n/x }, 20),
+		'a limit of file sizes');
+	my ($port) = slurp($file) =~ /ready:.*tcp\s127[.]0[.]0[.]1:(\d+)/x;
+	my $socket = tcp('127.0.0.1', $port);
+	my $size   = -1;
+	while ($size != -s $file) {
+		$size = -s $file;
+		is(echo_once($socket, 'x' x 60), 'x' x 60, 'an echo') or last
+		    for 1 .. 20;
+	}
+	ok(!$server->ended, 'the log is full and the master alive');
+	rename $file, "$file.1" or die "$file: $!\n";
+	$server->signal('USR1');
+	ok(wait_for(sub { slurp($file) =~ /reopened/x }), 'it is rotated');
+	echo_once($socket, 'x');
+	ok(wait_for(sub { slurp($file) =~ /\slost:\scannot\swrite:\sFile\stoo/x }),
+		'the new one has the number of lost lines, and why');
+	is($server->stop, 0, 'exit status');
+	@limit = ('/bin/sh', '-c', 'ulimit -f 0; exec "$@"', 'sh');
+	my ($code, undef, $errors) = run_cmd(@limit, Prefork::program(),
+		'-q', '-w', 1, '-p', 0, '-4', '-P', "$dir/none");
+	is($code, 73, 'no room for a pid file: exit 73');
+	like($errors, qr{pid\sfile\s\Q$dir\E/none:.*File\stoo\slarge}x, 'says so');
 	return;
 }
 

@@ -231,8 +231,11 @@ run_service(struct program *p)
 	set_log_level(p->config);
 	status = open_log(p->config);
 	pfk_close_inherited();
-	if (status != EX_OK || (status = detach(p)) != EX_OK ||
-	    (status = lock_pid_file(p)) != EX_OK)
+	if (status != EX_OK || (status = detach(p)) != EX_OK)
+		return status;
+	pfk_signals_hold();
+	status = lock_pid_file(p);
+	if (status != EX_OK)
 		return status;
 	return pfk_master_run(&mc, &hooks, p);
 }
@@ -275,6 +278,7 @@ main(int argc, char **argv)
 	int status;
 
 	pfk_ensure_stdio();
+	pfk_signals_prepare();
 	p.config = config_read(argc, argv, false, error, &status);
 	if (p.config == NULL) {
 		pfk_complain("%s", error);

@@ -13,6 +13,7 @@
 #include <paths.h>
 #include <poll.h>
 #include <prefork.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,9 @@ static struct {
 	enum pfk_level level;
 	int fd;
 	enum way way;
+	bool tty;
 	unsigned long lost; /* lines, since the last that was written */
+	int lost_errno;     /* of the last of them */
 	bool to_stderr;
 	char *path;
 	char process[32];
@@ -273,13 +276,39 @@ send_syslog(const char *line, size_t n)
 	return -1;
 }
 
+static void
+look_at_log(void)
+{
+	the_log.way = way_to(the_log.fd);
+	the_log.tty = isatty(the_log.fd) != 0;
+}
+
+/*
+ * write(2), also from the background of a terminal with `stty tostop`.  That
+ * raises SIGTTOU unless it is blocked, termios(4), and a master that takes it as
+ * a command would write, and get it, for ever.
+ */
+static ssize_t
+write_text(int fd, const char *line, size_t n)
+{
+	sigset_t ttou, old;
+	ssize_t rc;
+
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &ttou, &old);
+	rc = write(fd, line, n);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
 static int
 write_now(const char *line, size_t n)
 {
 	struct pollfd p = {.fd = the_log.fd, .events = POLLOUT};
 
 	if (the_log.way == UNKNOWN)
-		the_log.way = way_to(the_log.fd);
+		look_at_log();
 	if (the_log.way == SYSLOG)
 		return send_syslog(line, n);
 	if (the_log.way == SEND)
@@ -289,26 +318,45 @@ write_now(const char *line, size_t n)
 		    : 0;
 	if (the_log.way == POLL && poll(&p, 1, 0) != 1)
 		return -1;
-	return write(the_log.fd, line, n) == -1 ? -1 : 0;
+	return (the_log.tty ? write_text(the_log.fd, line, n)
+			    : write(the_log.fd, line, n)) == -1
+	    ? -1
+	    : 0;
+}
+
+static void
+explain_loss(char *text, size_t size)
+{
+	const char *plural = the_log.lost == 1 ? "" : "s";
+
+	if (the_log.lost_errno == EAGAIN)
+		snprintf(text, size, "%lu line%s lost: nobody took %s",
+		    the_log.lost, plural, the_log.lost == 1 ? "it" : "them");
+	else
+		snprintf(text, size, "%lu line%s lost: cannot write: %s",
+		    the_log.lost, plural, strerror(the_log.lost_errno));
 }
 
 /* A log that cannot be written must not stop the service. */
 static void
 write_or_lose(const char *prefix, const char *message)
 {
-	char line[LINE_MAX_BYTES], text[60];
+	char line[LINE_MAX_BYTES], text[160];
 
 	if (the_log.lost > 0) {
-		snprintf(text, sizeof(text), "%lu line%s lost: nobody took %s",
-		    the_log.lost, the_log.lost == 1 ? "" : "s",
-		    the_log.lost == 1 ? "it" : "them");
+		explain_loss(text, sizeof(text));
 		if (write_now(line, compose(line, prefix, text)) == 0)
 			the_log.lost = 0;
 	}
 	/* In order: not before the loss is told. */
 	if (the_log.lost > 0 ||
-	    write_now(line, compose(line, prefix, message)) == -1)
+	    write_now(line, compose(line, prefix, message)) == -1) {
 		the_log.lost++;
+		the_log.lost_errno = errno;
+		/* These say that the reader is slow or gone. */
+		if (the_log.way != WRITE || errno == EPIPE)
+			the_log.lost_errno = EAGAIN;
+	}
 }
 
 /* As syslog(3) writes to its daemon: RFC 3164, without the host. */
@@ -401,6 +449,7 @@ pfk_complain(const char *fmt, ...)
 	if (named && the_log.to_stderr)
 		return;
 	snprintf(prefix, sizeof(prefix), "%s: ", getprogname());
-	if (write(STDERR_FILENO, line, compose(line, prefix, message)) == -1)
+	if (write_text(STDERR_FILENO, line, compose(line, prefix, message)) ==
+	    -1)
 		return; /* nobody to tell */
 }

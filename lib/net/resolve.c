@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/signals.h"
 #include "net/addr.h"
 #include "net/resolve.h"
 
@@ -72,8 +73,7 @@ pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
 	k->fd = fds[0];
 	k->pid = fork();
 	if (k->pid == 0) {
-		signal(SIGTERM, SIG_DFL);
-		signal(SIGINT, SIG_DFL);
+		pfk__signals_forked();
 		pfk__close_others(&keep, 1);
 		look_up(fds[1], host, port, family);
 	}

@@ -16,10 +16,16 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/signals.h"
 #include "net/listener.h"
 
 /* What a worker gets beyond its own time before it is killed. */
 #define KILL_GRACE_NS PFK_SECOND_NS
+/*
+ * timeout(1) and others signal the master and then its whole group: a SIGTERM
+ * so soon after another is the same order.
+ */
+#define SAME_STOP_NS PFK_SECOND_NS
 
 static void arm_tick(struct pfk__master *m);
 
@@ -313,8 +319,17 @@ static void
 on_stop_signal(void *arg, int signo)
 {
 	struct pfk__master *m = arg;
+	uint64_t now = pfk_loop_now(m->loop);
 	bool again = m->terminated && signo == SIGTERM;
 
+	if (again && now - m->terminated_ns < SAME_STOP_NS) {
+		pfk_log(PFK_INFO,
+		    "SIGTERM again within a second: the same stop; a later one "
+		    "stops at once");
+		return;
+	}
+	if (signo == SIGTERM && !again)
+		m->terminated_ns = now;
 	m->terminated = m->terminated || signo == SIGTERM;
 	if (signo == SIGINT || again) {
 		pfk_log(PFK_INFO, "stopping at once");
@@ -388,7 +403,6 @@ set_signals(struct pfk__master *m)
 
 	sigset_t none;
 
-	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (pfk_signal_add(m->loop, table[i].signo, table[i].cb, m) ==
 		    NULL)
@@ -434,6 +448,7 @@ pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg)
 {
 	struct pfk__master *m = calloc(1, sizeof(*m));
+	sigset_t old;
 	int status;
 
 	if (m == NULL)
@@ -443,6 +458,8 @@ pfk_master_run(const struct pfk_master_config *config,
 	m->arg = arg;
 	m->workers = config->workers;
 	LIST_INIT(&m->children);
+	pfk__signals_block(&old);
+	pfk__signals_ignore_strays();
 	harden();
 	pfk_log_set_process("master");
 	setproctitle("master");
@@ -455,6 +472,8 @@ pfk_master_run(const struct pfk_master_config *config,
 		run(m);
 	}
 	status = m->status;
+	/* The handlers go with the loop, and on_exit has still to tidy up. */
+	pfk__signals_block(NULL);
 	pfk__custody_clear(&m->custody);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
@@ -465,6 +484,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)
 		hooks->on_exit(status, arg);
+	pfk__signals_drop(&old);
 	free(m);
 	return status;
 }

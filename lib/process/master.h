@@ -85,8 +85,9 @@ struct pfk__master {
 	bool drains_due; /* a retire_wanted can be carried out */
 	int rolling;     /* the slot that is being renewed */
 	enum pfk__stop stop;
-	bool terminated; /* SIGTERM came: the next one is urgent */
-	int status;      /* to exit with */
+	bool terminated;        /* SIGTERM came: a later one is urgent */
+	uint64_t terminated_ns; /* when */
+	int status;             /* to exit with */
 	struct pfk__soon maintain;
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;

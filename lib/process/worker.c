@@ -15,6 +15,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "event/loop.h"
 #include "process/heartbeat.h"
 
@@ -236,8 +237,8 @@ on_channel(void *arg, unsigned ready)
 static int
 set_signals(struct pfk_worker *w)
 {
-	static const int ignored[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN,
-	    SIGTTOU, SIGPIPE};
+	/* The master's commands; it ignores for us what is stray. */
+	static const int ignored[] = {SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
@@ -307,6 +308,8 @@ pfk__worker_main(struct pfk_worker *w)
 		status = w->failure.status;
 		say(w, &w->failure, PFK__MSG_FAIL);
 	}
+	/* A stop signal that comes now must not change the status. */
+	pfk__signals_block(NULL);
 	pfk_timer_cancel(&w->deadline);
 	pfk_io_del(&w->io);
 	pfk_loop_free(w->loop);
