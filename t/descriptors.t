@@ -106,7 +106,7 @@ sub wrong {
 		epoll    => 1,
 		wake     => 2,
 		log      => 1,
-		pidfile  => 1,
+		pidfile  => 2,
 		channel  => $workers,
 		listener => $workers * $sockets,
 	});
@@ -149,7 +149,7 @@ sub account {
 		    : $target =~ /^pipe:/         ? 'wake'
 		    : $target =~ /eventpoll/      ? 'epoll'
 		    : $target eq '/dev/null'      ? 'spare'
-		    : $target eq "$dir/pid"       ? 'pidfile'
+		    : $target =~ m{^\Q$dir\E(?:/pid)?$} ? 'pidfile'
 		    : $target =~ /^socket:\[(\d+)/ ? $kinds->{$1} // 'other socket'
 		    :                               'other';
 		push @{ $account{$kind} }, $target;

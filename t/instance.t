@@ -9,7 +9,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Fcntl qw(LOCK_EX LOCK_NB);
+use Fcntl qw(F_SETLK F_RDLCK F_WRLCK SEEK_SET);
+use POSIX ();
 use Prefork;
 use Prefork::Life;
 use Test::More;
@@ -22,6 +23,9 @@ same_port($_) for 'tcp', 'udp';
 pid_file();
 stale_pid_file();
 locked_pid_file();
+shared_lock();
+untrusted_pid_file();
+replaced_pid_file();
 command();
 command_in_vain();
 detached();
@@ -88,17 +92,139 @@ sub stale_pid_file {
 	return;
 }
 
+# A process that has a record lock on the file until the object goes.
+{
+	package Holder;
+
+	sub new {
+		my ($class, $file, $type, $text) = @_;
+
+		pipe my $read, my $write or die "pipe: $!\n";
+		my $pid = fork // die "fork: $!\n";
+		if (!$pid) {
+			close $read;
+			my $mode = $type == Fcntl::F_RDLCK() ? '<' : '+<';
+			open my $handle, $mode, $file or POSIX::_exit(1);
+			print {$handle} $text if defined $text;
+			$handle->flush;
+			my $lock = pack 's s x4 q q l x4', $type, Fcntl::SEEK_SET(), 0, 0, 0;
+			fcntl $handle, Fcntl::F_SETLK(), $lock or POSIX::_exit(1);
+			syswrite $write, 'x';
+			sleep 1 while getppid != 1;
+			POSIX::_exit(0);
+		}
+		close $write;
+		sysread($read, my $byte, 1) or die "$file: cannot be locked\n";
+		return bless { pid => $pid }, $class;
+	}
+
+	sub DESTROY {
+		my ($self) = @_;
+
+		local ($?, $!);
+		kill 'KILL', $self->{pid};
+		waitpid $self->{pid}, 0;
+		return;
+	}
+}
+
 # Until the service is ready the file is locked and empty.
 sub locked_pid_file {
-	my $file = "$dir/locked";
+	my $file   = write_file("$dir/locked");
+	my $holder = Holder->new($file, F_WRLCK);
 
-	open my $handle, '>', $file or die "$file: $!\n";
-	flock $handle, LOCK_EX | LOCK_NB or die "flock: $!\n";
 	my ($code, undef, $errors) =
 	    run_cmd($program, '-P', $file, '-w', 1, '-p', 0);
 	is($code, 75, 'a locked pid file without a pid: exit 75');
-	like($errors, qr/\A[^\n]*\Q$file\E[^\n]*\n\z/x, 'one line that names it');
-	unlike($errors, qr/-1/, 'and no impossible pid');
+	like($errors, qr/\A[^\n]*\b$holder->{pid}\b[^\n]*\Q$file\E[^\n]*\n\z/x,
+		'one line that names it, and its holder');
+	like(told_to($file, 69), qr/holds\sno\spid\syet/x, '-s stop: starting');
+	return;
+}
+
+# What -s stop with the file says: one line, with the exit code.
+sub told_to {
+	my ($file, $expected, @as) = @_;
+	my ($code, $output, $errors) = run_cmd(@as, $program, '-P', $file, '-s', 'stop');
+
+	is("$code$output", $expected, "-s stop: exit $expected");
+	like($errors, qr/\A[^\n]*\Q$file\E[^\n]*\n\z/x, 'one line that names the file');
+	return $errors;
+}
+
+# Whoever may read a stale file can hold a shared lock on it.
+sub shared_lock {
+	my $file   = write_file("$dir/shared", $$);
+	my $holder = Holder->new($file, F_RDLCK);
+	local $SIG{TERM} = sub { fail('a stale pid file was believed') };
+
+	like(told_to($file, 69), qr/stale/x, 'a shared lock is not a master');
+	my $server =
+	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+	my $pid = $server->pid;
+	is(slurp($file), $pid, 'a shared lock does not stop a start');
+	is_deeply([ run_cmd($program, '-P', $file, '-s', 'stop') ],
+		[ 0, q{}, q{} ], '-s stop');
+	is($server->wait_exit, 0, 'is done');
+	ok(!-e $file, 'the pid file is gone');
+	is_deeply([ glob "$dir/.pid-*" ], [], 'nothing else is left');
+	return;
+}
+
+# [name, what to do to the path, exit code of -s, why]
+sub untrusted_pid_file {
+	my ($file, $other) = ("$dir/untrusted", write_file("$dir/victim", 'precious'));
+	local $SIG{TERM} = sub { fail('a pid file was believed') };
+	my @rows = (
+		[ 'a symbolic link', sub { symlink $other, $file }, 77,
+			qr/symbolic\slink/x ],
+		[ 'a FIFO', sub { POSIX::mkfifo($file, 0644) }, 77, qr/not\sa\sregular/x ],
+		[ 'a second name', sub { link $other, $file }, 77, qr/second\sname/x ],
+		[ 'a file of everybody', sub { write_file($file, $$); chmod 0666, $file },
+			77, qr/others\smay\swrite/x ],
+		[ 'a directory', sub { mkdir $file }, 77, qr/not\sa\sregular|directory/x ],
+		[ 'a file of another', sub { write_file($file, $$); chown 65_534, -1, $file },
+			77, qr/belongs\sto\sanother/x ],
+	);
+
+	for my $row (@rows) {
+		my ($name, $make, $status, $why) = @{$row};
+		SKIP: {
+			$make->() or skip "$name: $!", 6;
+			skip "$name needs root", 6 if $name =~ /another/ && !is_root();
+			like(told_to($file, $status), $why, $name);
+			my ($code, undef, $errors) =
+			    run_cmd($program, '-q', '-P', $file, '-w', 1, '-p', 0, '-4');
+			is($code, 73, "$name: a start: exit 73");
+			like($errors, qr/\A[^\n]*\Q$file\E:\s[^\n]*$why[^\n]*\n\z/x, 'says why');
+			is(slurp($other), "precious\n", 'nothing is overwritten');
+		}
+		-d $file && !-l $file ? rmdir $file : unlink $file;
+	}
+	my $long = write_file($file, 'x' x 100);
+	my ($code, undef, $errors) =
+	    run_cmd($program, '-q', '-P', $long, '-w', 1, '-p', 0, '-4');
+	is($code, 73, 'a file that is no pid file: exit 73');
+	is(slurp($long), 'x' x 100 . "\n", 'it is left alone');
+
+	# The number is one's, the lock another's: neither is signalled.
+	write_file($file);
+	my $holder = Holder->new($file, F_WRLCK, "$$\n");
+	like(told_to($file, 69), qr/another\sprocess\sthan\s$holder->{pid}\b/x,
+		'a number that is not the holder');
+	ok(alive($holder->{pid}), 'the holder lives');
+	return;
+}
+
+# It ends with a file that is not its own any more, and leaves that alone.
+sub replaced_pid_file {
+	my $file = "$dir/replaced";
+	my $server =
+	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
+
+	write_file($file, 'precious');
+	is($server->stop, 0, 'exit status');
+	is(slurp($file), "precious\n", 'a pid file that was replaced stays');
 	return;
 }
 

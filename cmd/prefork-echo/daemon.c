@@ -1,8 +1,5 @@
 /*
- * daemon.c: detaching and signalling.
- *
- * A pid file is believed only while it is locked: a stale one may name a
- * process that has nothing to do with us.
+ * daemon.c: detaching, and the commands to a running master.
  */
 #include "daemon.h"
 
@@ -13,10 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#include "pidfile.h"
 
 static int
 wait_for_child(int in, pid_t pid)
@@ -99,60 +97,15 @@ signal_of(const char *command)
 	return -1;
 }
 
-/* The locked file's pid, or -1. */
-static pid_t
-read_pid(const char *path, char *err, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const char *errstr;
-	char text[32];
-	pid_t pid = -1;
-	ssize_t n;
-
-	if (fd == -1) {
-		snprintf(err, size, "cannot read pid file %s: %s", path,
-		    strerror(errno));
-		return -1;
-	}
-	n = read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		snprintf(err, size,
-		    "pid file %s is stale: no running master has locked it",
-		    path);
-	} else {
-		pid = (pid_t)strtonum(text, 1, INT32_MAX, &errstr);
-		if (errstr != NULL) {
-			snprintf(err, size,
-			    "pid file %s holds no pid yet: is it starting?",
-			    path);
-			pid = -1;
-		}
-	}
-	close(fd);
-	return pid;
-}
-
 int
-daemon_signal(const char *pid_file, const char *command, char *err, size_t size)
+daemon_signal(const char *pid_file, const char *command, char *err)
 {
 	int signo = signal_of(command);
-	pid_t pid;
 
-	if (signo == -1) {
-		snprintf(err, size,
-		    "unknown command '%s': it is stop, quit, reload or reopen",
-		    command);
-		return EX_USAGE;
-	}
-	pid = read_pid(pid_file, err, size);
-	if (pid == -1)
-		return EX_UNAVAILABLE;
-	if (kill(pid, signo) == -1) {
-		snprintf(err, size, "cannot signal the master (%d): %s",
-		    (int)pid, strerror(errno));
-		return errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
-	}
-	return EX_OK;
+	if (signo != -1)
+		return pidfile_signal(pid_file, signo, err);
+	snprintf(err, PIDFILE_ERROR,
+	    "unknown command '%.100s': it is stop, quit, reload or reopen",
+	    command);
+	return EX_USAGE;
 }

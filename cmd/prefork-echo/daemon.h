@@ -1,10 +1,8 @@
 /*
- * daemon.h: what makes a program a daemon: detaching, pid file, signalling.
+ * daemon.h: detaching from the terminal, and commands to a running master.
  */
 #ifndef ECHO_DAEMON_H
 #define ECHO_DAEMON_H
-
-#include <stddef.h>
 
 /*
  * Detach: the caller goes on in a child without a terminal, and its parent
@@ -19,9 +17,8 @@ void daemon_close_stdio(int last);
 
 /*
  * Send the master of the locked pid file a command: stop, quit, reload or
- * reopen.  Returns an exit status; err (size bytes) gets the reason.
+ * reopen.  Returns an exit status; err (PIDFILE_ERROR bytes) gets the reason.
  */
-int daemon_signal(const char *pid_file, const char *command, char *err,
-    size_t size);
+int daemon_signal(const char *pid_file, const char *command, char *err);
 
 #endif

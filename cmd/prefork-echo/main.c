@@ -2,7 +2,6 @@
  * main.c: prefork-echo, a pre-forked TCP and UDP echo server.
  */
 #include <errno.h>
-#include <libutil.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +11,14 @@
 #include "config.h"
 #include "daemon.h"
 #include "echo.h"
+#include "pidfile.h"
 
 struct program {
 	int argc;
 	char **argv;
 	struct config *config;
 	struct config *old; /* while a reload is being tried */
-	struct pidfh *pid_file;
+	struct pidfile *pid_file;
 	int detached; /* to say ready on, or -1 */
 };
 
@@ -89,11 +89,14 @@ static int
 on_ready(void *arg)
 {
 	struct program *p = arg;
+	char err[PIDFILE_ERROR];
+	int status = EX_OK;
 
-	if (p->pid_file != NULL && pidfile_write(p->pid_file) == -1) {
-		pfk_complain("cannot write pid file %s: %s",
-		    p->config->pid_file, strerror(errno));
-		return EX_CANTCREAT;
+	if (p->pid_file != NULL)
+		status = pidfile_publish(p->pid_file, err);
+	if (status != EX_OK) {
+		pfk_complain("%s", err);
+		return status;
 	}
 	if (p->detached != -1) {
 		daemon_ready(p->detached);
@@ -158,7 +161,7 @@ on_exit_master(int status, void *arg)
 
 	(void)status;
 	if (p->pid_file != NULL)
-		pidfile_remove(p->pid_file);
+		pidfile_end(p->pid_file);
 	p->pid_file = NULL;
 }
 
@@ -188,26 +191,16 @@ open_log(const struct config *c)
 static int
 lock_pid_file(struct program *p)
 {
-	const char *path = p->config->pid_file;
-	pid_t other = -1;
-	char who[40];
+	char err[PIDFILE_ERROR];
+	int status = EX_OK;
 
-	if (path == NULL)
+	if (p->config->pid_file == NULL)
 		return EX_OK;
-	p->pid_file = pidfile_open(path, 0644, &other);
+	p->pid_file = pidfile_lock(p->config->pid_file, &status, err);
 	if (p->pid_file != NULL)
 		return EX_OK;
-	if (errno == EEXIST) {
-		snprintf(who, sizeof(who),
-		    other > 0 ? "process %d" : "a master that is starting",
-		    (int)other);
-		pfk_complain("already running: %s has locked %s; stop it or "
-			     "take another --pid-file",
-		    who, path);
-		return EX_TEMPFAIL;
-	}
-	pfk_complain("cannot create pid file %s: %s", path, strerror(errno));
-	return EX_CANTCREAT;
+	pfk_complain("%s", err);
+	return status;
 }
 
 static int
@@ -243,7 +236,7 @@ run_service(struct program *p)
 static int
 act(struct program *p)
 {
-	char error[PFK_ERROR_SIZE];
+	char error[PIDFILE_ERROR];
 	int status;
 
 	if (p->config->help)
@@ -254,7 +247,7 @@ act(struct program *p)
 	}
 	if (p->config->signal != NULL) {
 		status = daemon_signal(p->config->pid_file, p->config->signal,
-		    error, sizeof(error));
+		    error);
 		if (status != EX_OK)
 			pfk_complain("%s", error);
 		return status;
