@@ -34,6 +34,8 @@ service_start(const struct pfk_hooks *hooks, int workers)
 	len = 0;
 	text[0] = '\0';
 	master = fork();
+	if (master == -1)
+		skip_all("no fork");
 	if (master == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fds[1], STDERR_FILENO);
@@ -107,9 +109,13 @@ service_worker(size_t offset, int slot)
 
 	snprintf(pattern, sizeof(pattern), "started worker %d (", slot);
 	offset = service_wait(offset, pattern);
-	return offset != 0 && service_wait(offset, ")") != 0
-	    ? (pid_t)atoi(text + offset)
-	    : -1;
+	if (offset != 0 && service_wait(offset, ")") != 0)
+		return (pid_t)atoi(text + offset);
+	/* Not -1: a test kills it, and kill(2) of -1 is everybody. */
+	fail("worker %d was not started", slot);
+	diag("%s", text);
+	kill(master, SIGKILL);
+	exit(done_testing());
 }
 
 int

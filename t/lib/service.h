@@ -23,7 +23,10 @@ size_t service_wait(size_t offset, const char *what);
 /* How often that text has been logged. */
 int service_count(const char *what);
 
-/* The pid of the slot's worker that is started behind the offset. */
+/*
+ * The pid of the slot's worker that is started behind the offset; the test ends
+ * where none is.
+ */
 pid_t service_worker(size_t offset, int slot);
 
 /* How many descriptors the master has open. */
