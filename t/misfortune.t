@@ -128,7 +128,7 @@ sub process_1 {
 			'-P', $file, '-w', 1, '-p', 0, '-4');
 		is(slurp($file), '1', 'process 1 of its own world');
 		my ($init) = children($server->spawned);
-		my @enter = ('/usr/bin/env', 'nsenter', '-t', $init, '-p', '-m');
+		my @enter = ('/usr/bin/env', 'nsenter', '-t', $init, '-p', '-m', '-r');
 		run_cmd(@enter, 'sh', '-c', '(sleep 0.1 &)');
 		ok(wait_for(sub { my @left = children($init); @left == 1 }, 10), 'it reaps an orphan');
 		# With process 1 its world ends, and who is still in there is killed.
