@@ -24,7 +24,7 @@ my @short = qw(--rounds 2 --seconds 0.02 --server prefork);
 sub has { my ($tool) = @_; return scalar grep { -x "$_/$tool" } split /:/, $ENV{PATH} }
 
 plan(skip_all => 'taskset is not installed') if !has('taskset');
-plan(skip_all => 'no C compiler')            if !has($ENV{CC} // 'cc');
+plan(skip_all => 'no C compiler')            if !has((compiler())[0]);
 plan(skip_all => "may not build in $Prefork::O") if !-w $Prefork::O;
 
 subtest 'the figures of each kind of load' => sub {

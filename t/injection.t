@@ -35,9 +35,7 @@ done_testing();
 # Calls fail with the number in the file of their name, while there is one.
 sub build_shim {
 	my $source = "$dir/shim.c";
-	my $cc = (split q{ }, $ENV{CC} // 'cc')[0];
-
-	return if !have($cc);
+	return if !have((compiler())[0]);
 	write_file($source, <<'END_OF_C');
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -84,7 +82,7 @@ mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 	    ? MAP_FAILED : real(addr, len, prot, flags, fd, offset);
 }
 END_OF_C
-	my ($code, undef, $errors) = run_cmd({ timeout => 60 }, '/usr/bin/env', $cc,
+	my ($code, undef, $errors) = run_cmd({ timeout => 60 }, '/usr/bin/env', compiler(),
 		'-shared', '-fPIC', '-o', "$dir/shim.so", $source, '-ldl');
 	diag($errors) if $code;
 	return $code ? undef : "$dir/shim.so";

@@ -180,8 +180,8 @@ sub builds {
 	open my $file, '>', "$binary.c" or die "$binary.c: $!\n";
 	print {$file} $source;
 	close $file or die "$binary.c: $!\n";
-	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, 'cc',
-		'-std=c11', '-Wall', '-Wextra', '-Werror', @sanitize, '-Ilib',
+	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT },
+		'/usr/bin/env', compiler('flags'), '-std=c11', '-Wall', '-Wextra', '-Werror', @sanitize, '-Ilib',
 		'-o', $binary, "$binary.c", "$Prefork::O/libprefork.a",
 		split(q{ }, $flags), '-lm');
 	return is("$code $output$errors", '0 ', "$binary builds");

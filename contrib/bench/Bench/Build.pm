@@ -10,7 +10,7 @@ use Cwd            ();
 use Exporter       'import';
 use File::Basename ();
 use File::Path     ();
-use Prefork::Tools qw(run_cmd);
+use Prefork::Tools qw(run_cmd compiler);
 
 our @EXPORT_OK = qw(built missing);
 
@@ -21,8 +21,8 @@ our $O    = $ENV{PREFORK_O} // 'build';
 $O = "$ROOT/$O" if $O !~ m{^/};
 
 my $here = "$ROOT/contrib/bench";
-my @c    = ($ENV{CC} // 'cc', qw(-std=gnu11 -O2 -g -D_GNU_SOURCE -o));
-my @cxx  = ($ENV{CXX} // 'c++', qw(-std=c++17 -O2 -DASIO_STANDALONE -o));
+my @c    = ('/usr/bin/env', compiler(), qw(-std=gnu11 -O2 -g -D_GNU_SOURCE -o));
+my @cxx  = ('/usr/bin/env', split(q{ }, $ENV{CXX} // 'c++'), qw(-std=c++17 -O2 -DASIO_STANDALONE -o));
 my %missing;
 
 # Sources, the command up to the target, what follows the sources, and the

@@ -8,7 +8,7 @@ use warnings;
 
 use File::Basename ();
 use IO::Handle;
-use Prefork::Tools qw(wait_for run_cmd spawn_process is_root);
+use Prefork::Tools qw(wait_for run_cmd spawn_process is_root compiler);
 
 use constant ONE_WAY_MS => 20;
 use constant ADDRESS    => '10.77.0.1';
@@ -20,7 +20,7 @@ my $relay;
 sub missing {
 	return 'only root can make TUN devices and namespaces' if !is_root();
 	return 'there is no /dev/net/tun' if !-e '/dev/net/tun';
-	for my $program (qw(cc nsenter)) {
+	for my $program (((compiler())[0], 'nsenter')) {
 		return "$program is not installed"
 		    if !grep { -x "$_/$program" } split /:/, $ENV{PATH};
 	}
@@ -32,7 +32,7 @@ sub up {
 	return $relay if $relay;
 	my $source = File::Basename::dirname(__FILE__) . '/../relay.c';
 	my ($code, undef, $errors) =
-	    run_cmd({ timeout => 60 }, '/usr/bin/env', 'cc', '-O2', '-D_GNU_SOURCE', '-o', "$DIR/relay", $source);
+	    run_cmd({ timeout => 60 }, '/usr/bin/env', compiler(), '-O2', '-D_GNU_SOURCE', '-o', "$DIR/relay", $source);
 	die "cannot build the relay: $errors\n" if $code;
 	open my $out, '+>', undef or die "temporary file: $!\n";
 	my $pid = spawn_process({ stdout => $out, stderr => \*STDERR }, "$DIR/relay", ONE_WAY_MS);

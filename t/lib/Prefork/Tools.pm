@@ -16,7 +16,8 @@ use Socket      qw(SOCK_STREAM SOCK_DGRAM MSG_DONTWAIT MSG_NOSIGNAL SOL_SOCKET S
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 our @EXPORT_OK = qw(now wait_for pause on_wait run_cmd spawn_process describe_status
-    tcp udp echo_once read_until_eof fds cpu_ticks is_root children alive);
+    tcp udp echo_once read_until_eof fds cpu_ticks is_root children alive
+    compiler);
 
 use constant TIMEOUT => 10;
 use constant TURN    => 0.01;
@@ -350,6 +351,15 @@ sub children {
 		push @children, $child if $stat[1] == $pid;
 	}
 	return sort { $a <=> $b } @children;
+}
+
+# compiler(): the C compiler's command, by words, as make has it: CC. With
+# 'flags' also CFLAGS and LDFLAGS, which whatever links the library needs.
+sub compiler {
+	my ($flags) = @_;
+	my @with = $flags ? @ENV{qw(CFLAGS LDFLAGS)} : ();
+
+	return map { split q{ }, $_ // q{} } $ENV{CC} // 'cc', @with;
 }
 
 sub is_root { return $> == 0 ? 1 : 0 }
