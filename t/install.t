@@ -1,11 +1,14 @@
 #!/usr/bin/perl
 
-# What `make install` puts where, and that it is enough: the README's program
-# is built with pkg-config against the shared and the static library, and runs.
+# What `make install` puts where, below a directory with blanks and quotes in its
+# name, and that it is enough: the README's program is built with pkg-config
+# against the shared and the static library, and runs. `make uninstall` leaves
+# nothing.
 
 use strict;
 use warnings;
 
+use File::Find ();
 use File::Temp ();
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -17,7 +20,7 @@ use constant TIMEOUT => 120;
 
 chdir $Prefork::ROOT or die "chdir: $!\n";
 
-my $stage = File::Temp->newdir;
+my $stage = File::Temp->newdir(q{it's a "stage" XXXXXX}, TMPDIR => 1);
 my $usr   = "$stage/usr";
 
 installs();
@@ -26,6 +29,7 @@ checks_configuration();
 checks_unit();
 builds('shared', sub { @_ });
 builds('static', sub { map { s/^-lprefork$/-l:libprefork.a/r } @_ });
+uninstalls();
 done_testing();
 
 sub installs {
@@ -33,6 +37,27 @@ sub installs {
 		'install', "O=$Prefork::O", "DESTDIR=$stage", 'PREFIX=/usr');
 
 	is($code, 0, 'make install') or diag($output . $errors);
+	return;
+}
+
+# Another package's file in a directory of ours stays, and so does the directory.
+sub uninstalls {
+	my @make = ('make', 'uninstall', "O=$Prefork::O", "DESTDIR=$stage", 'PREFIX=/usr');
+	my $other = "$usr/lib/other.so";
+
+	open my $file, '>', $other or die "$other: $!\n";
+	close $file or die "$other: $!\n";
+	for my $time (qw(once again)) {
+		my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, @make);
+		is($code, 0, "make uninstall, $time") or diag($output . $errors);
+	}
+	my @left;
+	File::Find::find(sub { push @left, $File::Find::name if !-d }, $usr);
+	is_deeply(\@left, [$other], 'the file of another package is left, and nothing else');
+	ok(!-e "$usr/share/doc/prefork", 'the directory of our own is gone');
+	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, @make, 'install', 'PREFIX=/a b');
+	cmp_ok($code, '!=', 0, 'a PREFIX with blanks is refused');
+	like($errors, qr{/a\sb:\sa\splace\sof\sinstallation\shas\sno\sblanks}, 'and why');
 	return;
 }
 
@@ -98,7 +123,10 @@ sub checks_unit {
 	SKIP: {
 		skip 'systemd-analyze is not installed', 1
 		    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
-		$unit =~ s{=/usr/bin/}{=$usr/bin/}g;
+		# systemd reads quotes in a path as quotes.
+		my $plain = File::Temp->newdir;
+		symlink $usr, "$plain/usr" or die "symlink: $!\n";
+		$unit =~ s{=/usr/bin/}{=$plain/usr/bin/}g;
 		open my $out, '>', "$stage/prefork-echo.service" or die "$!\n";
 		print {$out} $unit;
 		close $out or die "$!\n";
@@ -131,8 +159,8 @@ sub builds {
 	open my $out, '>', "$program.c" or die "$program.c: $!\n";
 	print {$out} $source;
 	close $out or die "$program.c: $!\n";
-	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, 'cc',
-		'-std=c11', '-Wall', '-Wextra', '-Werror', @sanitize, '-o', $program,
+	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT },
+		'/usr/bin/env', compiler('flags'), '-std=c11', '-Wall', '-Wextra', '-Werror', @sanitize, '-o', $program,
 		"$program.c", $choose->(flags()), '-lm');
 	is("$code $errors", '0 ', "$kind: the README's program builds")
 	    or return;

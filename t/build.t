@@ -1,0 +1,117 @@
+#!/usr/bin/perl
+
+# The makefile: other directories than its own, other compilers, other flags,
+# and the targets for editors.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Cwd        ();
+use File::Temp ();
+use JSON::PP   ();
+use Prefork;
+use Test::More;
+
+use constant TIMEOUT => 300;
+
+my $dir = File::Temp->newdir;
+
+# A makefile above must hand down neither its flags nor its variables.
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CPPFLAGS LDFLAGS CC O SANITIZE WERROR V)};
+
+elsewhere();
+help();
+compiler_is_used();
+statically();
+for_editors();
+done_testing();
+
+sub make {
+	my (@arguments) = @_;
+	my $options = { timeout => TIMEOUT, ref $arguments[0] ? %{ shift @arguments } : () };
+
+	return run_cmd($options, '/usr/bin/env', 'make', @arguments);
+}
+
+sub elsewhere {
+	mkdir "$dir/elsewhere" or die "mkdir: $!\n";
+	my ($code, $output, $errors) = make({ dir => "$dir/elsewhere" }, '-f', "$Prefork::ROOT/GNUmakefile");
+	is($code, 2, 'from another directory it fails');
+	like($errors, qr{no\slib/prefork[.]h\sin\s\S+/elsewhere:\srun\s`make\s-C}, 'and says what to do');
+	is_deeply([ glob "$dir/elsewhere/*" ], [], 'and builds nothing');
+	($code, $output, $errors) = make('-C', $Prefork::ROOT, 'O=a b', 'help');
+	is($code, 2, 'an output directory with a blank is refused');
+	like($errors, qr/O="a\sb":\sthe\sname\sof\san\soutput\sdirectory\shas\sno\sblanks/, 'and why');
+	return;
+}
+
+sub help {
+	my ($code, $output, $errors) = make('-s', '-C', $Prefork::ROOT, "O=$dir/h", 'help');
+
+	is("$code$errors", '0', 'make help');
+	for my $target (qw(check install uninstall coverage tags compile_commands.json)) {
+		like($output, qr/^\s+make\s\Q$target\E\s/m, "it names $target");
+	}
+	unlike($output, qr/^#|VERSION/m, 'and nothing else');
+	return;
+}
+
+# No test and no tool calls a compiler by its name.
+sub compiler_is_used {
+	my @by_name;
+
+	for my $path (glob "$Prefork::ROOT/t/*.t $Prefork::ROOT/t/lib/*.pm $Prefork::ROOT/t/lib/*/*.pm $Prefork::ROOT/contrib/*/*/*.pm") {
+		next if $path =~ m{/build[.]t$} || !-T $path;
+		open my $file, '<', $path or die "$path: $!\n";
+		push @by_name, map { "$path: $_" } grep { /['"](?:cc|clang)['"]/ && !/\$ENV[{]CC[}]\s\/\// } <$file>;
+	}
+	is_deeply(\@by_name, [], 'tests and tools compile with $CC');
+	local @ENV{qw(CC CFLAGS LDFLAGS)} = ('ccache  cc', '-m64', '-s');
+	is_deeply([ compiler() ], [qw(ccache cc)], 'of several words');
+	is_deeply([ compiler('flags') ], [qw(ccache cc -m64 -s)], 'and with the flags');
+	return;
+}
+
+sub statically {
+	my @make = ('-s', '-j2', '-C', $Prefork::ROOT, "O=$dir/static", 'CFLAGS=-O0', 'LDFLAGS=-static');
+
+	SKIP: {
+		my ($code) = run_cmd({ input => 'int main(void) { return 0; }' }, '/usr/bin/env', 'cc', '-static', qw(-x c -o /dev/null -));
+		skip 'no static C library here', 4 if $code ne '0';
+		($code, my $output, my $errors) = make(@make, 'all');
+		is($code, 0, 'make LDFLAGS=-static') or diag($output . $errors);
+		is((run_cmd('ldd', "$dir/static/prefork-echo"))[0], 1, 'the program needs no shared library');
+		my $server = Prefork->start({ program => "$dir/static/prefork-echo" }, '-w', 1, '-p', 0, '-4');
+		is(echo_once($server->tcp_socket, 'hello'), 'hello', 'it echoes');
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
+
+# They are written into the tree, so the tree is a copy here.
+sub for_editors {
+	my $copy = "$dir/copy of it";
+
+	mkdir $copy or die "mkdir: $!\n";
+	is((run_cmd('cp', '-r', (map { "$Prefork::ROOT/$_" } qw(lib cmd contrib t GNUmakefile)), $copy))[0], 0, 'a copy');
+	my ($code, $output, $errors) = make('-s', '-C', $copy, 'compile_commands.json');
+	is($code, 0, 'make compile_commands.json') or diag($output . $errors);
+	open my $file, '<', "$copy/compile_commands.json" or return fail("compile_commands.json: $!");
+	my $commands = JSON::PP::decode_json(join q{}, <$file>);
+	my %of = map { $_->{file} => $_ } @{$commands};
+	my $one = $of{'lib/base/heap.c'};
+	is($one->{directory}, Cwd::realpath($copy), 'its directory');
+	is((run_cmd({ dir => $copy }, 'sh', '-c', "$one->{command} -fsyntax-only"))[0], 0, 'its command works');
+	ok($of{$_}, "it has $_") for 't/unit-heap.c', 'contrib/examples/kv.c', 'cmd/prefork-echo/main.c';
+	SKIP: {
+		skip 'ctags is not installed', 2 if !grep { -x "$_/ctags" } split /:/, $ENV{PATH};
+		($code, $output, $errors) = make('-s', '-C', $copy, 'tags');
+		is("$code$errors", '0', 'make tags');
+		open my $tags, '<', "$copy/tags" or return fail("tags: $!");
+		ok(scalar grep({ m{^pfk_serve\tlib/} } <$tags>), 'it knows pfk_serve');
+	}
+	return;
+}
