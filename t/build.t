@@ -24,6 +24,7 @@ delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CPPFLAGS LDFLAGS 
 
 elsewhere();
 help();
+flags();
 compiler_is_used();
 statically();
 for_editors();
@@ -56,6 +57,40 @@ sub help {
 		like($output, qr/^\s+make\s\Q$target\E\s/m, "it names $target");
 	}
 	unlike($output, qr/^#|VERSION/m, 'and nothing else');
+	return;
+}
+
+# The note of what is compiled and linked with.
+sub noted {
+	my (@arguments) = @_;
+	my ($code, $output, $errors) = make('-s', '-C', $Prefork::ROOT, "O=$dir/flags", @arguments, "$dir/flags/flags");
+
+	is($code, 0, "make @arguments") or diag($output . $errors);
+	open my $file, '<', "$dir/flags/flags" or return (q{}, q{});
+	my $text = join q{}, <$file>;
+	return $text =~ /^compile\s=\s(.*)\nlink\s=\s(.*)/;
+}
+
+sub flags {
+	my ($compile, $link) = noted();
+
+	SKIP: {
+		my ($code) = run_cmd({ input => 'int main(void) { return 0; }' }, '/usr/bin/env', 'cc', '-Werror',
+			qw(-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fcf-protection -fstack-clash-protection -O2),
+			'-Wl,-z,relro,-z,now', qw(-include stdio.h -x c -o /dev/null -));
+		skip 'the compiler takes no hardening flags', 6 if $code ne '0';
+		like($compile, qr/\s\Q$_\E\s/, "compiled with $_")
+		    for qw(-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fcf-protection -fstack-clash-protection);
+		like($link, qr/\s-Wl,-z,relro,-z,now\s/, 'linked with -z relro -z now');
+		($compile) = noted('CPPFLAGS=-D_FORTIFY_SOURCE=2');
+		unlike($compile, qr/_FORTIFY_SOURCE=3/, 'the level of the user is not contradicted');
+	}
+	($compile) = noted('CFLAGS=-O1 -fno-stack-protector');
+	like($compile, qr/-O1\s-fno-stack-protector$/, 'the flags of the user come last');
+	($compile, $link) = noted('HARDEN=');
+	unlike("$compile $link", qr/FORTIFY|protector|relro/, 'HARDEN= leaves them out');
+	($compile) = noted('SANITIZE=1');
+	unlike($compile, qr/FORTIFY/, 'and so do the sanitizers');
 	return;
 }
 
