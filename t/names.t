@@ -49,9 +49,21 @@ for my $mode (@all_modes) {
 	ends('2 echo-client: DNS: ',     @{$mode}, '-p', $six->port, '-4', 'far.test');
 	ends('2 echo-client: REFUSED: ', @{$mode}, '-p', $six->port, 'two.test');
 }
-for my $mode (@tcp_modes) {
+for my $mode (@all_modes, [qw(-u -q --count 3 --interval 0)]) {
 	ends("0 ", @{$mode}, '-p', $four->port, $_) for qw(two.test dual.test);
 	ends("0 ", @{$mode}, '-p', $six->port,  'dual.test');
+}
+for my $mode ([], ['-c'], ['-u'], [qw(-u --pipeline 8)], [qw(-u -r 200)]) {
+	for my $case ([ $four, 'two.test' ], [ $four, 'dual.test' ], [ $six, 'dual.test' ]) {
+		my ($server, $name) = @{$case};
+		my ($code, $output, $why) = run_cmd(Prefork::program('echo-check'),
+			qw(--json -n 4 -d 0.3), @{$mode}, '-p', $server->port, $name);
+		is("$code $why", '0 ', "echo-check @{$mode} $name");
+		like($output, qr/"sent":\s60,/x, 'all that was due') if "@{$mode}" =~ /-r/;
+	}
+	my ($code, undef, $why) = run_cmd(Prefork::program('echo-check'), qw(-q -n 4 -d 0.3),
+		@{$mode}, '-p', $six->port, 'two.test');
+	like("$code $why", qr/^2\secho-check:\sREFUSED:/x, "echo-check @{$mode}: all refuse");
 }
 my (undef, undef, $errors) =
     run_cmd(Prefork::program('echo-client'), '-p', $six->port, 'two.test');

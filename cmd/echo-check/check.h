@@ -18,6 +18,8 @@
 
 #include "stats.h"
 
+#define CHECK_ADDRESSES 16
+
 struct options {
 	bool udp, once, connect;
 	bool ipv4, ipv6;
@@ -87,6 +89,9 @@ struct check {
 	int failed;   /* the errno why it could not start */
 	char why[PFK_CAUSES_SIZE];
 	char peer[PFK_HOST_SIZE]; /* host's address, once that is known */
+	/* -u: the addresses that are left where one refuses at the start. */
+	struct pfk_addr addrs[CHECK_ADDRESSES];
+	int n_addrs, next_addr;
 };
 
 /* run.c */
@@ -104,6 +109,8 @@ void flow_received(struct flow *f, const void *buf, size_t len);
 void flow_surplus(struct flow *f, const void *buf, size_t len);
 /* Those that wait are as good as never sent. */
 void flow_forget(struct flow *f);
+/* Nothing has come back yet: those that wait are to be sent again. */
+void flow_rewind(struct flow *f);
 /* All that wait are lost. */
 void flow_lost(struct flow *f, enum loss kind);
 void flow_count(struct flow *f, enum loss kind);
@@ -114,6 +121,8 @@ const struct pfk_addr *flow_source(struct flow *f, struct pfk_addr *a);
 /* Look the host up only once: the first flow does, and the others wait. */
 void check_set_peer(struct check *c, const struct pfk_addr *a);
 bool check_may_connect(const struct flow *f);
+/* -u: start anew with the host's next address; false: there is none. */
+bool check_next_peer(struct check *c);
 /* The server cannot be reached at all: end with status 2. */
 void check_give_up(struct check *c, int error, const char *why);
 

@@ -177,6 +177,18 @@ flow_forget(struct flow *f)
 }
 
 void
+flow_rewind(struct flow *f)
+{
+	struct check *c = f->check;
+
+	c->stats.sent -= f->waiting;
+	if (c->o.rate > 0)
+		f->owed += f->waiting;
+	f->next = f->oldest;
+	f->waiting = 0;
+}
+
+void
 flow_lost(struct flow *f, enum loss kind)
 {
 	while (f->waiting > 0) {

@@ -98,6 +98,48 @@ check_set_peer(struct check *c, const struct pfk_addr *a)
 		pump(&c->flows[i]);
 }
 
+static void
+set_next_peer(struct check *c)
+{
+	char text[PFK_ADDR_SIZE];
+	const char *errstr;
+	uint16_t port;
+
+	pfk_host_split(pfk_addr_format(text, &c->addrs[c->next_addr++]),
+	    c->peer, &port, &errstr);
+}
+
+bool
+check_next_peer(struct check *c)
+{
+	if (c->next_addr == c->n_addrs)
+		return false;
+	set_next_peer(c);
+	close_flows(c);
+	for (int i = 0; i < c->o.connections; i++)
+		flow_rewind(&c->flows[i]);
+	for (int i = 0; i < c->o.connections; i++)
+		pump(&c->flows[i]);
+	return true;
+}
+
+/* A UDP server's refusal comes only after connecting: know all addresses. */
+static int
+look_up(struct check *c)
+{
+	int family = c->o.ipv4 ? AF_INET : c->o.ipv6 ? AF_INET6 : AF_UNSPEC;
+	const char *errstr;
+
+	c->n_addrs = pfk_resolve(c->o.host, (uint16_t)c->o.port, family,
+	    c->o.timeout_ns, c->addrs, CHECK_ADDRESSES, &errstr);
+	if (c->n_addrs > 0) {
+		set_next_peer(c);
+		return 0;
+	}
+	check_give_up(c, errno == ETIMEDOUT ? ETIMEDOUT : PFK_ENOHOST, errstr);
+	return -1;
+}
+
 bool
 check_may_connect(const struct flow *f)
 {
@@ -275,6 +317,8 @@ check_run(struct check *c)
 
 	c->loop = pfk_loop_new(NULL);
 	if (c->loop == NULL || make_flows(c) == -1)
+		goto out;
+	if (c->o.udp && look_up(c) == -1)
 		goto out;
 	c->interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt, c);
 	start(c);

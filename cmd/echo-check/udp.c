@@ -11,12 +11,9 @@ static void *
 connection_made(struct pfk_datagram *d, void *arg)
 {
 	struct flow *f = arg;
-	struct pfk_addr peer;
 
 	f->connector = NULL;
 	f->endpoint = d;
-	if (pfk_datagram_peername(d, &peer) == 0)
-		check_set_peer(f->check, &peer);
 	udp_pump(f);
 	return f;
 }
@@ -37,7 +34,9 @@ error_received(void *self, int error)
 	struct check *c = f->check;
 
 	if (!c->reached && error == ECONNREFUSED) {
-		check_give_up(c, error, "connection refused, says ICMP");
+		if (!check_next_peer(c))
+			check_give_up(c, error,
+			    "connection refused, says ICMP");
 		return;
 	}
 	/* The sweep goes on: at once, it would be refused as fast as we send. */
@@ -56,15 +55,15 @@ failed(void *arg, int error, const char *causes)
 	struct flow *f = arg;
 
 	f->connector = NULL;
-	check_give_up(f->check, error, causes);
+	if (f->check->reached || !check_next_peer(f->check))
+		check_give_up(f->check, error, causes);
 }
 
 static void
 start_connecting(struct flow *f)
 {
 	struct check *c = f->check;
-	struct pfk_connect_options o = {.host = c->peer[0] != '\0' ? c->peer
-								   : c->o.host,
+	struct pfk_connect_options o = {.host = c->peer,
 	    .port = (uint16_t)c->o.port,
 	    .family = c->o.ipv4 ? AF_INET
 		: c->o.ipv6     ? AF_INET6

@@ -2,7 +2,8 @@
  * udp.c: -u: a connected socket, a datagram, an answer.
  *
  * The next datagram goes out when the one before is answered or given up, and
- * its time has come, as ping(8) does it.
+ * its time has come, as ping(8) does it.  An address that refuses before the
+ * first answer is followed by the host's next one.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,6 +14,8 @@
 #include "client.h"
 
 #define DATAGRAM_MAX 65507 /* over IPv4 */
+#define ADDRESSES_MAX 16
+#define FOREVER_NS (UINT64_C(365) * 86400 * PFK_SECOND_NS)
 
 static struct {
 	struct client *client;
@@ -30,8 +33,14 @@ static struct {
 	uint64_t min_ns, max_ns, sum_ns;
 	int error; /* the last one that was received */
 	char peer[PFK_ADDR_SIZE];
+	struct pfk_addr addrs[ADDRESSES_MAX];
+	int n_addrs, next_addr;
+	char host[PFK_HOST_SIZE]; /* the address in use */
+	char causes[PFK_CAUSES_SIZE];
+	int not_connected; /* the first address' error */
 } run;
 
+static void connect_next(void);
 static void send_next(void *arg);
 static void on_interrupt(void *arg, int signo);
 
@@ -150,8 +159,16 @@ error_received(void *self, int error)
 	(void)self;
 	run.error = error;
 	pfk_log(PFK_INFO, "error: %s", strerror(error));
-	if (run.waiting)
+	if (!run.waiting)
+		return;
+	if (run.answered > 0 || run.next_addr == run.n_addrs) {
 		advance();
+		return;
+	}
+	pfk_timer_cancel(&run.timeout);
+	run.waiting = false;
+	pfk_datagram_close(&run.d);
+	connect_next();
 }
 
 /* What has been sent by then is what is judged, as ping(8) does it. */
@@ -175,7 +192,7 @@ connection_made(struct pfk_datagram *d, void *arg)
 	if (pfk_datagram_peername(d, &peer) == 0)
 		pfk_log(PFK_INFO, "connected to %s",
 		    pfk_addr_python(run.peer, &peer));
-	if (run.total > 1)
+	if (run.total > 1 && run.interrupt == NULL)
 		run.interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt,
 		    NULL);
 	run.first_ns = pfk_loop_now(c->loop);
@@ -186,8 +203,15 @@ connection_made(struct pfk_datagram *d, void *arg)
 static void
 failed(void *arg, int error, const char *causes)
 {
+	size_t n = strlen(run.causes);
+
+	(void)arg;
 	run.connector = NULL;
-	client_not_connected(arg, error, causes);
+	snprintf(run.causes + n, sizeof(run.causes) - n, "%s%s",
+	    n > 0 ? "; " : "", causes);
+	if (run.not_connected == 0)
+		run.not_connected = error;
+	connect_next();
 }
 
 static const struct pfk_datagram_protocol protocol = {
@@ -195,6 +219,49 @@ static const struct pfk_datagram_protocol protocol = {
     .datagram_received = received,
     .error_received = error_received,
 };
+
+/* To the next of the host's addresses, which may refuse only later. */
+static void
+connect_next(void)
+{
+	struct client *c = run.client;
+	char text[PFK_ADDR_SIZE];
+	const char *errstr;
+	uint16_t port;
+
+	if (run.next_addr == run.n_addrs) {
+		/* One that was connected and refused is for judge. */
+		if (run.error != 0)
+			over();
+		else
+			client_not_connected(c, run.not_connected, run.causes);
+		return;
+	}
+	pfk_host_split(pfk_addr_format(text, &run.addrs[run.next_addr++]),
+	    run.host, &port, &errstr);
+	c->connect.host = run.host;
+	run.connector = pfk_datagram_connect(c->loop, &c->connect, &protocol, c,
+	    failed);
+	if (run.connector == NULL)
+		client_not_connected(c, errno, NULL);
+}
+
+/* False: it fails. */
+static bool
+look_up(struct client *c)
+{
+	uint64_t timeout = c->o.connect_timeout_ns;
+	const char *errstr;
+	int n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,
+	    timeout > 0 ? timeout : FOREVER_NS, run.addrs, ADDRESSES_MAX,
+	    &errstr);
+
+	if (n == -1)
+		client_not_connected(c,
+		    errno == ETIMEDOUT ? ETIMEDOUT : PFK_ENOHOST, errstr);
+	run.n_addrs = n;
+	return n != -1;
+}
 
 /* False: it fails. */
 static bool
@@ -266,17 +333,12 @@ judge(struct client *c)
 static void
 exchange(struct client *c)
 {
-	if (!check_messages(c))
+	if (!check_messages(c) || !look_up(c))
 		return;
-	run.connector = pfk_datagram_connect(c->loop, &c->connect, &protocol, c,
-	    failed);
-	if (run.connector == NULL) {
-		client_not_connected(c, errno, NULL);
-		return;
-	}
-	if (pfk_loop_run(c->loop) == -1)
+	connect_next();
+	if (!c->over && pfk_loop_run(c->loop) == -1)
 		client_fail(c, EXIT_LOST, "OTHER", "%s", strerror(errno));
-	if (run.d == NULL)
+	if (c->status != 0)
 		return;
 	summarize(c);
 	judge(c);
