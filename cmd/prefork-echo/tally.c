@@ -5,11 +5,26 @@
 
 #define SECOND_MS 1000
 
+/* The key's slot, or the one that came least often. */
+static struct tally_slot *
+find(struct tally_slot *set, uint32_t tag)
+{
+	struct tally_slot *least = set;
+
+	for (unsigned i = 0; i < TALLY_WAYS; i++) {
+		if (set[i].tag == tag)
+			return &set[i];
+		if (set[i].n < least->n)
+			least = &set[i];
+	}
+	return least;
+}
+
 struct tally_slot *
 tally_count(struct tally *t, uint64_t key, uint64_t now_ns, uint32_t calm)
 {
-	struct tally_slot *s = &t->slots[key % TALLY_SLOTS];
 	uint32_t tag = (uint32_t)(key >> 32);
+	struct tally_slot *s = find(t->sets[key % TALLY_SETS], tag);
 	uint32_t now_ms = (uint32_t)(now_ns / PFK_MSEC_NS);
 	uint32_t age_ms = now_ms - s->since_ms;
 

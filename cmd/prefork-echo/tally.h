@@ -1,17 +1,18 @@
 /*
  * tally.h: how often a key has come within a second, in bounded memory.
  *
- * A key has one slot, which it shares with others.  A key that comes often
- * keeps the slot: another key takes it only after as many arrivals, or when
- * the first one pauses.  So a key is counted too low where many others come,
- * and too high only by chance (1 in 2^32).
+ * A key has one of the slots of its set, which it shares with others.  A key
+ * that comes often keeps its slot: another key takes it only after as many
+ * arrivals, or when the first one pauses.  So a key is counted too low where
+ * many others come, and too high only by chance (1 in 2^30).
  */
 #ifndef ECHO_TALLY_H
 #define ECHO_TALLY_H
 
 #include <prefork.h>
 
-#define TALLY_SLOTS 1024
+#define TALLY_SETS 256
+#define TALLY_WAYS 4
 
 struct tally_slot {
 	uint32_t tag;
@@ -21,7 +22,7 @@ struct tally_slot {
 };
 
 struct tally {
-	struct tally_slot slots[TALLY_SLOTS];
+	struct tally_slot sets[TALLY_SETS][TALLY_WAYS];
 };
 
 /*
