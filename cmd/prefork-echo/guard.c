@@ -128,7 +128,7 @@ is_loop(struct guard *g, const struct pfk_packet *p, uint64_t now)
 static bool
 is_over(struct tally *t, uint64_t key, uint64_t now, int limit)
 {
-	struct tally_slot *s = limit > 0 ? tally_count(t, key, now, 0) : NULL;
+	struct tally_slot *s = tally_count(t, key, now, 0);
 
 	return s != NULL && s->n > (uint32_t)limit;
 }
@@ -136,10 +136,14 @@ is_over(struct tally *t, uint64_t key, uint64_t now, int limit)
 static bool
 is_too_many(struct guard *g, const struct pfk_packet *p, uint64_t now)
 {
-	return is_over(&g->sources, digest_source(&g->seed, p->from), now,
-		   g->o.per_source) ||
-	    is_over(&g->networks, digest_network(&g->seed, p->from), now,
-		g->o.per_network);
+	int source = g->o.per_source, network = g->o.per_network;
+
+	return (source > 0 &&
+		   is_over(&g->sources, digest_source(&g->seed, p->from), now,
+		       source)) ||
+	    (network > 0 &&
+		is_over(&g->networks, digest_network(&g->seed, p->from), now,
+		    network));
 }
 
 /* the log */
