@@ -2,12 +2,13 @@
 
 # The system says no to the master: fork, socketpair and mmap fail, at a start,
 # when a worker has died, in a reload and when there shall be one more. It is
-# told once and tried again, the service goes on, and nothing is left open.
+# told once and tried again, the service goes on, and nothing is left open. The
+# same for epoll_ctl, which also fails for workers.
 
 use strict;
 use warnings;
 
-use Errno qw(EAGAIN ENOMEM EMFILE);
+use Errno qw(EAGAIN ENOMEM EMFILE ENOSPC);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
@@ -30,6 +31,12 @@ for my $case ([ fork => EAGAIN ], [ fork => ENOMEM ], [ socketpair => EMFILE ],
 	at_start(@{$case}, $why);
 	while_it_runs(@{$case}, $why);
 }
+for my $number (ENOSPC, ENOMEM) {
+	local $! = $number;
+	my $why = "$!";
+	no_watches_at_start($number, $why);
+	no_watches_later($number, $why);
+}
 done_testing();
 
 # Calls fail with the number in the file of their name, while there is one.
@@ -42,6 +49,7 @@ sub build_shim {
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,6 +80,14 @@ socketpair(int domain, int type, int protocol, int fds[2])
 {
 	int (*real)(int, int, int, int *) = dlsym(RTLD_NEXT, "socketpair");
 	return fails("socketpair") ? -1 : real(domain, type, protocol, fds);
+}
+int
+epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	int (*real)(int, int, int, struct epoll_event *) =
+	    dlsym(RTLD_NEXT, "epoll_ctl");
+	return op == EPOLL_CTL_ADD && fd != epfd && fails("epoll_ctl")
+	    ? -1 : real(epfd, op, fd, event);
 }
 void *
 mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
@@ -146,6 +162,48 @@ sub while_it_runs {
 	my $from = $server->log_size;
 	$server->signal('HUP');
 	ok($server->wait_log(qr/\]\sreloaded:\s2/x, undef, $from), 'a reload works');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub no_watches_at_start {
+	my ($number, $why) = @_;
+	my $cure = $number == ENOSPC ? '; raise fs.epoll.max_user_watches' : q{};
+
+	break_it('epoll_ctl', $number);
+	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	is($server->wait_exit, 71, "epoll_ctl ($why) at the start: exit 71");
+	mend('epoll_ctl');
+	like($server->log_text, qr/\A.*cannot\sstart:.*:\s\Q$why$cure\E\n\z/x,
+		'one line says why');
+	return;
+}
+
+# A worker that serves goes on, one that starts fails, and all is well later.
+sub no_watches_later {
+	my ($number, $why) = @_;
+	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4');
+	my $from   = $server->log_size;
+	my $old    = $server->tcp_socket;
+
+	is(echo_once($old, 'before'), 'before', 'a connection');
+	break_it('epoll_ctl', $number);
+	my $new = $server->tcp_socket;
+	syswrite $new, 'after';
+	ok($server->wait_log(qr/cannot\swatch\sa\sdescriptor:\s\Q$why\E;\strying\sagain/x,
+		undef, $from), "epoll_ctl ($why) later: told");
+	is(echo_once($old, 'meanwhile'), 'meanwhile', 'the old one is served');
+	mend('epoll_ctl');
+	is(echo_once($new, ' that'), 'after', 'and the new one, once it can be');
+	ok($server->wait_log(qr/descriptors\sare\swatched\sagain/x, undef, $from),
+		'which is told');
+	break_it('epoll_ctl', $number);
+	$from = $server->log_size;
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reload\sfailed:.*\Q$why\E/x, undef, $from),
+		'a reload fails');
+	mend('epoll_ctl');
+	serves($server);
 	is($server->stop, 0, 'exit status');
 	return;
 }

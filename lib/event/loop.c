@@ -1,7 +1,7 @@
 /*
- * loop.c: the event loop: turns, descriptors, members.
+ * loop.c: the event loop: turns and members.
  *
- * Layer: event.  Timers stand in timer.c, signals in signal.c.
+ * Layer: event.  Descriptors stand in io.c, timers in timer.c, signals in signal.c.
  */
 #include "event/loop.h"
 
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "event/io.h"
 #include "event/timer.h"
 
 #define READY_MAX 256
@@ -129,174 +130,6 @@ pfk_loop_stop(struct pfk_loop *l)
 	l->stop = true;
 }
 
-/* descriptors */
-
-static int
-grow_table(struct pfk_loop *l, int fd)
-{
-	int size = l->table_size > 0 ? l->table_size : 64;
-	struct pfk__registration *table;
-
-	while (size <= fd)
-		size *= 2;
-	table = reallocarray(l->table, (size_t)size, sizeof(*table));
-	if (table == NULL)
-		return -1;
-	memset(table + l->table_size, 0,
-	    (size_t)(size - l->table_size) * sizeof(*table));
-	l->table = table;
-	l->table_size = size;
-	return 0;
-}
-
-/* Room for every registration at once, so that marking cannot fail. */
-static int
-reserve_dirty(struct pfk_loop *l)
-{
-	int size = l->dirty_size > 0 ? 2 * l->dirty_size : 64;
-	int *dirty;
-
-	if ((size_t)l->dirty_size > l->ios + 1 &&
-	    l->dirty_len < l->dirty_size - 1)
-		return 0;
-	dirty = reallocarray(l->dirty, (size_t)size, sizeof(*dirty));
-	if (dirty == NULL)
-		return -1;
-	l->dirty = dirty;
-	l->dirty_size = size;
-	return 0;
-}
-
-int
-pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
-    void (*cb)(void *arg, unsigned ready), void *arg)
-{
-	if (fd < 0) {
-		errno = EBADF;
-		return -1;
-	}
-	if (fd >= l->table_size && grow_table(l, fd) == -1)
-		return -1;
-	if (l->table[fd].io != NULL) {
-		errno = EEXIST;
-		return -1;
-	}
-	if (reserve_dirty(l) == -1)
-		return -1;
-	*io = (struct pfk_io){.loop = l,
-	    .cb = cb,
-	    .arg = arg,
-	    .fd = fd,
-	    .active = true};
-	l->table[fd].io = io;
-	l->table[fd].generation++;
-	l->ios++;
-	pfk__io_want(io, want);
-	return 0;
-}
-
-void
-pfk__io_want(struct pfk_io *io, unsigned want)
-{
-	struct pfk_loop *l = io->loop;
-
-	assert(io->active);
-	io->want = (uint8_t)want;
-	if (io->want == io->armed || io->dirty)
-		return;
-	io->dirty = true;
-	l->dirty[l->dirty_len++] = io->fd;
-}
-
-void
-pfk__io_stop(struct pfk_io *io)
-{
-	struct pfk_loop *l = io->loop;
-
-	if (!io->active)
-		return;
-	if (io->dirty) {
-		/* Mostly the last one. */
-		for (int i = l->dirty_len - 1; i >= 0; i--) {
-			if (l->dirty[i] == io->fd) {
-				l->dirty[i] = l->dirty[--l->dirty_len];
-				break;
-			}
-		}
-		io->dirty = false;
-	}
-	if (io->armed != 0)
-		l->poller->set(l->backend, io->fd, 0, io->armed, 0);
-	io->armed = 0;
-	io->active = false;
-	l->table[io->fd].io = NULL;
-	l->ios--;
-}
-
-void
-pfk__io_abandon(struct pfk_io *io)
-{
-	if (io->active && io->loop->poller->close_ends)
-		io->armed = 0;
-	pfk__io_stop(io);
-}
-
-static void
-arm(struct pfk_loop *l, int fd)
-{
-	struct pfk_io *io = l->table[fd].io;
-
-	io->dirty = false;
-	if (io->want == io->armed)
-		return;
-	if (l->poller->set(l->backend, fd, l->table[fd].generation, io->armed,
-		io->want) == 0) {
-		io->armed = io->want;
-		return;
-	}
-	io->want = io->armed;
-	io->cb(io->arg, PFK_FAULT);
-}
-
-static void
-arm_dirty(struct pfk_loop *l)
-{
-	/* A callback may add to the list; those wait for the next turn. */
-	for (int n = l->dirty_len; n > 0 && l->dirty_len > 0; n--)
-		arm(l, l->dirty[--l->dirty_len]);
-}
-
-struct pfk_io *
-pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
-    void (*cb)(void *arg, unsigned ready), void *arg)
-{
-	struct pfk_io *io = malloc(sizeof(*io));
-
-	if (io == NULL)
-		return NULL;
-	if (pfk__io_start(l, io, fd, want, cb, arg) == -1) {
-		free(io);
-		return NULL;
-	}
-	return io;
-}
-
-void
-pfk_io_want(struct pfk_io *io, unsigned want)
-{
-	pfk__io_want(io, want & (PFK_READ | PFK_WRITE));
-}
-
-void
-pfk_io_del(struct pfk_io **io)
-{
-	if (*io == NULL)
-		return;
-	pfk__io_stop(*io);
-	free(*io);
-	*io = NULL;
-}
-
 /* members */
 
 void
@@ -375,6 +208,11 @@ timeout_ms(const struct pfk_loop *l)
 	if (l->stop || !TAILQ_EMPTY(&l->soon) || l->dirty_len > 0)
 		return 0;
 	if (!pfk__timers_next(l, &deadline))
+		deadline = UINT64_MAX;
+	if (l->refused_at_ns != 0 &&
+	    l->refused_at_ns + PFK__IO_RETRY_NS < deadline)
+		deadline = l->refused_at_ns + PFK__IO_RETRY_NS;
+	if (deadline == UINT64_MAX)
 		return -1;
 	now = clock_now();
 	if (deadline <= now)
@@ -395,30 +233,6 @@ dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0)
 		io->cb(io->arg, r->what);
 	return true;
-}
-
-/*
- * The back-end tells of a descriptor that is closed here, for ever: a child has
- * it too.  Only a new one forgets it.
- */
-static void
-watch_anew(struct pfk_loop *l)
-{
-	const char *failed;
-	void *fresh = l->poller->open(&failed);
-
-	if (fresh == NULL)
-		return;
-	l->poller->close(l->backend);
-	l->backend = fresh;
-	for (int fd = 0; fd < l->table_size; fd++) {
-		struct pfk_io *io = l->table[fd].io;
-
-		if (io == NULL)
-			continue;
-		io->armed = 0;
-		pfk__io_want(io, io->want);
-	}
 }
 
 static bool
@@ -450,7 +264,7 @@ turn(struct pfk_loop *l)
 	run_soon(l);
 	if (finished(l))
 		return 0; /* or the wait would be for nothing */
-	arm_dirty(l);
+	pfk__io_arm(l);
 	ms = timeout_ms(l);
 	if (l->may_rest && pfk__coalesce_turn(&l->coalesce, l->now, l->work) &&
 	    ms != 0)
@@ -465,7 +279,7 @@ turn(struct pfk_loop *l)
 		stale += !dispatch(l, &ready[i]);
 	l->stale_turns = stale > 0 && stale == n ? l->stale_turns + 1 : 0;
 	if (l->stale_turns >= STALE_TURNS_MAX)
-		watch_anew(l);
+		pfk__io_watch_anew(l);
 	pfk__timers_run(l);
 	run_soon(l);
 	return 0;

@@ -4,8 +4,9 @@
  * Invariants:
  *  1. interest lives here: io->want is what the owner wants, io->armed what
  *     the back-end was told; they differ only while the descriptor is in
- *     `dirty`, which is emptied before each wait.  So a descriptor that comes
- *     and goes within one turn costs no system call.
+ *     `dirty`, which is emptied before each wait, or while the back-end has
+ *     refused it for want of memory or watches: then refused_at_ns is set.  So
+ *     a descriptor that comes and goes within one turn costs no system call;
  *  2. table[fd].generation changes with every registration; an event of
  *     another generation is stale and dropped.
  *  3. a callback that is queued in `soon` during a turn's round runs in the
@@ -98,6 +99,9 @@ struct pfk_loop {
 	int *dirty;
 	int dirty_len, dirty_size;
 	size_t ios;
+	uint64_t refused_at_ns; /* the back-end refused one; 0: none */
+	bool complained;        /* which was logged, ... */
+	uint64_t complained_ns; /* ... the last time then */
 	struct pfk__heap timers;
 	struct pfk__soon_list soon;
 	uint64_t soon_order;
@@ -128,7 +132,8 @@ struct pfk_loop {
 
 /*
  * Embedded registrations: the owner keeps the memory.  Starting one makes no
- * system call; where the back-end refuses it later, cb gets PFK_FAULT.
+ * system call; where the back-end cannot watch such a descriptor at all, cb
+ * gets PFK_FAULT later.
  */
 int pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);

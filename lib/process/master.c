@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/signals.h"
+#include "event/io.h"
 #include "net/listener.h"
 
 /* What a worker gets beyond its own time before it is killed. */
@@ -449,6 +450,7 @@ pfk_master_run(const struct pfk_master_config *config,
 {
 	struct pfk__master *m = calloc(1, sizeof(*m));
 	sigset_t old;
+	const char *cause;
 	int status;
 
 	if (m == NULL)
@@ -467,6 +469,10 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || set_signals(m) == -1) {
 		pfk_warn("cannot start");
+		m->status = EX_OSERR;
+	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
+		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
+		    cause);
 		m->status = EX_OSERR;
 	} else {
 		run(m);

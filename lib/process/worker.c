@@ -16,6 +16,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "event/io.h"
 #include "event/loop.h"
 #include "process/heartbeat.h"
 
@@ -255,6 +256,7 @@ static int
 boot(struct pfk_worker *w)
 {
 	struct pfk__message ready = {0};
+	const char *cause;
 	char name[32];
 
 	snprintf(name, sizeof(name), "worker-%d", w->slot);
@@ -274,6 +276,10 @@ boot(struct pfk_worker *w)
 	if (w->hooks->worker_init(w, w->arg) == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
+	/* Otherwise it would say that it is ready, and be deaf. */
+	if (pfk__io_arm_first(w->loop, &cause) == -1)
+		return pfk_worker_fail(w, EX_OSERR,
+		    "cannot watch its sockets: %s", cause);
 	if (say(w, &ready, PFK__MSG_READY) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot say ready");
 	return 0;

@@ -137,6 +137,11 @@ on_ready(void *arg, unsigned ready)
 	struct pfk__acceptor *a = arg;
 
 	(void)ready;
+	if (a->io.want == 0) {
+		/* The back-end does not watch it. */
+		stop_accepting(a, errno);
+		return;
+	}
 	accept_some(a, waiting(a->io.fd));
 }
 
