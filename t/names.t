@@ -65,10 +65,16 @@ for my $mode ([], ['-c'], ['-u'], [qw(-u --pipeline 8)], [qw(-u -r 200)]) {
 		@{$mode}, '-p', $six->port, 'two.test');
 	like("$code $why", qr/^2\secho-check:\sREFUSED:/x, "echo-check @{$mode}: all refuse");
 }
-my (undef, undef, $errors) =
-    run_cmd(Prefork::program('echo-client'), '-p', $six->port, 'two.test');
-like($errors, qr/127[.]0[.]0[.]$_:\d+: Connection refused/, "every cause is told: $_")
-    for 1, 9;
+for my $mode (@tcp_modes) {
+	my (undef, undef, $errors) =
+	    run_cmd(Prefork::program('echo-client'), @{$mode}, '-p', $six->port, 'two.test');
+	like($errors, qr/127[.]0[.]0[.]$_:\d+: Connection refused/,
+		"@{$mode}: every cause is told: $_")
+	    for 1, 9;
+	(undef, undef, $errors) = run_cmd(Prefork::program('echo-client'), @{$mode},
+		'--source', '192.0.2.1', 'two.test');
+	like($errors, qr/: source 192[.]0[.]2[.]1:0: /, "@{$mode}: the source is at fault");
+}
 
 # Whoever does not answer is asked for as long as --connect-timeout says.
 my $silent = IO::Socket::IP->new(

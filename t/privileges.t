@@ -21,8 +21,8 @@ my $as      = as_nobody();
 
 no_new_privileges();
 SKIP: {
-	skip 'cannot become an ordinary user here', 10 if !$as;
-	refused('a low port', 77, qr/127[.]0[.]0[.]1:7:.*root/x,
+	skip 'cannot become an ordinary user here', 14 if !$as;
+	refused('a low port', 77, qr/cannot\sbind\stcp\s127[.]0[.]0[.]1:7:.*CAP_NET_BIND_SERVICE/x,
 		'-q', '-w', 2, '-b', '127.0.0.1:7')
 	    if low_ports();
 	refused('-u root', 77, qr/'root'/x, '-q', '-p', 0, '-u', 'root');
@@ -32,6 +32,8 @@ SKIP: {
 		'-q', '-p', 0, '-u', '4000000001');
 	refused('an unknown group', 67, qr/group:\s'no-such-group'/x,
 		'-q', '-p', 0, '-u', 'nobody:no-such-group');
+	out_of('nproc', 1, qr/worker\s0:\sno\sprocess.*RLIMIT_NPROC/x);
+	out_of('nofile', 9, qr/no\sdescriptor.*RLIMIT_NOFILE/x);
 	oneself();
 }
 SKIP: {
@@ -78,6 +80,16 @@ sub refused {
 	is($code, $status, "an ordinary user and $name: exit $status");
 	like($errors, qr/\A[^\n]*$why[^\n]*\n\z/x, 'one line that says why');
 	return;
+}
+
+# Where a limit leaves too little.
+sub out_of {
+	my ($limit, $left, $why) = @_;
+	my ($code, undef, $errors) = run_cmd(@{$as}, '/usr/bin/env', 'prlimit',
+		"--$limit=$left", $program, qw(-q -w 1 -p 0 -4));
+
+	is($code, 71, "$limit $left: exit status");
+	return like($errors, $why, 'the limit is named');
 }
 
 # An ordinary user may ask for what it is.

@@ -183,7 +183,9 @@ test_names(bool udp)
 {
 	struct pfk_addr addr;
 	int fd = udp ? unit_udp(&addr) : unit_listen(&addr);
-	const char *bad = udp ? "Permission denied" : "Network is unreachable";
+	const char *bad = udp ? "Permission denied; is it a broadcast address, "
+				"or is there a firewall?"
+			      : "Network is unreachable";
 	struct pfk_connect_options o = {.host = "255.255.255.255,127.0.0.1",
 	    .port = pfk_addr_port(&addr)};
 	char expected[PFK_CAUSES_SIZE];
@@ -253,7 +255,9 @@ test_look_up_fails(bool udp)
 	    {"again",
 		"look-up: no name server answers now; try again later, "
 		"or see /etc/resolv.conf"},
-	    {"system", "look-up: Too many open files"},
+	    {"system",
+		"look-up: no descriptor is free in this process; "
+		"raise RLIMIT_NOFILE (ulimit -n)"},
 	    {"127.1",
 		"look-up: it is not an IPv4 address; write four decimal "
 		"numbers without leading zeros, as in 127.0.0.1"},

@@ -22,8 +22,10 @@ static struct {
 	struct pfk_addr addrs[ADDRESSES_MAX];
 	int n, at;
 	int error; /* the first address' */
+	char causes[PFK_CAUSES_SIZE];
 	uint64_t deadline_ns;
 	size_t early; /* bytes that went with the SYN */
+	bool binding; /* the source, rather than connecting */
 	bool read_only;
 } session = {.fd = -1};
 
@@ -177,13 +179,20 @@ on_ready(void *arg, unsigned ready)
 static void
 attempt_failed(struct client *c, int error)
 {
+	const struct pfk_addr *a = &session.addrs[session.at];
+	size_t n = strlen(session.causes);
 	char name[PFK_ADDR_SIZE];
 
 	close_socket();
 	if (session.error == 0)
 		session.error = error;
-	pfk_log(PFK_INFO, "%s: %s",
-	    pfk_addr_format(name, &session.addrs[session.at]), strerror(error));
+	pfk_log(PFK_INFO, "%s: %s", pfk_addr_format(name, a), strerror(error));
+	if (session.binding)
+		pfk_addr_format(name, c->connect.source);
+	snprintf(session.causes + n, sizeof(session.causes) - n, "%s%s%s: %s",
+	    n > 0 ? "; " : "", session.binding ? "source " : "", name,
+	    strerror(error));
+	session.binding = false;
 	session.at++;
 	try_next(c);
 }
@@ -242,6 +251,13 @@ send_syn(const struct client *c, int fd, const struct pfk_addr *to)
 }
 
 static int
+bind_source(int fd, const struct pfk_addr *from)
+{
+	session.binding = from != NULL && bind(fd, &from->sa, from->len) == -1;
+	return session.binding ? -1 : 0;
+}
+
+static int
 start_connecting(struct client *c, const struct pfk_addr *to)
 {
 	const struct pfk_addr *from = c->connect.source;
@@ -250,7 +266,7 @@ start_connecting(struct client *c, const struct pfk_addr *to)
 	session.fd = socket(to->sa.sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (session.fd == -1 || set_options(c, session.fd) == -1 ||
-	    (from != NULL && bind(session.fd, &from->sa, from->len) == -1) ||
+	    bind_source(session.fd, from) == -1 ||
 	    send_syn(c, session.fd, to) == -1)
 		return -1;
 	session.io = pfk_io_add(c->loop, session.fd, PFK_WRITE, on_connected,
@@ -266,7 +282,7 @@ try_next(struct client *c)
 {
 	if (session.at == session.n ||
 	    session.deadline_ns <= pfk_loop_now(c->loop))
-		client_not_connected(c, session.error, NULL);
+		client_not_connected(c, session.error, session.causes);
 	else if (start_connecting(c, &session.addrs[session.at]) == -1)
 		attempt_failed(c, errno);
 }
@@ -284,6 +300,7 @@ start(struct client *c)
 		timeout = FOREVER_NS;
 	transfer_first(c);
 	session.at = session.error = 0;
+	session.causes[0] = '\0';
 	session.deadline_ns = pfk_loop_now(c->loop) + timeout;
 	session.n = pfk_resolve(c->o.host, c->connect.port, c->connect.family,
 	    timeout, session.addrs, ADDRESSES_MAX, &errstr);

@@ -64,9 +64,12 @@ meets(struct pfk_addr *held, const struct pfk_addr *wanted)
 		    memcmp(six->s6_addr + 12, &wanted->in4.sin_addr, 4) == 0));
 }
 
-/* The inode of a socket that is in the address's way; 0 for none. */
+/*
+ * The inode of a socket that is in the address's way, a listening one or, for
+ * UDP and where only a connection has the port, any; 0 for none.
+ */
 static unsigned long
-find_inode(const char *table, const struct pfk_addr *wanted, bool tcp,
+find_inode(const char *table, const struct pfk_addr *wanted, bool listening,
     unsigned *uid)
 {
 	char line[400], hex[33];
@@ -83,7 +86,7 @@ find_inode(const char *table, const struct pfk_addr *wanted, bool tcp,
 			"%*x:%*x %*x %u %*u %lu",
 			hex, &port, &state, uid, &inode) != 5)
 			continue;
-		if ((!tcp || state == TCP_LISTEN_STATE) &&
+		if ((!listening || state == TCP_LISTEN_STATE) &&
 		    parse(&held, hex, port) && meets(&held, wanted))
 			found = inode;
 	}
@@ -145,12 +148,12 @@ pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
 	DIR *d;
 
 	strlcpy(buf, "another process", size);
-	for (int i = 0; i < 2 && inode == 0; i++) {
-		bool v6 = (addr->sa.sa_family == AF_INET6) == (i == 0);
+	for (int i = 0; i < 4 && inode == 0; i++) {
+		bool v6 = (addr->sa.sa_family == AF_INET6) == (i % 2 == 0);
 
 		snprintf(table, sizeof(table), "/proc/net/%s%s",
 		    pfk__kind_name(kind), v6 ? "6" : "");
-		inode = find_inode(table, addr, kind == PFK_TCP, &uid);
+		inode = find_inode(table, addr, kind == PFK_TCP && i < 2, &uid);
 	}
 	d = inode != 0 ? opendir("/proc") : NULL;
 	if (d == NULL)

@@ -20,6 +20,7 @@
 
 #include "base/fds.h"
 #include "base/signals.h"
+#include "base/why.h"
 #include "net/addr.h"
 #include "net/resolve.h"
 
@@ -87,24 +88,6 @@ pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
 	return 0;
 }
 
-const char *
-pfk__lookup_fault(int error)
-{
-	switch (error) {
-	case EAGAIN:
-		return geteuid() == 0
-		    ? "cannot start a process for it; raise pids.max of the "
-		      "control group (TasksMax in a systemd unit)"
-		    : "cannot start a process for it; raise RLIMIT_NPROC "
-		      "(ulimit -u) or pids.max of the control group";
-	case EMFILE:
-		return "no descriptor is free for it; raise RLIMIT_NOFILE "
-		       "(ulimit -n)";
-	default:
-		return strerror(error);
-	}
-}
-
 /* Why getaddrinfo(3) found nothing; sets errno. */
 static const char *
 explain(const struct answer *a)
@@ -123,7 +106,7 @@ explain(const struct answer *a)
 		       "/etc/resolv.conf";
 	case EAI_SYSTEM:
 		errno = a->saved_errno;
-		return strerror(a->saved_errno);
+		return pfk__why(a->saved_errno);
 	default:
 		errno = EIO;
 		return gai_strerror(a->error);
@@ -228,7 +211,7 @@ pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
 		return rc;
 	}
 	if (pfk__lookup_start(&k, host, port, family) == -1) {
-		*errstr = pfk__lookup_fault(errno);
+		*errstr = pfk__why(errno);
 		return -1;
 	}
 	rc = 1;

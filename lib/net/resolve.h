@@ -20,7 +20,7 @@ struct pfk__lookup {
 int pfk__resolve_numeric(const char *host, uint16_t port, int family,
     struct pfk_addr *addr, const char **errstr);
 
-/* Nothing blocks; -1 with errno, which pfk__lookup_fault puts into words. */
+/* Nothing blocks; -1 with errno; pfk__why puts it into words. */
 int pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
     int family);
 
@@ -30,8 +30,6 @@ int pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
  */
 int pfk__lookup_next(struct pfk__lookup *k, struct pfk_addr *addr,
     const char **errstr);
-
-const char *pfk__lookup_fault(int error);
 
 /* In any state; reaps the child. */
 void pfk__lookup_end(struct pfk__lookup *k);

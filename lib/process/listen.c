@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "net/explain.h"
 #include "net/listener.h"
 #include "process/worker.h"
 
@@ -207,28 +208,24 @@ explain(struct attempt *a)
 	const struct pfk_listen *want = &a->want[a->failed];
 	const struct pfk_addr *addr = &a->opened[a->failed].bound;
 	const char *kind = pfk__kind_name(want->kind);
-	char name[PFK_ADDR_SIZE], holder[128];
-	int error = errno;
+	char name[PFK_ADDR_SIZE], holder[128], why[PFK__EXPLAIN_SIZE];
+	char verb[PFK__EXPLAIN_SIZE];
+	int error = errno, status;
 
 	pfk_addr_format(name, addr->len > 0 ? addr : &want->addr);
+	pfk__explain_step(verb, a->step);
 	if (error == EADDRINUSE)
 		return pfk_worker_fail(a->w, EX_TEMPFAIL,
 		    "cannot %s %s %s: in use by %s; stop it or take another "
 		    "port",
-		    a->step, kind, name,
+		    verb, kind, name,
 		    pfk__listener_holder(want->kind, addr, holder,
 			sizeof(holder)));
-	if (error == EACCES || error == EPERM)
-		return pfk_worker_fail(a->w, EX_NOPERM,
-		    "cannot %s %s %s: %s; ports below "
-		    "net.ipv4.ip_unprivileged_port_start need root",
-		    a->step, kind, name, strerror(error));
-	if (error == EADDRNOTAVAIL)
-		return pfk_worker_fail(a->w, EX_CONFIG,
-		    "cannot %s %s %s: this machine has no such address",
-		    a->step, kind, name);
-	return pfk_worker_fail(a->w, EX_OSERR, "cannot %s %s %s: %s", a->step,
-	    kind, name, strerror(error));
+	status = error == EACCES || error == EPERM ? EX_NOPERM
+	    : error == EADDRNOTAVAIL               ? EX_CONFIG
+						   : EX_OSERR;
+	return pfk_worker_fail(a->w, status, "cannot %s %s %s: %s", verb, kind,
+	    name, pfk__explain(why, a->step, error, &want->addr));
 }
 
 static int

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/signals.h"
+#include "base/why.h"
 #include "event/io.h"
 #include "net/listener.h"
 
@@ -43,18 +44,18 @@ spawn(struct pfk__master *m, int slot)
 	}
 	if (!m->started) {
 		pfk_complain("cannot start worker %d: %s", slot,
-		    strerror(errno));
+		    pfk__why(errno));
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
 		return;
 	}
 	tried = m->reload == PFK__RELOAD_TRYING && m->rolling == slot;
 	if (tried) {
-		pfk__reload_abandon(m, strerror(errno));
+		pfk__reload_abandon(m, pfk__why(errno));
 	} else if (errno != m->spawn_error) {
 		/* Tried again and again, told once. */
 		m->spawn_error = errno;
 		pfk_log(PFK_ERROR, "cannot start worker %d: %s; trying again",
-		    slot, strerror(errno));
+		    slot, pfk__why(errno));
 	}
 	pfk__master_step(m, slot, PFK__SLOT_DIED_BOOTING);
 	if (tried)

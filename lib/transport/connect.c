@@ -85,6 +85,7 @@ succeed(struct attempt *a)
 	int fd = a->io.fd;
 	void *arg = c->base.arg;
 
+	c->base.step = "connect";
 	a->pending = false;
 	pfk__io_stop(&a->io);
 	tr = pfk__client_new(c->base.loop, fd, a->addr, c->proto,
@@ -122,6 +123,7 @@ on_attempt(void *arg, unsigned ready)
 	a->pending = false;
 	pfk__io_stop(&a->io);
 	pfk__self_close(a->io.fd);
+	a->connector->base.step = "connect";
 	attempt_failed(a, error);
 }
 
@@ -132,7 +134,7 @@ on_attempt(void *arg, unsigned ready)
  * that port.
  */
 static int
-bind_source(int fd, const struct pfk_addr *source)
+bind_source(int fd, const struct pfk_addr *source, const char **step)
 {
 	int on = 1;
 
@@ -142,6 +144,7 @@ bind_source(int fd, const struct pfk_addr *source)
 	if (pfk_addr_port(source) == 0)
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
 		    sizeof(on));
+	*step = "bind";
 	return bind(fd, &source->sa, source->len);
 }
 
@@ -153,9 +156,10 @@ bind_source(int fd, const struct pfk_addr *source)
 static int
 send_syn(struct attempt *a, int fd)
 {
-	const struct connector *c = a->connector;
+	struct connector *c = a->connector;
 	ssize_t n = -1;
 
+	c->base.step = "connect";
 	if (c->first != NULL) {
 		n = sendto(fd, c->first, c->first_len,
 		    MSG_FASTOPEN | MSG_NOSIGNAL, &a->addr->sa, a->addr->len);
@@ -174,18 +178,19 @@ send_syn(struct attempt *a, int fd)
 static int
 open_attempt(struct attempt *a)
 {
-	const struct pfk_connector *c = &a->connector->base;
-	const char *failed;
+	struct pfk_connector *c = &a->connector->base;
 	int fd, saved_errno, on = 1;
 
+	c->step = "socket";
 	fd = socket(a->addr->sa.sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
 	/* As of accepted ones: urgent data would be lost to recv(2). */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &failed) == -1 ||
-	    bind_source(fd, &c->source) == -1 || send_syn(a, fd) == -1 ||
+	if (pfk__sockopts_set(fd, PFK_TCP, &c->sockopts, &c->step) == -1 ||
+	    bind_source(fd, &c->source, &c->step) == -1 ||
+	    send_syn(a, fd) == -1 ||
 	    pfk__io_start(c->loop, &a->io, fd, PFK_WRITE, on_attempt, a) ==
 		-1) {
 		saved_errno = errno;
@@ -253,6 +258,7 @@ late(struct pfk_connector *base)
 {
 	struct connector *c = (struct connector *)base;
 
+	base->step = "connect";
 	for (int i = 0; i < c->started; i++) {
 		if (c->attempts[i].pending)
 			pfk__connector_refused(base, c->attempts[i].addr,

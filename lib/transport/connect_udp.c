@@ -20,20 +20,30 @@ struct connector {
 };
 
 static int
-open_once(const struct pfk_connector *c, const struct pfk_addr *to)
+bind_source(int fd, struct pfk_connector *c)
 {
-	int fd = socket(to->sa.sa_family,
-	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	const char *failed;
-	int saved_errno;
+	if (c->source.len == 0)
+		return 0;
+	c->step = "bind";
+	return bind(fd, &c->source.sa, c->source.len);
+}
 
+static int
+open_once(struct pfk_connector *c, const struct pfk_addr *to)
+{
+	int fd, saved_errno;
+
+	c->step = "socket";
+	fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    0);
 	if (fd == -1)
 		return -1;
-	if (pfk__sockopts_set(fd, PFK_UDP, &c->sockopts, &failed) == 0 &&
-	    (c->source.len == 0 ||
-		bind(fd, &c->source.sa, c->source.len) == 0) &&
-	    connect(fd, &to->sa, to->len) == 0)
-		return fd;
+	if (pfk__sockopts_set(fd, PFK_UDP, &c->sockopts, &c->step) == 0 &&
+	    bind_source(fd, c) == 0) {
+		c->step = "connect";
+		if (connect(fd, &to->sa, to->len) == 0)
+			return fd;
+	}
 	saved_errno = errno;
 	close(fd);
 	errno = saved_errno;
@@ -47,7 +57,7 @@ open_once(const struct pfk_connector *c, const struct pfk_addr *to)
  * second gets another port.
  */
 static int
-open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
+open_connected(struct pfk_connector *c, const struct pfk_addr *to)
 {
 	bool chosen = c->source.len == 0 || pfk_addr_port(&c->source) == 0;
 	int fd = open_once(c, to);
@@ -65,6 +75,7 @@ open_connected(const struct pfk_connector *c, const struct pfk_addr *to)
 	if (fd == -1 || !pfk__self_connected(fd))
 		return fd;
 	close(fd);
+	c->step = "connect";
 	errno = ECONNREFUSED;
 	return -1;
 }

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/why.h"
+#include "net/explain.h"
+
 void
 pfk__connector_free(struct pfk_connector *c)
 {
@@ -50,11 +53,16 @@ void
 pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
     int error)
 {
-	char name[PFK_ADDR_SIZE];
+	bool source = strcmp(c->step, "bind") == 0;
+	char name[PFK_ADDR_SIZE], what[PFK_ADDR_SIZE + 8];
+	char why[PFK__EXPLAIN_SIZE];
 
 	if (c->error == 0)
 		c->error = error;
-	add_cause(c, pfk_addr_format(name, a), strerror(error));
+	a = source ? &c->source : a;
+	snprintf(what, sizeof(what), "%s%s", source ? "source " : "",
+	    pfk_addr_format(name, a));
+	add_cause(c, what, pfk__explain(why, c->step, error, a));
 }
 
 static bool
@@ -134,7 +142,7 @@ start(struct pfk_connector *c, const struct pfk_connect_options *o)
 	if (rc == 0 &&
 	    pfk__lookup_start(&c->lookup, o->host, o->port, o->family) == -1) {
 		c->error = errno;
-		c->fault = pfk__lookup_fault(c->error);
+		c->fault = pfk__why(c->error);
 		rc = -1;
 	}
 	if (rc != 0) {

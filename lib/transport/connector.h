@@ -38,6 +38,7 @@ struct pfk_connector {
 	struct pfk_addr addrs[PFK__CONNECTOR_ADDRESSES];
 	int n;
 	int error;         /* the first address' */
+	const char *step;  /* of the attempt that fails: explain.h */
 	const char *fault; /* why there is no address at all */
 	char causes[PFK_CAUSES_SIZE];
 };
@@ -47,7 +48,7 @@ struct pfk_connector *pfk__connector_new(struct pfk_loop *l,
     const struct pfk__connector_kind *kind, const struct pfk_connect_options *o,
     void *arg, void (*failed)(void *arg, int error, const char *causes));
 
-/* This address cannot be had, for that errno. */
+/* This address cannot be had, for that errno, at the step in c->step. */
 void pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
     int error);
 
