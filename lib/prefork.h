@@ -337,7 +337,10 @@ int pfk_host_split(const char *str, char *host, uint16_t *port,
  */
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
 
-/* 127.0.0.1:8888 or [::1]:8888; dst holds PFK_ADDR_SIZE; returns dst. */
+/*
+ * 127.0.0.1:8888 or [::1]:8888, or "unix" for an AF_UNIX peer, whose path is not
+ * kept and whose port is 0; dst holds PFK_ADDR_SIZE; returns dst.
+ */
 const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
 
 /* The same as Python's socket module: ('127.0.0.1', 8888). */
@@ -345,6 +348,7 @@ const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
 
 uint16_t pfk_addr_port(const struct pfk_addr *a);
 void pfk_addr_set_port(struct pfk_addr *a, uint16_t port);
+/* Never true where one is not an Internet address. */
 bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
 bool pfk_addr_is_any(const struct pfk_addr *a);
 

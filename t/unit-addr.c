@@ -166,9 +166,30 @@ test_compare(void)
 	ok(!pfk_addr_is_any(&b) && !pfk_addr_equal(&a, &b), "not that one");
 }
 
+/* The peers of a socket that is not the Internet's. */
+static void
+test_unix(void)
+{
+	struct pfk_addr a, b;
+	char dst[PFK_ADDR_SIZE];
+
+	memset(&a, '/', sizeof(a));
+	a.len = sizeof(a.in6);
+	a.sa.sa_family = AF_UNIX;
+	b = a;
+	is_str(pfk_addr_format(dst, &a), "unix", "AF_UNIX");
+	is_str(pfk_addr_python(dst, &a), "unix", "AF_UNIX for Python");
+	is_int(pfk_addr_port(&a), 0, "AF_UNIX: no port");
+	ok(!pfk_addr_equal(&a, &b), "AF_UNIX: which peer is not known");
+	ok(!pfk_addr_is_any(&a), "AF_UNIX: not any address");
+	a.sa.sa_family = AF_NETLINK;
+	is_str(pfk_addr_format(dst, &a), "address family 16", "another family");
+}
+
 int
 main(void)
 {
+	test_unix();
 	test_split();
 	test_text();
 	test_zone();

@@ -174,12 +174,32 @@ format_host(char *dst, size_t size, const struct pfk_addr *a)
 		snprintf(dst + n, size - n, "%%%u", a->in6.sin6_scope_id);
 }
 
+static bool
+is_inet(const struct pfk_addr *a)
+{
+	return a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6;
+}
+
+/* The peer of a socket of AF_UNIX has no room for its path here, nor a port. */
+static const char *
+format_family(char *dst, const struct pfk_addr *a)
+{
+	if (a->sa.sa_family == AF_UNIX)
+		strlcpy(dst, "unix", PFK_ADDR_SIZE);
+	else
+		snprintf(dst, PFK_ADDR_SIZE, "address family %u",
+		    a->sa.sa_family);
+	return dst;
+}
+
 const char *
 pfk_addr_format(char *dst, const struct pfk_addr *a)
 {
 	bool v6 = a->sa.sa_family == AF_INET6;
 	char host[PFK_ADDR_SIZE - 10];
 
+	if (!is_inet(a))
+		return format_family(dst, a);
 	format_host(host, sizeof(host), a);
 	snprintf(dst, PFK_ADDR_SIZE, v6 ? "[%s]:%u" : "%s:%u", host,
 	    pfk_addr_port(a));
@@ -191,6 +211,8 @@ pfk_addr_python(char *dst, const struct pfk_addr *a)
 {
 	char host[INET6_ADDRSTRLEN];
 
+	if (!is_inet(a))
+		return format_family(dst, a);
 	if (a->sa.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
 		snprintf(dst, PFK_ADDR_SIZE, "('%s', %u)", host,
@@ -207,6 +229,8 @@ pfk_addr_python(char *dst, const struct pfk_addr *a)
 uint16_t
 pfk_addr_port(const struct pfk_addr *a)
 {
+	if (!is_inet(a))
+		return 0;
 	return ntohs(
 	    a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in4.sin_port);
 }
@@ -223,7 +247,7 @@ pfk_addr_set_port(struct pfk_addr *a, uint16_t port)
 bool
 pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b)
 {
-	if (a->sa.sa_family != b->sa.sa_family ||
+	if (!is_inet(a) || a->sa.sa_family != b->sa.sa_family ||
 	    pfk_addr_port(a) != pfk_addr_port(b))
 		return false;
 	if (a->sa.sa_family == AF_INET)
@@ -238,7 +262,7 @@ pfk_addr_is_any(const struct pfk_addr *a)
 {
 	if (a->sa.sa_family == AF_INET)
 		return a->in4.sin_addr.s_addr == htonl(INADDR_ANY);
-	return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+	return is_inet(a) && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
 bool
