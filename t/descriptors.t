@@ -32,7 +32,7 @@ killed($_) for 0, 1;
 accounted('after deaths', 2, 2);
 happens('TTIN', qr/\]\sstarted\sworker\s2/x);
 accounted('with one worker more', 3, 2);
-happens('TTOU', qr/\]\sthe\ssockets\sof\s2\sworkers\sserve\salone/x);
+happens('TTOU', qr{closed\sthe\slisteners\sof\sremoved\sslots;\s2\sworkers\sleft}x);
 accounted('and one fewer', 2, 2);
 reconfigured('an address more', 2, 4, @more);
 reconfigured('an address fewer', 2, 2, @both);
