@@ -23,14 +23,21 @@ pfk__hear_no_more(struct pfk__child *c)
 	c->channel = -1;
 }
 
+/* Killed first, or it would take the end of its channel for the master's. */
+static void
+end(struct pfk__child *c)
+{
+	kill(c->pid, SIGKILL);
+	pfk__hear_no_more(c);
+}
+
 /* What a worker says that it must not say: it is broken, so replace it. */
 static void
 distrust(struct pfk__child *c, const char *why)
 {
 	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
 	    (int)c->pid, why);
-	pfk__hear_no_more(c);
-	kill(c->pid, SIGKILL);
+	end(c);
 }
 
 /* Its boot cannot succeed, and it is not to blame. */
@@ -44,8 +51,7 @@ give_up(struct pfk__child *c, const char *what)
 	c->fail_status = EX_OSERR;
 	snprintf(c->fail_text, sizeof(c->fail_text), "%s: %s%s", what,
 	    strerror(errno), cure);
-	pfk__hear_no_more(c);
-	kill(c->pid, SIGKILL);
+	end(c);
 }
 
 static void
