@@ -151,7 +151,7 @@ open_handover(struct pfk__child *c)
 	if (c == NULL || pfk__channel_pair(fds) == -1)
 		return -1;
 	if (pfk__child_tell(c, &msg, fds[1]) == 0) {
-		c->taking++;
+		c->receiving++;
 	} else {
 		close(fds[0]);
 		fds[0] = -1;
@@ -205,7 +205,7 @@ pfk__child_retire(struct pfk__child *c)
 	if (p->serving == c)
 		p->serving = NULL;
 	pfk__adopt_forget(c->master, c);
-	c->retire_wanted = c->taking > 0 && !c->left;
+	c->retire_wanted = c->receiving > 0 && !c->left;
 	if (!c->retire_wanted)
 		order_drain(c);
 }
@@ -219,7 +219,7 @@ pfk__children_retire_deferred(struct pfk__master *m)
 		return;
 	m->drains_due = false;
 	LIST_FOREACH(c, &m->children, link) {
-		if (c->retire_wanted && c->taking == 0)
+		if (c->retire_wanted && c->receiving == 0)
 			pfk__child_retire(c);
 	}
 }

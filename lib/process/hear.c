@@ -127,7 +127,7 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);
 		break;
 	case PFK__MSG_TAKEN:
-		if (c->taking > 0 && --c->taking == 0)
+		if (c->receiving > 0 && --c->receiving == 0)
 			c->master->drains_due |= c->retire_wanted;
 		break;
 	case PFK__MSG_LEAVING:

@@ -24,7 +24,7 @@
 /* What became of one wanted listener. */
 struct opened {
 	int fd; /* -1: skipped */
-	bool taken;
+	bool kept;
 	struct pfk_addr bound;
 };
 
@@ -89,12 +89,12 @@ options_of(const struct pfk_listen *want)
 }
 
 static int
-take(struct attempt *a, size_t i, const struct pfk__lent *lent)
+keep(struct attempt *a, size_t i, const struct pfk__lent *lent)
 {
 	struct pfk_sockopts o = options_of(&a->want[i]);
 
 	a->opened[i] = (struct opened){.fd = lent->fd,
-	    .taken = true,
+	    .kept = true,
 	    .bound = lent->bound};
 	return pfk__listener_tune(lent->fd, lent->kind, &o, &a->step);
 }
@@ -111,7 +111,7 @@ open_one(struct attempt *a, size_t i)
 	struct pfk_addr addr = want->addr;
 
 	if (lent != NULL)
-		return take(a, i, lent);
+		return keep(a, i, lent);
 	lent = pfk__custody_find(c, -1, want->kind, &want->addr);
 	if (lent != NULL) {
 		addr = lent->bound;
@@ -135,7 +135,7 @@ static void
 close_opened(struct attempt *a)
 {
 	for (size_t i = 0; i < a->n; i++) {
-		if (a->opened[i].fd != -1 && !a->opened[i].taken)
+		if (a->opened[i].fd != -1 && !a->opened[i].kept)
 			close(a->opened[i].fd);
 		a->opened[i].fd = -1;
 	}
@@ -232,8 +232,8 @@ static int
 lend(struct attempt *a, size_t i)
 {
 	const struct opened *o = &a->opened[i];
-	struct pfk__message m = {.type = o->taken ? PFK__MSG_KEEP
-						  : PFK__MSG_LEND,
+	struct pfk__message m = {.type = o->kept ? PFK__MSG_KEEP
+						 : PFK__MSG_LEND,
 	    .slot = a->w->slot,
 	    .generation = a->w->generation,
 	    .kind = (int32_t)a->want[i].kind,
@@ -241,7 +241,7 @@ lend(struct attempt *a, size_t i)
 	    .bound = o->bound};
 	char name[PFK_ADDR_SIZE];
 
-	if (pfk__channel_send(a->w->channel, &m, o->taken ? -1 : o->fd) == -1)
+	if (pfk__channel_send(a->w->channel, &m, o->kept ? -1 : o->fd) == -1)
 		return pfk_worker_fail(a->w, EX_OSERR,
 		    "cannot lend a listener to the master: %s",
 		    strerror(errno));

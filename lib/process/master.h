@@ -37,9 +37,9 @@ struct pfk__child {
 	int channel;
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
-	uint64_t hang_ns; /* it beats by the configuration it has */
-	unsigned taking; /* from so many that leave; it stays until they have */
-	bool retire_wanted; /* once `taking` is 0 */
+	uint64_t hang_ns;   /* it beats by the configuration it has */
+	unsigned receiving; /* from so many that leave; it stays until then */
+	bool retire_wanted; /* once `receiving` is 0 */
 	bool left;          /* it drains by itself, and hands nothing over */
 	int fail_status;    /* why its boot failed, by its own word */
 	char fail_text[400];
