@@ -33,6 +33,12 @@
 /* A connection's or a datagram's share of the work, beside its bytes. */
 #define PFK__WORK_UNIT 64
 
+#ifdef PFK_CHECKED
+#define PFK__CHECKED true
+#else
+#define PFK__CHECKED false
+#endif
+
 struct pfk_io {
 	struct pfk_loop *loop;
 	void (*cb)(void *arg, unsigned ready);
@@ -89,6 +95,8 @@ struct pfk__serving {
 	 * are no connections. */
 	void (*give)(struct pfk_loop *l, int fd);
 	void (*take)(struct pfk_loop *l, int fd);
+	/* The invariants of all its sockets; or NULL. */
+	void (*check)(struct pfk_loop *l);
 };
 
 struct pfk_loop {
@@ -123,6 +131,9 @@ struct pfk_loop {
 	/* Set by worker.c, called by handover.c: a giver has given all. */
 	void (*taken)(void *arg);
 	void *taken_arg;
+	/* Set by master.c, called by loop_check.c: the master's invariants. */
+	void (*check)(void *arg);
+	void *check_arg;
 	struct pfk__soon drain;
 	unsigned stale_turns; /* that brought nothing but stale events */
 	unsigned drain_level; /* as pfk__member's drained */
@@ -158,6 +169,12 @@ void pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s);
 void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how));
 void pfk__member_remove(struct pfk__member *m);
+
+/*
+ * loop_check.c: abort unless the invariants hold, those of the transports and
+ * the master too.  Called at the end of turns in a build with PFK_CHECKED.
+ */
+void pfk__loop_check(struct pfk_loop *l);
 
 /* signal.c: the part that the loop calls. */
 void pfk__signals_release(struct pfk_loop *l);

@@ -257,3 +257,38 @@ pfk__custody_clear(struct pfk__custody *c)
 	while ((l = pfk__custody_first_of_all(c)) != NULL)
 		pfk__custody_drop(l);
 }
+
+void
+pfk__custody_check(const struct pfk__custody *c)
+{
+	const struct pfk__lent *l, *last = NULL;
+	size_t all = 0, any_port = 0, listed = 0;
+
+	/* 1: in a tree that is strictly ascending there are no doubles. */
+	for (l = pfk__custody_first_of_all(c); l != NULL;
+	     l = pfk__custody_next_of_all(l)) {
+		assert(last == NULL || compare(last, l) < 0);
+		assert(l->custody == c && l->fd >= 0);
+		/* 2 */
+		assert(l->lender <= l->user);
+		any_port += pfk_addr_port(&l->asked) == 0;
+		all++;
+		last = l;
+	}
+	assert(all == c->len && any_port == c->any_port);
+	/* 3 */
+	for (int i = 0; i < PFK_WORKERS_MAX; i++) {
+		size_t n = 0;
+
+		last = NULL;
+		TAILQ_FOREACH(l, &c->slots[i].list, link) {
+			assert(l->slot == i);
+			assert(last == NULL || last->order < l->order);
+			last = l;
+			n++;
+		}
+		assert(n == c->slots[i].len);
+		listed += n;
+	}
+	assert(listed == c->len);
+}

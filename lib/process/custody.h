@@ -106,4 +106,7 @@ bool pfk__custody_waiting(const struct pfk__custody *c, int slot);
 /* Close all. */
 void pfk__custody_clear(struct pfk__custody *c);
 
+/* Abort unless the invariants hold. */
+void pfk__custody_check(const struct pfk__custody *c);
+
 #endif

@@ -68,8 +68,11 @@ pfk__master_decide(struct pfk__master *m, int slot, enum pfk__slot_event event)
 	bool died = event == PFK__SLOT_DIED_BOOTING ||
 	    event == PFK__SLOT_DIED_SERVING || event == PFK__SLOT_LEFT;
 
-	return pfk__slot_step(&m->places[slot].slot, event,
+	unsigned todo = pfk__slot_step(&m->places[slot].slot, event,
 	    pfk_loop_now(m->loop), died ? arc4random() : 0);
+
+	pfk__slot_check(&m->places[slot].slot);
+	return todo;
 }
 
 void
@@ -433,6 +436,8 @@ harden(void)
 static void
 run(struct pfk__master *m)
 {
+	m->loop->check = pfk__master_check;
+	m->loop->check_arg = m;
 	pfk__watch_start(m);
 	maintain(m);
 	/* Nothing could even be forked. */

@@ -112,6 +112,9 @@ void pfk__master_act(struct pfk__master *m, int slot, unsigned todo);
 void pfk__master_step(struct pfk__master *m, int slot,
     enum pfk__slot_event event);
 
+/* check.c: abort unless the invariants of the master arg hold. */
+void pfk__master_check(void *arg);
+
 /* The boot of a worker failed: on the very first start, or in a reload. */
 void pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c);
 

@@ -5,6 +5,7 @@
  */
 #include "process/slot.h"
 
+#include <assert.h>
 #include <prefork.h>
 
 /* Service of this length forgives half of the failures. */
@@ -162,6 +163,17 @@ in_backoff(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now)
 	default:
 		return 0;
 	}
+}
+
+void
+pfk__slot_check(const struct pfk__slot *s)
+{
+	assert(s->state <= PFK__SLOT_BACKOFF);
+	/* Where no process is, none can be out of date. */
+	assert(!s->renew ||
+	    (s->state != PFK__SLOT_EMPTY && s->state != PFK__SLOT_BACKOFF));
+	/* BACKOFF is the wait after a failure. */
+	assert(s->state != PFK__SLOT_BACKOFF || s->failures > FREE_FAILURES);
 }
 
 unsigned

@@ -55,6 +55,9 @@ struct pfk__slot {
 unsigned pfk__slot_step(struct pfk__slot *s, enum pfk__slot_event event,
     uint64_t now_ns, uint32_t random);
 
+/* Abort unless the state makes sense. */
+void pfk__slot_check(const struct pfk__slot *s);
+
 /* When the slot next wants a TICK; false: never. */
 bool pfk__slot_due(const struct pfk__slot *s, uint64_t *at_ns);
 

@@ -214,7 +214,8 @@ pfk__server_find(const struct pfk_loop *l, const struct pfk_addr *local)
 static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
     .release = pfk__acceptors_release,
     .give = pfk__handover_give,
-    .take = pfk__handover_take};
+    .take = pfk__handover_take,
+    .check = pfk__tcp_check_all};
 
 struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,

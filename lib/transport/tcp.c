@@ -25,15 +25,7 @@ static void finish(struct pfk_transport *tr);
 static void
 update_interest(struct pfk_transport *tr)
 {
-	const struct pfk_transport *to = pfk__join_sink(tr);
-	bool blocked = tr->paused || (to != NULL && pfk__unsent(to) > 0);
-	unsigned want = 0;
-
-	if (!tr->eof_received && (tr->state == PFK__TCP_CLOSING || !blocked))
-		want |= PFK_READ;
-	if (pfk__unsent(tr) > 0)
-		want |= PFK_WRITE;
-	pfk__io_want(&tr->io, want);
+	pfk__io_want(&tr->io, pfk__tcp_interest(tr));
 }
 
 void

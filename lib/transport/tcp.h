@@ -84,6 +84,13 @@ int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);
 /* connection_lost follows. */
 void pfk__tcp_lose(struct pfk_transport *tr, int error);
 
+/* The interest that its state asks for. */
+unsigned pfk__tcp_interest(struct pfk_transport *tr);
+
+/* tcp_check.c: abort unless the invariants hold; of all of the loop's. */
+void pfk__tcp_check(struct pfk_transport *tr);
+void pfk__tcp_check_all(struct pfk_loop *l);
+
 /* handover.h: stop; then go on here, or be lost to another process. */
 void pfk__tcp_freeze(struct pfk_transport *tr);
 void pfk__tcp_thaw(struct pfk_transport *tr, bool taken);

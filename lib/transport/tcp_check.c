@@ -1,0 +1,67 @@
+/*
+ * tcp_check.c: the interest that a state asks for, and the invariants of tcp.h
+ * as code.
+ *
+ * Layer: transport.
+ */
+#include <assert.h>
+
+#include "transport/join.h"
+#include "transport/server.h"
+
+unsigned
+pfk__tcp_interest(struct pfk_transport *tr)
+{
+	const struct pfk_transport *to = pfk__join_sink(tr);
+	bool blocked = tr->paused || (to != NULL && pfk__unsent(to) > 0);
+	unsigned want = 0;
+
+	if (!tr->eof_received && (tr->state == PFK__TCP_CLOSING || !blocked))
+		want |= PFK_READ;
+	if (pfk__unsent(tr) > 0)
+		want |= PFK_WRITE;
+	return want;
+}
+
+void
+pfk__tcp_check(struct pfk_transport *tr)
+{
+	assert(tr->io.fd >= 0 && tr->server != NULL && tr->low <= tr->high);
+	switch ((enum pfk__tcp_state)tr->state) {
+	case PFK__TCP_OPEN:
+	case PFK__TCP_CLOSING:
+		/* 1 and 2 */
+		assert(tr->io.active);
+		assert(tr->io.want == pfk__tcp_interest(tr));
+		assert(tr->self != NULL || tr->state == PFK__TCP_OPEN);
+		break;
+	case PFK__TCP_GIVEN:
+		/* 3: nothing moves until the answer. */
+		assert(!tr->io.active && tr->shared);
+		break;
+	case PFK__TCP_LOST:
+		/* 4 */
+		assert(!tr->io.active && tr->soon.order != 0);
+		assert(tr->out.len == 0 && tr->linger == NULL);
+		break;
+	}
+}
+
+void
+pfk__tcp_check_all(struct pfk_loop *l)
+{
+	struct pfk_server *s = NULL;
+
+	while ((s = pfk__server_next(l, s)) != NULL) {
+		struct pfk_transport *tr;
+		size_t n = 0;
+
+		TAILQ_FOREACH(tr, &s->transports, link) {
+			pfk__tcp_check(tr);
+			assert(tr->server == s);
+			n++;
+		}
+		/* Those that are given are in the giver's list. */
+		assert(n <= s->count);
+	}
+}
