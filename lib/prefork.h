@@ -404,7 +404,8 @@ void pfk_sockopts_init(struct pfk_sockopts *o);
 /*
  * Compare what was asked for with what the kernel has set on the socket, and
  * call cb for each option that is smaller: its name, both values, and the
- * sysctl that holds it down.
+ * sysctl that holds it down; and for each that the socket's protocol lacks, with
+ * PFK_UNSET in force.
  */
 void pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
     void (*cb)(void *arg, const char *name, int asked, int in_force,

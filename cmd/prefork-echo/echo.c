@@ -226,6 +226,13 @@ log_clamped(void *arg, const char *name, int asked, int in_force,
 {
 	const struct endpoint *e = arg;
 
+	if (in_force == PFK_UNSET) {
+		pfk_log(PFK_WARNING,
+		    "%s: %s: asked for %d, but the socket's protocol lacks the "
+		    "option; is it Multipath TCP?",
+		    e->listen.kind == PFK_TCP ? "tcp" : "udp", name, asked);
+		return;
+	}
 	pfk_log(PFK_WARNING, "%s: %s: asked for %d, in force %d%s%s",
 	    e->listen.kind == PFK_TCP ? "tcp" : "udp", name, asked, in_force,
 	    sysctl != NULL ? "; raise " : "", sysctl != NULL ? sysctl : "");

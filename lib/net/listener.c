@@ -24,6 +24,17 @@ set(int fd, int level, int option, int value, const char *name,
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+/* The same where the protocol may lack the option, as Multipath TCP does. */
+static int
+set_if_any(int fd, int level, int option, int value, const char *name,
+    const char **step)
+{
+	if (set(fd, level, option, value, name, step) == 0 ||
+	    pfk__sockopt_lacking(errno))
+		return 0;
+	return -1;
+}
+
 const char *
 pfk__kind_name(enum pfk_kind kind)
 {
@@ -44,7 +55,7 @@ prepare(int fd, enum pfk_kind kind, const struct pfk_addr *addr,
 		/* Urgent data is data: without this it is lost to recv(2). */
 		if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR",
 			step) == -1 ||
-		    set(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE",
+		    set_if_any(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE",
 			step) == -1)
 			return -1;
 	} else if (pfk_addr_is_any(addr)) {
@@ -63,8 +74,8 @@ static int
 start_listening(int fd, const struct pfk_sockopts *o, const char **step)
 {
 	if (o->fastopen > 0 &&
-	    set(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen, "TCP_FASTOPEN",
-		step) == -1)
+	    set_if_any(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen,
+		"TCP_FASTOPEN", step) == -1)
 		return -1;
 	*step = "listen";
 	return listen(fd, o->backlog != PFK_UNSET ? o->backlog : INT_MAX);

@@ -88,6 +88,12 @@ set_one(int fd, enum pfk_kind kind, const struct row *r, int value)
 	return setsockopt(fd, r->level, r->option, &value, sizeof(value));
 }
 
+bool
+pfk__sockopt_lacking(int error)
+{
+	return error == EOPNOTSUPP || error == ENOPROTOOPT;
+}
+
 int
 pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **failed)
@@ -97,7 +103,8 @@ pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
 
 		if (value == PFK_UNSET || (r->tcp_only && kind != PFK_TCP))
 			continue;
-		if (set_one(fd, kind, r, value) == -1) {
+		if (set_one(fd, kind, r, value) == -1 &&
+		    !pfk__sockopt_lacking(errno)) {
 			*failed = r->name;
 			return -1;
 		}
@@ -161,10 +168,13 @@ pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
 		int asked = wanted(r, want), got = 0;
 
 		len = sizeof(got);
-		if (asked == PFK_UNSET ||
-		    (r->tcp_only && type != SOCK_STREAM) ||
-		    getsockopt(fd, r->level, r->option, &got, &len) == -1)
+		if (asked == PFK_UNSET || (r->tcp_only && type != SOCK_STREAM))
 			continue;
+		if (getsockopt(fd, r->level, r->option, &got, &len) == -1) {
+			if (pfk__sockopt_lacking(errno))
+				cb(arg, r->name, asked, PFK_UNSET, NULL);
+			continue;
+		}
 		got /= r->doubled;
 		if (got < asked)
 			cb(arg, r->name, asked, got, r->sysctl);

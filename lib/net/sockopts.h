@@ -9,9 +9,13 @@
 /*
  * Set what is asked on a socket of the kind, before listen(2) or connect(2);
  * Linux hands a TCP listener's options on to what it accepts.  backlog and
- * fastopen are the listener's own business.  -1: *failed names the option.
+ * fastopen are the listener's own business.  An option that the protocol lacks is
+ * left out: pfk_sockopts_report tells of it.  -1: *failed names the option.
  */
 int pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **failed);
+
+/* Whether setsockopt(2) failed because the protocol lacks the option. */
+bool pfk__sockopt_lacking(int error);
 
 #endif
