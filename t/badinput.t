@@ -250,7 +250,7 @@ sub ports {
 		refused(75, $why, @arguments, '-l', "$dir/log");
 		refused(75, $why, @arguments, '-D', '-l', "$dir/log");
 	}
-	refused(78, qr/192[.]0[.]2[.]1:.*no\ssuch\saddress/x,
+	refused(75, qr/192[.]0[.]2[.]1:.*no\ssuch\saddress/x,
 		'-q', '-b', '192.0.2.1:0');
 	return;
 }

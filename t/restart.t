@@ -146,7 +146,7 @@ sub never_ready {
 	my $port     = $listener->sockport;
 	my %cases    = (
 		"127.0.0.1:$port" => [ 75, qr/127[.]0[.]0[.]1:$port.*\sin\suse/x ],
-		'192.0.2.1:0' => [ 78, qr/192[.]0[.]2[.]1.*no\ssuch\saddress/x ],
+		'192.0.2.1:0' => [ 75, qr/192[.]0[.]2[.]1.*no\ssuch\saddress/x ],
 	);
 
 	for my $bind (sort keys %cases) {

@@ -244,6 +244,11 @@ derive_sockopts(struct config *c)
 int
 config_check(struct config *c, char *err, int *status)
 {
+	free(c->user_name);
+	c->user_name = NULL;
+	free(c->endpoints);
+	c->endpoints = NULL;
+	c->n_endpoints = 0;
 	if (check_user(c, err, status) == -1)
 		return -1;
 	derive_sockopts(c);

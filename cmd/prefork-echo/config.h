@@ -77,7 +77,7 @@ struct config *config_read(int argc, char *const *argv, bool again, char *err,
 
 /*
  * Look up what can only be looked up: hosts, user.  -1 with err's text and the
- * exit status.
+ * exit status, which is EX_TEMPFAIL where a later call may succeed.
  */
 int config_check(struct config *c, char *err, int *status);
 

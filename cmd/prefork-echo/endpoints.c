@@ -99,7 +99,9 @@ addresses(const struct config *c, const struct bind *b, uint16_t port,
 	if (n != -1)
 		return n;
 	/* EINVAL is a host that no look-up can find: bad usage. */
-	if (errno != EINVAL)
+	if (errno == EAGAIN || errno == ETIMEDOUT)
+		*status = EX_TEMPFAIL; /* it may be answered later */
+	else if (errno != EINVAL)
 		*status = EX_NOHOST;
 	snprintf(err, PFK_ERROR_SIZE, "bind '%.260s': %s%s", b->text,
 	    errno != EINVAL ? "cannot resolve it: " : "", errstr);

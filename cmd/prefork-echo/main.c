@@ -6,12 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "daemon.h"
 #include "echo.h"
 #include "pidfile.h"
+
+/* How long a start tries to look a host up. */
+#define PATIENCE_S 10
+#define RETRY_MS 500
 
 struct program {
 	int argc;
@@ -233,6 +238,42 @@ run_service(struct program *p)
 	return pfk_master_run(&mc, &hooks, p);
 }
 
+/* The time of day at which the patience ends, for a message. */
+static void
+format_end(char *text, size_t size)
+{
+	time_t at = time(NULL) + PATIENCE_S;
+	struct tm tm;
+
+	text[0] = '\0';
+	if (localtime_r(&at, &tm) != NULL)
+		strftime(text, size, "%T", &tm);
+}
+
+/* At boot the name server may come up after us. */
+static int
+check_patiently(struct config *c, char *error, int *status)
+{
+	bool in_earnest = !c->test && !c->dump;
+	struct timespec pause = {.tv_nsec = RETRY_MS * PFK_MSEC_NS}, now;
+	char until[20];
+	time_t end = 0;
+
+	while (config_check(c, error, status) == -1) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (*status != EX_TEMPFAIL || !in_earnest ||
+		    (end != 0 && now.tv_sec >= end))
+			return -1;
+		if (end == 0) {
+			end = now.tv_sec + PATIENCE_S;
+			format_end(until, sizeof(until));
+			pfk_complain("%s; trying again until %s", error, until);
+		}
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int
 act(struct program *p)
 {
@@ -252,7 +293,7 @@ act(struct program *p)
 			pfk_complain("%s", error);
 		return status;
 	}
-	if (config_check(p->config, error, &status) == -1) {
+	if (check_patiently(p->config, error, &status) == -1) {
 		pfk_complain("%s", error);
 		return status;
 	}

@@ -8,11 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "event/loop.h"
 #include "net/explain.h"
 #include "net/listener.h"
+#include "net/tentative.h"
 #include "process/worker.h"
 
 /* An ephemeral port that TCP has may be taken for UDP: try others. */
@@ -20,6 +24,9 @@
 /* The workers of a master that was killed need a moment to let go. */
 #define BUSY_TRIES 25
 #define BUSY_WAIT_MS 20
+/* Duplicate address detection takes a second or two after an interface is up. */
+#define TENTATIVE_NS (10 * PFK_SECOND_NS)
+#define TENTATIVE_WAIT_MS 100
 
 /* What became of one wanted listener. */
 struct opened {
@@ -33,8 +40,9 @@ struct attempt {
 	const struct pfk_listen *want;
 	size_t n;
 	struct opened *opened;
-	uint16_t port; /* for port 0; 0: the kernel's choice */
-	size_t failed; /* on failure: which one, and the call */
+	uint16_t port;        /* for port 0; 0: the kernel's choice */
+	uint64_t deadline_ns; /* of the wait for tentative addresses; 0: none */
+	size_t failed;        /* on failure: which one, and the call */
 	const char *step;
 };
 
@@ -179,6 +187,66 @@ open_all(struct attempt *a)
 	return 0;
 }
 
+static uint64_t
+clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+/* Whether the master's next message is an order to leave, or its end. */
+static bool
+told_to_leave(const struct pfk_worker *w)
+{
+	uint32_t type;
+	ssize_t n = recv(w->channel, &type, sizeof(type),
+	    MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n == (ssize_t)sizeof(type) && type == PFK__MSG_DRAIN);
+}
+
+static void
+log_wait(const char *address)
+{
+	time_t until = time(NULL) + (time_t)(TENTATIVE_NS / PFK_SECOND_NS);
+	char text[20] = "";
+	struct tm tm;
+
+	if (localtime_r(&until, &tm) != NULL)
+		strftime(text, sizeof(text), "%T", &tm);
+	pfk_log(PFK_WARNING,
+	    "the address of %s is still tentative (duplicate address "
+	    "detection): waiting for it until %s at the latest",
+	    address, text);
+}
+
+/*
+ * At boot an IPv6 address may be tentative for a moment.  On the first start the
+ * worker waits for it; the master does not, and goes by the beat meanwhile.
+ */
+static bool
+wait_for_address(struct attempt *a)
+{
+	struct pfk_worker *w = a->w;
+	uint64_t now = clock_now();
+	char name[PFK_ADDR_SIZE];
+
+	if (!w->first_boot || told_to_leave(w) ||
+	    !pfk__addr_tentative(&a->want[a->failed].addr))
+		return false;
+	if (a->deadline_ns == 0) {
+		a->deadline_ns = now + TENTATIVE_NS;
+		log_wait(pfk_addr_format(name, &a->want[a->failed].addr));
+	}
+	if (now >= a->deadline_ns)
+		return false;
+	*w->loop->beat = now;
+	poll(NULL, 0, TENTATIVE_WAIT_MS);
+	return true;
+}
+
 static int
 open_with_patience(struct attempt *a)
 {
@@ -186,10 +254,17 @@ open_with_patience(struct attempt *a)
 
 	for (int tries = 1;; tries++) {
 		bool chosen;
+		int error;
 
 		if (open_all(a) == 0)
 			return 0;
-		if (errno != EADDRINUSE)
+		error = errno;
+		if (error == EADDRNOTAVAIL && wait_for_address(a)) {
+			tries--;
+			continue;
+		}
+		errno = error;
+		if (error != EADDRINUSE)
 			return -1;
 		chosen = known == 0 &&
 		    pfk_addr_port(&a->want[a->failed].addr) == 0;
@@ -221,9 +296,14 @@ explain(struct attempt *a)
 		    verb, kind, name,
 		    pfk__listener_holder(want->kind, addr, holder,
 			sizeof(holder)));
-	status = error == EACCES || error == EPERM ? EX_NOPERM
-	    : error == EADDRNOTAVAIL               ? EX_CONFIG
-						   : EX_OSERR;
+	/* Either may come later: after another try, another start may do. */
+	if (error == EADDRNOTAVAIL)
+		return pfk_worker_fail(a->w, EX_TEMPFAIL, "cannot %s %s %s: %s",
+		    verb, kind, name,
+		    pfk__addr_tentative(&want->addr)
+			? "the address is still tentative; is the link up?"
+			: pfk__explain(why, a->step, error, &want->addr));
+	status = error == EACCES || error == EPERM ? EX_NOPERM : EX_OSERR;
 	return pfk_worker_fail(a->w, status, "cannot %s %s %s: %s", verb, kind,
 	    name, pfk__explain(why, a->step, error, &want->addr));
 }

@@ -1,0 +1,113 @@
+#!/usr/bin/perl
+
+# A start while the machine boots: an IPv6 address that is still tentative, and
+# a name server that does not answer yet. Both are waited for, within bounds.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life;
+use Prefork::Sockets qw(have);
+use Test::More;
+
+use constant ADDRESS => '[2001:db8::5]';
+# Longer than the program waits, whatever else the machine has to do.
+use constant PATIENCE => 60;
+
+my $dir = temp_dir();
+
+plan skip_all => 'unshare(1), nsenter(1) or ip(8) is not installed'
+    if grep { !have($_) } qw(unshare nsenter ip);
+
+# A network of its own whose link has no carrier, so that an address stays
+# tentative until the other end of the link is up; and no name server.
+my $resolv = write_file("$dir/resolv.conf", 'nameserver 127.0.0.9');
+my $script = <<"END";
+set -e
+mount --bind $resolv /etc/resolv.conf
+ip link set lo up
+ip link add d0 type veth peer name d1
+ip link set d0 up
+ip addr add 2001:db8::5/64 dev d0
+exec "\$\@"
+END
+my @boot = ('unshare', '-nm', '/bin/sh', '-c', $script, 'sh');
+my ($code, undef, $errors) = run_cmd(@boot, 'true');
+plan skip_all => "no network namespace here: $errors" if $code;
+
+my $waits = qr/still\stentative.*waiting.*until\s\d\d:\d\d:\d\d/x;
+my $never = Prefork->spawn({ wrapper => \@boot }, '-w', 1, '-b', ADDRESS);
+my $lost  = Prefork->spawn({ wrapper => \@boot }, '-w', 1, '-b',
+	'echo.example.org');
+
+late_address();
+stopped();
+reloaded();
+tested();
+is($never->wait_exit(PATIENCE), 75, 'an address that stays tentative: exit 75');
+is(count($never->log_text, $waits), 1, 'one line said that it was waited for');
+like($never->log_text, qr/cannot\sstart:.*\Q${\ADDRESS}\E.*tentative/x,
+	'and one that it did not come');
+is($lost->wait_exit(PATIENCE), 75, 'a name server that never answers: exit 75');
+is(count($lost->log_text, qr/trying\sagain\suntil\s\d\d:\d\d:\d\d$/mx),
+	1, 'one line said that it was waited for');
+done_testing();
+
+sub carrier {
+	my ($server, $state) = @_;
+
+	return run_cmd('nsenter', '-t', $server->spawned, '-n', 'ip', 'link', 'set',
+		'd1', $state);
+}
+
+sub late_address {
+	my $server = Prefork->spawn({ wrapper => \@boot }, '-w', 2, '-p', 0, '-b',
+		ADDRESS, '--worker-timeout', 1);
+
+	ok($server->wait_log($waits), 'a tentative address is waited for');
+	carrier($server, 'up');
+	ok($server->wait_ready, 'and then served');
+	unlike($server->log_text, qr/hangs/, 'the worker did not hang meanwhile');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub stopped {
+	my $server =
+	    Prefork->spawn({ wrapper => \@boot }, '-w', 2, '-p', 0, '-b', ADDRESS);
+
+	ok($server->wait_log($waits), 'it waits');
+	is($server->stop, 0, 'TERM ends that');
+	unlike($server->log_text, qr/killing/, 'in good order');
+	return;
+}
+
+sub reloaded {
+	my $file   = write_file("$dir/conf", 'workers 1', 'port 0', 'bind 127.0.0.1');
+	my $server = Prefork->start({ wrapper => \@boot }, '-c', $file);
+
+	write_file($file, 'workers 1', 'port 0', 'bind ' . ADDRESS);
+	$server->signal('HUP');
+	ok($server->wait_log(qr/\Q${\ADDRESS}\E.*still\stentative/x),
+		'a reload does not wait for an address');
+	unlike($server->log_text, $waits, 'it says so at once');
+	write_file($file, 'workers 1', 'port 0', 'bind echo.example.org');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/bad\sconfiguration:.*echo[.]example[.]org/x),
+		'nor for a name server');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub tested {
+	my ($status, undef, $text) = run_cmd(@boot, Prefork::program(), '-t', '-b',
+		'echo.example.org');
+
+	is($status, 75, '-t does not wait for a name server: exit 75');
+	like($text, qr/\A[^\n]*echo[.]example[.]org[^\n]*\n\z/x, 'one line');
+	return;
+}
