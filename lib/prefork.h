@@ -449,6 +449,13 @@ struct pfk_protocol {
 	ssize_t (*hand_over)(void *self, void *buf, size_t room);
 	void *(*connection_resumed)(struct pfk_transport *tr, void *arg,
 	    const void *buf, size_t len);
+	/*
+	 * The protocol keeps nothing in memory, so that its connections go on
+	 * when their worker is killed: the successor calls connection_resumed
+	 * of the server's protocol for each, with no state.  Without it they
+	 * are closed then.
+	 */
+	bool survives;
 };
 
 /* connection_lost's error for a connection that lives on elsewhere. */
@@ -616,6 +623,12 @@ struct pfk_datagram_protocol {
 	/* A send failed, or ICMP told so; the endpoint stays open. */
 	void (*error_received)(void *self, int error);
 	void (*connection_lost)(void *self, int error);
+	/*
+	 * A datagram that was being handled when the worker was killed is
+	 * delivered again to its successor; without it such a one is dropped.
+	 * An answer from that packet's buffer (pfk_sendto) leaves once.
+	 */
+	bool survives;
 };
 
 /*
@@ -794,6 +807,7 @@ struct pfk_master_config {
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
 	uint64_t hang_ns;     /* replace a loop that stands still; 0: never */
 	const char *poller;   /* as pfk_loop_new */
+	bool no_keeper;       /* connections end with their worker */
 };
 
 #define PFK_WORKERS_MAX 1024

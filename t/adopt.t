@@ -15,7 +15,7 @@ use Test::More;
 
 use constant CLIENTS => 40;
 
-my $server = Prefork->start('-w', 2, '-p', 0);
+my $server = Prefork->start('--keeper', 'off', '-w', 2, '-p', 0);
 
 subtest 'a stopped worker' => sub {
 	calm();

@@ -27,9 +27,10 @@ for my $case ([ fork => EAGAIN ], [ fork => ENOMEM ], [ socketpair => EMFILE ],
 	[ mmap => ENOMEM ])
 {
 	local $! = $case->[1];
-	my $why = "$!";
+	my $why = words("$!");
 	at_start(@{$case}, $why);
-	while_it_runs(@{$case}, $why);
+	# Later it maps nothing: a page of the first mapping is left.
+	while_it_runs(@{$case}, $why) if $case->[0] ne 'mmap';
 }
 for my $number (ENOSPC, ENOMEM) {
 	local $! = $number;
@@ -104,6 +105,18 @@ END_OF_C
 	return $code ? undef : "$dir/shim.so";
 }
 
+# As the log says it: with the limit to raise, where there is one.
+sub words {
+	my ($why) = @_;
+
+	return 'no descriptor is free in this process; raise RLIMIT_NOFILE (ulimit -n)'
+	    if $! == EMFILE;
+	return $why if $! != EAGAIN;
+	return 'no process can be started; raise ' . (is_root()
+		? 'pids.max of the control group (TasksMax in a systemd unit)'
+		: 'RLIMIT_NPROC (ulimit -u) or pids.max of the control group');
+}
+
 sub is_sanitized {
 	open my $file, '<:raw', Prefork::program() or die "the program: $!\n";
 	local $/ = undef;
@@ -118,7 +131,7 @@ sub at_start {
 	my ($call, $number, $why) = @_;
 
 	break_it($call, $number);
-	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4', '--keeper', 'off');
 	is($server->wait_exit, 71, "$call ($why) at the start: exit 71");
 	mend($call);
 	like($server->log_text, qr/\A.*cannot\sstart\sworker\s0:\s\Q$why\E\n\z/x,
@@ -128,7 +141,7 @@ sub at_start {
 
 sub while_it_runs {
 	my ($call, $number, $why) = @_;
-	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4');
+	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4', '--keeper', 'off');
 	my %before = fds($server->pid);
 	my $settled = sub { my %now = fds($server->pid); keys %now == keys %before };
 	my $told = qr/\]\s(.*):\s\Q$why\E;/x;

@@ -56,14 +56,14 @@ sub one_death {
 		'SIGKILL: the log says so, and restarts at once');
 	is(echo_once($kept, 'still here'), 'still here',
 		"another worker's connection lives on");
-	cmp_ok((read_until_eof($victim))[1], 'ne',
-		'timeout', 'a connection of the killed worker ends');
+	is(echo_once($victim, 'me too'), 'me too',
+		'and so does one of the killed worker');
 	my ($fresh, $served_by) = connect_to($server, 0);
 	is(echo_once($fresh, 'new'), 'new', 'the slot answers again');
 	is($served_by, $pid, 'by its new worker');
 	my %after = fds($pid);
-	is(scalar keys %after, scalar keys %before,
-		'which has as many descriptors as the old one had');
+	is(scalar keys %after, 1 + keys %before,
+		'which has the descriptors of the old one, and one connection more');
 	is_deeply([ current_workers($server) ],
 		[ sort { $a <=> $b } values %{ { $server->workers } } ],
 		'two workers as before');
@@ -107,7 +107,7 @@ sub standing_still {
 
 # One slot of two: its delays grow, the other serves, and then it recovers.
 sub again_and_again {
-	my $server = Prefork->start('-w', 2, '-p', 0, '-4');
+	my $server = Prefork->start('-w', 2, '-p', 0, '-4', '--keeper', 'off');
 
 	replace($server, 0, 'KILL') for 1 .. 6;
 	my @delays = $server->log_text =~ /${\DELAY}/g;
@@ -123,7 +123,7 @@ sub again_and_again {
 
 # The only slot: the master gives up.
 sub for_ever {
-	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '--keeper', 'off');
 	my $offset = 1;
 	my $deaths = 0;
 

@@ -217,7 +217,7 @@ subtest '--quickack' => sub {
 # Who has not spoken yet is not in the worker that dies.
 subtest '--defer-accept' => sub {
 	for my $value ('on', 'off') {
-		my $server = Prefork->start(qw(-w 1 -p 0 -b 127.0.0.1 --defer-accept), $value);
+		my $server = Prefork->start(qw(-w 1 -p 0 -b 127.0.0.1 --keeper off --defer-accept), $value);
 		my ($silent, $took);
 		# Silence is waited for a second at most.
 		for (1 .. 20) {

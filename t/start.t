@@ -26,7 +26,7 @@ subtest 'log lines and process titles' => sub {
 	is($master, $server->spawned, 'the master is who was started');
 	is_deeply([ sort keys %workers ], [ 0 .. WORKERS - 1 ], 'slots 0 to 3');
 	is_deeply([ sort { $a <=> $b } values %workers ],
-		[ children($master) ], 'the workers are its children');
+		[ workers_of($master) ], 'the workers are its own');
 	is(title($master), 'prefork-echo: master', 'title of the master');
 	for my $slot (sort keys %workers) {
 		my $pid = $workers{$slot};

@@ -242,6 +242,8 @@ run(const struct evil *e)
 int
 main(void)
 {
+	/* The broken worker is one that the master has forked. */
+	service_no_keeper = true;
 	pfk_sockopts_init(&options);
 	want.options = &options;
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);

@@ -28,7 +28,7 @@ main(void)
 
 	is_int(pfk__pulse_open(&p, &pages, NOW), 0, "open");
 	is_int(judge_after(&p, 29), PFK__VERDICT_ALIVE, "within the limit");
-	++*p.beat;
+	++p.page->beat;
 	is_int(judge_after(&p, 29), PFK__VERDICT_ALIVE, "it turns");
 	is_int(judge_after(&p, 58), PFK__VERDICT_ALIVE,
 	    "the limit starts anew");
@@ -38,7 +38,7 @@ main(void)
 	    PFK__VERDICT_ALIVE, "no limit");
 	pid = fork();
 	if (pid == 0) {
-		++*p.beat;
+		++p.page->beat;
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
@@ -46,7 +46,7 @@ main(void)
 	    "another process turns");
 	is_int(judge_after(&p, 230), PFK__VERDICT_HUNG, "it stands still");
 	is_int(judge_after(&p, 231), PFK__VERDICT_ALIVE, "which is said once");
-	++*p.beat;
+	++p.page->beat;
 	is_int(judge_after(&p, 232), PFK__VERDICT_LOST, "after its last words");
 	pfk__pulse_close(&p, &pages);
 	pfk__pulse_close(&p, &pages);

@@ -91,7 +91,7 @@ test_pipe(void)
 		skip_all("no pipe");
 	pfk__log_take_fd(fds[1]);
 	lose_and_tell(fds[0], "pipe");
-	is_int(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0,
+	is_int(fcntl(pfk__log_fd(), F_GETFL) & O_NONBLOCK, 0,
 	    "pipe: its flags are others' too");
 	fill();
 	pfk__log_forked();

@@ -64,7 +64,7 @@ connection_lost(void *self, int error)
 }
 
 static const struct pfk_datagram_protocol protocol = {connection_made,
-    datagram_received, error_received, connection_lost};
+    datagram_received, error_received, connection_lost, false};
 
 static void
 echo(const struct pfk_packet *p)

@@ -83,12 +83,11 @@ sub unnoticed {
 	return;
 }
 
-# Who was being served by the killed one is lost, and nobody else: at most every
-# flow, each time.
+# The connections of a killed worker go on in its successor. While a sibling
+# helps out, two processes read one UDP socket, so that the order may change.
 sub killed {
 	my ($name, $server, $options) = @_;
 	my $finish = checker($server, $options);
-	my ($at)   = grep { $options->[$_] eq '-n' } 0 .. $#{$options};
 
 	for my $slot (0 .. 2) {
 		my $from = $server->log_size;
@@ -96,14 +95,9 @@ sub killed {
 		kill 'KILL', $pid{$slot};
 		$server->wait_log(qr/\[worker-$slot \(\d+\)\] serving on udp/, 20, $from);
 	}
-	my $report = $finish->();
-	my $losses = losses($report);
-	my $lost   = 0;
-	$lost += $_ for values %{$losses};
-	delete @{$losses}{qw(reset short timeout)};
-	is_deeply($losses, {}, "$name: none refused, changed or doubled");
-	cmp_ok($lost, '<=', 3 * 2 * $options->[ $at + 1 ],
-		"$name: only who was being served");
+	my $losses = losses($finish->());
+	delete $losses->{reordered};
+	is_deeply($losses, {}, "$name: nothing was lost");
 	return;
 }
 

@@ -22,6 +22,7 @@ set_defaults(struct config *c)
 	c->loop_guard = true;
 	c->nodelay = true;
 	c->coalesce = true;
+	c->keeper = true;
 	c->shutdown_ns = 8 * PFK_SECOND_NS;
 	c->hang_ns = 30 * PFK_SECOND_NS;
 	c->idle_ns = 300 * PFK_SECOND_NS;

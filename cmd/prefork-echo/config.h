@@ -44,6 +44,7 @@ struct config {
 	uint64_t shutdown_ns, drain_ns, hang_ns;
 	char *poller;
 	bool coalesce;
+	bool keeper;
 	/* Connections. */
 	int max_connections; /* 0: from RLIMIT_NOFILE */
 	int max_per_source;

@@ -156,6 +156,7 @@ static const struct pfk_protocol tcp_echo = {
     .connection_lost = tcp_lost,
     .hand_over = tcp_hand_over,
     .connection_resumed = tcp_resumed,
+    .survives = true,
 };
 
 static const struct pfk_protocol tcp_echo_once = {
@@ -201,6 +202,7 @@ udp_made(struct pfk_datagram *d, void *arg)
 }
 
 static const struct pfk_datagram_protocol udp_echo = {
+    .survives = true,
     .connection_made = udp_made,
     .datagram_received = udp_received,
     .error_received = udp_error,

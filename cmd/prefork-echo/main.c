@@ -66,7 +66,8 @@ master_config(const struct config *c)
 	    .shutdown_ns = c->shutdown_ns,
 	    .drain_ns = c->drain_ns,
 	    .hang_ns = c->hang_ns,
-	    .poller = c->poller};
+	    .poller = c->poller,
+	    .no_keeper = !c->keeper};
 }
 
 /* hooks */

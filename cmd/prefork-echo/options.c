@@ -270,6 +270,9 @@ const struct pfk_option config_options[] = {
     {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
 	.help = "replace a worker whose loop has stood still for so long; 0: "
 		"never (30)"},
+    {0, "keeper", ONOFF, AT(keeper),
+	.help = "keep a worker's connections when it is killed, by a process "
+		"that shares its descriptors (on)"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
 	.help = "what waits for descriptors (auto)"},
     {0, "coalesce", ONOFF, AT(coalesce),

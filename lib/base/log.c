@@ -215,6 +215,12 @@ pfk__log_forked(void)
 void
 pfk__log_take_fd(int fd)
 {
+	/* By the same number, which the keeper of this process knows too. */
+	if (the_log.fd > STDERR_FILENO && dup2(fd, the_log.fd) != -1) {
+		close(fd);
+		the_log.way = UNKNOWN;
+		return;
+	}
 	use(fd, UNKNOWN);
 }
 

@@ -71,6 +71,16 @@ pfk__pipes_take(struct pfk__pipes *p, struct pfk__pipe *pipe)
 	return 0;
 }
 
+int
+pfk__pipes_adopt(struct pfk__pipes *p)
+{
+	if (p->count == PFK__PIPES_MAX)
+		return -1;
+	ignore_sigpipe();
+	p->count++;
+	return 0;
+}
+
 void
 pfk__pipes_give(struct pfk__pipes *p, struct pfk__pipe pipe)
 {

@@ -26,6 +26,9 @@ struct pfk__pipes {
 /* Take an empty, non-blocking pipe; -1: there is none. */
 int pfk__pipes_take(struct pfk__pipes *p, struct pfk__pipe *pipe);
 
+/* Count one more that is taken already; -1: there are too many. */
+int pfk__pipes_adopt(struct pfk__pipes *p);
+
 /* Give it back, empty. */
 void pfk__pipes_give(struct pfk__pipes *p, struct pfk__pipe pipe);
 

@@ -54,8 +54,8 @@ reserve_dirty(struct pfk_loop *l)
 	return 0;
 }
 
-int
-pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+static int
+start(struct pfk_loop *l, struct pfk_io *io, int fd,
     void (*cb)(void *arg, unsigned ready), void *arg)
 {
 	if (fd < 0) {
@@ -76,8 +76,45 @@ pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
 	    .fd = fd,
 	    .active = true};
 	l->table[fd].io = io;
-	l->table[fd].generation++;
 	l->ios++;
+	return 0;
+}
+
+int
+pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg)
+{
+	struct pfk__record *r = pfk__record(l->ledger, fd);
+
+	if (start(l, io, fd, cb, arg) == -1)
+		return -1;
+	/* A predecessor's events of the same number are stale as well. */
+	if (r != NULL && (int32_t)(r->generation - l->table[fd].generation) > 0)
+		l->table[fd].generation = r->generation;
+	l->table[fd].generation++;
+	if (r != NULL) {
+		r->generation = l->table[fd].generation;
+		r->armed = 0;
+	}
+	pfk__io_want(io, want);
+	return 0;
+}
+
+int
+pfk__io_resume(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg)
+{
+	const struct pfk__record *r = pfk__record(l->ledger, fd);
+
+	if (r == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (start(l, io, fd, cb, arg) == -1)
+		return -1;
+	l->table[fd].generation = r->generation;
+	if (l->ledger->head->poll_fd != -1)
+		io->armed = r->armed;
 	pfk__io_want(io, want);
 	return 0;
 }
@@ -93,6 +130,24 @@ pfk__io_want(struct pfk_io *io, unsigned want)
 		return;
 	io->dirty = true;
 	l->dirty[l->dirty_len++] = io->fd;
+}
+
+/* The record says what the poller has, and says so while it is being told. */
+static int
+set(struct pfk_loop *l, int fd, uint32_t generation, unsigned was,
+    unsigned want)
+{
+	struct pfk__record *r = pfk__record(l->ledger, fd);
+	int rc;
+
+	if (r != NULL)
+		r->armed = PFK__ARMED_UNKNOWN;
+	pfk__in_order();
+	rc = l->poller->set(l->backend, fd, generation, was, want);
+	pfk__in_order();
+	if (r != NULL)
+		r->armed = (uint8_t)(rc == 0 ? want : was);
+	return rc;
 }
 
 void
@@ -113,7 +168,7 @@ pfk__io_stop(struct pfk_io *io)
 		io->dirty = false;
 	}
 	if (io->armed != 0)
-		l->poller->set(l->backend, io->fd, 0, io->armed, 0);
+		set(l, io->fd, 0, io->armed, 0);
 	io->armed = 0;
 	io->active = false;
 	l->table[io->fd].io = NULL;
@@ -165,14 +220,13 @@ arm(struct pfk_loop *l, int fd)
 	io->dirty = false;
 	if (io->want == io->armed)
 		return 0;
-	if (l->poller->set(l->backend, fd, l->table[fd].generation, io->armed,
-		io->want) == 0) {
+	if (set(l, fd, l->table[fd].generation, io->armed, io->want) == 0) {
 		io->armed = io->want;
 		return 0;
 	}
 	if (may_pass(errno))
 		return -1;
-	io->want = io->armed;
+	io->want = io->armed & (PFK_READ | PFK_WRITE);
 	io->cb(io->arg, PFK_FAULT);
 	return 0;
 }
@@ -232,10 +286,14 @@ void
 pfk__io_watch_anew(struct pfk_loop *l)
 {
 	const char *failed;
-	void *fresh = l->poller->open(&failed);
+	void *fresh = l->poller->open(-1, &failed);
 
 	if (fresh == NULL)
 		return;
+	for (int fd = 0; fd <= l->ledger->head->top; fd++)
+		l->ledger->records[fd].armed = 0;
+	pfk__in_order();
+	l->ledger->head->poll_fd = l->poller->fd(fresh);
 	l->poller->close(l->backend);
 	l->backend = fresh;
 	for (int fd = 0; fd < l->table_size; fd++) {

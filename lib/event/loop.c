@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,9 +48,11 @@ open_backend(struct pfk_loop *l, const char *name)
 		if (!any && strcmp(name, pollers[i]->name) != 0)
 			continue;
 		l->poller = pollers[i];
-		l->backend = l->poller->open(&failed);
-		if (l->backend != NULL)
+		l->backend = l->poller->open(l->ledger->head->poll_fd, &failed);
+		if (l->backend != NULL) {
+			l->ledger->head->poll_fd = l->poller->fd(l->backend);
 			return 0;
+		}
 		if (!any || pfk__is_denied(errno))
 			pfk_warn("cannot wait by %s: %s(2)", l->poller->name,
 			    failed);
@@ -60,16 +61,19 @@ open_backend(struct pfk_loop *l, const char *name)
 }
 
 struct pfk_loop *
-pfk_loop_new(const char *backend)
+pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 {
 	struct pfk_loop *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
-	l->scratch = mmap(NULL, PFK__SCRATCH_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (l->scratch == MAP_FAILED)
-		goto err1;
+	l->ledger = ledger;
+	if (ledger == NULL) {
+		l->ledger = &l->own_ledger;
+		if (pfk__ledger_open(l->ledger, false) == -1)
+			goto err1;
+	}
+	l->scratch = l->ledger->scratch;
 	if (open_backend(l, backend) == -1)
 		goto err2;
 	TAILQ_INIT(&l->soon);
@@ -80,10 +84,16 @@ pfk_loop_new(const char *backend)
 	l->now = clock_now();
 	return l;
 err2:
-	munmap(l->scratch, PFK__SCRATCH_BYTES);
+	pfk__ledger_close(&l->own_ledger);
 err1:
 	free(l);
 	return NULL;
+}
+
+struct pfk_loop *
+pfk_loop_new(const char *backend)
+{
+	return pfk__loop_new_with(backend, NULL);
 }
 
 void
@@ -95,8 +105,7 @@ pfk_loop_free(struct pfk_loop *l)
 	pfk__soon_free(l);
 	pfk__timers_free(l);
 	l->poller->close(l->backend);
-	munmap(l->scratch, PFK__SCRATCH_BYTES);
-	free(l->batch);
+	pfk__ledger_close(&l->own_ledger);
 	pfk__pipes_free(&l->pipes);
 	free(l->dirty);
 	free(l->table);
@@ -230,8 +239,10 @@ dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 	if (io == NULL || l->table[r->fd].generation != r->generation)
 		return false;
 	/* A want that was dropped in this turn is no longer of interest. */
-	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0)
+	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0) {
+		l->ledger->head->serving = r->fd;
 		io->cb(io->arg, r->what);
+	}
 	return true;
 }
 
@@ -277,6 +288,7 @@ turn(struct pfk_loop *l)
 		return -1;
 	for (int i = 0; i < n; i++)
 		stale += !dispatch(l, &ready[i]);
+	l->ledger->head->serving = -1;
 	l->stale_turns = stale > 0 && stale == n ? l->stale_turns + 1 : 0;
 	if (l->stale_turns >= STALE_TURNS_MAX)
 		pfk__io_watch_anew(l);

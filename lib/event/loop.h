@@ -25,10 +25,8 @@
 #include "base/heap.h"
 #include "base/pipes.h"
 #include "event/coalesce.h"
+#include "event/ledger.h"
 #include "event/poller.h"
-
-/* Only what is touched takes memory. */
-#define PFK__SCRATCH_BYTES ((size_t)4 << 20)
 
 /* A connection's or a datagram's share of the work, beside its bytes. */
 #define PFK__WORK_UNIT 64
@@ -45,7 +43,7 @@ struct pfk_io {
 	void *arg;
 	int fd;
 	uint8_t want;
-	uint8_t armed;
+	uint8_t armed; /* or PFK__ARMED_UNKNOWN, after a restart */
 	bool dirty;
 	bool active;
 };
@@ -97,6 +95,12 @@ struct pfk__serving {
 	void (*take)(struct pfk_loop *l, int fd);
 	/* The invariants of all its sockets; or NULL. */
 	void (*check)(struct pfk_loop *l);
+	/*
+	 * In a successor of a worker that was killed: go on with everything
+	 * that the ledger tells of.  `accepted` is a connection from `listener`
+	 * that has no record, or -1.
+	 */
+	void (*rebuild)(struct pfk_loop *l, int accepted, int listener);
 };
 
 struct pfk_loop {
@@ -123,8 +127,10 @@ struct pfk_loop {
 	bool may_rest;
 	uint64_t *beat; /* now, there too: it may be shared memory */
 	uint64_t own_beat;
-	struct pfk__batch *batch; /* the datagram endpoints', or NULL */
-	void *scratch; /* PFK__SCRATCH_BYTES, between two callbacks anybody's */
+	struct pfk__batch *batch;   /* the datagram endpoints', or NULL */
+	struct pfk__ledger *ledger; /* the worker's, or own_ledger */
+	struct pfk__ledger own_ledger;
+	void *scratch; /* the ledger's, between two callbacks anybody's */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
 	/* By enum pfk_kind; NULL while the loop serves none of that kind. */
 	const struct pfk__serving *serving[2];
@@ -142,11 +148,25 @@ struct pfk_loop {
 };
 
 /*
+ * A loop that keeps its records in the ledger, which outlives it.  With a
+ * ledger that a predecessor filled, it goes on with that one's poller, if the
+ * back-end has a descriptor.
+ */
+struct pfk_loop *pfk__loop_new_with(const char *backend,
+    struct pfk__ledger *ledger);
+
+/*
  * Embedded registrations: the owner keeps the memory.  Starting one makes no
  * system call; where the back-end cannot watch such a descriptor at all, cb
  * gets PFK_FAULT later.
  */
 int pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
+    void (*cb)(void *arg, unsigned ready), void *arg);
+/*
+ * The same for a descriptor that a predecessor's record tells of: the poller
+ * may watch it already.
+ */
+int pfk__io_resume(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);
 /*
  * Tells the back-end at once: a close(2) alone would not, where another

@@ -22,10 +22,19 @@ struct pfk__poller {
 	const char *name;
 	/* close(2) ends the watch, where nobody else has the descriptor. */
 	bool close_ends;
-	/* NULL with errno and the name of the call that failed. */
-	void *(*open)(const char **failed);
+	/*
+	 * fd: the poller's own, from a predecessor; -1: a new one.  NULL with
+	 * errno and the name of the call that failed.
+	 */
+	void *(*open)(int fd, const char **failed);
 	void (*close)(void *p);
-	/* -1 with errno, and the old interest stays. */
+	/* The poller's own descriptor, or -1. */
+	int (*fd)(const void *p);
+	/*
+	 * -1 with errno, and the old interest stays.  It comes to the same
+	 * whether or not the descriptor is watched already, so that it can be
+	 * done again where a process died in it.
+	 */
 	int (*set)(void *p, int fd, uint32_t generation, unsigned was,
 	    unsigned want);
 	/* Up to max events; timeout -1 is for ever.  -1 with errno. */

@@ -41,7 +41,7 @@ find_denied(struct epoll *p)
 }
 
 static void *
-epoll_open(const char **failed)
+epoll_open(int fd, const char **failed)
 {
 	struct epoll *p = calloc(1, sizeof(*p));
 
@@ -49,7 +49,7 @@ epoll_open(const char **failed)
 	if (p == NULL)
 		return NULL;
 	*failed = "epoll_create1";
-	p->fd = epoll_create1(EPOLL_CLOEXEC);
+	p->fd = fd != -1 ? fd : epoll_create1(EPOLL_CLOEXEC);
 	if (p->fd == -1) {
 		free(p);
 		return NULL;
@@ -66,6 +66,14 @@ epoll_open(const char **failed)
 }
 
 static int
+epoll_fd(const void *arg)
+{
+	const struct epoll *p = arg;
+
+	return p->fd;
+}
+
+static int
 epoll_set(void *arg, int fd, uint32_t generation, unsigned was, unsigned want)
 {
 	struct epoll *p = arg;
@@ -78,7 +86,13 @@ epoll_set(void *arg, int fd, uint32_t generation, unsigned was, unsigned want)
 		op = EPOLL_CTL_DEL;
 	else if (was == 0)
 		op = EPOLL_CTL_ADD;
-	return epoll_ctl(p->fd, op, fd, &ev);
+	if (epoll_ctl(p->fd, op, fd, &ev) == 0)
+		return 0;
+	if (op == EPOLL_CTL_ADD && errno == EEXIST)
+		return epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &ev);
+	if (op == EPOLL_CTL_MOD && errno == ENOENT)
+		return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &ev);
+	return op == EPOLL_CTL_DEL && errno == ENOENT ? 0 : -1;
 }
 
 static int
@@ -105,6 +119,7 @@ const struct pfk__poller pfk__poller_epoll = {
     .close_ends = true,
     .open = epoll_open,
     .close = epoll_close,
+    .fd = epoll_fd,
     .set = epoll_set,
     .wait = epoll_wait_ready,
 };

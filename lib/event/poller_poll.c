@@ -22,8 +22,9 @@ struct polls {
 };
 
 static void *
-poll_open(const char **failed)
+poll_open(int fd, const char **failed)
 {
+	(void)fd;
 	/* A sandbox may deny it. */
 	*failed = "poll";
 	if (poll(NULL, 0, 0) == -1 && errno != EINTR)
@@ -41,6 +42,13 @@ poll_close(void *arg)
 	free(p->generation);
 	free(p->place);
 	free(p);
+}
+
+static int
+poll_fd(const void *arg)
+{
+	(void)arg;
+	return -1;
 }
 
 static int
@@ -151,6 +159,7 @@ const struct pfk__poller pfk__poller_poll = {
     .name = "poll",
     .open = poll_open,
     .close = poll_close,
+    .fd = poll_fd,
     .set = poll_set,
     .wait = poll_wait,
 };

@@ -19,7 +19,7 @@ beat(const struct pfk__place *p)
 {
 	if (p->serving == NULL)
 		return p->stall.beat;
-	return __atomic_load_n(p->serving->pulse.beat, __ATOMIC_RELAXED);
+	return __atomic_load_n(&p->serving->pulse.page->beat, __ATOMIC_RELAXED);
 }
 
 static bool
@@ -77,7 +77,7 @@ adopt(struct pfk__master *m, int slot)
 	}
 	p->adopter = c;
 	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d", c->slot,
-	    (int)c->pid, slot);
+	    (int)pfk__child_pid(c), slot);
 }
 
 void

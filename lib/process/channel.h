@@ -17,6 +17,9 @@ enum pfk__msg {
 	PFK__MSG_FAIL,     /* boot failed: status and text */
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
+	PFK__MSG_STARTED,  /* a worker's first one: its pid */
+	/* From the keeper. */
+	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
 	/* From the master. */
 	PFK__MSG_DRAIN,   /* how, within timeout_ns; perhaps where to give */
 	PFK__MSG_TAKE,    /* where another worker's connections come from */
@@ -35,6 +38,7 @@ struct pfk__message {
 	int32_t kind;  /* enum pfk_kind */
 	int32_t how;   /* enum pfk_drain */
 	int32_t owner; /* a slot */
+	int32_t pid;
 	struct pfk_addr asked, bound;
 	char text[400];
 };

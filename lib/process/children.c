@@ -25,15 +25,15 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	    .channel = channel,
 	    .first_boot = !m->started,
 	    .custody = &m->custody,
-	    .beat = c->pulse.beat,
+	    .page = c->pulse.page,
 	    .config = &m->config,
 	    .hooks = m->hooks,
 	    .arg = m->arg};
 
-	if (pfk__pages_keep(&m->pages, c->pulse.beat) == -1)
+	if (pfk__pages_keep(&m->pages, c->pulse.page) == -1)
 		_exit(EX_OSERR);
 	pfk_loop_free(m->loop);
-	pfk__worker_main(&w);
+	pfk__keeper_main(&w);
 }
 
 static pid_t
@@ -89,15 +89,14 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	c = new_child(m, slot, fds[0]);
 	if (c == NULL)
 		goto err1;
-	c->pid = fork_blocked(&old);
-	if (c->pid == 0)
+	c->keeper = fork_blocked(&old);
+	if (c->keeper == 0)
 		be_worker(m, c, fds[1]);
-	if (c->pid == -1)
+	if (c->keeper == -1)
 		goto err2;
 	close(fds[1]);
 	LIST_INSERT_HEAD(&m->children, c, link);
 	m->places[slot].booting = c;
-	pfk_log(PFK_INFO, "started worker %d (%d)", slot, (int)c->pid);
 	return 0;
 err2:
 	pfk_io_del(&c->io);
@@ -122,7 +121,8 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 		return 0;
 	/* If it has gone, its death is told. */
 	if (errno != EPIPE)
-		pfk_warn("cannot tell worker %d (%d)", c->slot, (int)c->pid);
+		pfk_warn("cannot tell worker %d (%d)", c->slot,
+		    (int)pfk__child_pid(c));
 	return -1;
 }
 
@@ -189,7 +189,7 @@ order_drain(struct pfk__child *c)
 	    c->left ? "worker %d (%d) got a stop signal from outside; starting "
 		      "its successor"
 		    : "worker %d (%d) is leaving",
-	    c->slot, (int)c->pid);
+	    c->slot, (int)pfk__child_pid(c));
 }
 
 /*
@@ -208,6 +208,24 @@ pfk__child_retire(struct pfk__child *c)
 	c->retire_wanted = c->receiving > 0 && !c->left;
 	if (!c->retire_wanted)
 		order_drain(c);
+}
+
+void
+pfk__child_repeat(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
+	    .how = PFK_DRAIN_STOP,
+	    .timeout_ns = m->config.shutdown_ns};
+
+	/* The ways by which it was given connections died with it. */
+	c->receiving = 0;
+	if (m->stop == PFK__STOP_FAST)
+		pfk__child_signal(c, SIGINT);
+	else if (m->stop != PFK__STOP_NONE)
+		pfk__child_tell(c, &msg, -1);
+	else if (c->phase == PFK__PHASE_LEAVING)
+		pfk__child_retire(c);
 }
 
 void
@@ -239,13 +257,33 @@ pfk__children_signal(struct pfk__master *m, int signo)
 	struct pfk__child *c;
 
 	LIST_FOREACH(c, &m->children, link)
+		pfk__child_signal(c, signo);
+}
+
+pid_t
+pfk__child_pid(const struct pfk__child *c)
+{
+	return c->pid != 0 ? c->pid : c->keeper;
+}
+
+void
+pfk__child_signal(struct pfk__child *c, int signo)
+{
+	/* A worker that is not known yet cannot be asked to end. */
+	bool last = signo == SIGKILL || c->pid == 0;
+
+	if (last)
+		c->pulse.page->last = 1;
+	if (c->pid != 0)
 		kill(c->pid, signo);
+	if (last && c->keeper != 0 && c->keeper != c->pid)
+		kill(c->keeper, SIGUSR2);
 }
 
 /* death */
 
-static void
-describe_status(int status, char *buf, size_t size)
+void
+pfk__describe_status(int status, char *buf, size_t size)
 {
 	if (!WIFSIGNALED(status))
 		snprintf(buf, size, "exited with status %d",
@@ -266,10 +304,10 @@ log_death(const struct pfk__child *c, int status, bool expected)
 	char how[64], next[64] = "";
 	uint64_t at;
 
-	describe_status(status, how, sizeof(how));
+	pfk__describe_status(status, how, sizeof(how));
 	if (expected && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		pfk_log(PFK_INFO, "worker %d (%d) has ended", c->slot,
-		    (int)c->pid);
+		    (int)pfk__child_pid(c));
 		return;
 	}
 	if (c->fail_status != 0)
@@ -280,8 +318,9 @@ log_death(const struct pfk__child *c, int status, bool expected)
 			PFK_MSEC_NS));
 	else if (!expected && s->state == PFK__SLOT_STARTING)
 		strlcpy(next, "; restarting", sizeof(next));
-	pfk_log(PFK_WARNING, "worker %d (%d) %s%s%s%s", c->slot, (int)c->pid,
-	    how, c->fail_text[0] != '\0' ? ": " : "", c->fail_text, next);
+	pfk_log(PFK_WARNING, "worker %d (%d) %s%s%s%s", c->slot,
+	    (int)pfk__child_pid(c), how, c->fail_text[0] != '\0' ? ": " : "",
+	    c->fail_text, next);
 }
 
 /* What the death means to its slot. */
@@ -294,7 +333,8 @@ died(struct pfk__child *c, int status)
 	unsigned todo;
 
 	if (m->hooks->child_exit != NULL)
-		m->hooks->child_exit(c->slot, c->pid, status, m->arg);
+		m->hooks->child_exit(c->slot, pfk__child_pid(c), status,
+		    m->arg);
 	if (booting) {
 		p->booting = NULL;
 		pfk__custody_undo(&m->custody, c->slot, c->generation);
@@ -310,7 +350,7 @@ died(struct pfk__child *c, int status)
 	    (!m->started ||
 		(m->reload == PFK__RELOAD_TRYING && c->slot == m->rolling))) {
 		if (c->fail_status == 0)
-			describe_status(status, c->fail_text,
+			pfk__describe_status(status, c->fail_text,
 			    sizeof(c->fail_text));
 		pfk__master_boot_failed(m, c);
 		return;
@@ -328,10 +368,36 @@ find(struct pfk__master *m, pid_t pid)
 
 	LIST_FOREACH(c, &m->children, link) {
 		/* The analyzer thinks a freed one is listed. NOLINTNEXTLINE */
-		if (c->pid == pid)
+		if (c->keeper == pid || (c->keeper == 0 && c->pid == pid))
 			return c;
 	}
 	return NULL;
+}
+
+/*
+ * Whether the end of its keeper is not the worker's: it was killed from
+ * outside.  The worker goes on, as our child from now on, but with nobody to
+ * restart it; so it is renewed.
+ */
+static bool
+survives_keeper(struct pfk__child *c, int status)
+{
+	struct pfk__master *m = c->master;
+	pid_t keeper = c->keeper;
+	bool serves = m->places[c->slot].serving == c;
+
+	if (c->pid == 0 || c->pid == keeper || keeper == 0 ||
+	    c->pulse.page->ended != 0 || !WIFSIGNALED(status) ||
+	    kill(c->pid, 0) == -1)
+		return false;
+	c->keeper = 0;
+	pfk_log(PFK_WARNING,
+	    "keeper %d (%d) killed by signal %d; replacing worker %d (%d), "
+	    "which hands its connections over",
+	    c->slot, (int)keeper, WTERMSIG(status), c->slot, (int)c->pid);
+	if (serves && m->stop == PFK__STOP_NONE)
+		pfk__master_step(m, c->slot, PFK__SLOT_RENEW);
+	return true;
 }
 
 void
@@ -346,6 +412,10 @@ pfk__children_reap(struct pfk__master *m)
 		if (c == NULL)
 			continue; /* adopted, as process 1 of a container */
 		pfk__hear_all(c); /* its last words */
+		if (survives_keeper(c, status))
+			continue;
+		if (c->keeper == pid && c->pulse.page->ended != 0)
+			status = c->pulse.page->status;
 		died(c, status);
 		pfk__hear_no_more(c);
 		pfk__pulse_close(&c->pulse, &m->pages);

@@ -27,7 +27,7 @@ pfk__hear_no_more(struct pfk__child *c)
 static void
 end(struct pfk__child *c)
 {
-	kill(c->pid, SIGKILL);
+	pfk__child_signal(c, SIGKILL);
 	pfk__hear_no_more(c);
 }
 
@@ -36,7 +36,7 @@ static void
 distrust(struct pfk__child *c, const char *why)
 {
 	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
-	    (int)c->pid, why);
+	    (int)pfk__child_pid(c), why);
 	end(c);
 }
 
@@ -90,6 +90,37 @@ leaves(struct pfk__child *c)
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
 }
 
+/* It says its pid, and that nothing of an earlier one's doing is under way. */
+static void
+started(struct pfk__child *c, const struct pfk__message *msg)
+{
+	bool first = c->pid == 0 && c->incarnation++ == 0;
+
+	c->pid = msg->pid;
+	pfk__pulse_excuse(&c->pulse, pfk_loop_now(c->master->loop));
+	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, (int)c->pid);
+	if (!first)
+		pfk__child_repeat(c);
+}
+
+static void
+heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
+{
+	struct pfk__page *page = c->pulse.page;
+	struct pfk__master *m = c->master;
+	char how[64];
+
+	page->heard = page->deaths;
+	c->incarnation++;
+	if (m->hooks->child_exit != NULL)
+		m->hooks->child_exit(c->slot, msg->pid, msg->status, m->arg);
+	if (page->logged == page->deaths)
+		return;
+	pfk__describe_status(msg->status, how, sizeof(how));
+	pfk_log(PFK_WARNING, "worker %d (%d) %s; restarting", c->slot,
+	    (int)msg->pid, how);
+}
+
 static bool
 is_of_boot(uint32_t type)
 {
@@ -132,6 +163,12 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		break;
 	case PFK__MSG_LEAVING:
 		leaves(c);
+		break;
+	case PFK__MSG_STARTED:
+		started(c, msg);
+		break;
+	case PFK__MSG_DIED:
+		heard_of_death(c, msg);
 		break;
 	case PFK__MSG_FAIL:
 		c->fail_status = msg->status;

@@ -22,20 +22,20 @@
 int
 pfk__pulse_open(struct pfk__pulse *p, struct pfk__pages *pages, uint64_t now_ns)
 {
-	uint64_t *page = pfk__pages_get(pages);
+	struct pfk__page *page = pfk__pages_get(pages);
 
 	if (page == NULL)
 		return -1;
-	*p = (struct pfk__pulse){.beat = page, .seen_ns = now_ns};
+	*p = (struct pfk__pulse){.page = page, .seen_ns = now_ns};
 	return 0;
 }
 
 void
 pfk__pulse_close(struct pfk__pulse *p, struct pfk__pages *pages)
 {
-	if (p->beat != NULL)
-		pfk__pages_put(pages, p->beat);
-	p->beat = NULL;
+	if (p->page != NULL)
+		pfk__pages_put(pages, p->page);
+	p->page = NULL;
 }
 
 void
@@ -47,7 +47,7 @@ pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns)
 enum pfk__verdict
 pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns)
 {
-	uint64_t beat = __atomic_load_n(p->beat, __ATOMIC_RELAXED);
+	uint64_t beat = __atomic_load_n(&p->page->beat, __ATOMIC_RELAXED);
 
 	if (timeout_ns == 0)
 		return PFK__VERDICT_ALIVE;

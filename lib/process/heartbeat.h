@@ -10,12 +10,14 @@
 
 #include <stdint.h>
 
+#include "process/keeper.h"
+
 struct pfk_loop;
 struct pfk__pages;
 
 /* What the master knows of one worker. */
 struct pfk__pulse {
-	uint64_t *beat; /* shared; written by the worker alone */
+	struct pfk__page *page; /* shared; its beat is the worker's */
 	uint64_t seen;
 	uint64_t seen_ns;  /* when it last changed */
 	uint64_t abort_ns; /* when the worker was told to die; 0: not yet */

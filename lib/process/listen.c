@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "event/ledger.h"
 #include "event/loop.h"
 #include "net/explain.h"
 #include "net/listener.h"
@@ -415,6 +416,8 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	struct attempt a = {.w = w, .want = want, .n = n, .step = "open"};
 	int rc = -1;
 
+	if (w->ledger != NULL && w->ledger->resumed)
+		return pfk__listen_again(w, want, n, fds);
 	a.opened = calloc(n, sizeof(*a.opened));
 	if (a.opened == NULL)
 		return pfk_worker_fail(w, EX_OSERR, "out of memory");
@@ -425,10 +428,14 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	close_unwanted(&a);
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = a.opened[i].fd;
-		if (fds[i] != -1 && lend(&a, i) == -1) {
+		if (fds[i] == -1)
+			continue;
+		if (lend(&a, i) == -1) {
 			close_opened(&a);
 			goto out;
 		}
+		pfk__listener_record(w->ledger, fds[i], &want[i],
+		    &a.opened[i].bound);
 	}
 	/* All workers have the same: one says it. */
 	if (w->slot == 0)

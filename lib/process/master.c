@@ -23,11 +23,6 @@
 
 /* What a worker gets beyond its own time before it is killed. */
 #define KILL_GRACE_NS PFK_SECOND_NS
-/*
- * timeout(1) and others signal the master and then its whole group: a SIGTERM
- * so soon after another is the same order.
- */
-#define SAME_STOP_NS PFK_SECOND_NS
 
 static void arm_tick(struct pfk__master *m);
 
@@ -83,7 +78,7 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
 		p->booting->phase = PFK__PHASE_LEAVING;
-		kill(p->booting->pid, SIGKILL);
+		pfk__child_signal(p->booting, SIGKILL);
 		pfk__custody_undo(&m->custody, slot, p->booting->generation);
 		p->booting = NULL;
 	}
@@ -318,105 +313,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 		pfk_loop_stop(m->loop);
 }
 
-/* signals */
-
-static void
-on_stop_signal(void *arg, int signo)
-{
-	struct pfk__master *m = arg;
-	uint64_t now = pfk_loop_now(m->loop);
-	bool again = m->terminated && signo == SIGTERM;
-
-	if (again && now - m->terminated_ns < SAME_STOP_NS) {
-		pfk_log(PFK_INFO,
-		    "SIGTERM again within a second: the same stop; a later one "
-		    "stops at once");
-		return;
-	}
-	if (signo == SIGTERM && !again)
-		m->terminated_ns = now;
-	m->terminated = m->terminated || signo == SIGTERM;
-	if (signo == SIGINT || again) {
-		pfk_log(PFK_INFO, "stopping at once");
-		pfk__master_stop(m, PFK__STOP_FAST, EX_OK, 0);
-		return;
-	}
-	pfk_log(PFK_INFO, "stopping");
-	pfk__master_stop(m, PFK__STOP_GRACEFUL, EX_OK,
-	    signo == SIGTERM ? m->config.shutdown_ns : 0);
-}
-
-static void
-on_hup(void *arg, int signo)
-{
-	struct pfk__master *m = arg;
-
-	(void)signo;
-	m->reload_wanted = true;
-	pfk__master_wake(m);
-}
-
-static void
-on_usr1(void *arg, int signo)
-{
-	struct pfk__message msg = {.type = PFK__MSG_REOPEN};
-	struct pfk__master *m = arg;
-
-	(void)signo;
-	if (pfk_log_reopen() == -1) {
-		pfk_warn("cannot reopen the log");
-		return;
-	}
-	/* Workers may have lost the right to open it themselves. */
-	if (pfk__log_is_file())
-		pfk__children_tell(m, &msg, pfk__log_fd());
-	pfk_log(PFK_INFO, "reopened the log");
-}
-
-static void
-on_count(void *arg, int signo)
-{
-	struct pfk__master *m = arg;
-	int workers = m->workers + (signo == SIGTTIN ? 1 : -1);
-
-	if (!m->started || workers < 1 || workers > PFK_WORKERS_MAX)
-		return;
-	m->workers = workers;
-	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
-	if (m->hooks->workers_changed != NULL)
-		m->hooks->workers_changed(workers, m->arg);
-	pfk__master_wake(m);
-}
-
-static void
-on_child(void *arg, int signo)
-{
-	(void)signo;
-	pfk__children_reap(arg);
-	pfk__master_wake(arg);
-}
-
-static int
-set_signals(struct pfk__master *m)
-{
-	static const struct {
-		int signo;
-		void (*cb)(void *arg, int signo);
-	} table[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal},
-	    {SIGQUIT, on_stop_signal}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
-	    {SIGTTIN, on_count}, {SIGTTOU, on_count}, {SIGCHLD, on_child}};
-
-	sigset_t none;
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if (pfk_signal_add(m->loop, table[i].signo, table[i].cb, m) ==
-		    NULL)
-			return -1;
-	}
-	/* Whoever started us may have blocked some. */
-	sigemptyset(&none);
-	return sigprocmask(SIG_SETMASK, &none, NULL);
-}
+/* the whole */
 
 /* For the workers too: no set-user-id program, all descriptors allowed. */
 static void
@@ -424,6 +321,9 @@ harden(void)
 {
 	struct rlimit r;
 
+	/* A worker whose keeper has died becomes ours. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
+		pfk_warn("cannot become the reaper of the workers");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		pfk_warn("cannot set no_new_privs");
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
@@ -473,7 +373,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	setproctitle("master");
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
-	if (m->loop == NULL || set_signals(m) == -1) {
+	if (m->loop == NULL || pfk__master_signals(m) == -1) {
 		pfk_warn("cannot start");
 		m->status = EX_OSERR;
 	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {

@@ -29,7 +29,8 @@ enum pfk__phase { PFK__PHASE_BOOTING, PFK__PHASE_SERVING, PFK__PHASE_LEAVING };
 struct pfk__child {
 	LIST_ENTRY(pfk__child) link;
 	struct pfk__master *master;
-	pid_t pid;
+	pid_t keeper; /* our child: the worker's parent, or itself; 0: dead */
+	pid_t pid;    /* the worker's, once it has said so; else 0 */
 	int slot;
 	uint64_t generation; /* of this process, unique */
 	uint64_t epoch;      /* of the configuration that it serves */
@@ -37,11 +38,12 @@ struct pfk__child {
 	int channel;
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
-	uint64_t hang_ns;   /* it beats by the configuration it has */
-	unsigned receiving; /* from so many that leave; it stays until then */
-	bool retire_wanted; /* once `receiving` is 0 */
-	bool left;          /* it drains by itself, and hands nothing over */
-	int fail_status;    /* why its boot failed, by its own word */
+	uint64_t hang_ns;     /* it beats by the configuration it has */
+	unsigned receiving;   /* from so many that leave; it stays until then */
+	bool retire_wanted;   /* once `receiving` is 0 */
+	bool left;            /* it drains by itself, and hands nothing over */
+	int fail_status;      /* why its boot failed, by its own word */
+	unsigned incarnation; /* workers that its keeper has cloned */
 	char fail_text[400];
 };
 
@@ -122,7 +124,12 @@ void pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c);
 void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns);
 
+/* master_signals.c: obey signals from now on; -1 with errno. */
+int pfk__master_signals(struct pfk__master *m);
+
 /* children.c */
+/* Order again whatever its worker's predecessor may not have carried out. */
+void pfk__child_repeat(struct pfk__child *c);
 int pfk__child_spawn(struct pfk__master *m, int slot);
 /* c is ready: it serves its slot, with all that it has opened or kept. */
 void pfk__child_promote(struct pfk__child *c);
@@ -133,6 +140,10 @@ void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
+/* The worker's pid, or its keeper's while it is not known. */
+pid_t pfk__child_pid(const struct pfk__child *c);
+/* Signal the worker; SIGKILL is for good: no other one follows. */
+void pfk__child_signal(struct pfk__child *c, int signo);
 
 /* -1: it does not hear any more. */
 int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);

@@ -19,12 +19,12 @@ look_at(struct pfk__child *c, uint64_t now)
 		pfk_log(PFK_ERROR,
 		    "worker %d (%d) hangs: its loop has stood still for "
 		    "%llu ms; aborting it",
-		    c->slot, (int)c->pid,
+		    c->slot, (int)pfk__child_pid(c),
 		    (unsigned long long)(still / PFK_MSEC_NS));
-		kill(c->pid, SIGABRT);
+		pfk__child_signal(c, SIGABRT);
 		return;
 	case PFK__VERDICT_LOST:
-		kill(c->pid, SIGKILL);
+		kill(pfk__child_pid(c), SIGKILL);
 		return;
 	}
 }

@@ -13,7 +13,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/fds.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "event/io.h"
@@ -57,27 +56,6 @@ say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
 		return 0;
 	pfk_warn("cannot tell the master");
 	return -1;
-}
-
-/* Only what is this worker's business stays open. */
-static void
-keep_own_descriptors(struct pfk_worker *w)
-{
-	size_t n = 0;
-	int *keep = calloc(pfk__custody_count(w->custody, w->slot) + 2,
-	    sizeof(*keep));
-	const struct pfk__lent *l;
-
-	if (keep == NULL)
-		_exit(EX_OSERR);
-	keep[n++] = w->channel;
-	keep[n++] = pfk__log_fd();
-	for (l = pfk__custody_first(w->custody, w->slot); l != NULL;
-	     l = pfk__custody_next(l))
-		keep[n++] = l->fd;
-	pfk__log_forked();
-	pfk__close_others(keep, n);
-	free(keep);
 }
 
 /* leaving */
@@ -252,36 +230,117 @@ set_signals(struct pfk_worker *w)
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int
-boot(struct pfk_worker *w)
+/* The connection that the predecessor had accepted and not recorded. */
+static void
+found(void *arg, int fd)
 {
-	struct pfk__message ready = {0};
-	const char *cause;
+	int *accepted = arg, type = 0;
+	socklen_t len = sizeof(type);
+	struct pfk_addr peer = {.len = sizeof(peer.in6)};
+
+	if (*accepted == -1 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_STREAM && getpeername(fd, &peer.sa, &peer.len) == 0 &&
+	    peer.sa.sa_family != AF_UNIX)
+		*accepted = fd;
+	else
+		close(fd);
+}
+
+/* Returns a connection that was accepted and not recorded, or -1. */
+static int
+sweep(struct pfk_worker *w)
+{
+	int accepted = -1;
+
+	if (w->ledger == NULL || !w->ledger->resumed)
+		return -1;
+	w->ledger->head->serving = -1;
+	pfk__ledger_sweep(w->ledger, found, &accepted);
+	if (accepted != -1 && w->ledger->head->accepting == -1) {
+		close(accepted);
+		accepted = -1;
+	}
+	return accepted;
+}
+
+/* Go on where the predecessor died. */
+static void
+resume(struct pfk_worker *w, int accepted)
+{
+	const struct pfk__serving *const *serving = w->loop->serving;
+	struct pfk__ledger *g = w->ledger;
+
+	if (g == NULL)
+		return;
+	if (g->resumed && serving[PFK_UDP] != NULL)
+		serving[PFK_UDP]->rebuild(w->loop, -1, -1);
+	if (g->resumed && serving[PFK_TCP] != NULL)
+		serving[PFK_TCP]->rebuild(w->loop, accepted,
+		    g->head->accepting);
+	else if (accepted != -1)
+		close(accepted);
+	g->head->at_fault = 0;
+	g->head->rebuilt = 1;
+}
+
+static void
+name_worker(const struct pfk_worker *w)
+{
 	char name[32];
 
 	snprintf(name, sizeof(name), "worker-%d", w->slot);
 	pfk_log_set_process(name);
 	setproctitle("worker %d", w->slot);
-	w->loop = pfk_loop_new(w->config->poller);
+}
+
+/* A successor waits for nobody: its master may be stopped or dead. */
+static void
+introduce(struct pfk_worker *w)
+{
+	struct pfk__message m = {.type = PFK__MSG_STARTED,
+	    .slot = w->slot,
+	    .generation = w->generation,
+	    .pid = getpid()};
+
+	send(w->channel, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int
+boot(struct pfk_worker *w)
+{
+	struct pfk__message m = {0};
+	const char *cause;
+	int accepted = sweep(w);
+
+	name_worker(w);
+	introduce(w);
+	w->loop = pfk__loop_new_with(w->config->poller, w->ledger);
 	if (w->loop == NULL)
 		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
 		    strerror(errno));
 	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
 	w->loop->taken = on_taken;
 	w->loop->taken_arg = w;
-	pfk__heartbeat_start(w->loop, w->beat, w->config->hang_ns / 4);
+	pfk__heartbeat_start(w->loop, &w->page->beat, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",
 		    strerror(errno));
 	if (w->hooks->worker_init(w, w->arg) == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
+	resume(w, accepted);
 	/* Otherwise it would say that it is ready, and be deaf. */
-	if (pfk__io_arm_first(w->loop, &cause) == -1)
+	if (pfk__io_arm_first(w->loop, &cause) == -1 &&
+	    (w->ledger == NULL || !w->ledger->resumed))
 		return pfk_worker_fail(w, EX_OSERR,
 		    "cannot watch its sockets: %s", cause);
-	if (say(w, &ready, PFK__MSG_READY) == -1)
+	if (w->ledger != NULL && w->ledger->resumed)
+		return 0;
+	if (say(w, &m, PFK__MSG_READY) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot say ready");
+	if (w->ledger != NULL)
+		w->ledger->head->ready = 1;
 	return 0;
 }
 
@@ -307,7 +366,6 @@ pfk__worker_main(struct pfk_worker *w)
 {
 	int status;
 
-	keep_own_descriptors(w);
 	if (boot(w) == 0) {
 		status = serve(w);
 	} else {

@@ -8,6 +8,7 @@
 
 #include "process/channel.h"
 #include "process/custody.h"
+#include "process/keeper.h"
 
 struct pfk_worker {
 	int slot;
@@ -15,7 +16,8 @@ struct pfk_worker {
 	int channel;
 	bool first_boot; /* no worker of this master was ever ready */
 	const struct pfk__custody *custody;
-	uint64_t *beat; /* shared with the master: heartbeat.h */
+	struct pfk__page *page;     /* shared with the master: keeper.h */
+	struct pfk__ledger *ledger; /* shared with the keeper, or NULL */
 	const struct pfk_master_config *config;
 	const struct pfk_hooks *hooks;
 	void *arg;
@@ -29,9 +31,20 @@ struct pfk_worker {
 };
 
 /*
- * Be the worker, in the child that was forked for it, with all signals
- * blocked: boot, serve until drained, and exit(3).
+ * Be the worker, in a process that was made for it, with all signals blocked
+ * and no descriptor of others': boot, serve until drained, and exit(3).
  */
 void pfk__worker_main(struct pfk_worker *w) __attribute__((noreturn));
+
+/*
+ * listen_again.c: the listener's record, from which a successor takes it; and
+ * that successor's pfk_worker_listen, which opens nothing, because its
+ * predecessor's sockets are in its table.
+ */
+struct pfk__ledger;
+void pfk__listener_record(struct pfk__ledger *g, int fd,
+    const struct pfk_listen *want, const struct pfk_addr *bound);
+int pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want,
+    size_t n, int *fds);
 
 #endif

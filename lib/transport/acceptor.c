@@ -33,6 +33,18 @@ add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	close(fd);
 }
 
+void
+pfk__acceptor_add(struct pfk_server *s, int fd)
+{
+	struct pfk_addr peer = {.len = sizeof(peer.in6)};
+
+	if (getpeername(fd, &peer.sa, &peer.len) == -1) {
+		close(fd);
+		return;
+	}
+	add_connection(s, fd, &peer);
+}
+
 static void
 watch_all(struct pfk_server *s, unsigned want)
 {
@@ -98,6 +110,9 @@ accept_some(struct pfk__acceptor *a, int max)
 			pfk__limits_wait(s->limits, &s->waiter);
 			return;
 		}
+		/* Until it has a record, this names its server. */
+		s->loop->ledger->head->accepting = s->listener;
+		pfk__in_order();
 		fd = pfk__accept(a->io.fd, &peer.sa, &peer.len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -1) {
@@ -107,6 +122,7 @@ accept_some(struct pfk__acceptor *a, int max)
 		}
 		s->loop->work += PFK__WORK_UNIT;
 		add_connection(s, fd, &peer);
+		s->loop->ledger->head->accepting = -1;
 		/* The protocol may have closed the server, and us with it. */
 		if (!s->open)
 			return;
@@ -170,12 +186,21 @@ int
 pfk__acceptor_open(struct pfk_server *s, int fd, int owner)
 {
 	struct pfk__acceptor *a = calloc(1, sizeof(*a));
+	struct pfk__record *r = pfk__record(s->loop->ledger, fd);
+	bool known = r != NULL && r->entry == PFK__ENTRY_LISTENER;
+	int (*start)(struct pfk_loop *, struct pfk_io *, int, unsigned,
+	    void (*)(void *, unsigned), void *) = known ? pfk__io_resume
+							: pfk__io_start;
 
 	if (a == NULL)
 		return -1;
-	if (pfk__io_start(s->loop, &a->io, fd, PFK_READ, on_ready, a) == -1) {
+	if (start(s->loop, &a->io, fd, PFK_READ, on_ready, a) == -1) {
 		free(a);
 		return -1;
+	}
+	if (r != NULL && owner != PFK__OWN) {
+		r->owner = owner;
+		pfk__ledger_note(s->loop->ledger, fd, PFK__ENTRY_LISTENER);
 	}
 	a->server = s;
 	a->owner = owner;
@@ -190,7 +215,7 @@ pfk__acceptor_close(struct pfk__acceptor *a)
 {
 	LIST_REMOVE(a, link);
 	pfk__io_stop(&a->io);
-	close(a->io.fd);
+	pfk__ledger_end(a->server->loop->ledger, a->io.fd);
 	free(a);
 }
 

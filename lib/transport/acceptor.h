@@ -27,6 +27,9 @@ struct pfk__acceptor {
 int pfk__acceptor_open(struct pfk_server *s, int fd, int owner);
 void pfk__acceptor_close(struct pfk__acceptor *a);
 
+/* Serve a connection that was accepted already. */
+void pfk__acceptor_add(struct pfk_server *s, int fd);
+
 /* Serve what is queued now. */
 void pfk__acceptors_flush(struct pfk_server *s);
 

@@ -21,6 +21,9 @@
 #define UNSENT_MAX 2097152
 #define INLINE_MAX \
 	131072 /* more goes in a file: a socket takes no such packet */
+/* Chunks that hold so many bytes; the first and the last may be in part. */
+#define UNSENT_VECTORS (UNSENT_MAX / PFK__CHUNK_BYTES + 2)
+#define INLINE_VECTORS (INLINE_MAX / PFK__CHUNK_BYTES + 2)
 #define PACKETS_A_TURN 64
 #define ANSWER_PATIENCE_MS 1000
 
@@ -82,11 +85,12 @@ union control {
 static int
 set_apart(const struct pfk_transport *tr)
 {
+	struct iovec iov[UNSENT_VECTORS];
+	int n = pfk__outq_vectors(&tr->out, tr->io.loop->ledger, iov,
+	    UNSENT_VECTORS);
 	int fd = memfd_create("unsent", MFD_CLOEXEC);
 
-	if (fd != -1 &&
-	    write(fd, tr->out.base + tr->out.offset, tr->out.len) !=
-		(ssize_t)tr->out.len) {
+	if (fd != -1 && writev(fd, iov, n) != (ssize_t)tr->out.len) {
 		close(fd);
 		errno = ENOMEM;
 		fd = -1;
@@ -100,11 +104,14 @@ send_packet(int to, const int fds[2], const struct header *h, const void *state,
 {
 	size_t fds_len = (h->apart ? 2 : 1) * sizeof(int);
 	union control control = {0};
-	struct iovec iov[3] = {{(void *)(uintptr_t)h, sizeof(*h)},
-	    {(void *)(uintptr_t)state, h->state_len},
-	    {tr->out.base + tr->out.offset, h->unsent_len}};
+	struct iovec iov[2 + INLINE_VECTORS] = {{(void *)(uintptr_t)h,
+						    sizeof(*h)},
+	    {(void *)(uintptr_t)state, h->state_len}};
+	int n = h->apart ? 0
+			 : pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
+			       iov + 2, INLINE_VECTORS);
 	struct msghdr m = {.msg_iov = iov,
-	    .msg_iovlen = h->unsent_len > 0 && !h->apart ? 3 : 2,
+	    .msg_iovlen = 2 + (size_t)n,
 	    .msg_control = control.buf,
 	    .msg_controllen = CMSG_SPACE(fds_len)};
 	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
@@ -343,6 +350,7 @@ take(struct pfk_loop *l, struct packet *p)
 	if (tr == NULL)
 		return false;
 	p->fd = -1; /* the transport's now */
+	l->ledger->head->taking = tr->io.fd + 1;
 	tr->shared = true;
 	tr->low = p->h.low;
 	tr->high = p->h.high;
@@ -351,6 +359,7 @@ take(struct pfk_loop *l, struct packet *p)
 	tr->eof_received = p->h.eof_received;
 	tr->eof_wanted = p->h.eof_wanted;
 	tr->eof_sent = p->h.eof_sent;
+	pfk__tcp_baseline(tr);
 	if (pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
 		p->rest + p->h.state_len, p->h.unsent_len) == 0)
 		return true;
@@ -414,6 +423,7 @@ on_taker_ready(void *arg, unsigned ready)
 			end_taking(t);
 			return;
 		}
+		t->io.loop->ledger->head->taking = 0;
 	}
 }
 

@@ -97,6 +97,7 @@ void
 pfk_pause_reading(struct pfk_transport *tr)
 {
 	tr->paused = true;
+	pfk__tcp_note(tr);
 	if (tr->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(tr);
 }
@@ -105,6 +106,7 @@ void
 pfk_resume_reading(struct pfk_transport *tr)
 {
 	tr->paused = false;
+	pfk__tcp_note(tr);
 	if (tr->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(tr);
 }
@@ -118,6 +120,7 @@ pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
 	}
 	tr->low = (uint32_t)low;
 	tr->high = (uint32_t)high;
+	pfk__tcp_note(tr);
 	return 0;
 }
 

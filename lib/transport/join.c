@@ -67,9 +67,23 @@ is_refused(int error)
 	    error == EOPNOTSUPP || error == ENOMEM;
 }
 
+/* The record names the pipe before there is anything in it. */
+static void
+note_pipe(const struct pfk_transport *tr, struct pfk__pipe pipe)
+{
+	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
+
+	if (r == NULL)
+		return;
+	r->stream.pipe_in = pipe.in;
+	r->stream.pipe_out = pipe.out;
+	pfk__in_order();
+}
+
 static void
 empty_pipe(struct pfk_transport *tr)
 {
+	note_pipe(tr, (struct pfk__pipe){0});
 	pfk__pipes_give(&tr->io.loop->pipes, tr->joint->pipe);
 }
 
@@ -99,28 +113,73 @@ pfk__join_flush(struct pfk_transport *tr)
 			pfk__tcp_lose(tr, n == 0 ? EIO : errno);
 		return false;
 	}
+	tr->sent += (uint64_t)n;
 	j->in_pipe -= (size_t)n;
 	if (j->in_pipe == 0)
 		empty_pipe(tr);
 	return true;
 }
 
+/* Note that the pipe's bytes are moving to the queue: see rebuild.c. */
+static void
+begin_spill(const struct pfk_transport *tr)
+{
+	struct pfk__hand *h = &tr->io.loop->ledger->head->hand;
+
+	h->len = PFK__HAND_SPILL;
+	h->sent = tr->sent;
+	h->received = pfk__unsent(tr);
+	pfk__in_order();
+	h->fd = tr->io.fd;
+	pfk__in_order();
+}
+
+/* The bytes of a callback in progress stay in hand meanwhile. */
 int
 pfk__join_spill(struct pfk_transport *tr)
 {
-	char buf[16384];
-	ssize_t n;
+	struct pfk__ledger *g = tr->io.loop->ledger;
+	struct pfk__hand saved = g->head->hand;
+	int rc = 0;
 
-	while (tr->joint != NULL && tr->joint->in_pipe > 0) {
-		n = read(tr->joint->pipe.out, buf, sizeof(buf));
+	if (tr->joint == NULL || tr->joint->in_pipe == 0)
+		return 0;
+	begin_spill(tr);
+	while (rc == 0 && tr->joint != NULL && tr->joint->in_pipe > 0) {
+		ssize_t n = pfk__outq_read(&tr->out, g, tr->io.fd, tr->sent,
+		    tr->joint->pipe.out);
+
 		if (n == -1 && errno == EINTR)
 			continue;
-		if (n <= 0 ||
-		    pfk__buffer_append(&tr->out, buf, (size_t)n) == -1)
-			return -1;
+		if (n <= 0) {
+			rc = -1;
+			break;
+		}
 		tr->joint->in_pipe -= (size_t)n;
 		if (tr->joint->in_pipe == 0)
 			empty_pipe(tr);
+	}
+	pfk__hand_empty(tr->io.loop);
+	g->head->hand.len = saved.len;
+	g->head->hand.sent = saved.sent;
+	g->head->hand.received = saved.received;
+	pfk__in_order();
+	g->head->hand.fd = saved.fd;
+	return rc;
+}
+
+int
+pfk__join_rebuild(struct pfk_transport *tr, struct pfk__pipe pipe, size_t n)
+{
+	struct pfk__pipes *pool = &tr->io.loop->pipes;
+
+	if (need_joint(tr) == NULL || pfk__pipes_adopt(pool) == -1)
+		return -1;
+	tr->joint->pipe = pipe;
+	tr->joint->in_pipe = n;
+	if (n == 0) {
+		empty_pipe(tr);
+		forget_joint(tr);
 	}
 	return 0;
 }
@@ -131,11 +190,14 @@ static ssize_t
 copy(struct pfk_transport *from, struct pfk_transport *to)
 {
 	void *buf = from->io.loop->scratch;
-	ssize_t n = recv(from->io.fd, buf,
-	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
+	ssize_t n;
 
+	pfk__hand_take(from, to);
+	n = recv(from->io.fd, buf,
+	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
 	if (pfk__tcp_received(from, n))
 		pfk__tcp_send(to, buf, (size_t)n);
+	pfk__hand_empty(from->io.loop);
 	return n;
 }
 
@@ -152,15 +214,16 @@ splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 
 	if (need_joint(to) == NULL || pfk__pipes_take(pool, &pipe) == -1)
 		return false;
+	note_pipe(to, pipe);
 	*n = splice(from->io.fd, NULL, pipe.in, NULL, BULK_BYTES,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	to->joint->pipe = pipe;
 	if (*n > 0) {
-		to->joint->pipe = pipe;
 		to->joint->in_pipe = (size_t)*n;
 	} else {
 		int error = *n == 0 ? EAGAIN : errno;
 
-		pfk__pipes_give(pool, pipe);
+		empty_pipe(to);
 		if (is_refused(error))
 			pfk__pipes_refuse(pool);
 		if (error == EAGAIN || is_refused(error))
@@ -221,6 +284,8 @@ pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 		}
 		from->joint->sink = to;
 		to->joint->source = from;
+		pfk__tcp_enter(from);
+		pfk__tcp_enter(to);
 	}
 	pfk__tcp_watch(from);
 	return 0;
@@ -238,6 +303,8 @@ pfk_unjoin(struct pfk_transport *from)
 	if (to != from) {
 		from->joint->sink = NULL;
 		to->joint->source = NULL;
+		pfk__tcp_enter(from);
+		pfk__tcp_enter(to);
 		forget_joint(to);
 	}
 	forget_joint(from);
@@ -261,6 +328,7 @@ pfk__join_lost(struct pfk_transport *tr)
 	pfk_unjoin(tr);
 	if (tr->joint == NULL)
 		return;
+	note_pipe(tr, (struct pfk__pipe){0});
 	if (tr->joint->in_pipe > 0)
 		pfk__pipes_drop(&tr->io.loop->pipes, tr->joint->pipe);
 	free(tr->joint);

@@ -54,6 +54,10 @@ bool pfk__join_flush(struct pfk_transport *tr);
 /* Move what is in the pipe to `out`; -1: it cannot be had. */
 int pfk__join_spill(struct pfk_transport *tr);
 
+/* Take a pipe over, with the n bytes in it; -1 with errno. */
+int pfk__join_rebuild(struct pfk_transport *tr, struct pfk__pipe pipe,
+    size_t n);
+
 /* Nothing more can be sent: its source is on its own. */
 void pfk__join_end_sink(struct pfk_transport *tr);
 

@@ -167,6 +167,21 @@ release_source(struct pfk_limits *lim, const struct pfk_addr *addr)
 	}
 }
 
+void
+pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr)
+{
+	struct source *s;
+
+	lim->connections++;
+	if (lim->max_per_source == 0)
+		return;
+	s = find_source(lim, addr);
+	if (s == NULL)
+		s = add_source(lim, addr);
+	if (s != NULL)
+		s->connections++;
+}
+
 int
 pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
 {

@@ -29,6 +29,8 @@ bool pfk__limits_open(const struct pfk_limits *lim);
  * from there (or no memory to count them).
  */
 int pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr);
+/* The same for one that was admitted by this process's predecessor. */
+void pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr);
 void pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr);
 
 /* Resume w when a connection has been released. */

@@ -14,6 +14,7 @@
 #include "base/fds.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
+#include "transport/rebuild.h"
 
 #define AT_ONCE 64       /* connections are told at a time, or more, ... */
 #define SPREAD_STEPS 100 /* ... to tell all in so many */
@@ -39,6 +40,14 @@ release_if_done(struct pfk_server *s)
 	free(s);
 }
 
+static void
+enter(struct pfk_server *s, struct pfk_transport *tr)
+{
+	TAILQ_INSERT_TAIL(&s->transports, tr, link);
+	s->count++;
+	watch_idle(s);
+}
+
 struct pfk_transport *
 pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 {
@@ -56,9 +65,19 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 		return NULL;
 	}
 	tr->active_ns = pfk_loop_now(s->loop);
-	TAILQ_INSERT_TAIL(&s->transports, tr, link);
-	s->count++;
-	watch_idle(s);
+	enter(s, tr);
+	return tr;
+}
+
+struct pfk_transport *
+pfk__server_rebuild(struct pfk_server *s, int fd, const struct pfk__record *r)
+{
+	struct pfk_transport *tr = pfk__tcp_rebuild(s, fd, r);
+
+	if (tr == NULL)
+		return NULL;
+	pfk__limits_readmit(s->limits, &tr->peer);
+	enter(s, tr);
 	return tr;
 }
 
@@ -209,13 +228,26 @@ pfk__server_find(const struct pfk_loop *l, const struct pfk_addr *local)
 	return NULL;
 }
 
+struct pfk_server *
+pfk__server_of(const struct pfk_loop *l, int listener)
+{
+	struct pfk_server *s = NULL;
+
+	while ((s = pfk__server_next(l, s)) != NULL) {
+		if (s->limits != NULL && s->listener == listener)
+			return s;
+	}
+	return NULL;
+}
+
 /* the handle */
 
 static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
     .release = pfk__acceptors_release,
     .give = pfk__handover_give,
     .take = pfk__handover_take,
-    .check = pfk__tcp_check_all};
+    .check = pfk__tcp_check_all,
+    .rebuild = pfk__rebuild_streams};
 
 struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
@@ -236,6 +268,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	if (s->limits == NULL)
 		goto err1;
 	s->loop = l;
+	s->listener = fd;
 	LIST_INIT(&s->acceptors);
 	if (pfk__acceptor_open(s, fd, PFK__OWN) == -1)
 		goto err2;
@@ -274,6 +307,7 @@ pfk__client_new(struct pfk_loop *l, int fd, const struct pfk_addr *peer,
 	s->loop = l;
 	s->proto = proto;
 	s->quickack = quickack;
+	s->listener = -1;
 	TAILQ_INIT(&s->transports);
 	LIST_INIT(&s->acceptors);
 	tr = pfk__server_add(s, fd, peer);

@@ -23,6 +23,7 @@ struct pfk_server {
 	void (*release)(void *arg); /* of an arg that is ours; or NULL */
 	struct pfk_limits *limits;  /* NULL: a client's */
 	struct pfk_addr local;      /* the listener's */
+	int listener; /* its descriptor's number; -1: a client's */
 	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
 	size_t count; /* of them, the given ones too */
 	struct pfk_timer *idle;
@@ -50,6 +51,16 @@ struct pfk_server *pfk__server_find(const struct pfk_loop *l,
 /* A transport of the server for fd; NULL: fd stays the caller's. */
 struct pfk_transport *pfk__server_add(struct pfk_server *s, int fd,
     const struct pfk_addr *peer);
+
+/*
+ * A transport of the server for fd, as a predecessor's record tells of it; no
+ * limit refuses it, because it was admitted before.
+ */
+struct pfk_transport *pfk__server_rebuild(struct pfk_server *s, int fd,
+    const struct pfk__record *r);
+
+/* The server whose own listener has that number, or NULL. */
+struct pfk_server *pfk__server_of(const struct pfk_loop *l, int listener);
 
 /*
  * A transport without a listener, for the connected fd; its protocol is not

@@ -20,7 +20,7 @@
 #define LINGER_NS (2 * PFK_SECOND_NS)
 
 static void on_ready(void *arg, unsigned ready);
-static void finish(struct pfk_transport *tr);
+static void go_on(struct pfk_transport *tr);
 
 static void
 update_interest(struct pfk_transport *tr)
@@ -47,7 +47,7 @@ on_lost(void *arg)
 
 	if (tr->self != NULL && tr->proto->connection_lost != NULL)
 		tr->proto->connection_lost(tr->self, tr->error);
-	close(tr->io.fd);
+	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
 	free(tr);
 }
@@ -59,21 +59,40 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 		return;
 	tr->state = PFK__TCP_LOST;
 	tr->error = error;
+	pfk__ledger_note(tr->io.loop->ledger, tr->io.fd, PFK__ENTRY_DOOMED);
 	pfk__join_lost(tr);
 	if (tr->shared)
 		pfk__io_stop(&tr->io);
 	else
 		pfk__io_abandon(&tr->io);
 	pfk_timer_cancel(&tr->linger);
-	pfk__buffer_clear(&tr->out);
+	pfk__outq_clear(&tr->out, tr->io.loop->ledger);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_lost, tr);
+}
+
+/* made */
+
+static struct pfk_transport *
+new_transport(struct pfk_server *server, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr = calloc(1, sizeof(*tr));
+
+	if (tr == NULL)
+		return NULL;
+	pfk__outq_init(&tr->out);
+	tr->proto = server->proto;
+	tr->server = server;
+	tr->peer = *peer;
+	tr->high = HIGH_DEFAULT;
+	tr->low = HIGH_DEFAULT / 4;
+	return tr;
 }
 
 struct pfk_transport *
 pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
 {
-	struct pfk_transport *tr = calloc(1, sizeof(*tr));
+	struct pfk_transport *tr = new_transport(server, peer);
 
 	if (tr == NULL)
 		return NULL;
@@ -82,12 +101,30 @@ pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
 		free(tr);
 		return NULL;
 	}
-	tr->proto = server->proto;
-	tr->server = server;
-	tr->peer = *peer;
-	tr->high = HIGH_DEFAULT;
-	tr->low = HIGH_DEFAULT / 4;
+	pfk__tcp_record(tr);
 	return tr;
+}
+
+struct pfk_transport *
+pfk__tcp_rebuild(struct pfk_server *server, int fd, const struct pfk__record *r)
+{
+	struct pfk_transport *tr = new_transport(server, &r->stream.peer);
+
+	if (tr == NULL)
+		return NULL;
+	if (pfk__io_resume(server->loop, &tr->io, fd, 0, on_ready, tr) == -1) {
+		free(tr);
+		return NULL;
+	}
+	pfk__tcp_restore(tr, r);
+	return tr;
+}
+
+void
+pfk__tcp_go_on(struct pfk_transport *tr)
+{
+	if (tr->state != PFK__TCP_LOST)
+		go_on(tr);
 }
 
 void
@@ -98,145 +135,11 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 		pfk__tcp_lose(tr, 0);
 		return;
 	}
+	tr->made = true;
+	pfk__tcp_note(tr);
 	/* Often the first data came with the connection. */
 	if (tr->state == PFK__TCP_OPEN && !tr->paused)
 		on_ready(tr, PFK_READ);
-}
-
-static void
-tell_pause(void *arg)
-{
-	struct pfk_transport *tr = arg;
-
-	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
-	    tr->out.len <= tr->high)
-		return;
-	tr->told_pause = true;
-	if (tr->proto->pause_writing != NULL)
-		tr->proto->pause_writing(tr->self);
-}
-
-static void
-tell_resume(struct pfk_transport *tr)
-{
-	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
-	    tr->out.len > tr->low)
-		return;
-	tr->told_pause = false;
-	if (tr->proto->resume_writing != NULL)
-		tr->proto->resume_writing(tr->self);
-}
-
-/* writing */
-
-/* All is sent: what was waiting for that? */
-static void
-after_flush(struct pfk_transport *tr)
-{
-	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_LOST)
-		return;
-	if (tr->eof_wanted && !tr->eof_sent) {
-		if (shutdown(tr->io.fd, SHUT_WR) == -1) {
-			pfk__tcp_lose(tr,
-			    errno == ENOTCONN ? ECONNRESET : errno);
-			return;
-		}
-		tr->eof_sent = true;
-	}
-	if (tr->state == PFK__TCP_CLOSING)
-		finish(tr);
-}
-
-/* False when nothing moved, or it is lost. */
-static bool
-flush_out(struct pfk_transport *tr)
-{
-	ssize_t n = send(tr->io.fd, tr->out.base + tr->out.offset, tr->out.len,
-	    MSG_NOSIGNAL);
-
-	if (n == -1) {
-		if (errno != EAGAIN && errno != EINTR)
-			pfk__tcp_lose(tr, errno);
-		return false;
-	}
-	pfk__buffer_consume(&tr->out, (size_t)n);
-	return true;
-}
-
-static void
-flush(struct pfk_transport *tr)
-{
-	if (!(tr->out.len > 0 ? flush_out(tr) : pfk__join_flush(tr)))
-		return;
-	pfk__server_touch(tr->server, tr);
-	pfk__tcp_watch(tr);
-	after_flush(tr);
-	tell_resume(tr);
-}
-
-int
-pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
-{
-	ssize_t n = 0;
-
-	if (tr->out.len == 0) {
-		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
-		if ((size_t)n == len)
-			return 0;
-		if (n == -1 && errno != EAGAIN && errno != EINTR) {
-			pfk__tcp_lose(tr, errno);
-			return -1;
-		}
-		n = n > 0 ? n : 0;
-	}
-	if (pfk__buffer_append(&tr->out, (const char *)buf + n,
-		len - (size_t)n) == -1) {
-		pfk__tcp_lose(tr, ENOMEM);
-		return -1;
-	}
-	return 0;
-}
-
-int
-pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
-{
-	if (tr->state != PFK__TCP_OPEN || tr->eof_wanted) {
-		errno = EPIPE;
-		return -1;
-	}
-	if (len == 0)
-		return 0;
-	if (tr->joint != NULL && pfk__join_spill(tr) == -1) {
-		pfk__tcp_lose(tr, ENOMEM);
-		return -1;
-	}
-	if (pfk__tcp_send(tr, buf, len) == -1)
-		return -1;
-	if (tr->out.len == 0)
-		return 0;
-	pfk__tcp_watch(tr);
-	if (tr->out.len > tr->high && !tr->told_pause)
-		pfk__soon_add(tr->io.loop, &tr->soon, tell_pause, tr);
-	return 0;
-}
-
-static void
-on_flush_soon(void *arg)
-{
-	after_flush(arg);
-}
-
-void
-pfk_write_eof(struct pfk_transport *tr)
-{
-	if (tr->state > PFK__TCP_GIVEN || tr->eof_wanted)
-		return;
-	tr->eof_wanted = true;
-	pfk__join_end_sink(tr);
-	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_GIVEN)
-		return;
-	pfk__soon_cancel(tr->io.loop, &tr->soon);
-	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
 }
 
 /* closing */
@@ -255,8 +158,8 @@ on_linger(void *arg)
  * still sends, and the reset would overtake our last bytes; so wait for its
  * end.
  */
-static void
-finish(struct pfk_transport *tr)
+void
+pfk__tcp_finish(struct pfk_transport *tr)
 {
 	if (tr->eof_received) {
 		pfk__tcp_lose(tr, 0);
@@ -278,13 +181,15 @@ pfk_close(struct pfk_transport *tr)
 	tr->state = PFK__TCP_CLOSING;
 	/* After the peer's end, close(2) itself sends the FIN. */
 	tr->eof_wanted = !tr->eof_received;
+	pfk__tcp_note(tr);
+	pfk__tcp_enter(tr);
 	pfk__join_end_sink(tr);
 	pfk_unjoin(tr);
 	pfk__tcp_watch(tr);
 	if (pfk__unsent(tr) > 0)
 		return;
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
-	pfk__soon_add(tr->io.loop, &tr->soon, on_flush_soon, tr);
+	pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_flush_soon, tr);
 }
 
 void
@@ -310,6 +215,7 @@ pfk__tcp_freeze(struct pfk_transport *tr)
 {
 	tr->state = PFK__TCP_GIVEN;
 	tr->shared = true;
+	pfk__tcp_enter(tr);
 	pfk__io_stop(&tr->io);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 }
@@ -318,8 +224,8 @@ pfk__tcp_freeze(struct pfk_transport *tr)
 static void
 on_thawed(void *arg)
 {
-	tell_pause(arg);
-	after_flush(arg);
+	pfk__tcp_tell_pause(arg);
+	pfk__tcp_after_flush(arg);
 }
 
 static void
@@ -345,6 +251,8 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 		pfk__tcp_lose(tr, errno);
 		return;
 	}
+	pfk__tcp_note(tr);
+	pfk__tcp_enter(tr);
 	go_on(tr);
 	if (tr->abort_wanted)
 		pfk_abort(tr);
@@ -359,11 +267,13 @@ int
 pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
     size_t state_len, const void *unsent, size_t unsent_len)
 {
-	if (pfk__buffer_append(&tr->out, unsent, unsent_len) == -1)
+	if (pfk__tcp_queue(tr, unsent, unsent_len) == -1)
 		return -1;
 	tr->self = tr->proto->connection_resumed(tr, arg, state, state_len);
 	if (tr->self == NULL)
 		return -1;
+	tr->made = true;
+	pfk__tcp_note(tr);
 	if (tr->state != PFK__TCP_LOST)
 		go_on(tr);
 	return 0;
@@ -374,9 +284,11 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 static void
 received_eof(struct pfk_transport *tr)
 {
+	/* It is noted with its effect: a successor finds the end again. */
 	tr->eof_received = true;
 	pfk_unjoin(tr);
 	if (tr->state == PFK__TCP_CLOSING) {
+		pfk__tcp_note(tr);
 		if (pfk__unsent(tr) == 0)
 			pfk__tcp_lose(tr, 0);
 		else
@@ -385,6 +297,7 @@ received_eof(struct pfk_transport *tr)
 	}
 	if (tr->proto->eof_received != NULL &&
 	    tr->proto->eof_received(tr->self)) {
+		pfk__tcp_note(tr);
 		if (tr->state != PFK__TCP_LOST)
 			pfk__tcp_watch(tr);
 		return;
@@ -415,6 +328,8 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 		received_eof(tr);
 		return false;
 	}
+	tr->io.loop->ledger->head->hand.len = (uint32_t)n;
+	tr->received += (uint64_t)n;
 	tr->io.loop->work += (uint64_t)n;
 	rearm_quickack(tr);
 	if (tr->state == PFK__TCP_OPEN)
@@ -431,15 +346,15 @@ receive(struct pfk_transport *tr)
 
 	if (tr->state == PFK__TCP_OPEN && pfk__join_sink(tr) != NULL)
 		return pfk__join_receive(tr);
+	pfk__hand_take(tr, tr);
 	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
-	if (!pfk__tcp_received(tr, n))
-		return false;
-	if (tr->state == PFK__TCP_CLOSING)
-		return true;
-	if (tr->proto->data_received != NULL)
-		tr->proto->data_received(tr->self, buf, (size_t)n);
-	tell_pause(tr);
-	return n == PFK__READ_BYTES;
+	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING) {
+		if (tr->proto->data_received != NULL)
+			tr->proto->data_received(tr->self, buf, (size_t)n);
+		pfk__tcp_tell_pause(tr);
+	}
+	pfk__hand_empty(tr->io.loop);
+	return n == PFK__READ_BYTES || (n > 0 && tr->state == PFK__TCP_CLOSING);
 }
 
 static void
@@ -454,9 +369,9 @@ on_ready(void *arg, unsigned ready)
 	}
 	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && pfk__unsent(tr) > 0) {
 		/* Who was not told of the pause would miss the resumption. */
-		tell_pause(tr);
+		pfk__tcp_tell_pause(tr);
 		if (pfk__unsent(tr) > 0)
-			flush(tr);
+			pfk__tcp_flush(tr);
 	}
 	if ((ready & (PFK_READ | PFK_FAULT)) != 0 &&
 	    tr->state != PFK__TCP_LOST && (tr->io.want & PFK_READ) != 0)
@@ -478,6 +393,7 @@ pfk__tcp_drain(struct pfk_transport *tr)
 	if (tr->state != PFK__TCP_OPEN)
 		return;
 	tr->told_drain = true;
+	pfk__tcp_note(tr);
 	if (tr->proto->draining != NULL)
 		tr->proto->draining(tr->self);
 	else

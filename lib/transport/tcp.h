@@ -11,15 +11,18 @@
  *  4. in LOST the descriptor is out of the poller but open, so that addresses
  *     can be asked for, and connection_lost is queued; the transport is freed
  *     when that has returned, never before;
- *  5. the server's list is in order of last activity, to within its slack.
+ *  5. the server's list is in order of last activity, to within its slack;
+ *  6. the connection's record in the ledger has its flags, its peer and its
+ *     marks; with the kernel's counters they say all that a successor of this
+ *     process needs to go on.
  */
 #ifndef PFK_TRANSPORT_TCP_H
 #define PFK_TRANSPORT_TCP_H
 
 #include <sys/queue.h>
 
-#include "base/buffer.h"
 #include "event/loop.h"
+#include "transport/outq.h"
 
 #define PFK__READ_BYTES 65536u
 
@@ -30,6 +33,17 @@ enum pfk__tcp_state {
 	PFK__TCP_LOST
 };
 
+/* The flags of a connection's record. */
+#define PFK__FLAG_MADE 0x01u /* connection_made has returned */
+#define PFK__FLAG_PAUSED 0x02u
+#define PFK__FLAG_TOLD_PAUSE 0x04u
+#define PFK__FLAG_EOF_RECEIVED 0x08u
+#define PFK__FLAG_EOF_WANTED 0x10u
+#define PFK__FLAG_EOF_SENT 0x20u
+#define PFK__FLAG_CLOSING 0x40u
+#define PFK__FLAG_TOLD_DRAIN 0x80u
+#define PFK__FLAG_SHARED 0x100u
+
 struct pfk_transport {
 	struct pfk_io io;
 	const struct pfk_protocol *proto;
@@ -38,7 +52,9 @@ struct pfk_transport {
 	TAILQ_ENTRY(pfk_transport) link;
 	uint64_t active_ns;
 	struct pfk__soon soon;
-	struct pfk__buffer out;
+	struct pfk__outq out;
+	/* Bytes that the socket gave and took, from the first one on. */
+	uint64_t received, sent;
 	struct pfk__joint *joint; /* join.h; NULL: what follows says all */
 	struct pfk_timer *linger;
 	struct pfk_addr peer;
@@ -47,6 +63,7 @@ struct pfk_transport {
 	uint8_t state;
 	uint8_t heat;          /* how large the reads are, while it is joined */
 	bool echoes : 1;       /* joined to itself */
+	bool made : 1;         /* connection_made has returned */
 	bool paused : 1;       /* reading, by the protocol */
 	bool told_pause : 1;   /* pause_writing was called last */
 	bool eof_received : 1; /* the peer's FIN */
@@ -66,6 +83,61 @@ struct pfk_transport {
 struct pfk_transport *pfk__tcp_new(struct pfk_server *server, int fd,
     const struct pfk_addr *peer);
 
+/*
+ * The same for one that a predecessor's record tells of, as it left it; the
+ * protocol is not asked yet.
+ */
+struct pfk_transport *pfk__tcp_rebuild(struct pfk_server *server, int fd,
+    const struct pfk__record *r);
+
+/* Make its record, and restore a transport from a predecessor's. */
+void pfk__tcp_record(const struct pfk_transport *tr);
+void pfk__tcp_restore(struct pfk_transport *tr, const struct pfk__record *r);
+
+/* Say in its record whether a successor could go on with it. */
+void pfk__tcp_enter(const struct pfk_transport *tr);
+
+/* Do what was due when the predecessor died, from the loop. */
+void pfk__tcp_go_on(struct pfk_transport *tr);
+
+/*
+ * What the kernel has given to us and taken from us of the connection so far,
+ * in bytes: of this process or of one before it.  Neither counts a FIN.  -1:
+ * it is no TCP socket.
+ */
+int pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent);
+
+/* The connection was another process's: note where its counts are now. */
+void pfk__tcp_baseline(const struct pfk_transport *tr);
+
+/*
+ * The scratch area is about to get bytes of `from`, to be sent by `to`; and they
+ * are dealt with.
+ */
+static inline void
+pfk__hand_take(const struct pfk_transport *from, const struct pfk_transport *to)
+{
+	struct pfk__hand *h = &from->io.loop->ledger->head->hand;
+
+	h->len = 0;
+	h->again = 0;
+	h->sent = to->sent;
+	h->received = from->received;
+	pfk__in_order();
+	h->fd = from->io.fd;
+	pfk__in_order();
+}
+
+static inline void
+pfk__hand_empty(const struct pfk_loop *l)
+{
+	pfk__in_order();
+	l->ledger->head->hand.fd = -1;
+}
+
+/* Write its flags into its record, after one of them has changed. */
+void pfk__tcp_note(const struct pfk_transport *tr);
+
 /* Ask the protocol, and read what is there already. */
 void pfk__tcp_begin(struct pfk_transport *tr, void *arg);
 
@@ -79,6 +151,8 @@ void pfk__tcp_end(struct pfk_transport *tr);
 void pfk__tcp_watch(struct pfk_transport *tr);
 /* what read(2) said: false when there is nothing to deliver; */
 bool pfk__tcp_received(struct pfk_transport *tr, ssize_t n);
+/* queue; -1 with ENOMEM; */
+int pfk__tcp_queue(struct pfk_transport *tr, const void *buf, size_t len);
 /* send and queue the rest; -1: it is lost; */
 int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);
 /* connection_lost follows. */
@@ -90,6 +164,16 @@ unsigned pfk__tcp_interest(struct pfk_transport *tr);
 /* tcp_check.c: abort unless the invariants hold; of all of the loop's. */
 void pfk__tcp_check(struct pfk_transport *tr);
 void pfk__tcp_check_all(struct pfk_loop *l);
+/*
+ * tcp_write.c: call pause_writing, if it is due; send queued bytes; send a FIN
+ * or close once all is sent, from a soon-callback too.
+ */
+void pfk__tcp_tell_pause(void *arg);
+void pfk__tcp_flush(struct pfk_transport *tr);
+void pfk__tcp_after_flush(struct pfk_transport *tr);
+void pfk__tcp_flush_soon(void *arg);
+/* All is sent, FIN too: close when the peer has ended, or in a while. */
+void pfk__tcp_finish(struct pfk_transport *tr);
 
 /* handover.h: stop; then go on here, or be lost to another process. */
 void pfk__tcp_freeze(struct pfk_transport *tr);

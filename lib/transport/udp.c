@@ -15,10 +15,9 @@
 #include "base/fds.h"
 #include "transport/udp.h"
 
-#define PACKET_BYTES 65536u
 #define DRAIN_BATCHES 64
 
-static_assert(PFK__BATCH * PACKET_BYTES <= PFK__SCRATCH_BYTES, "no room");
+static_assert(PFK__BATCH * PFK__PACKET_BYTES <= PFK__SCRATCH_BYTES, "no room");
 
 static void
 on_error(void *arg)
@@ -38,17 +37,18 @@ pfk__udp_report(struct pfk_datagram *d, int error)
 
 /* receiving */
 
-static void
-prepare(struct pfk__batch *b, unsigned i, char *scratch)
+void
+pfk__udp_prepare(struct pfk__batch *b, unsigned i, char *scratch)
 {
-	b->in_iov[i].iov_base = scratch + (size_t)i * PACKET_BYTES;
-	b->in_iov[i].iov_len = PACKET_BYTES;
+	b->in_iov[i].iov_base = scratch + (size_t)i * PFK__PACKET_BYTES;
+	b->in_iov[i].iov_len = PFK__PACKET_BYTES;
 	b->in[i].msg_hdr = (struct msghdr){.msg_name = &b->in_addr[i].sa,
 	    .msg_namelen = sizeof(b->in_addr[i].in6),
 	    .msg_iov = &b->in_iov[i],
 	    .msg_iovlen = 1,
 	    .msg_control = &b->in_control[i],
 	    .msg_controllen = sizeof(b->in_control[i])};
+	b->in[i].msg_len = PFK__UNTOLD;
 }
 
 /* All endpoints of a loop share it: one at a time is read from. */
@@ -57,11 +57,13 @@ need_batch(struct pfk_loop *l)
 {
 	if (l->batch != NULL)
 		return 0;
-	l->batch = calloc(1, sizeof(*l->batch));
-	if (l->batch == NULL)
-		return -1;
+	static_assert(sizeof(*l->batch) <= PFK__BATCH_ROOM, "no room");
+	l->batch = l->ledger->batch;
+	/* A predecessor's: pfk__udp_rebuild reads it first. */
+	if (l->ledger->resumed && l->batch->reading != 0)
+		return 0;
 	for (unsigned i = 0; i < PFK__BATCH; i++)
-		prepare(l->batch, i, l->scratch);
+		pfk__udp_prepare(l->batch, i, l->scratch);
 	pfk__udp_send_clear(l->batch);
 	return 0;
 }
@@ -116,6 +118,22 @@ take_control(struct meta *m, struct cmsghdr *cm)
 	}
 }
 
+/* Whether the datagram was answered before, by a predecessor. */
+static bool
+is_done(const struct pfk__batch *b)
+{
+	return b->at.message < b->from.message ||
+	    (b->at.message == b->from.message && b->at.offset < b->from.offset);
+}
+
+/* Whether it is the one that a predecessor died of. */
+static bool
+is_skipped(const struct pfk__batch *b)
+{
+	return b->skipping != 0 && b->at.message == b->skip.message &&
+	    b->at.offset == b->skip.offset;
+}
+
 /*
  * Deliver message i, which with UDP_GRO may be several datagrams of one peer.
  * The option is the socket's: another process may have set it.
@@ -140,11 +158,14 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	p.unicast = m.unicast;
 	if (m.drops != d->drops.kernel)
 		pfk__udp_drops_unread(d, m.drops);
+	b->at = (struct pfk__cursor){i, 0};
 	do {
 		p.len = left < m.segment ? left : m.segment;
-		d->proto->datagram_received(d->self, &p);
+		if (!is_done(b) && !is_skipped(b))
+			d->proto->datagram_received(d->self, &p);
 		p.buf = (const char *)p.buf + p.len;
 		left -= p.len;
+		b->at.offset += (uint32_t)p.len;
 	} while (left > 0 && !d->closed);
 }
 
@@ -175,28 +196,46 @@ read_batch(int fd, struct pfk__batch *b)
 	return n;
 }
 
+/* Deliver the first n messages, and send the answers. */
+void
+pfk__udp_handle(struct pfk_datagram *d, struct pfk__batch *b, unsigned n)
+{
+	b->reader = d;
+	for (unsigned i = 0; i < n; i++) {
+		if (!d->closed && d->proto->datagram_received != NULL)
+			deliver(d, b, i);
+	}
+	b->at = (struct pfk__cursor){n, 0};
+	pfk__udp_send_flush(d);
+	b->reader = NULL;
+	b->reading = 0;
+	b->skipping = 0;
+	pfk__in_order();
+	for (unsigned i = 0; i < n; i++)
+		pfk__udp_prepare(b, i, d->io.loop->scratch);
+}
+
 /* One batch; false when the queue is empty. */
 static bool
 receive(struct pfk_datagram *d)
 {
 	struct pfk__batch *b = d->io.loop->batch;
-	int n = read_batch(d->io.fd, b);
+	int n;
 
+	b->from = b->at = (struct pfk__cursor){0};
+	pfk__in_order();
+	b->reading = d->io.fd + 1;
+	pfk__in_order();
+	n = read_batch(d->io.fd, b);
 	if (n == -1) {
+		b->reading = 0;
 		if (errno == EAGAIN || errno == EINTR)
 			return false;
 		/* Such as ICMP's: now it is cleared. */
 		pfk__udp_report(d, errno);
 		return true;
 	}
-	b->reader = d;
-	for (int i = 0; i < n; i++) {
-		if (!d->closed && d->proto->datagram_received != NULL)
-			deliver(d, b, (unsigned)i);
-		prepare(b, (unsigned)i, d->io.loop->scratch);
-	}
-	pfk__udp_send_flush(d);
-	b->reader = NULL;
+	pfk__udp_handle(d, b, (unsigned)n);
 	return n == PFK__BATCH;
 }
 
@@ -231,7 +270,7 @@ shut(struct pfk_datagram *d)
 	d->closed = true;
 	pfk__udp_drops_end(d);
 	pfk__io_stop(&d->io);
-	close(d->io.fd);
+	pfk__ledger_end(d->io.loop->ledger, d->io.fd);
 	pfk__soon_cancel(d->io.loop, &d->reported);
 	pfk__soon_add(d->io.loop, &d->lost, on_lost, d);
 }
@@ -257,8 +296,8 @@ drain(struct pfk__member *m, enum pfk_drain how)
 }
 
 /* The endpoint after m that has not been closed, or NULL. */
-static struct pfk_datagram *
-next_open(const struct pfk__member *m)
+struct pfk_datagram *
+pfk__udp_next_open(const struct pfk__member *m)
 {
 	for (; m != NULL; m = LIST_NEXT(m, link)) {
 		struct pfk_datagram *d = (struct pfk_datagram *)(uintptr_t)m;
@@ -269,17 +308,18 @@ next_open(const struct pfk__member *m)
 	return NULL;
 }
 
-static int
-adopt(struct pfk_loop *l, int fd, int owner)
+int
+pfk__udp_adopt(struct pfk_loop *l, int fd, int owner)
 {
 	struct pfk_addr local = {.len = sizeof(local.in6)};
 	struct pfk_datagram *d, *adopted;
+	struct pfk__record *r;
 
 	if (getsockname(fd, &local.sa, &local.len) == -1)
 		return -1;
-	d = next_open(LIST_FIRST(&l->members));
+	d = pfk__udp_next_open(LIST_FIRST(&l->members));
 	while (d != NULL && !pfk_addr_equal(&d->local, &local))
-		d = next_open(LIST_NEXT(&d->member, link));
+		d = pfk__udp_next_open(LIST_NEXT(&d->member, link));
 	if (d == NULL) {
 		errno = ENOENT;
 		return -1;
@@ -289,15 +329,20 @@ adopt(struct pfk_loop *l, int fd, int owner)
 		return -1;
 	adopted->owner = owner;
 	adopted->handle = false;
+	r = pfk__record(l->ledger, fd);
+	if (r != NULL) {
+		r->owner = owner;
+		pfk__ledger_note(l->ledger, fd, PFK__ENTRY_DATAGRAM);
+	}
 	return 0;
 }
 
 static void
 release(struct pfk_loop *l, int owner)
 {
-	struct pfk_datagram *d = next_open(LIST_FIRST(&l->members));
+	struct pfk_datagram *d = pfk__udp_next_open(LIST_FIRST(&l->members));
 
-	for (; d != NULL; d = next_open(LIST_NEXT(&d->member, link))) {
+	for (; d != NULL; d = pfk__udp_next_open(LIST_NEXT(&d->member, link))) {
 		if (d->owner == owner) {
 			flush_queue(d);
 			shut(d);
@@ -305,7 +350,19 @@ release(struct pfk_loop *l, int owner)
 	}
 }
 
-static const struct pfk__serving serving = {.adopt = adopt, .release = release};
+static const struct pfk__serving serving = {.adopt = pfk__udp_adopt,
+    .release = release,
+    .rebuild = pfk__udp_rebuild};
+
+static int
+watch(struct pfk_loop *l, struct pfk_datagram *d, int fd)
+{
+	const struct pfk__record *r = pfk__record(l->ledger, fd);
+
+	if (r != NULL && r->entry == PFK__ENTRY_DATAGRAM)
+		return pfk__io_resume(l, &d->io, fd, PFK_READ, on_ready, d);
+	return pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d);
+}
 
 struct pfk_datagram *
 pfk_datagram_open(struct pfk_loop *l, int fd,
@@ -322,7 +379,7 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	d->owner = -1;
 	d->local.len = sizeof(d->local.in6);
 	if (getsockname(fd, &d->local.sa, &d->local.len) == -1 ||
-	    pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d) == -1)
+	    watch(l, d, fd) == -1)
 		goto err;
 	tune(d);
 	pfk__udp_drops_begin(d);

@@ -11,7 +11,11 @@
  *     callbacks of the loop the queue is empty;
  *  2. a piece is contiguous and holds whole datagrams of its train;
  *  3. only the youngest train to a peer grows, and trains leave in the order
- *     in which they were begun: so order is kept per peer.
+ *     in which they were begun: so order is kept per peer;
+ *  4. the batch lies in the ledger, and the kernel writes there how far it has
+ *     come: a length is PFK__UNTOLD until its message has been received, or
+ *     sent.  So a successor of this process delivers again from `from` on, and
+ *     no answer that has left leaves twice.
  */
 #ifndef PFK_TRANSPORT_UDP_H
 #define PFK_TRANSPORT_UDP_H
@@ -19,6 +23,7 @@
 #include "event/loop.h"
 
 #define PFK__BATCH 64
+#define PFK__PACKET_BYTES 65536u
 
 /* Room for what is ours, and for what else the socket has switched on. */
 union pfk__control {
@@ -42,8 +47,25 @@ struct pfk__piece {
 	int next; /* of the same train, or -1 */
 };
 
+/* No datagram has this length. */
+#define PFK__UNTOLD UINT32_MAX
+
+/* A datagram of a batch: its message, and where it begins there. */
+struct pfk__cursor {
+	uint32_t message;
+	uint32_t offset;
+};
+
 struct pfk__batch {
 	struct pfk_datagram *reader; /* or NULL */
+	int32_t reading;             /* reader's descriptor, and 1 more; or 0 */
+	uint32_t sending;            /* the trains are leaving */
+	uint32_t singly;         /* datagrams sent of a train by themselves */
+	struct pfk__cursor at;   /* the datagram that is being delivered */
+	struct pfk__cursor from; /* the first one that may be unanswered */
+	struct pfk__cursor then; /* the same, once the trains have left */
+	struct pfk__cursor skip; /* one that is at fault */
+	uint32_t skipping;       /* whether there is */
 	/* What came; kept ready for the next recvmmsg(2). */
 	struct mmsghdr in[PFK__BATCH];
 	struct iovec in_iov[PFK__BATCH];
@@ -111,6 +133,24 @@ void pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h,
 
 /* Log what has not been logged, before the socket is closed. */
 void pfk__udp_drops_end(struct pfk_datagram *d);
+
+/* Make message i of the batch ready to be received into. */
+void pfk__udp_prepare(struct pfk__batch *b, unsigned i, char *scratch);
+
+/* Deliver the first n messages, and send the answers. */
+void pfk__udp_handle(struct pfk_datagram *d, struct pfk__batch *b, unsigned n);
+
+/* The endpoint from m on that has not been closed, or NULL. */
+struct pfk_datagram *pfk__udp_next_open(const struct pfk__member *m);
+
+/* Serve the socket of another slot by the endpoint of its address. */
+int pfk__udp_adopt(struct pfk_loop *l, int fd, int owner);
+
+/* In a successor: go on with the predecessor's endpoints (loop.h). */
+void pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener);
+
+/* Send the trains that a predecessor has left, as far as they are sound. */
+void pfk__udp_send_rest(struct pfk_datagram *d);
 
 /* Empty a new batch's queue. */
 void pfk__udp_send_clear(struct pfk__batch *b);

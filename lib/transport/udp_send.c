@@ -106,8 +106,11 @@ static void
 send_singly(struct pfk_datagram *d, struct pfk__train *t,
     const struct msghdr *train)
 {
+	struct pfk__batch *b = d->io.loop->batch;
 	union pfk__control control;
 	struct msghdr h;
+
+	uint32_t n = 0;
 
 	address(&h, t, &control, 1);
 	for (size_t i = 0; i < train->msg_iovlen; i++) {
@@ -120,7 +123,11 @@ send_singly(struct pfk_datagram *d, struct pfk__train *t,
 				one.iov_len = t->segment;
 			h.msg_iov = &one;
 			h.msg_iovlen = 1;
-			send_one(d, &h);
+			/* A predecessor may have sent the first ones. */
+			if (n++ >= b->singly) {
+				send_one(d, &h);
+				b->singly = n;
+			}
 			left.iov_base = (char *)left.iov_base + one.iov_len;
 			left.iov_len -= one.iov_len;
 		}
@@ -182,32 +189,112 @@ send_trains(int fd, struct pfk__batch *b, unsigned at)
 	 * first train (EPERM): sendmsg(2) can tell.
 	 */
 	if (n == -1 && pfk__is_denied(errno) &&
-	    sendmsg(fd, &b->out[at].msg_hdr, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
+	    sendmsg(fd, &b->out[at].msg_hdr, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+		-1) {
+		b->out[at].msg_len = 0;
 		return 1;
+	}
 	return n;
+}
+
+/* Send those that nobody has sent; the order of the stores is the point. */
+static void
+send_all(struct pfk_datagram *d, struct pfk__batch *b)
+{
+	unsigned at = 0;
+
+	while (at < b->n_trains) {
+		int n;
+
+		if (b->out[at].msg_len != PFK__UNTOLD) {
+			at++;
+			continue;
+		}
+		n = send_trains(d->io.fd, b, at);
+		if (n > 0) {
+			at += (unsigned)n;
+		} else if (errno != EINTR) {
+			train_failed(d, &b->trains[at], &b->out[at].msg_hdr,
+			    errno);
+			b->out[at].msg_len = 0;
+			pfk__in_order();
+			b->singly = 0;
+		}
+	}
+	b->from = b->then;
+	pfk__in_order();
+	b->sending = 0;
+	pfk__udp_send_clear(b);
 }
 
 void
 pfk__udp_send_flush(struct pfk_datagram *d)
 {
 	struct pfk__batch *b = d->io.loop->batch;
-	unsigned at = 0;
 
 	if (b->reader != d || b->n_trains == 0)
 		return;
 	assemble(b);
-	while (at < b->n_trains) {
-		int n = send_trains(d->io.fd, b, at);
+	for (unsigned i = 0; i < b->n_trains; i++)
+		b->out[i].msg_len = PFK__UNTOLD;
+	b->singly = 0;
+	b->then = b->at;
+	pfk__in_order();
+	b->sending = 1;
+	pfk__in_order();
+	send_all(d, b);
+}
 
-		if (n > 0) {
-			at += (unsigned)n;
-		} else if (errno != EINTR) {
-			train_failed(d, &b->trains[at], &b->out[at].msg_hdr,
-			    errno);
-			at++;
-		}
+/* A piece lies in the scratch area, and so does the next one. */
+static bool
+sound_pieces(const struct pfk__batch *b, const struct pfk__train *t,
+    const char *scratch)
+{
+	unsigned n = 0;
+
+	for (int p = t->first; p != NONE; p = b->pieces[p].next) {
+		const struct iovec *iov;
+		uintptr_t at;
+
+		if (p < 0 || p >= PFK__BATCH || n++ == PFK__BATCH)
+			return false;
+		iov = &b->pieces[p].iov;
+		at = (uintptr_t)iov->iov_base - (uintptr_t)scratch;
+		if (at > PFK__SCRATCH_BYTES ||
+		    iov->iov_len > PFK__SCRATCH_BYTES - at)
+			return false;
 	}
-	pfk__udp_send_clear(b);
+	return true;
+}
+
+static bool
+sound(const struct pfk__batch *b, const char *scratch)
+{
+	if (b->n_trains > PFK__BATCH)
+		return false;
+	for (unsigned i = 0; i < b->n_trains; i++) {
+		const struct pfk__train *t = &b->trains[i];
+
+		if (t->to.len > sizeof(t->to.in6) ||
+		    t->from.len > sizeof(t->from.in6) || t->segment == 0 ||
+		    !sound_pieces(b, t, scratch))
+			return t->n == 1 && t->bytes == 0 &&
+			    sound_pieces(b, t, scratch);
+	}
+	return true;
+}
+
+void
+pfk__udp_send_rest(struct pfk_datagram *d)
+{
+	struct pfk__batch *b = d->io.loop->batch;
+
+	if (b->sending == 0)
+		return;
+	if (!sound(b, d->io.loop->scratch))
+		b->n_trains = 0;
+	assemble(b);
+	send_all(d, b);
 }
 
 /* queueing */

@@ -31,10 +31,10 @@ use Test::More     ();
 
 use Prefork::Tools qw(now wait_for pause on_wait run_cmd spawn_process
     describe_status tcp udp echo_once read_until_eof fds cpu_ticks is_root
-    children alive compiler);
+    children workers_of alive compiler);
 
 our @EXPORT = qw(wait_for run_cmd tcp udp echo_once read_until_eof fds cpu_ticks
-    is_root children alive compiler);
+    is_root children workers_of alive compiler);
 
 use constant TIMEOUT     => 20;
 use constant PIPE_SIZE   => 1_048_576;

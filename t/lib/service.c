@@ -17,6 +17,8 @@
 
 #define SOON_MS 10000
 
+bool service_no_keeper;
+
 static pid_t master;
 static int ear;
 static char text[1 << 18];
@@ -26,7 +28,8 @@ void
 service_start(const struct pfk_hooks *hooks, int workers)
 {
 	struct pfk_master_config config = {.workers = workers,
-	    .shutdown_ns = PFK_SECOND_NS};
+	    .shutdown_ns = PFK_SECOND_NS,
+	    .no_keeper = service_no_keeper};
 	int fds[2];
 
 	if (pipe(fds) == -1)

@@ -7,6 +7,9 @@
 
 #include <prefork.h>
 
+/* Set before the start: a worker that dies is the master's to replace. */
+extern bool service_no_keeper;
+
 /* Fork it, with shutdown_ns and so on of a second. */
 void service_start(const struct pfk_hooks *hooks, int workers);
 

@@ -103,7 +103,7 @@ sub stuff {
 }
 
 # The pids of the workers that run now, as the system tells.
-sub current_workers { return children($_[0]->pid) }
+sub current_workers { return workers_of($_[0]->pid) }
 
 # Waits until so many workers run and no more; their pids, or nothing.
 sub settled_workers {

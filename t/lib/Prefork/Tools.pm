@@ -16,8 +16,8 @@ use Socket      qw(SOCK_STREAM SOCK_DGRAM MSG_DONTWAIT MSG_NOSIGNAL SOL_SOCKET S
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 our @EXPORT_OK = qw(now wait_for pause on_wait run_cmd spawn_process describe_status
-    tcp udp echo_once read_until_eof fds cpu_ticks is_root children alive
-    compiler);
+    tcp udp echo_once read_until_eof fds cpu_ticks is_root children workers_of
+    alive compiler);
 
 use constant TIMEOUT => 10;
 use constant TURN    => 0.01;
@@ -351,6 +351,23 @@ sub children {
 		push @children, $child if $stat[1] == $pid;
 	}
 	return sort { $a <=> $b } @children;
+}
+
+# The pids of a master's workers, of which most are children of a keeper.
+sub workers_of {
+	my ($master) = @_;
+	my %is_keeper = map { $_ => 1 } grep { is_keeper($_) } children($master);
+
+	return sort { $a <=> $b } grep { !$is_keeper{$_} }
+	    children($master), map { children($_) } keys %is_keeper;
+}
+
+# Whether a process is the keeper of a worker.
+sub is_keeper {
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/cmdline" or return 0;
+	return (<$file> // q{}) =~ /:\skeeper\s\d/x;
 }
 
 # compiler(): the C compiler's command, by words, as make has it: CC. With

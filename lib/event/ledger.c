@@ -1,0 +1,191 @@
+/*
+ * ledger.c: everything that a worker's successor must know, in one mapping.
+ *
+ * Layer: event.  mmap(2), close_range(2).
+ */
+#include "event/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define RECORDS_MAX (1 << 20)
+#define PAGE ((size_t)4096)
+/* A descriptor without a record is at most so far above those that have one. */
+#define SWEEP_BEYOND 64
+/* So many free chunks keep their pages; the others give them back. */
+#define WARM_CHUNKS 64
+
+static size_t
+pages(size_t n)
+{
+	return (n + PAGE - 1) / PAGE * PAGE;
+}
+
+static int
+descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == -1 || r.rlim_cur > RECORDS_MAX)
+		return RECORDS_MAX;
+	return (int)r.rlim_cur;
+}
+
+int
+pfk__ledger_open(struct pfk__ledger *g, bool shared)
+{
+	int size = descriptors();
+	size_t head = pages(sizeof(*g->head));
+	size_t records = pages((size_t)size * sizeof(*g->records));
+	size_t chunks = pages(PFK__CHUNKS_MAX * sizeof(*g->chunks));
+	size_t all = head + records + chunks + PFK__BATCH_ROOM +
+	    PFK__SCRATCH_BYTES + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES;
+	char *map = mmap(NULL, all, PROT_READ | PROT_WRITE,
+	    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE,
+	    -1, 0);
+
+	if (map == MAP_FAILED)
+		return -1;
+	/* A core dump of it would delay the restart, and tell no more. */
+	madvise(map, all, MADV_DONTDUMP);
+	*g = (struct pfk__ledger){.map = map,
+	    .map_len = all,
+	    .shared = shared,
+	    .size = size,
+	    .head = (struct pfk__ledger_head *)(void *)map,
+	    .records = (struct pfk__record *)(void *)(map + head),
+	    .chunks = (struct pfk__chunk *)(void *)(map + head + records),
+	    .batch = map + head + records + chunks,
+	    .scratch = map + head + records + chunks + PFK__BATCH_ROOM};
+	g->chunk_bytes = (char *)g->scratch + PFK__SCRATCH_BYTES;
+	g->head->hand.fd = g->head->serving = -1;
+	g->head->accepting = g->head->poll_fd = -1;
+	g->free = -1;
+	return 0;
+}
+
+void
+pfk__ledger_close(struct pfk__ledger *g)
+{
+	if (g->map == NULL)
+		return;
+	munmap(g->map, g->map_len);
+	free(g->next);
+	*g = (struct pfk__ledger){0};
+}
+
+void
+pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry)
+{
+	struct pfk__record *r = pfk__record(g, fd);
+
+	if (r == NULL)
+		return;
+	if (fd > g->head->top)
+		g->head->top = fd;
+	pfk__in_order();
+	r->entry = (uint8_t)entry;
+	pfk__in_order();
+}
+
+void
+pfk__ledger_end(struct pfk__ledger *g, int fd)
+{
+	pfk__ledger_note(g, fd, PFK__ENTRY_DOOMED);
+	close(fd);
+	pfk__ledger_note(g, fd, PFK__ENTRY_NONE);
+}
+
+/* chunks */
+
+bool
+pfk__chunks_have(struct pfk__ledger *g, size_t n)
+{
+	if (g->next == NULL)
+		g->next = calloc(PFK__CHUNKS_MAX, sizeof(*g->next));
+	return g->next != NULL &&
+	    (size_t)g->n_free + PFK__CHUNKS_MAX - g->head->chunks_top >= n;
+}
+
+int
+pfk__chunk_take(struct pfk__ledger *g)
+{
+	int i = g->free;
+
+	if (i == -1)
+		return (int)g->head->chunks_top++;
+	g->free = g->next[i];
+	g->n_free--;
+	return i;
+}
+
+void
+pfk__chunk_give(struct pfk__ledger *g, int i)
+{
+	g->chunks[i].fd = 0;
+	pfk__in_order();
+	g->chunks[i].len = 0;
+	if (g->n_free >= WARM_CHUNKS)
+		madvise(pfk__chunk_data(g, i), PFK__CHUNK_BYTES,
+		    g->shared ? MADV_REMOVE : MADV_DONTNEED);
+	g->next[i] = g->free;
+	g->free = i;
+	g->n_free++;
+}
+
+/* a successor's start */
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) != -1;
+}
+
+/* A pipe is kept while a connection's record names it. */
+static void
+mark_pipes(struct pfk__ledger *g)
+{
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		if (g->records[fd].entry == PFK__ENTRY_PIPE)
+			g->records[fd].entry = PFK__ENTRY_NONE;
+	}
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+		const int32_t ends[] = {r->stream.pipe_out, r->stream.pipe_in};
+
+		for (int i = 0; i < 2 && r->entry == PFK__ENTRY_STREAM; i++) {
+			struct pfk__record *end = pfk__record(g, ends[i]);
+
+			if (ends[i] > STDERR_FILENO && end != NULL &&
+			    end->entry == PFK__ENTRY_NONE)
+				pfk__ledger_note(g, ends[i], PFK__ENTRY_PIPE);
+		}
+	}
+}
+
+void
+pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),
+    void *arg)
+{
+	int end;
+
+	mark_pipes(g);
+	end = g->head->top + SWEEP_BEYOND;
+	if (end > g->size)
+		end = g->size;
+	for (int fd = STDERR_FILENO + 1; fd < end; fd++) {
+		uint8_t entry = g->records[fd].entry;
+
+		if (fd == g->head->poll_fd)
+			continue;
+		if (entry == PFK__ENTRY_NONE && is_open(fd))
+			found(arg, fd);
+		else if (entry == PFK__ENTRY_DOOMED)
+			pfk__ledger_end(g, fd);
+	}
+	close_range((unsigned)end, ~0u, 0);
+}

@@ -1,0 +1,179 @@
+/*
+ * ledger.h: everything that a worker's successor must know, in one mapping.
+ *
+ * A worker that has a keeper shares its descriptor table and this mapping with
+ * it.  Both outlive the worker when it is killed, and the keeper clones a
+ * successor into the table, which reads here what each descriptor is for and
+ * which bytes were in hand.  Without a keeper the mapping is private and
+ * nobody reads it again, so that there is one code path.
+ *
+ * It holds one record a descriptor, the bytes in hand (the loop's scratch area
+ * and a batch of datagrams), and chunks for unsent bytes.  It does not hold
+ * lists, heaps or trees: a kill would leave them half linked.  The worker
+ * keeps those in memory of its own, and the successor builds them anew.
+ *
+ * Invariants:
+ *  1. a record counts from the store of its entry, which is the last one of
+ *     its making, to the store of PFK__ENTRY_NONE, which follows close(2);
+ *  2. the successor believes nothing that it reads here: every index and every
+ *     descriptor is checked, and a record that is not plausible costs its own
+ *     connection and nothing else;
+ *  3. a chunk has one owner, named by its descriptor and its generation; the
+ *     free ones are those that name none.
+ */
+#ifndef PFK_EVENT_LEDGER_H
+#define PFK_EVENT_LEDGER_H
+
+#include <prefork.h>
+
+/* Only the pages that are touched take memory. */
+#define PFK__SCRATCH_BYTES ((size_t)4 << 20)
+#define PFK__CHUNK_BYTES ((size_t)16 << 10)
+#define PFK__CHUNKS_MAX 16384
+#define PFK__BATCH_ROOM ((size_t)256 << 10)
+/* The supplementary groups that a worker may keep when it drops privileges. */
+#define PFK__GROUPS_MAX 64
+
+/*
+ * A kill loses no store that was made, so order is all that a reader in another
+ * process needs: the compiler must not move stores over this line.
+ */
+#define pfk__in_order() __asm__ __volatile__("" ::: "memory")
+
+enum pfk__entry {
+	PFK__ENTRY_NONE,
+	PFK__ENTRY_BASE,     /* the process's own: channel, log, ... */
+	PFK__ENTRY_LISTENER, /* listens for streams */
+	PFK__ENTRY_DATAGRAM, /* a datagram endpoint's socket */
+	PFK__ENTRY_STREAM,   /* a connection that can go on */
+	PFK__ENTRY_PIPE,     /* holds bytes of one; for the sweep alone */
+	PFK__ENTRY_DOOMED    /* any other; its owner's death ends it */
+};
+
+/* The interest that the poller has is not known: the process died telling it. */
+#define PFK__ARMED_UNKNOWN 0x80u
+
+/* What one descriptor is for. */
+struct pfk__record {
+	uint32_t generation; /* of the loop's registration */
+	uint8_t entry;       /* enum pfk__entry */
+	uint8_t armed;       /* the interest that the poller has */
+	uint16_t flags;      /* the transport's */
+	int32_t server;      /* of a stream: its server's listener */
+	int32_t owner;       /* the slot that it was adopted from, or -1 */
+	union {
+		struct {
+			struct pfk_addr asked, bound;
+			int32_t kind;
+		} listener; /* of a datagram endpoint, too */
+		struct {
+			struct pfk_addr peer;
+			uint64_t active_ns;
+			/* The kernel's counters when it was taken over. */
+			uint64_t received0, sent0;
+			uint32_t low, high;
+			/* A pipe that holds unsent bytes; 0: none. */
+			int32_t pipe_out, pipe_in;
+		} stream;
+	};
+};
+
+/* Unsent bytes of one connection: `len` bytes from position `pos` on. */
+struct pfk__chunk {
+	int32_t fd; /* of the connection, and 1 more; 0: free */
+	uint32_t generation;
+	uint64_t pos;
+	uint32_t len;
+};
+
+/*
+ * In place of a hand's length: the bytes are on their way from a pipe to the
+ * queue, and `received` is how many are in both together.
+ */
+#define PFK__HAND_SPILL UINT32_MAX
+
+/* A stream's bytes between recv(2) and the end of their handling. */
+struct pfk__hand {
+	int32_t fd;        /* -1: none */
+	uint32_t len;      /* 0: recv(2) has not told yet */
+	uint64_t sent;     /* by the connection before, see tcp.h */
+	uint64_t received; /* the same */
+	uint32_t again;    /* how often successors have begun to handle it */
+};
+
+struct pfk__ledger_head {
+	struct pfk__hand hand;
+	int32_t serving;   /* the descriptor whose callback runs, or -1 */
+	uint32_t at_fault; /* by the keeper: the datagram in hand is */
+	int32_t accepting; /* the listener in accept4(2), or -1 */
+	int32_t taking;    /* descriptors are being received from another
+			    * process: those without a record are not ours */
+	int32_t poll_fd;   /* the poller's own descriptor, or -1 */
+	int32_t top;       /* no record is above it */
+	uint32_t chunks_top;
+	uint32_t ready;   /* the worker has served: it gets a successor */
+	uint32_t rebuilt; /* the successor serves */
+	/* The user that the worker is about to become; the keeper too. */
+	uint32_t dropping; /* a futex: 1 asked, 2 done, 3 failed */
+	uint32_t uid, gid;
+	uint32_t n_groups;
+	uint32_t groups[PFK__GROUPS_MAX];
+};
+
+struct pfk__ledger {
+	struct pfk__ledger_head *head;
+	struct pfk__record *records;
+	int size; /* of records */
+	struct pfk__chunk *chunks;
+	char *chunk_bytes;
+	void *batch; /* PFK__BATCH_ROOM bytes for a batch of datagrams */
+	void *scratch;
+	void *map;
+	size_t map_len;
+	bool shared;
+	bool resumed; /* this process is a successor */
+	/* The worker's own: the chunk that follows in a queue or free list. */
+	int *next;
+	int free; /* the first free one below chunks_top, or -1 */
+	int n_free;
+};
+
+/* Map an empty ledger.  -1 with errno. */
+int pfk__ledger_open(struct pfk__ledger *g, bool shared);
+void pfk__ledger_close(struct pfk__ledger *g);
+
+/* The descriptor's record, or NULL where there is no room for one. */
+static inline struct pfk__record *
+pfk__record(const struct pfk__ledger *g, int fd)
+{
+	return fd >= 0 && fd < g->size ? &g->records[fd] : NULL;
+}
+
+/*
+ * Say what the descriptor is for; the rest of the record is filled in already.
+ */
+void pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry);
+
+/* Close the descriptor and forget its record. */
+void pfk__ledger_end(struct pfk__ledger *g, int fd);
+
+/* Whether n chunks can be taken now. */
+bool pfk__chunks_have(struct pfk__ledger *g, size_t n);
+/* A free chunk, which is the caller's; there must be one. */
+int pfk__chunk_take(struct pfk__ledger *g);
+void pfk__chunk_give(struct pfk__ledger *g, int i);
+static inline char *
+pfk__chunk_data(const struct pfk__ledger *g, int i)
+{
+	return g->chunk_bytes + (size_t)i * PFK__CHUNK_BYTES;
+}
+
+/*
+ * In a successor, before anything else is opened: close whatever has no record
+ * and is no connection that accept4(2) had just returned; those are given to
+ * found(arg, fd).
+ */
+void pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),
+    void *arg);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * keeper.c: a process that shares a worker's descriptors and outlives it.
+ *
+ * Layer: process.  clone(2), wait(2), futex(2).
+ */
+#include "process/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fds.h"
+#include "base/log.h"
+#include "event/ledger.h"
+#include "process/worker.h"
+
+/* The table grows while it is not shared: later it would wait for all CPUs. */
+#define TABLE_SIZE 4096
+/* The master logs a death within this, or the keeper does. */
+#define MASTER_PATIENCE_NS (250 * PFK_MSEC_NS)
+/* So many crashes, each within a second of its start, and it gives up. */
+#define CRASHES_MAX 5
+#define CRASH_NS PFK_SECOND_NS
+/* An input that was handled so many times, with a death each, is at fault. */
+#define RUNS_MAX 3
+#define CLONE_RETRY_NS (20 * PFK_MSEC_NS)
+#define DROP_PATIENCE_S 5
+
+struct keeper {
+	struct pfk_worker *w;
+	struct pfk__page *page;
+	struct pfk__ledger ledger;
+	pid_t worker;
+	uint64_t started_ns;
+	unsigned crashes;
+	/* A death that the master has not heard of yet. */
+	pid_t dead;
+	int dead_status;
+	uint64_t dead_ns;
+};
+
+/* The one of this process; the worker that it clones inherits it. */
+static struct keeper the_keeper;
+
+static uint64_t
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+/* the table */
+
+/* Only the worker's business stays open. */
+static void
+keep_own_descriptors(struct pfk_worker *w)
+{
+	size_t n = 0;
+	int *keep = calloc(pfk__custody_count(w->custody, w->slot) + 2,
+	    sizeof(*keep));
+	const struct pfk__lent *l;
+
+	if (keep == NULL)
+		_exit(EX_OSERR);
+	keep[n++] = w->channel;
+	keep[n++] = pfk__log_fd();
+	for (l = pfk__custody_first(w->custody, w->slot); l != NULL;
+	     l = pfk__custody_next(l))
+		keep[n++] = l->fd;
+	pfk__log_forked();
+	pfk__close_others(keep, n);
+	free(keep);
+}
+
+static void
+grow_table(void)
+{
+	int fd = fcntl(STDERR_FILENO, F_DUPFD, TABLE_SIZE - 1);
+
+	if (fd != -1)
+		close(fd);
+}
+
+/* Valgrind ends a process that shares its table in this way (3.19). */
+static bool
+under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+static pid_t
+clone_worker(void)
+{
+	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL,
+	    NULL, NULL);
+}
+
+/* privileges */
+
+static int
+become(uid_t uid, gid_t gid, size_t n, const gid_t *groups)
+{
+	if (setgroups(n, groups) == -1 || setresgid(gid, gid, gid) == -1 ||
+	    setresuid(uid, uid, uid) == -1)
+		return -1;
+	return 0;
+}
+
+static void
+drop(struct keeper *k)
+{
+	struct pfk__ledger_head *h = k->ledger.head;
+	gid_t groups[PFK__GROUPS_MAX];
+	size_t n = h->n_groups;
+
+	if (h->dropping != 1 || n > PFK__GROUPS_MAX)
+		return;
+	for (size_t i = 0; i < n; i++)
+		groups[i] = h->groups[i];
+	h->dropping = become(h->uid, h->gid, n, groups) == 0 ? 2 : 3;
+	syscall(SYS_futex, &h->dropping, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+int
+pfk__keeper_drop(const char *user, uid_t uid, gid_t gid)
+{
+	struct pfk__ledger_head *h = the_keeper.ledger.head;
+	struct timespec patience = {.tv_sec = DROP_PATIENCE_S};
+	gid_t groups[PFK__GROUPS_MAX];
+	int n = PFK__GROUPS_MAX;
+
+	if (h == NULL || !the_keeper.ledger.shared)
+		return 0;
+	if (user == NULL) {
+		groups[0] = gid;
+		n = 1;
+	} else if (getgrouplist(user, gid, groups, &n) == -1) {
+		errno = E2BIG;
+		return -1;
+	}
+	for (int i = 0; i < n; i++)
+		h->groups[i] = groups[i];
+	h->n_groups = (uint32_t)n;
+	h->uid = uid;
+	h->gid = gid;
+	h->dropping = 1;
+	if (kill(getppid(), SIGUSR1) == -1)
+		return -1;
+	while (h->dropping == 1) {
+		if (syscall(SYS_futex, &h->dropping, FUTEX_WAIT, 1, &patience,
+			NULL, 0) == -1 &&
+		    errno == ETIMEDOUT)
+			return -1;
+	}
+	errno = EPERM;
+	return h->dropping == 2 ? 0 : -1;
+}
+
+/* deaths */
+
+static bool
+is_crash(int status)
+{
+	int signo = WTERMSIG(status);
+
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE ||
+	    signo == SIGILL || signo == SIGABRT || signo == SIGSYS ||
+	    signo == SIGTRAP;
+}
+
+/* Tell the master; it may have no room for the message, or be stopped. */
+static void
+report(struct keeper *k, int status)
+{
+	struct pfk__message m = {.type = PFK__MSG_DIED,
+	    .slot = k->w->slot,
+	    .generation = k->w->generation,
+	    .status = status,
+	    .pid = k->worker};
+
+	k->page->deaths++;
+	k->dead = k->worker;
+	k->dead_status = status;
+	k->dead_ns = now();
+	send(k->w->channel, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The master has had its time and has not logged the death: log it here. */
+static void
+log_unheard(struct keeper *k)
+{
+	char how[64];
+
+	if (k->dead == 0 || k->page->heard == k->page->deaths) {
+		k->dead = 0;
+		return;
+	}
+	if (now() - k->dead_ns < MASTER_PATIENCE_NS)
+		return;
+	pfk__describe_status(k->dead_status, how, sizeof(how));
+	pfk_log(PFK_WARNING,
+	    "worker %d (%d) %s; restarted it as %d while the master does not "
+	    "answer",
+	    k->w->slot, (int)k->dead, how, (int)k->worker);
+	k->page->logged = k->page->deaths;
+	k->dead = 0;
+}
+
+/* The connection in hand is at fault: the successor closes it. */
+static void
+blame(struct keeper *k, int fd, const char *why)
+{
+	struct pfk__record *r = pfk__record(&k->ledger, fd);
+	const struct pfk__hand *h = &k->ledger.head->hand;
+	char name[PFK_ADDR_SIZE] = "an unknown peer";
+
+	if (r == NULL || r->entry != PFK__ENTRY_STREAM)
+		return;
+	pfk_addr_format(name, &r->stream.peer);
+	pfk_log(PFK_ERROR,
+	    "worker %d (%d) died while it served %s, with %u bytes of it in "
+	    "hand%s; closing that connection",
+	    k->w->slot, (int)k->worker, name, h->fd == fd ? h->len : 0, why);
+	r->entry = PFK__ENTRY_DOOMED;
+}
+
+static void
+look_for_cause(struct keeper *k, int status)
+{
+	struct pfk__ledger_head *h = k->ledger.head;
+	const struct pfk__record *r = pfk__record(&k->ledger, h->serving);
+
+	if (is_crash(status) && r != NULL) {
+		h->at_fault = r->entry == PFK__ENTRY_DATAGRAM;
+		blame(k, h->serving, "");
+	} else if (h->hand.fd != -1 && h->hand.again >= RUNS_MAX - 1) {
+		blame(k, h->hand.fd, " for the third time");
+	}
+}
+
+/* Whether the dead worker gets a successor. */
+static bool
+goes_on(struct keeper *k, int status)
+{
+	if (!WIFSIGNALED(status) || k->page->last != 0 ||
+	    k->ledger.head->ready == 0)
+		return false;
+	if (!is_crash(status))
+		return true;
+	k->crashes = now() - k->started_ns < CRASH_NS ? k->crashes + 1 : 1;
+	return k->crashes < CRASHES_MAX;
+}
+
+/* Wait for the worker's death; returns its status. */
+static int
+attend(struct keeper *k)
+{
+	struct timespec often = {.tv_nsec = 50 * (long)PFK_MSEC_NS};
+	sigset_t awaited;
+	int status;
+
+	sigemptyset(&awaited);
+	sigaddset(&awaited, SIGCHLD);
+	sigaddset(&awaited, SIGUSR1);
+	sigaddset(&awaited, SIGUSR2);
+	for (;;) {
+		int signo;
+		pid_t pid = waitpid(k->worker, &status, WNOHANG);
+
+		if (pid == k->worker)
+			return status;
+		if (k->dead != 0)
+			signo = sigtimedwait(&awaited, NULL, &often);
+		else
+			signo = sigwaitinfo(&awaited, NULL);
+		if (signo == SIGUSR1)
+			drop(k);
+		if (signo == SIGUSR2 && k->page->last != 0)
+			kill(k->worker, SIGKILL);
+		log_unheard(k);
+	}
+}
+
+static void __attribute__((noreturn)) end(struct keeper *k, int status)
+{
+	k->page->status = status;
+	k->page->ended = 1;
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
+}
+
+/* the keeper */
+
+static void
+become_worker(struct keeper *k)
+{
+	k->w->ledger = &k->ledger;
+	pfk__worker_main(k->w);
+}
+
+static void
+start_worker(struct keeper *k)
+{
+	static const struct timespec retry = {.tv_nsec = CLONE_RETRY_NS};
+
+	k->started_ns = now();
+	for (;;) {
+		k->worker = clone_worker();
+		if (k->worker == 0)
+			become_worker(k);
+		if (k->worker != -1)
+			return;
+		/* A limit of processes, or of memory: a sibling serves. */
+		if (k->page->last != 0)
+			end(k, EX_OSERR << 8);
+		nanosleep(&retry, NULL);
+	}
+}
+
+/* Descriptors that are neither listeners nor connections, from the start. */
+static void
+note_base(struct keeper *k)
+{
+	pfk__ledger_note(&k->ledger, k->w->channel, PFK__ENTRY_BASE);
+	if (pfk__log_fd() > STDERR_FILENO)
+		pfk__ledger_note(&k->ledger, pfk__log_fd(), PFK__ENTRY_BASE);
+}
+
+static bool
+prepare(struct keeper *k)
+{
+	if (k->w->config->no_keeper || under_valgrind())
+		return false;
+	if (pfk__ledger_open(&k->ledger, true) == -1) {
+		pfk_warn("cannot map a ledger; connections end with worker %d",
+		    k->w->slot);
+		return false;
+	}
+	note_base(k);
+	grow_table();
+	return true;
+}
+
+static void
+name_keeper(const struct keeper *k)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "keeper-%d", k->w->slot);
+	pfk_log_set_process(name);
+	setproctitle("keeper %d", k->w->slot);
+}
+
+void
+pfk__keeper_main(struct pfk_worker *w)
+{
+	struct keeper *k = &the_keeper;
+	int status;
+
+	*k = (struct keeper){.w = w, .page = w->page};
+	keep_own_descriptors(w);
+	if (!prepare(k))
+		pfk__worker_main(w);
+	/* Ignored, its end would not be told; whoever started us may do so. */
+	signal(SIGCHLD, SIG_DFL);
+	k->started_ns = now();
+	k->worker = clone_worker();
+	if (k->worker == 0)
+		become_worker(k);
+	if (k->worker == -1) {
+		pfk_warn("cannot share descriptors; connections end with "
+			 "worker %d",
+		    w->slot);
+		pfk__ledger_close(&k->ledger);
+		pfk__worker_main(w);
+	}
+	name_keeper(k);
+	for (;;) {
+		status = attend(k);
+		if (!goes_on(k, status))
+			end(k, status);
+		look_for_cause(k, status);
+		report(k, status);
+		k->ledger.resumed = true;
+		k->ledger.head->rebuilt = 0;
+		start_worker(k);
+	}
+}

@@ -1,0 +1,65 @@
+/*
+ * listen_again.c: a successor's listeners: those of its predecessor.
+ *
+ * Layer: process.
+ */
+#include <sysexits.h>
+
+#include "event/ledger.h"
+#include "net/listener.h"
+#include "process/worker.h"
+
+void
+pfk__listener_record(struct pfk__ledger *g, int fd,
+    const struct pfk_listen *want, const struct pfk_addr *bound)
+{
+	struct pfk__record *r = g != NULL ? pfk__record(g, fd) : NULL;
+
+	if (r == NULL)
+		return;
+	r->owner = -1;
+	r->armed = 0;
+	r->listener.asked = want->addr;
+	r->listener.bound = *bound;
+	r->listener.kind = (int32_t)want->kind;
+	pfk__ledger_note(g, fd,
+	    want->kind == PFK_TCP ? PFK__ENTRY_LISTENER : PFK__ENTRY_DATAGRAM);
+}
+
+/* The predecessor's listener for want, or -1. */
+static int
+recorded(const struct pfk__ledger *g, const struct pfk_listen *want)
+{
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if ((r->entry == PFK__ENTRY_LISTENER ||
+			r->entry == PFK__ENTRY_DATAGRAM) &&
+		    r->owner == -1 && r->listener.kind == (int)want->kind &&
+		    pfk_addr_equal(&r->listener.asked, &want->addr))
+			return fd;
+	}
+	return -1;
+}
+
+/* A successor opens nothing: its predecessor's sockets are in its table. */
+int
+pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
+    int *fds)
+{
+	char name[PFK_ADDR_SIZE];
+
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = recorded(w->ledger, &want[i]);
+		if (fds[i] != -1)
+			pfk_log(PFK_INFO, "serving on %s %s",
+			    pfk__kind_name(want[i].kind),
+			    pfk_addr_format(name,
+				&w->ledger->records[fds[i]].listener.bound));
+		else if (!want[i].optional)
+			return pfk_worker_fail(w, EX_SOFTWARE,
+			    "the predecessor left no listener for %s",
+			    pfk_addr_format(name, &want[i].addr));
+	}
+	return 0;
+}

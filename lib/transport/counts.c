@@ -1,0 +1,55 @@
+/*
+ * counts.c: what the kernel has given and taken of a TCP connection.
+ *
+ * Layer: transport.  tcp(7), struct tcp_info in <linux/tcp.h>, which has more
+ * than the C library's.
+ */
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+#include "transport/tcp.h"
+
+/* Names of <netinet/tcp.h>, which cannot be included beside <linux/tcp.h>. */
+enum {
+	FIN_WAIT1 = 4,
+	FIN_WAIT2 = 5,
+	TIME_WAIT = 6,
+	CLOSE_WAIT = 8,
+	LAST_ACK = 9,
+	CLOSING = 11
+};
+
+/* Whether a FIN is among the bytes that we have received. */
+static bool
+fin_received(int state)
+{
+	return state == CLOSE_WAIT || state == LAST_ACK || state == CLOSING ||
+	    state == TIME_WAIT;
+}
+
+/* Whether ours is among those that we have written. */
+static bool
+fin_sent(int state)
+{
+	return state == FIN_WAIT1 || state == FIN_WAIT2 || state == CLOSING ||
+	    state == LAST_ACK || state == TIME_WAIT;
+}
+
+int
+pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+	int in = 0, out = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1 ||
+	    ioctl(fd, SIOCINQ, &in) == -1 || ioctl(fd, SIOCOUTQ, &out) == -1)
+		return -1;
+	*received = info.tcpi_bytes_received - (uint64_t)in -
+	    fin_received(info.tcpi_state);
+	*sent = info.tcpi_bytes_acked + (uint64_t)out -
+	    fin_sent(info.tcpi_state);
+	return 0;
+}

@@ -1,0 +1,349 @@
+/*
+ * rebuild.c: make a predecessor's connections anew from the ledger.
+ *
+ * Layer: transport.  tcp(7).  The kernel counts what a connection's owner has
+ * read and written, and it counts the truth even when the owner was killed
+ * inside the system call.  So the bytes that a dead process had read and not
+ * yet sent on are those between the two counts, and they lie in the queue's
+ * chunks, in a pipe, or in the scratch area.
+ */
+#include "transport/rebuild.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "transport/acceptor.h"
+#include "transport/join.h"
+#include "transport/server.h"
+
+/* The chunks that some connection owns, in order of connection and place. */
+struct owned {
+	const struct pfk__ledger *ledger;
+	int *chunks;
+	size_t n;
+};
+
+struct work {
+	struct pfk_loop *l;
+	struct owned owned;
+	int *fds; /* of the connections, longest idle first */
+	size_t n;
+	unsigned lost;
+};
+
+/* chunks */
+
+static int
+compare_chunks(const void *a, const void *b, void *arg)
+{
+	const struct pfk__ledger *g = arg;
+	const struct pfk__chunk *x = &g->chunks[*(const int *)a];
+	const struct pfk__chunk *y = &g->chunks[*(const int *)b];
+
+	if (x->fd != y->fd)
+		return x->fd < y->fd ? -1 : 1;
+	return (x->pos > y->pos) - (x->pos < y->pos);
+}
+
+/* False: no memory. */
+static bool
+collect_chunks(struct pfk__ledger *g, struct owned *o)
+{
+	size_t top = g->head->chunks_top;
+
+	*o = (struct owned){.ledger = g};
+	if (top > PFK__CHUNKS_MAX)
+		top = PFK__CHUNKS_MAX;
+	g->head->chunks_top = (uint32_t)top;
+	if (!pfk__chunks_have(g, 0))
+		return false;
+	o->chunks = calloc(top + 1, sizeof(*o->chunks));
+	if (o->chunks == NULL)
+		return false;
+	for (size_t i = 0; i < top; i++) {
+		if (g->chunks[i].fd > 0 && g->chunks[i].len <= PFK__CHUNK_BYTES)
+			o->chunks[o->n++] = (int)i;
+		else
+			pfk__chunk_give(g, (int)i);
+	}
+	qsort_r(o->chunks, o->n, sizeof(*o->chunks), compare_chunks, g);
+	return true;
+}
+
+/* The first of the descriptor's chunks, by binary search; or where it were. */
+static size_t
+first_chunk(const struct owned *o, int fd)
+{
+	size_t low = 0, high = o->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (o->ledger->chunks[o->chunks[middle]].fd < fd + 1)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/*
+ * Give the transport its chunks: those that hold a byte from `sent` on.
+ * False: they are not without a gap, so they cannot be right.
+ */
+static bool
+take_chunks(struct pfk_transport *tr, struct owned *o, uint64_t sent)
+{
+	struct pfk__ledger *g = tr->io.loop->ledger;
+	const struct pfk__hand *h = &g->head->hand;
+	bool spill = h->fd == tr->io.fd && h->len == PFK__HAND_SPILL;
+	uint64_t end = sent;
+
+	for (size_t k = first_chunk(o, tr->io.fd); k < o->n; k++) {
+		int i = o->chunks[k];
+		const struct pfk__chunk *c = &g->chunks[i];
+
+		if (c->fd != tr->io.fd + 1)
+			break;
+		o->chunks[k] = -1;
+		if (c->generation != g->records[tr->io.fd].generation ||
+		    (c->pos + c->len <= sent && !(spill && c->len == 0))) {
+			pfk__chunk_give(g, i);
+			continue;
+		}
+		if (c->pos > end || (tr->out.len > 0 && c->pos != end)) {
+			pfk__chunk_give(g, i);
+			return false;
+		}
+		end = c->pos + c->len;
+		pfk__outq_adopt(&tr->out, g, i, sent, (size_t)(end - sent));
+	}
+	return true;
+}
+
+/* Chunks that no connection has taken are free again. */
+static void
+free_orphans(struct pfk__ledger *g, struct owned *o)
+{
+	for (size_t k = 0; k < o->n; k++) {
+		if (o->chunks[k] != -1)
+			pfk__chunk_give(g, o->chunks[k]);
+	}
+	free(o->chunks);
+}
+
+/* one connection */
+
+/* The bytes of a pipe that its record names; false: they cannot be had. */
+static bool
+take_pipe(struct pfk_transport *tr, struct pfk__record *r)
+{
+	struct pfk__pipe pipe = {.out = r->stream.pipe_out,
+	    .in = r->stream.pipe_in};
+	int n = 0;
+
+	if (pipe.out <= STDERR_FILENO || pipe.in <= STDERR_FILENO)
+		return true;
+	if (ioctl(pipe.out, FIONREAD, &n) == -1 || n < 0)
+		return false;
+	return pfk__join_rebuild(tr, pipe, (size_t)n) == 0;
+}
+
+/*
+ * Send on the bytes in hand: the predecessor had read them, and sent perhaps
+ * some.  Those that it had read by then and not queued are the last ones.
+ */
+static bool
+empty_hand(struct pfk_transport *tr, const struct pfk__hand *h,
+    uint64_t received)
+{
+	uint64_t n = h->len, at = tr->sent + pfk__unsent(tr);
+	const char *buf = tr->io.loop->scratch;
+
+	if (n == 0 && received > h->received)
+		n = received - h->received;
+	if (n > PFK__SCRATCH_BYTES || at < h->sent || at > h->sent + n)
+		return false;
+	at -= h->sent;
+	return pfk__tcp_send(tr, buf + at, (size_t)(n - at)) == 0;
+}
+
+/* The predecessor died while it moved a pipe's bytes to the queue. */
+static bool
+end_spill(struct pfk_transport *tr, const struct pfk__hand *h)
+{
+	uint64_t moved = tr->sent - h->sent + pfk__unsent(tr);
+
+	return moved <= h->received &&
+	    pfk__outq_extend(&tr->out, tr->io.loop->ledger,
+		(size_t)(h->received - moved));
+}
+
+static bool
+rebuild(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
+{
+	struct pfk__hand *h = &tr->io.loop->ledger->head->hand;
+	struct pfk_server *s = tr->server;
+	uint64_t received, sent;
+
+	if (pfk__tcp_counts(tr->io.fd, &received, &sent) == -1)
+		return false;
+	received -= r->stream.received0;
+	sent -= r->stream.sent0;
+	tr->received = received;
+	tr->sent = sent;
+	if (!take_chunks(tr, o, sent) || !take_pipe(tr, r))
+		return false;
+	if (h->fd == tr->io.fd && h->len == PFK__HAND_SPILL &&
+	    !end_spill(tr, h))
+		return false;
+	if (tr->state == PFK__TCP_CLOSING)
+		return true;
+	if ((r->flags & PFK__FLAG_MADE) == 0) {
+		pfk__tcp_begin(tr, s->arg);
+		return true;
+	}
+	tr->self = s->proto->connection_resumed(tr, s->arg, NULL, 0);
+	if (tr->self == NULL)
+		return false;
+	tr->made = true;
+	pfk__tcp_note(tr);
+	if (h->fd != tr->io.fd || h->len == PFK__HAND_SPILL)
+		return true;
+	h->again++;
+	pfk__in_order();
+	return empty_hand(tr, h, received);
+}
+
+static void
+lose(struct work *w, int fd, struct pfk_transport *tr)
+{
+	w->lost++;
+	if (tr == NULL)
+		pfk__ledger_end(w->l->ledger, fd);
+	else
+		pfk__tcp_end(tr);
+}
+
+/* Returns the transport, or NULL where there is none. */
+static struct pfk_transport *
+rebuild_one(struct work *w, int fd)
+{
+	struct pfk__ledger *g = w->l->ledger;
+	struct pfk__record *r = &g->records[fd];
+	struct pfk_server *s = pfk__server_of(w->l, r->server);
+	struct pfk_transport *tr;
+
+	if (s == NULL || fd == g->head->taking - 1 ||
+	    ((r->flags & PFK__FLAG_CLOSING) == 0 &&
+		(!s->proto->survives ||
+		    s->proto->connection_resumed == NULL))) {
+		lose(w, fd, NULL);
+		return NULL;
+	}
+	g->head->serving = fd;
+	tr = pfk__server_rebuild(s, fd, r);
+	if (tr == NULL || !rebuild(tr, r, &w->owned))
+		lose(w, fd, tr);
+	else
+		pfk__tcp_go_on(tr);
+	return tr;
+}
+
+/*
+ * The one in hand first, because its bytes are in the scratch area, which the
+ * others may use; but it is the last one that was active.
+ */
+static void
+rebuild_all(struct work *w)
+{
+	int hand = w->l->ledger->head->hand.fd;
+	struct pfk_transport *tr = NULL;
+
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->fds[i] == hand)
+			tr = rebuild_one(w, hand);
+	}
+	pfk__hand_empty(w->l);
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->fds[i] != hand)
+			rebuild_one(w, w->fds[i]);
+	}
+	if (tr == NULL)
+		return;
+	TAILQ_REMOVE(&tr->server->transports, tr, link);
+	TAILQ_INSERT_TAIL(&tr->server->transports, tr, link);
+}
+
+/* all of them */
+
+static int
+compare_activity(const void *a, const void *b, void *arg)
+{
+	const struct pfk__record *records = arg;
+	uint64_t x = records[*(const int *)a].stream.active_ns;
+	uint64_t y = records[*(const int *)b].stream.active_ns;
+
+	return (x > y) - (x < y);
+}
+
+static bool
+collect_streams(struct work *w)
+{
+	const struct pfk__ledger *g = w->l->ledger;
+
+	w->fds = calloc((size_t)g->head->top + 1, sizeof(*w->fds));
+	if (w->fds == NULL)
+		return false;
+	for (int fd = 0; fd <= g->head->top && fd < g->size; fd++) {
+		if (g->records[fd].entry == PFK__ENTRY_STREAM)
+			w->fds[w->n++] = fd;
+	}
+	qsort_r(w->fds, w->n, sizeof(*w->fds), compare_activity, g->records);
+	return true;
+}
+
+/* Listeners of other slots that the predecessor served too. */
+static void
+adopt_again(struct pfk_loop *l)
+{
+	const struct pfk__ledger *g = l->ledger;
+
+	for (int fd = 0; fd <= g->head->top && fd < g->size; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if (r->entry == PFK__ENTRY_LISTENER && r->owner >= 0 &&
+		    pfk__acceptor_adopt(l, fd, r->owner) == -1)
+			pfk__ledger_end(l->ledger, fd);
+	}
+}
+
+void
+pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
+{
+	struct work w = {.l = l};
+	struct pfk_server *s;
+
+	if (!collect_chunks(l->ledger, &w.owned) || !collect_streams(&w)) {
+		pfk_warn("cannot rebuild the connections");
+		goto out;
+	}
+	rebuild_all(&w);
+	l->ledger->head->serving = -1;
+	l->ledger->head->taking = 0;
+	adopt_again(l);
+	s = accepted != -1 ? pfk__server_of(l, listener) : NULL;
+	if (s != NULL)
+		pfk__acceptor_add(s, accepted);
+	else if (accepted != -1)
+		close(accepted);
+	l->ledger->head->accepting = -1;
+	pfk_log(PFK_INFO, "went on with %zu connections%s", w.n - w.lost,
+	    w.lost > 0 ? "; some could not be continued" : "");
+out:
+	free_orphans(l->ledger, &w.owned);
+	free(w.fds);
+}

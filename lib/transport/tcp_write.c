@@ -1,0 +1,164 @@
+/*
+ * tcp_write.c: a TCP transport's output: send, queue, flush, shut.
+ *
+ * Layer: transport.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "transport/join.h"
+#include "transport/server.h"
+
+#define FLUSH_VECTORS 16
+
+void
+pfk__tcp_tell_pause(void *arg)
+{
+	struct pfk_transport *tr = arg;
+
+	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
+	    tr->out.len <= tr->high)
+		return;
+	tr->told_pause = true;
+	pfk__tcp_note(tr);
+	if (tr->proto->pause_writing != NULL)
+		tr->proto->pause_writing(tr->self);
+}
+
+static void
+tell_resume(struct pfk_transport *tr)
+{
+	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
+	    tr->out.len > tr->low)
+		return;
+	tr->told_pause = false;
+	pfk__tcp_note(tr);
+	if (tr->proto->resume_writing != NULL)
+		tr->proto->resume_writing(tr->self);
+}
+
+/* writing */
+
+/* All is sent: what was waiting for that? */
+void
+pfk__tcp_after_flush(struct pfk_transport *tr)
+{
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_LOST)
+		return;
+	if (tr->eof_wanted && !tr->eof_sent) {
+		if (shutdown(tr->io.fd, SHUT_WR) == -1) {
+			pfk__tcp_lose(tr,
+			    errno == ENOTCONN ? ECONNRESET : errno);
+			return;
+		}
+		tr->eof_sent = true;
+		pfk__tcp_note(tr);
+	}
+	if (tr->state == PFK__TCP_CLOSING)
+		pfk__tcp_finish(tr);
+}
+
+/* False when nothing moved, or it is lost. */
+static bool
+flush_out(struct pfk_transport *tr)
+{
+	struct iovec iov[FLUSH_VECTORS];
+	struct msghdr h = {.msg_iov = iov};
+	ssize_t n;
+
+	h.msg_iovlen = (size_t)pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
+	    iov, FLUSH_VECTORS);
+	n = sendmsg(tr->io.fd, &h, MSG_NOSIGNAL);
+	if (n == -1) {
+		if (errno != EAGAIN && errno != EINTR)
+			pfk__tcp_lose(tr, errno);
+		return false;
+	}
+	tr->sent += (uint64_t)n;
+	pfk__outq_consume(&tr->out, tr->io.loop->ledger, (size_t)n);
+	return true;
+}
+
+void
+pfk__tcp_flush(struct pfk_transport *tr)
+{
+	if (!(tr->out.len > 0 ? flush_out(tr) : pfk__join_flush(tr)))
+		return;
+	pfk__server_touch(tr->server, tr);
+	pfk__tcp_watch(tr);
+	pfk__tcp_after_flush(tr);
+	tell_resume(tr);
+}
+
+int
+pfk__tcp_queue(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	return pfk__outq_append(&tr->out, tr->io.loop->ledger, tr->io.fd,
+	    tr->sent, buf, len);
+}
+
+int
+pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	ssize_t n = 0;
+
+	if (tr->out.len == 0) {
+		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
+		if (n == -1 && errno != EAGAIN && errno != EINTR) {
+			pfk__tcp_lose(tr, errno);
+			return -1;
+		}
+		n = n > 0 ? n : 0;
+		tr->sent += (uint64_t)n;
+		if ((size_t)n == len)
+			return 0;
+	}
+	if (pfk__tcp_queue(tr, (const char *)buf + n, len - (size_t)n) == -1) {
+		pfk__tcp_lose(tr, ENOMEM);
+		return -1;
+	}
+	return 0;
+}
+
+int
+pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	if (tr->state != PFK__TCP_OPEN || tr->eof_wanted) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (len == 0)
+		return 0;
+	if (tr->joint != NULL && pfk__join_spill(tr) == -1) {
+		pfk__tcp_lose(tr, ENOMEM);
+		return -1;
+	}
+	if (pfk__tcp_send(tr, buf, len) == -1)
+		return -1;
+	if (tr->out.len == 0)
+		return 0;
+	pfk__tcp_watch(tr);
+	if (tr->out.len > tr->high && !tr->told_pause)
+		pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_tell_pause, tr);
+	return 0;
+}
+
+void
+pfk__tcp_flush_soon(void *arg)
+{
+	pfk__tcp_after_flush(arg);
+}
+
+void
+pfk_write_eof(struct pfk_transport *tr)
+{
+	if (tr->state > PFK__TCP_GIVEN || tr->eof_wanted)
+		return;
+	tr->eof_wanted = true;
+	pfk__tcp_note(tr);
+	pfk__join_end_sink(tr);
+	if (pfk__unsent(tr) > 0 || tr->state == PFK__TCP_GIVEN)
+		return;
+	pfk__soon_cancel(tr->io.loop, &tr->soon);
+	pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_flush_soon, tr);
+}

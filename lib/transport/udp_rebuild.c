@@ -1,0 +1,92 @@
+/*
+ * udp_rebuild.c: go on with the datagrams that a predecessor had in hand.
+ *
+ * Layer: transport.  recvmmsg(2) and sendmmsg(2) write each message's length
+ * when that message is done, into the ledger: so it tells which ones were
+ * received and which answers have left, wherever the process was killed.
+ */
+#include <string.h>
+
+#include "transport/udp.h"
+
+/* The same for one that holds a message: whatever points is set anew. */
+static void
+restore(struct pfk__batch *b, unsigned i, char *scratch)
+{
+	size_t control = b->in[i].msg_hdr.msg_controllen;
+	socklen_t name = b->in[i].msg_hdr.msg_namelen;
+	unsigned len = b->in[i].msg_len;
+
+	pfk__udp_prepare(b, i, scratch);
+	b->in[i].msg_len = len;
+	b->in[i].msg_hdr.msg_namelen = name;
+	if (control <= sizeof(b->in_control[i]))
+		b->in[i].msg_hdr.msg_controllen = control;
+}
+
+/* The keeper has seen a crash while a datagram was delivered. */
+static void
+look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
+{
+	char name[PFK_ADDR_SIZE];
+	uint32_t i = b->at.message;
+
+	if (l->ledger->head->at_fault == 0 || i >= n || b->skipping != 0)
+		return;
+	b->skip = b->at;
+	b->skipping = 1;
+	pfk_log(PFK_ERROR,
+	    "the last worker died while it handled a datagram from %s, of a "
+	    "message of %u bytes; dropped it",
+	    pfk_addr_format(name, &b->in_addr[i]), b->in[i].msg_len);
+}
+
+/* What a predecessor had received and perhaps not answered. */
+static void
+rebuild_hand(struct pfk_loop *l)
+{
+	struct pfk__batch *b = l->batch;
+	struct pfk_datagram *d = pfk__udp_next_open(LIST_FIRST(&l->members));
+	unsigned n = 0;
+
+	while (d != NULL && d->io.fd != b->reading - 1)
+		d = pfk__udp_next_open(LIST_NEXT(&d->member, link));
+	while (n < PFK__BATCH && b->in[n].msg_len <= PFK__PACKET_BYTES)
+		n++;
+	for (unsigned i = 0; i < n; i++)
+		restore(b, i, l->scratch);
+	look_for_fault(l, b, n);
+	if (d == NULL || !d->proto->survives) {
+		b->n_trains = b->n_pieces = 0;
+		b->reading = 0;
+		n = 0;
+	} else {
+		l->ledger->head->serving = d->io.fd;
+		pfk__udp_send_rest(d);
+		pfk__udp_send_clear(b);
+		pfk__udp_handle(d, b, n);
+	}
+	for (unsigned i = 0; i < PFK__BATCH; i++)
+		pfk__udp_prepare(b, i, l->scratch);
+	pfk__udp_send_clear(b);
+}
+
+void
+pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener)
+{
+	const struct pfk__ledger *g = l->ledger;
+
+	(void)accepted;
+	(void)listener;
+
+	/* Adopted ones first: one of them may have been read from. */
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if (r->entry == PFK__ENTRY_DATAGRAM && r->owner >= 0 &&
+		    pfk__udp_adopt(l, fd, r->owner) == -1)
+			pfk__ledger_end(l->ledger, fd);
+	}
+	if (l->batch->reading != 0)
+		rebuild_hand(l);
+}

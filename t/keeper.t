@@ -1,0 +1,219 @@
+#!/usr/bin/perl
+
+# Connections outlive their worker: it is killed under every kind of load,
+# while the master is stopped, and together with or without its keeper.
+
+use strict;
+use warnings;
+
+use File::Temp ();
+use FindBin;
+use IO::Socket;
+use JSON::PP ();
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life;
+use Prefork::Tools qw(spawn_process);
+use Socket qw(SHUT_WR);
+use Test::More;
+
+use constant KILLS => 20;
+
+my @loads = (
+	[ 'ping-pong',   '-n', 64 ],
+	[ 'long',        '-n', 32, '-z', 5000 ],
+	[ 'pipelined',   '-n', 16, '-z', 1000, '--pipeline', 16 ],
+	[ 'bulk',        '-n', 4, '-z', '64k', '--pipeline', 4 ],
+	[ 'connecting',  '-c', '-n', 32 ],
+	[ 'datagrams',   '-u', '-n', 16, '--pipeline', 1 ],
+);
+
+for my $poller ('epoll', 'poll') {
+	under_load($poller, @{$_}) for @loads;
+}
+without_master();
+without_keeper();
+half_closed();
+idle();
+one_at_fault();
+as_another_user();
+switched_off();
+done_testing();
+
+# The pid of the keeper of a slot's worker.
+sub keeper_of {
+	my ($server, $slot) = @_;
+	my $worker = { $server->workers }->{$slot};
+	my ($keeper) = grep { grep { $_ == $worker } children($_) }
+	    children($server->pid);
+
+	return $keeper;
+}
+
+# Kill a slot's worker and wait for its successor; its pid.
+sub kill_worker {
+	my ($server, $slot, $signal) = @_;
+	my $from = $server->log_size;
+
+	kill $signal // 'KILL', { $server->workers }->{$slot};
+	$server->wait_log(qr/\]\sstarted\sworker\s$slot\s\(/x, 20, $from)
+	    or die "worker $slot was not restarted\n";
+	return { $server->workers }->{$slot};
+}
+
+sub under_load {
+	my ($poller, $name, @options) = @_;
+	my $server = Prefork->start('-w', 2, '-p', 0, '-4', '--poller', $poller);
+	my $out = File::Temp->new;
+	my $pid = spawn_process({ stdout => $out, stderr => \*STDERR },
+		Prefork::program('echo-check'), '--json', '-d', 600, @options,
+		'-p', $server->port, '127.0.0.1');
+
+	wait_for(sub { my %fd = fds($pid); grep { /^socket:/ } values %fd }, 20);
+	kill_worker($server, $_ % 2) for 1 .. KILLS;
+	kill 'INT', $pid;
+	waitpid $pid, 0;
+	seek $out, 0, 0;
+	my $report = JSON::PP::decode_json(join q{}, <$out>);
+	cmp_ok($report->{echoed}, '>', 0, "$poller, $name: messages went");
+	my @lost = grep { $report->{$_} }
+	    qw(refused reset timeout short mismatch duplicate other);
+	is_deeply([ map { "$_ $report->{$_}" } @lost ], [], "$poller, $name: none was lost");
+	unlike($server->log_text, qr/could\snot\sbe\scontinued/x, "$poller, $name: every connection went on");
+	is($server->stop, 0, "$poller, $name: exit status");
+	return;
+}
+
+# The keeper needs no master, and says what the master does not.
+sub without_master {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $socket = $server->tcp_socket;
+	my $worker = { $server->workers }->{0};
+
+	is(echo_once($socket, 'before'), 'before', 'a connection');
+	$server->signal('STOP');
+	kill 'KILL', $worker;
+	is(echo_once($socket, 'after'), 'after', 'goes on while the master is stopped');
+	ok($server->wait_log(qr/^\[keeper-0\s.*worker\s0\s\($worker\)\skilled\sby\s
+			signal\s9\s\(SIGKILL\);\srestarted/mx), 'the keeper logs the death');
+	$server->signal('CONT');
+	ok($server->wait_log(qr/^\[master\s.*started\sworker\s0\s\((?!$worker\))/mx),
+		'the master learns of it');
+	is(count($server->log_text, qr/\($worker\)\skilled/x), 1, 'it is logged once');
+	kill_worker($server, 0);
+	is(echo_once($socket, 'again'), 'again', 'and once more');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub without_keeper {
+	my $server = Prefork->start('-w', 2, '-p', 0, '-4');
+	my @sockets = map { $server->tcp_socket } 1 .. 8;
+	my $keeper = keeper_of($server, 0);
+	my $from = $server->log_size;
+
+	is(echo_once($_, 'x'), 'x', 'a connection') for @sockets;
+	kill 'KILL', $keeper;
+	ok($server->wait_log(qr/keeper\s0\s\($keeper\)\skilled\sby\ssignal\s9;\sreplacing/x),
+		'a keeper is killed');
+	ok($server->wait_log(qr/worker\s0\s\(\d+\)\shas\sended/x, 20, $from),
+		'its worker is replaced');
+	is(echo_once($_, 'x'), 'x', 'a connection goes on') for @sockets;
+	kill_worker($server, 0);
+	is(echo_once($_, 'x'), 'x', 'and so it does with the new keeper') for @sockets;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# What is unsent, and a direction that has ended.
+sub half_closed {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $socket = $server->tcp_socket;
+	my $data   = join q{}, map { pack 'N', $_ } 1 .. 200_000;
+	my $sent   = 0;
+
+	# Until neither side takes any more: then bytes are in the server's hand.
+	$socket->blocking(0);
+	while ($sent < length $data) {
+		my $n = syswrite $socket, $data, length($data) - $sent, $sent;
+		last if !defined $n && !wait_for(
+			sub { $n = syswrite $socket, $data, length($data) - $sent, $sent }, 0.3);
+		$sent += $n;
+	}
+	kill_worker($server, 0) for 1 .. 3;
+	$socket->blocking(1);
+	shutdown $socket, SHUT_WR if $sent == length $data;
+	kill_worker($server, 0);
+	my ($back) = $sent == length $data ? read_until_eof($socket) : read_bytes($socket, $sent);
+	ok($back eq substr($data, 0, $sent), "$sent unsent bytes go on");
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub read_bytes {
+	my ($socket, $n) = @_;
+	my $back = q{};
+
+	while (length $back < $n) {
+		sysread($socket, $back, $n - length $back, length $back) or last;
+	}
+	return $back;
+}
+
+# Deaths from outside never give a slot up.
+sub idle {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $socket = $server->tcp_socket;
+
+	is(echo_once($socket, 'x'), 'x', 'a connection');
+	my %before = fds({ $server->workers }->{0});
+	kill_worker($server, 0) for 1 .. 2 * KILLS;
+	my %after;
+	ok(wait_for(sub { %after = fds({ $server->workers }->{0}); keys %after == keys %before }, 10),
+		'as many descriptors after many deaths as before');
+	is(echo_once($socket, 'x'), 'x', 'a connection goes on after many deaths');
+	is(count($server->log_text, qr/restarting\sin/x), 0, 'none has a delay');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# A crash costs the connection that was being served, if any.
+sub one_at_fault {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $socket = $server->tcp_socket;
+
+	is(echo_once($socket, 'x'), 'x', 'a connection');
+	kill_worker($server, 0, 'SEGV');
+	is(echo_once($socket, 'x'), 'x', 'goes on after a crash that it had no part in');
+	like($server->log_text, qr/killed\sby\ssignal\s11\s\(SIGSEGV\).*;\srestarting/x, 'logged');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub as_another_user {
+	SKIP: {
+		skip 'needs root', 4 if !is_root();
+		my $server = Prefork->start('-w', 1, '-p', 0, '-4', '-u', 'nobody');
+		my $socket = $server->tcp_socket;
+		my ($uid)  = (stat '/proc/' . keeper_of($server, 0))[4];
+		is($uid, (getpwnam 'nobody')[2], 'the keeper has dropped privileges too');
+		my $worker = kill_worker($server, 0);
+		is((stat "/proc/$worker")[4], $uid, 'and so has a successor');
+		is(echo_once($socket, 'x'), 'x', 'which goes on');
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
+
+sub switched_off {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '--keeper', 'off');
+	my $socket = $server->tcp_socket;
+
+	is(echo_once($socket, 'x'), 'x', '--keeper off: a connection');
+	is_deeply([ children($server->pid) ], [ workers_of($server->pid) ], 'there is no keeper');
+	kill_worker($server, 0);
+	ok((read_until_eof($socket))[1] ne 'timeout', 'ends with its worker');
+	is($server->stop, 0, 'exit status');
+	return;
+}
