@@ -48,9 +48,10 @@ struct guard {
 	struct tally sources, networks;
 };
 
-/* Services that answer whatever they get, or amplify. */
+/* Services that answer whatever they get, or amplify; no port is higher. */
+#define CHATTY_MAX 11211
 static const uint16_t chatty[] = {7, 9, 11, 13, 17, 19, 37, 53, 69, 123, 138,
-    161, 389, 1900, 3702, 5353, 11211};
+    161, 389, 1900, 3702, 5353, CHATTY_MAX};
 
 static bool
 contains(const uint16_t *ports, size_t n, uint16_t port)
@@ -84,7 +85,8 @@ looks_forged(const struct guard *g, const struct pfk_packet *p)
 		return "source port 0";
 	if (contains(g->o.own, g->o.n_own, port))
 		return "source port is one of our own";
-	if (contains(chatty, sizeof(chatty) / sizeof(chatty[0]), port))
+	if (port <= CHATTY_MAX &&
+	    contains(chatty, sizeof(chatty) / sizeof(chatty[0]), port))
 		return "source port of a service that answers";
 	if (!is_single_host(p->from))
 		return "source is not a single host";
