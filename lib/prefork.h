@@ -482,7 +482,7 @@ struct pfk_server_options {
  * Accept connections on the listening, non-blocking fd, which the server owns
  * from then on [create_server].  proto and arg outlive it; options may be NULL
  * and are copied.  An idle connection is closed up to a sixteenth later than
- * asked.
+ * asked; a hand-over to another process does not begin the time anew.
  */
 struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
     const struct pfk_protocol *proto, void *arg,

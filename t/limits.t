@@ -28,6 +28,7 @@ max_connections();
 max_connections_and_the_rlimit();
 max_per_source();
 idle_timeout();
+idle_over_reloads();
 come_and_go();
 done_testing();
 
@@ -166,6 +167,27 @@ sub idle_timeout {
 	is((read_until_eof($active))[1], 'eof', 'so is the first when it rests');
 	cmp_ok(now() - $start, '<', 5, 'in time');
 	close $_ for $active, $idle;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Reloads that come more often than the timeout do not keep a connection open.
+sub idle_over_reloads {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '-i', 2);
+	my $idle   = $server->tcp_socket;
+	my $start  = now();
+	my $count  = 0;
+
+	is(echo_once($idle, 'x'), 'x', '-i and reloads: a connection');
+	until (readable($idle) || now() > $start + 30) {
+		my $from = $server->log_size;
+		$server->signal('HUP');
+		$server->wait_log(qr/\]\sreloaded:/x, undef, $from) or last;
+		$count++;
+		pause(0.1);
+	}
+	is((read_until_eof($idle, 1))[1], 'eof', "it is closed amid $count reloads");
+	close $idle;
 	is($server->stop, 0, 'exit status');
 	return;
 }

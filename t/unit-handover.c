@@ -11,6 +11,7 @@
 #include "process/channel.h"
 #include "record.h"
 #include "tap.h"
+#include "transport/server.h"
 #include "unit.h"
 
 static const char *backend;
@@ -164,6 +165,68 @@ test_idle(void)
 	ok(unit_run_until(to, &new.calls[RECORD_LOST], 1), "%s: then it ends",
 	    backend);
 	end("idle");
+}
+
+static uint64_t
+idle_ns(const struct pfk_transport *tr)
+{
+	return pfk_loop_now(to) - tr->active_ns;
+}
+
+/* The time without traffic goes on, and each comes to its place by it. */
+static void
+test_idle_clock(void)
+{
+	int late, idle, fresh, own;
+	char byte;
+
+	begin();
+	giver->idle_ns = taker->idle_ns = 600 * PFK_SECOND_NS;
+	giver->slack_ns = taker->slack_ns = 10 * PFK_SECOND_NS;
+	late = new_client();
+	idle = new_client();
+	fresh = new_client();
+	old.conns[0].tr->active_ns -= 700 * PFK_SECOND_NS;
+	old.conns[1].tr->active_ns -= 300 * PFK_SECOND_NS;
+	own = unit_connect(&addr);
+	unit_run_until(to, &new.calls[RECORD_MADE], 1);
+	hand();
+	is_int(n_resumed, 3, "%s: all are handed over", backend);
+	is_int(idle_ns(resumed[1].tr) / (100 * PFK_SECOND_NS), 3,
+	    "%s: one has been idle for long", backend);
+	ok(idle_ns(resumed[2].tr) < 100 * PFK_SECOND_NS, "%s: another has not",
+	    backend);
+	is_int(unit_read(late, &byte, 1), 0, "%s: the third is closed at once",
+	    backend);
+	ok(TAILQ_NEXT(resumed[1].tr, link) == new.conns[0].tr ||
+		TAILQ_NEXT(resumed[1].tr, link) == resumed[2].tr,
+	    "%s: the idle one is before the others", backend);
+	close(late);
+	close(idle);
+	close(fresh);
+	close(own);
+	ok(unit_run_until(to, &new.calls[RECORD_LOST], 4), "%s: then all end",
+	    backend);
+	end("idle clock");
+}
+
+/* Without a timeout nobody counts: a later one begins anew. */
+static void
+test_new_timeout(void)
+{
+	int fd;
+
+	begin();
+	fd = new_client();
+	taker->idle_ns = 600 * PFK_SECOND_NS;
+	old.conns[0].tr->active_ns -= 700 * PFK_SECOND_NS;
+	hand();
+	ok(idle_ns(resumed[0].tr) < 100 * PFK_SECOND_NS,
+	    "%s: the time begins with a timeout", backend);
+	close(fd);
+	ok(unit_run_until(to, &new.calls[RECORD_LOST], 1), "%s: then it ends",
+	    backend);
+	end("new timeout");
 }
 
 #define TOO_MUCH (16u << 20) /* for sockets, and a hand-over */
@@ -378,6 +441,8 @@ main(void)
 	for (int i = 0; unit_backends[i] != NULL; i++) {
 		backend = unit_backends[i];
 		test_idle();
+		test_idle_clock();
+		test_new_timeout();
 		test_unsent();
 		test_some_unsent(0, "some unsent");
 		test_some_unsent(1u << 20, "much unsent");

@@ -30,6 +30,7 @@
 struct header {
 	struct pfk_addr local; /* the listener's, which names the server */
 	struct pfk_addr peer;
+	uint64_t idle_ns; /* since its last activity */
 	uint32_t low, high;
 	uint32_t state_len, unsent_len;
 	uint8_t paused, told_pause;
@@ -153,6 +154,7 @@ give(struct giver *g, struct pfk_transport *tr)
 {
 	struct header h = {.local = tr->server->local,
 	    .peer = tr->peer,
+	    .idle_ns = pfk__server_idle_ns(tr->server, tr),
 	    .low = tr->low,
 	    .high = tr->high,
 	    .paused = tr->paused,
@@ -352,6 +354,7 @@ take(struct pfk_loop *l, struct packet *p)
 	p->fd = -1; /* the transport's now */
 	l->ledger->head->taking = tr->io.fd + 1;
 	tr->shared = true;
+	pfk__server_backdate(s, tr, p->h.idle_ns);
 	tr->low = p->h.low;
 	tr->high = p->h.high;
 	tr->paused = p->h.paused;

@@ -193,6 +193,37 @@ pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr)
 	TAILQ_INSERT_TAIL(&s->transports, tr, link);
 }
 
+uint64_t
+pfk__server_idle_ns(const struct pfk_server *s, const struct pfk_transport *tr)
+{
+	/* Without a timeout active_ns is that of its accept(2). */
+	return s->idle_ns > 0 ? pfk_loop_now(s->loop) - tr->active_ns : 0;
+}
+
+void
+pfk__server_backdate(struct pfk_server *s, struct pfk_transport *tr,
+    uint64_t idle_ns)
+{
+	uint64_t now = pfk_loop_now(s->loop);
+	struct pfk_transport *before;
+
+	if (s->idle_ns == 0)
+		return;
+	tr->active_ns = idle_ns < now ? now - idle_ns : 0;
+	TAILQ_REMOVE(&s->transports, tr, link);
+	before = TAILQ_LAST(&s->transports, pfk__transports);
+	while (before != NULL && before->active_ns > tr->active_ns)
+		before = TAILQ_PREV(before, pfk__transports, link);
+	if (before != NULL) {
+		TAILQ_INSERT_AFTER(&s->transports, before, tr, link);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&s->transports, tr, link);
+	/* The timer is for a later one. */
+	pfk_timer_cancel(&s->idle);
+	watch_idle(s);
+}
+
 void
 pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 {

@@ -24,8 +24,9 @@ struct pfk_server {
 	struct pfk_limits *limits;  /* NULL: a client's */
 	struct pfk_addr local;      /* the listener's */
 	int listener; /* its descriptor's number; -1: a client's */
-	TAILQ_HEAD(, pfk_transport) transports; /* longest idle first */
-	size_t count; /* of them, the given ones too */
+	TAILQ_HEAD(pfk__transports,
+	    pfk_transport) transports; /* longest idle first */
+	size_t count;                  /* of them, the given ones too */
 	struct pfk_timer *idle;
 	struct pfk_timer *spread; /* a stop: some are not told yet */
 	size_t at_once;
@@ -39,6 +40,14 @@ struct pfk_server {
 
 /* The transport has moved bytes. */
 void pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr);
+
+/* How long it has not; 0 where nobody wants to know. */
+uint64_t pfk__server_idle_ns(const struct pfk_server *s,
+    const struct pfk_transport *tr);
+
+/* A new one has not for that long, by the word of another process. */
+void pfk__server_backdate(struct pfk_server *s, struct pfk_transport *tr,
+    uint64_t idle_ns);
 
 /* The loop's servers, one after the other; NULL before the first. */
 struct pfk_server *pfk__server_next(const struct pfk_loop *l,
