@@ -435,6 +435,39 @@ test_garbage(int byte, size_t len)
 	end("garbage");
 }
 
+/* Two descriptors where one is expected; of all lengths one is a packet's. */
+static void
+test_two_descriptors(void)
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	char data[512] = "";
+	struct iovec iov = {data, 0};
+	struct msghdr m = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
+	int fds[2], pass[2] = {STDIN_FILENO, STDOUT_FILENO};
+
+	begin();
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(pass));
+	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
+	for (; iov.iov_len <= sizeof(data); iov.iov_len++) {
+		pfk__channel_pair(fds);
+		to->serving[PFK_TCP]->take(to, fds[1]);
+		if (sendmsg(fds[0], &m, 0) == (ssize_t)iov.iov_len)
+			close(fds[0]);
+		unit_run_until(to, &taken, (int)iov.iov_len + 1);
+	}
+	is_int(taken, sizeof(data) + 1, "%s: none is taken for good", backend);
+	end("two descriptors");
+}
+
 int
 main(void)
 {
@@ -453,6 +486,8 @@ main(void)
 		test_meanwhile(pfk_write_eof, 0, "write_eof on its way");
 		test_meanwhile(pfk_close, 0, "close on its way");
 		test_untold();
+		test_two_descriptors();
+		test_garbage(0, 0);
 		test_garbage(0, 1);
 		test_garbage(0xff, sizeof(int));
 		test_garbage(0xff, 4096);

@@ -313,9 +313,12 @@ receive_packet(int from, char *buf, struct packet *p)
 	size_t len;
 
 	p->fd = -1;
-	if (n <= 0)
-		return (int)n;
+	if (n == -1)
+		return -1;
 	take_descriptors(&m, fds);
+	/* A packet of no bytes may have descriptors; the end has none. */
+	if (n == 0 && fds[0] == -1)
+		return 0;
 	p->fd = fds[0];
 	errno = EPROTO;
 	if ((size_t)n < sizeof(p->h) || (m.msg_flags & MSG_TRUNC) != 0)
@@ -326,8 +329,10 @@ receive_packet(int from, char *buf, struct packet *p)
 	if ((size_t)n != (p->h.apart ? len : len + p->h.unsent_len) ||
 	    len + p->h.unsent_len > PACKET_MAX)
 		goto err;
-	if (!p->h.apart)
+	if (!p->h.apart && fds[1] == -1)
 		return 1;
+	if (!p->h.apart)
+		goto err;
 	/* Out of descriptors: it is refused, as without the first one. */
 	if (!read_apart(fds[1], buf + len, p->h.unsent_len) && p->fd != -1) {
 		close(p->fd);
