@@ -5,7 +5,7 @@ package Torture::Rows;
 use strict;
 use warnings;
 
-use Prefork::Tools qw(now wait_for children alive tcp echo_once read_until_eof);
+use Prefork::Tools qw(now wait_for children alive tcp echo_once read_until_eof run_cmd);
 use Torture::Load;
 use Torture::Run;
 use Torture::Server;
@@ -19,6 +19,7 @@ use constant {
 	IDLE        => 500,
 	LATEST_BOOT => 2,
 	RETIRED     => 4,
+	CASES_S     => 1800,
 };
 
 # How often, in full and in quick.
@@ -46,7 +47,25 @@ sub rows {
 		[ 'storm'         => \&storm ],
 		[ 'refused'       => \&refused ],
 		[ 'orphans'       => \&orphans ],
+		[ 'cases'         => \&cases ],
 	);
+}
+
+# The faults of the past, each by a script of its own.
+sub cases {
+	my $begun = now();
+	my ($code, $output, $errors) = run_cmd({ timeout => CASES_S }, "$Torture::Server::ROOT/contrib/cases/run", '-O', $Torture::Server::O);
+	my @cases = $output =~ /^(\S+\s+(?:holds|FAILS|skip)\b.*)$/mg;
+
+	return skip_row('cases', $output =~ s/\s+\z//r) if $code eq '0' && !@cases;
+	note_result(
+		row     => 'cases',
+		events  => scalar @cases,
+		seconds => now() - $begun,
+		notes   => [ grep { / skip\s/ } @cases ],
+		wrong   => [ (grep { /\sFAILS\s/ } @cases), $code =~ /^[01]$/ ? () : "it ended with $code: $errors" ],
+	);
+	return;
 }
 
 sub reloads {
