@@ -50,7 +50,7 @@ if ($code ne '0') {
 
 ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, $run, '-O', $Prefork::O, 'empty-config');
 is("$code$errors", '0', 'a case that holds: exit status') or diag($output);
-like($output, qr/^empty-config[.]sh\s+holds\s+\d+\ss\n1\shold,\s0\sfail,\s0\sskipped$/, 'its line and the sum');
+is($output =~ s{\s+\d+\ss\n}{ }r, "empty-config.sh          holds 1 hold, 0 fail, 0 skipped\n", 'its line and the sum');
 
 # A server that never gets ready.
 open my $file, '>', "$dir/prefork-echo" or die "$dir/prefork-echo: $!\n";
