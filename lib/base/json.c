@@ -1,0 +1,119 @@
+/*
+ * json.c: write JSON (RFC 8259) to a stdio stream.
+ *
+ * Layer: base.  It keeps no stack: the caller closes what it has opened.
+ */
+#include "base/json.h"
+
+#include <string.h>
+
+/* The length of the UTF-8 character at s, which RFC 3629 allows; 0: none. */
+static size_t
+utf8_length(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1
+	    : s[0] < 0xc2      ? 0
+	    : s[0] < 0xe0      ? 2
+	    : s[0] < 0xf0      ? 3
+	    : s[0] < 0xf5      ? 4
+			       : 0;
+
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	/* Overlong forms, surrogates, and above U+10FFFF. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static void
+put_string(FILE *f, const char *value)
+{
+	const unsigned char *s = (const unsigned char *)value;
+	size_t n;
+
+	putc('"', f);
+	for (; *s != '\0'; s += n) {
+		n = utf8_length(s);
+		if (n == 0) {
+			fputs("\\ufffd", f);
+			n = 1;
+		} else if (*s == '"' || *s == '\\') {
+			fprintf(f, "\\%c", *s);
+		} else if (*s < 0x20 || *s == 0x7f) {
+			fprintf(f, "\\u%04x", *s);
+		} else {
+			fwrite(s, 1, n, f);
+		}
+	}
+	putc('"', f);
+}
+
+static void
+begin(struct pfk__json *j, const char *key)
+{
+	if (j->comma)
+		fputs(", ", j->f);
+	j->comma = true;
+	if (key == NULL)
+		return;
+	put_string(j->f, key);
+	fputs(": ", j->f);
+}
+
+void
+pfk__json_open(struct pfk__json *j, const char *key, char bracket)
+{
+	begin(j, key);
+	putc(bracket, j->f);
+	j->comma = false;
+}
+
+void
+pfk__json_close(struct pfk__json *j, char bracket)
+{
+	putc(bracket, j->f);
+	j->comma = true;
+}
+
+void
+pfk__json_string(struct pfk__json *j, const char *key, const char *value)
+{
+	if (value == NULL) {
+		pfk__json_null(j, key);
+		return;
+	}
+	begin(j, key);
+	put_string(j->f, value);
+}
+
+void
+pfk__json_int(struct pfk__json *j, const char *key, long long value)
+{
+	begin(j, key);
+	fprintf(j->f, "%lld", value);
+}
+
+void
+pfk__json_bool(struct pfk__json *j, const char *key, bool value)
+{
+	begin(j, key);
+	fputs(value ? "true" : "false", j->f);
+}
+
+void
+pfk__json_null(struct pfk__json *j, const char *key)
+{
+	begin(j, key);
+	fputs("null", j->f);
+}
+
+void
+pfk__json_seconds(struct pfk__json *j, const char *key, double value)
+{
+	begin(j, key);
+	fprintf(j->f, "%.3f", value);
+}
