@@ -196,6 +196,14 @@ int pfk_options_usage(const struct pfk_option *table, int fd);
 int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
 
+/*
+ * Write the options that two configurations have different values for:
+ * "workers 2 -> 4, idle-timeout 300 -> 10".  What size has no room for is left
+ * out.  Returns their number.
+ */
+int pfk_options_diff(const struct pfk_option *table, const void *was,
+    const void *is, char *dst, size_t size);
+
 /* --------------------------------------------------------------- event */
 
 struct pfk_loop;
@@ -808,9 +816,24 @@ struct pfk_master_config {
 	uint64_t hang_ns;     /* replace a loop that stands still; 0: never */
 	const char *poller;   /* as pfk_loop_new */
 	bool no_keeper;       /* connections end with their worker */
+	/*
+	 * The control socket, for prefork-ctl(8).  The master makes it, and the
+	 * lock beside it, when it starts: a reload does not move them.
+	 */
+	const char *control; /* NULL: the default place; "off"; or a path */
+	const char *name;    /* of the service; NULL: program and address */
+	const struct pfk_listen *address; /* the first one, or NULL */
+	gid_t control_group;              /* may read the status; 0: none */
+	uid_t worker_user; /* workers drop to it; 0: they do not */
+	/* Shown by prefork-ctl(8); may be NULL. */
+	const char *version;     /* of the program */
+	const char *config_file; /* read for this configuration */
 };
 
 #define PFK_WORKERS_MAX 1024
+
+/* Room for the path of a control socket, sun_path's in unix(7). */
+#define PFK_CONTROL_SIZE 108
 
 /*
  * What the program adds, in gunicorn's names; any but worker_init may be NULL.
@@ -837,10 +860,29 @@ struct pfk_hooks {
  * comes within a second of the first; USR1 reopens the log, TTIN and TTOU change
  * the number of workers.  Signals are blocked as by pfk_signals_hold from the
  * end of the loop to on_exit's, and then as they were before.  Returns an exit
- * status of sysexits(3), in the master only; workers exit(3).  It binds nothing.
+ * status of sysexits(3), in the master only; workers exit(3).  It binds
+ * nothing but the control socket, an AF_UNIX one.  EX_TEMPFAIL: a service of this
+ * name runs already.
  */
 int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);
+
+/*
+ * Say in on_reload why it refuses: one line, which prefork-ctl(8) prints.
+ * Returns -1.
+ */
+int pfk_reload_fail(const char *fmt, ...) PFK_PRINTF(1, 2);
+
+/* Say in on_reload what the new configuration changes, for the status. */
+void pfk_reload_changes(const char *fmt, ...) PFK_PRINTF(1, 2);
+
+/*
+ * For programs that look for control sockets, which are called NAME.sock: write
+ * the path of directory number i that may hold some into dst (PFK_CONTROL_SIZE
+ * bytes), or "" where it is missing or others could have put them there.  False:
+ * there are no more.
+ */
+bool pfk_control_directory(int i, char *dst);
 
 struct pfk_loop *pfk_worker_loop(struct pfk_worker *w);
 int pfk_worker_slot(const struct pfk_worker *w);

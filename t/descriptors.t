@@ -107,6 +107,9 @@ sub wrong {
 		wake     => 2,
 		log      => 1,
 		pidfile  => 2,
+		lock     => 1,
+		inotify  => 1,
+		control  => 1,
 		channel  => $workers,
 		listener => $workers * $sockets,
 	});
@@ -150,6 +153,8 @@ sub account {
 		    : $target =~ /eventpoll/      ? 'epoll'
 		    : $target eq '/dev/null'      ? 'spare'
 		    : $target =~ m{^\Q$dir\E(?:/pid)?$} ? 'pidfile'
+		    : $target =~ /[.]lock$/       ? 'lock'
+		    : $target =~ /inotify/        ? 'inotify'
 		    : $target =~ /^socket:\[(\d+)/ ? $kinds->{$1} // 'other socket'
 		    :                               'other';
 		push @{ $account{$kind} }, $target;
@@ -167,6 +172,10 @@ sub kinds_of_sockets {
 		while (my $line = <$handle>) {
 			my @fields = split q{ }, $line;
 			# Sequenced packets, or a listener, or any UDP socket.
+			if ($name eq 'unix' && ($fields[7] // q{}) =~ /[.]sock$/) {
+				$kinds{ $fields[6] } = 'control';
+				next;
+			}
 			next if $name eq 'unix' && $fields[4] ne '0005';
 			next if $name eq 'tcp' && $fields[3] ne '0A';
 			$kinds{ $fields[$column] } = $name eq 'unix' ? 'channel' : 'listener';

@@ -176,7 +176,8 @@ sub killed_while_booting {
 				    [ @strace, qw(-e inject=listen:signal=SIGKILL) ],
 				env => { ASAN_OPTIONS => 'detect_leaks=0' },
 			},
-			'-w', 2, '-p', 0, '-4'
+			# The master listens on that socket alone.
+			'-w', 2, '-p', 0, '-4', '--control', 'off'
 		);
 		is($server->wait_exit, 70, 'killed while booting: exit 70');
 		is(count($server->log_text, qr/SIGKILL/x), 1, 'the cause, once')

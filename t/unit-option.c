@@ -400,6 +400,31 @@ test_dump(void)
 }
 
 static void
+test_diff(void)
+{
+	struct settings was = {.number = 7, .onoff = true}, is = was;
+	char text[100];
+
+	is_int(pfk_options_diff(table, &was, &is, text, sizeof(text)), 0,
+	    "no difference");
+	is_str(text, "", "and no text");
+	is.number = 8;
+	is.hidden = true; /* not a key of the file */
+	is.string = strdup("abc");
+	strlcpy(is.list[0], "a", sizeof(is.list[0]));
+	strlcpy(is.list[1], "b", sizeof(is.list[1]));
+	is.list_len = 2;
+	is_int(pfk_options_diff(table, &was, &is, text, sizeof(text)), 3,
+	    "three differ");
+	is_str(text, "number 7 -> 8, string none -> abc, list none -> a b",
+	    "and how");
+	is_int(pfk_options_diff(table, &was, &is, text, 20), 3,
+	    "little room: all are counted");
+	is_str(text, "number 7 -> 8", "and none is cut");
+	free(is.string);
+}
+
+static void
 test_usage(void)
 {
 	char text[2000], *rest = text, *line;
@@ -429,6 +454,7 @@ main(void)
 	test_bad_file();
 	test_odd_file();
 	test_dump();
+	test_diff();
 	test_usage();
 	begin();
 	unlink(path);

@@ -172,18 +172,18 @@ find_user(struct config *c, const char *name, bool has_group)
 }
 
 static int
-find_group(struct config *c, const char *name)
+find_group(gid_t *gid, const char *name)
 {
 	const struct group *gr = getgrnam(name);
 	const char *errstr;
 	long long id;
 
 	if (gr != NULL) {
-		c->gid = gr->gr_gid;
+		*gid = gr->gr_gid;
 		return 0;
 	}
 	id = parse_id(name, &errstr);
-	c->gid = (gid_t)id;
+	*gid = (gid_t)id;
 	return errstr == NULL ? 0 : -1;
 }
 
@@ -205,7 +205,7 @@ check_user(struct config *c, char *err, int *status)
 		    name);
 		return -1;
 	}
-	if (group != NULL && find_group(c, group) == -1) {
+	if (group != NULL && find_group(&c->gid, group) == -1) {
 		snprintf(err, PFK_ERROR_SIZE,
 		    "no such group: '%.100s'; name one of the group file, or "
 		    "give a number",
@@ -221,6 +221,42 @@ check_user(struct config *c, char *err, int *status)
 		return -1;
 	}
 	return 0;
+}
+
+/* A name becomes a file's, so it has what a file's name can have anywhere. */
+static bool
+is_good_name(const char *name)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+";
+
+	return strlen(name) <= 64 && name[0] != '\0' && name[0] != '.' &&
+	    name[strspn(name, good)] == '\0';
+}
+
+static int
+check_control(struct config *c, char *err, int *status)
+{
+	const char *group = c->control_group;
+
+	*status = c->file != NULL ? EX_CONFIG : EX_USAGE;
+	if (c->name != NULL && !is_good_name(c->name)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "name '%.100s': it takes 1 to 64 letters, digits and "
+		    "._-@+, and does not begin with a dot",
+		    c->name);
+		return -1;
+	}
+	if (c->control != NULL && c->control[0] == '\0') {
+		strlcpy(err, "control: the path is empty; 'off' turns it off",
+		    PFK_ERROR_SIZE);
+		return -1;
+	}
+	if (group == NULL || find_group(&c->control_gid, group) == 0)
+		return 0;
+	*status = EX_NOUSER;
+	snprintf(err, PFK_ERROR_SIZE, "no such control-group: '%.100s'", group);
+	return -1;
 }
 
 static void
@@ -250,7 +286,8 @@ config_check(struct config *c, char *err, int *status)
 	free(c->endpoints);
 	c->endpoints = NULL;
 	c->n_endpoints = 0;
-	if (check_user(c, err, status) == -1)
+	if (check_user(c, err, status) == -1 ||
+	    check_control(c, err, status) == -1)
 		return -1;
 	derive_sockopts(c);
 	*status = c->file != NULL ? EX_CONFIG : EX_USAGE;

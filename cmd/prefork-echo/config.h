@@ -40,6 +40,7 @@ struct config {
 	char *pid_file;
 	char *log;
 	char *user;
+	char *control, *name, *control_group;
 	bool verbose, quiet;
 	uint64_t shutdown_ns, drain_ns, hang_ns;
 	char *poller;
@@ -64,6 +65,7 @@ struct config {
 	uid_t uid;
 	gid_t gid;
 	char *user_name;
+	gid_t control_gid;
 };
 
 extern const struct pfk_option config_options[];

@@ -67,7 +67,14 @@ master_config(const struct config *c)
 	    .drain_ns = c->drain_ns,
 	    .hang_ns = c->hang_ns,
 	    .poller = c->poller,
-	    .no_keeper = !c->keeper};
+	    .no_keeper = !c->keeper,
+	    .control = c->control,
+	    .name = c->name,
+	    .address = &c->endpoints[0].listen,
+	    .control_group = c->control_gid,
+	    .worker_user = c->user != NULL ? c->uid : 0,
+	    .version = PFK_VERSION,
+	    .config_file = c->file};
 }
 
 /* hooks */
@@ -115,19 +122,28 @@ on_ready(void *arg)
 static void
 warn_unchangeable(const struct config *old, const struct config *new)
 {
-	if (strcmp(old->log, new->log) != 0)
-		pfk_log(PFK_WARNING, "a new log takes effect at a restart");
-	if (strcmp(old->pid_file != NULL ? old->pid_file : "",
-		new->pid_file != NULL ? new->pid_file : "") != 0)
-		pfk_log(PFK_WARNING,
-		    "a new pid-file takes effect at a restart");
+	const struct {
+		const char *name, *old, *new;
+	} fixed[] = {{"log", old->log, new->log},
+	    {"pid-file", old->pid_file, new->pid_file},
+	    {"control", old->control, new->control},
+	    {"name", old->name, new->name}};
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		const char *a = fixed[i].old, *b = fixed[i].new;
+
+		if (strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0)
+			pfk_log(PFK_WARNING,
+			    "a new %s takes effect at a restart",
+			    fixed[i].name);
+	}
 }
 
 static int
 on_reload(struct pfk_master_config *mc, void *arg)
 {
 	struct program *p = arg;
-	char err[PFK_ERROR_SIZE];
+	char err[PFK_ERROR_SIZE], changes[1024];
 	struct config *new;
 	int status;
 
@@ -135,8 +151,11 @@ on_reload(struct pfk_master_config *mc, void *arg)
 	if (new == NULL || config_check(new, err, &status) == -1) {
 		config_free(new);
 		pfk_log(PFK_ERROR, "bad configuration: %s", err);
-		return -1;
+		return pfk_reload_fail("%s", err);
 	}
+	if (pfk_options_diff(config_options, p->config, new, changes,
+		sizeof(changes)) > 0)
+		pfk_reload_changes("%s", changes);
 	warn_unchangeable(p->config, new);
 	p->old = p->config;
 	p->config = new;

@@ -229,6 +229,14 @@ const struct pfk_option config_options[] = {
 	.help = "- (standard error), a file, or syslog (-)"},
     {'u', "user", "USER[:GROUP]", STRING, AT(user),
 	.help = "drop to it after the listeners are open (none)"},
+    {0, "control", "PATH|off", STRING, AT(control),
+	.help = "socket for prefork-ctl (NAME.sock in $RUNTIME_DIRECTORY, "
+		"/run/prefork, $XDG_RUNTIME_DIR/prefork or /tmp/prefork-UID)"},
+    {0, "name", "NAME", STRING, AT(name),
+	.help = "of the service, for prefork-ctl (the program and the first "
+		"address)"},
+    {0, "control-group", "GROUP", STRING, AT(control_group),
+	.help = "its members may read the status (none)"},
     {'n', "max-connections", "N", INT(1, 10000000), AT(max_connections),
 	.help = "per worker; more wait in the accept queue (from "
 		"RLIMIT_NOFILE)"},

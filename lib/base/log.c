@@ -169,6 +169,12 @@ pfk_log_set_level(enum pfk_level level)
 	the_log.level = level;
 }
 
+int
+pfk__log_level(void)
+{
+	return (int)the_log.level;
+}
+
 bool
 pfk_log_wants(enum pfk_level level)
 {

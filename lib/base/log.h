@@ -12,6 +12,9 @@ int pfk__log_fd(void);
 /* The same where it takes text as it is: not syslog's. */
 int pfk__log_text_fd(void);
 
+/* The enum pfk_level in force. */
+int pfk__log_level(void);
+
 /* The word of pfk_log_set_process. */
 const char *pfk__log_process(void);
 

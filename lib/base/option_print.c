@@ -142,3 +142,44 @@ pfk_options_dump(const struct pfk_option *table, const void *config, int fd)
 	}
 	return 0;
 }
+
+/* All values of one option in dst: "a b", or "none". */
+static void
+format_all(const struct pfk_option *o, const void *config, char *dst,
+    size_t size)
+{
+	char buf[1024];
+
+	dst[0] = '\0';
+	for (int i = 0; format_value(o, config, i, buf, sizeof(buf)); i++) {
+		if (i > 0)
+			strlcat(dst, " ", size);
+		strlcat(dst, buf, size);
+	}
+	if (dst[0] == '\0')
+		strlcpy(dst, "none", size);
+}
+
+int
+pfk_options_diff(const struct pfk_option *table, const void *was,
+    const void *is, char *dst, size_t size)
+{
+	char a[1024], b[1024], item[2200];
+	int n = 0;
+
+	dst[0] = '\0';
+	for (; table->name != NULL; table++) {
+		if (table->flags & PFK_OPT_ARGV_ONLY)
+			continue;
+		format_all(table, was, a, sizeof(a));
+		format_all(table, is, b, sizeof(b));
+		if (strcmp(a, b) == 0)
+			continue;
+		snprintf(item, sizeof(item), "%s%s %s -> %s", n > 0 ? ", " : "",
+		    table->name, a, b);
+		n++;
+		if (strlen(dst) + strlen(item) < size)
+			strlcat(dst, item, size);
+	}
+	return n;
+}

@@ -26,6 +26,7 @@ enum pfk__msg {
 	PFK__MSG_REOPEN,  /* the log's new file */
 	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves itself again */
+	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_TYPES
 };
 

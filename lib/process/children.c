@@ -62,6 +62,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->slot = slot;
 	c->generation = ++m->generation;
 	c->epoch = m->epoch;
+	c->started_ns = pfk_loop_now(m->loop);
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
@@ -355,6 +356,7 @@ died(struct pfk__child *c, int status)
 		pfk__master_boot_failed(m, c);
 		return;
 	}
+	p->restarts++;
 	todo = pfk__master_decide(m, c->slot,
 	    booting ? PFK__SLOT_DIED_BOOTING : PFK__SLOT_DIED_SERVING);
 	log_death(c, status, false);

@@ -87,6 +87,7 @@ leaves(struct pfk__child *c)
 	if (m->stop != PFK__STOP_NONE || m->places[c->slot].serving != c)
 		return;
 	c->left = true;
+	m->places[c->slot].restarts++;
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
 }
 
@@ -97,6 +98,7 @@ started(struct pfk__child *c, const struct pfk__message *msg)
 	bool first = c->pid == 0 && c->incarnation++ == 0;
 
 	c->pid = msg->pid;
+	c->started_ns = pfk_loop_now(c->master->loop);
 	pfk__pulse_excuse(&c->pulse, pfk_loop_now(c->master->loop));
 	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, (int)c->pid);
 	if (!first)
@@ -112,6 +114,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 
 	page->heard = page->deaths;
 	c->incarnation++;
+	m->places[c->slot].restarts++;
 	if (m->hooks->child_exit != NULL)
 		m->hooks->child_exit(c->slot, msg->pid, msg->status, m->arg);
 	if (page->logged == page->deaths)

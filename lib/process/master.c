@@ -1,5 +1,5 @@
 /*
- * master.c: supervise: signals, slots, start and stop.
+ * master.c: supervise: slots, start and stop.
  *
  * Layer: process.
  */
@@ -20,6 +20,8 @@
 #include "base/why.h"
 #include "event/io.h"
 #include "net/listener.h"
+#include "process/control.h"
+#include "process/orders.h"
 
 /* What a worker gets beyond its own time before it is killed. */
 #define KILL_GRACE_NS PFK_SECOND_NS
@@ -237,6 +239,7 @@ maintain(void *arg)
 		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
 	}
 	arm_tick(m);
+	pfk__control_maintain(m);
 }
 
 void
@@ -309,11 +312,12 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 			m->kill = pfk_later(m->loop, timeout_ns + KILL_GRACE_NS,
 			    on_kill, m);
 	}
+	pfk__control_maintain(m);
 	if (LIST_EMPTY(&m->children))
 		pfk_loop_stop(m->loop);
 }
 
-/* the whole */
+/* run */
 
 /* For the workers too: no set-user-id program, all descriptors allowed. */
 static void
@@ -373,7 +377,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	setproctitle("master");
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
-	if (m->loop == NULL || pfk__master_signals(m) == -1) {
+	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {
 		pfk_warn("cannot start");
 		m->status = EX_OSERR;
 	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
@@ -381,12 +385,15 @@ pfk_master_run(const struct pfk_master_config *config,
 		    cause);
 		m->status = EX_OSERR;
 	} else {
-		run(m);
+		m->status = pfk__control_open(m);
+		if (m->status == EX_OK)
+			run(m);
 	}
 	status = m->status;
 	/* The handlers go with the loop, and on_exit has still to tidy up. */
 	pfk__signals_block(NULL);
 	pfk__custody_clear(&m->custody);
+	pfk__control_close(m);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->kill);
 	pfk_timer_cancel(&m->sample);
@@ -396,6 +403,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)
 		hooks->on_exit(status, arg);
+	pfk__control_end(m);
 	pfk__signals_drop(&old);
 	free(m);
 	return status;

@@ -34,6 +34,7 @@ struct pfk__child {
 	int slot;
 	uint64_t generation; /* of this process, unique */
 	uint64_t epoch;      /* of the configuration that it serves */
+	uint64_t started_ns; /* the worker; until it is known, the child */
 	enum pfk__phase phase;
 	int channel;
 	struct pfk_io *io;
@@ -51,6 +52,7 @@ struct pfk__place {
 	struct pfk__slot slot;
 	struct pfk__child *serving;
 	struct pfk__child *booting;
+	unsigned restarts; /* because its worker had died or left */
 	/* adopt.c */
 	struct pfk__child *adopter; /* who serves for it */
 	struct pfk__stall stall;
@@ -64,6 +66,8 @@ enum pfk__reload {
 	PFK__RELOAD_TRYING,
 	PFK__RELOAD_ROLLING
 };
+
+struct pfk__control_socket;
 
 struct pfk__master {
 	struct pfk_master_config config;
@@ -99,6 +103,7 @@ struct pfk__master {
 	bool letting_go; /* the surplus is closed, its adopters close theirs */
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
+	struct pfk__control_socket *control;
 };
 
 /*
@@ -123,9 +128,6 @@ void pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c);
 /* Stop all with an exit status; timeout_ns 0: as long as it takes. */
 void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns);
-
-/* master_signals.c: obey signals from now on; -1 with errno. */
-int pfk__master_signals(struct pfk__master *m);
 
 /* children.c */
 /* Order again whatever its worker's predecessor may not have carried out. */

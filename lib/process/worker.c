@@ -199,6 +199,9 @@ on_channel(void *arg, unsigned ready)
 	case PFK__MSG_RELEASE:
 		release(w, m.owner);
 		break;
+	case PFK__MSG_LEVEL:
+		pfk_log_set_level((enum pfk_level)m.status);
+		break;
 	case PFK__MSG_REOPEN:
 		reopen_log(fd);
 		fd = -1;

@@ -48,6 +48,11 @@ our $ROOT = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 our $O    = $ENV{PREFORK_O} // 'build';
 $O = "$ROOT/$O" if $O !~ m{^/};
 
+# Every test has a place of its own for control sockets and locks.
+our $PLACE = File::Temp->newdir('prefork-XXXXXX', TMPDIR => 1);
+chmod 0755, "$PLACE";
+$ENV{RUNTIME_DIRECTORY} = "$PLACE";
+
 my %servers;
 my @complaints;
 my @logs;

@@ -29,7 +29,8 @@ service_start(const struct pfk_hooks *hooks, int workers)
 {
 	struct pfk_master_config config = {.workers = workers,
 	    .shutdown_ns = PFK_SECOND_NS,
-	    .no_keeper = service_no_keeper};
+	    .no_keeper = service_no_keeper,
+	    .control = "off"};
 	int fds[2];
 
 	if (pipe(fds) == -1)

@@ -17,7 +17,7 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 our @EXPORT_OK = qw(now wait_for pause on_wait run_cmd spawn_process describe_status
     tcp udp echo_once read_until_eof fds cpu_ticks is_root children workers_of
-    alive compiler);
+    is_keeper alive compiler);
 
 use constant TIMEOUT => 10;
 use constant TURN    => 0.01;

@@ -1,0 +1,255 @@
+/*
+ * client.c: one client of the control socket: read its line, write its answer.
+ *
+ * Layer: process.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "process/control.h"
+#include "process/master.h"
+
+#define REQUEST_NS (5 * PFK_SECOND_NS)
+#define ANSWER_NS (5 * PFK_SECOND_NS)
+#define RESULT_NS (3600 * PFK_SECOND_NS)
+/* What a client has sent beyond its line would turn the end into a reset. */
+#define DISCARD_BYTES 65536
+
+void
+pfk__client_discard(int fd)
+{
+	char buf[4096];
+	ssize_t n;
+
+	for (size_t sum = 0; sum < DISCARD_BYTES; sum += (size_t)n) {
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n <= 0)
+			return;
+	}
+}
+
+void
+pfk__client_drop(struct pfk__client *c)
+{
+	struct pfk__control_socket *k = c->control;
+
+	TAILQ_REMOVE(&k->clients, c, link);
+	k->n_clients--;
+	pfk_timer_cancel(&c->deadline);
+	pfk_io_del(&c->io);
+	close(c->fd);
+	free(c->answer);
+	free(c);
+}
+
+/* answers */
+
+void
+pfk__client_write(struct pfk__client *c)
+{
+	while (c->sent < c->size) {
+		ssize_t n = send(c->fd, c->answer + c->sent, c->size - c->sent,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN && c->io != NULL) {
+			pfk_io_want(c->io, PFK_WRITE);
+			return;
+		}
+		if (n == -1)
+			break;
+		c->sent += (size_t)n;
+	}
+	pfk__client_discard(c->fd);
+	/* A fork under way may have the descriptor too. */
+	shutdown(c->fd, SHUT_RDWR);
+	pfk__client_drop(c);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct pfk__client *c = arg;
+
+	c->deadline = NULL;
+	if (c->answer != NULL)
+		pfk__client_drop(c);
+	else if (c->wish != PFK__WISH_NONE)
+		pfk__client_fail(c, EX_TEMPFAIL,
+		    "no result yet; the command goes on");
+	else
+		pfk__client_fail(c, EX_USAGE,
+		    "no whole line within 5 s; a request is one line");
+}
+
+static void
+set_deadline(struct pfk__client *c, uint64_t ns)
+{
+	pfk_timer_cancel(&c->deadline);
+	c->deadline = pfk_later(c->control->master->loop, ns, on_deadline, c);
+}
+
+void
+pfk__client_answer(struct pfk__client *c, char *answer, size_t size)
+{
+	c->wish = PFK__WISH_NONE;
+	c->answer = answer;
+	c->size = size;
+	/* After the loop's end only what the kernel takes at once is sent. */
+	if (c->io != NULL)
+		set_deadline(c, ANSWER_NS);
+	pfk__client_write(c);
+}
+
+static void
+answer_line(struct pfk__client *c, const char *head, const char *fmt,
+    va_list ap)
+{
+	char text[2048], *line;
+	int n;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	/* One line, whatever a reason has in it. */
+	for (char *at = text; (at = strchr(at, '\n')) != NULL;)
+		*at = ' ';
+	n = asprintf(&line, "%s%s\n", head, text);
+	if (n == -1)
+		pfk__client_drop(c);
+	else
+		pfk__client_answer(c, line, (size_t)n);
+}
+
+void
+pfk__client_done(struct pfk__client *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	answer_line(c, "OK\n", fmt, ap);
+	va_end(ap);
+}
+
+void
+pfk__client_fail(struct pfk__client *c, int status, const char *fmt, ...)
+{
+	char head[24];
+	va_list ap;
+
+	snprintf(head, sizeof(head), "ERR %d ", status);
+	va_start(ap, fmt);
+	answer_line(c, head, fmt, ap);
+	va_end(ap);
+}
+
+void
+pfk__client_wait(struct pfk__client *c, enum pfk__wish wish, uint64_t number)
+{
+	c->wish = wish;
+	c->number = number;
+	set_deadline(c, RESULT_NS);
+}
+
+/* requests */
+
+/* The peer may have shut its write side only, and wait for its answer. */
+static bool
+is_gone(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static void
+at_end(struct pfk__client *c)
+{
+	if (is_gone(c->fd))
+		pfk__client_drop(c);
+	else if (c->wish != PFK__WISH_NONE || c->answer != NULL)
+		pfk_io_want(c->io, c->answer != NULL ? PFK_WRITE : 0);
+	else
+		pfk__client_fail(c, EX_USAGE,
+		    "the request has no newline; is it cut?");
+}
+
+/* A client that waits has sent its line: the rest means nothing. */
+static void
+read_rest(struct pfk__client *c)
+{
+	char buf[4096];
+	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		at_end(c);
+}
+
+static void
+read_line(struct pfk__client *c)
+{
+	ssize_t n = recv(c->fd, c->line + c->len, sizeof(c->line) - c->len,
+	    MSG_DONTWAIT);
+	char *end;
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		at_end(c);
+		return;
+	}
+	c->len += (size_t)n;
+	if (c->line[0] == PFK__CONTROL_BINARY) {
+		pfk__client_fail(c, EX_UNAVAILABLE,
+		    "this version knows no binary message");
+		return;
+	}
+	end = memchr(c->line, '\n', c->len);
+	if (end == NULL && c->len == sizeof(c->line)) {
+		pfk__client_fail(c, EX_USAGE,
+		    "the request is over %zu bytes without a newline",
+		    sizeof(c->line));
+		return;
+	}
+	if (end == NULL)
+		return;
+	*end = '\0';
+	if (strlen(c->line) != (size_t)(end - c->line))
+		pfk__client_fail(c, EX_USAGE, "the request has a zero byte");
+	else
+		pfk__command_run(c, c->line);
+}
+
+static void
+on_client(void *arg, unsigned ready)
+{
+	struct pfk__client *c = arg;
+
+	if (c->answer != NULL && (ready & (PFK_WRITE | PFK_FAULT)) != 0)
+		pfk__client_write(c);
+	else if (c->wish != PFK__WISH_NONE)
+		read_rest(c);
+	else if (c->answer == NULL)
+		read_line(c);
+}
+
+int
+pfk__client_start(struct pfk__client *c)
+{
+	c->io = pfk_io_add(c->control->master->loop, c->fd, PFK_READ, on_client,
+	    c);
+	if (c->io == NULL)
+		return -1;
+	TAILQ_INSERT_TAIL(&c->control->clients, c, link);
+	c->control->n_clients++;
+	set_deadline(c, REQUEST_NS);
+	/* A line that is there already is not lost to the next newcomer. */
+	read_line(c);
+	return 0;
+}

@@ -1,0 +1,332 @@
+/*
+ * command.c: what the control socket's clients ask the master to do.
+ *
+ * Layer: process.  A command that takes time leaves its client with a wish, and
+ * pfk__control_maintain answers when the wish has come true.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "process/control.h"
+#include "process/master.h"
+#include "process/orders.h"
+
+/* describing */
+
+static void
+answer_report(struct pfk__client *c,
+    void (*report)(FILE *f, const struct pfk__master *m))
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (f == NULL) {
+		pfk__client_fail(c, EX_OSERR, "out of memory");
+		return;
+	}
+	fputs("OK\n", f);
+	report(f, c->control->master);
+	if (fclose(f) == 0) {
+		pfk__client_answer(c, text, size);
+		return;
+	}
+	free(text);
+	pfk__client_fail(c, EX_OSERR, "out of memory");
+}
+
+static void
+status(struct pfk__client *c, const char *argument)
+{
+	bool json = argument != NULL && strcmp(argument, "json") == 0;
+
+	if (argument != NULL && !json)
+		pfk__client_fail(c, EX_USAGE, "status takes json or nothing");
+	else
+		answer_report(c, json ? pfk__report_json : pfk__report_text);
+}
+
+static void
+dump(struct pfk__client *c, const char *argument)
+{
+	(void)argument;
+	answer_report(c, pfk__report_dump);
+}
+
+/* changing */
+
+static bool
+is_stopping(struct pfk__client *c)
+{
+	if (c->control->master->stop == PFK__STOP_NONE)
+		return false;
+	pfk__client_fail(c, EX_TEMPFAIL, "the service is stopping");
+	return true;
+}
+
+/* One that runs has read its configuration: this is the one after it. */
+static void
+reload(struct pfk__client *c, const char *argument)
+{
+	struct pfk__master *m = c->control->master;
+
+	(void)argument;
+	if (is_stopping(c))
+		return;
+	pfk__client_wait(c, PFK__WISH_RELOAD, c->control->reload.begun + 1);
+	pfk__orders_reload(m);
+}
+
+static void
+workers(struct pfk__client *c, const char *argument)
+{
+	struct pfk__master *m = c->control->master;
+	const char *errstr = "missing";
+	int n = 0;
+
+	if (argument != NULL)
+		n = (int)strtonum(argument, 1, PFK_WORKERS_MAX, &errstr);
+	if (errstr != NULL) {
+		pfk__client_fail(c, EX_USAGE,
+		    "the number of workers is %s; it takes 1 to %d", errstr,
+		    PFK_WORKERS_MAX);
+		return;
+	}
+	if (is_stopping(c))
+		return;
+	if (!m->started) {
+		pfk__client_fail(c, EX_TEMPFAIL,
+		    "the service is starting; try again");
+		return;
+	}
+	pfk__client_wait(c, PFK__WISH_WORKERS, (uint64_t)n);
+	if (n != m->workers)
+		pfk__orders_workers(m, n);
+	else
+		pfk__master_wake(m);
+}
+
+/* A second one does not begin the time anew. */
+static void
+stop(struct pfk__client *c, const char *argument)
+{
+	struct pfk__master *m = c->control->master;
+	bool now = argument != NULL && strcmp(argument, "now") == 0;
+
+	if (argument != NULL && !now) {
+		pfk__client_fail(c, EX_USAGE, "stop takes now or nothing");
+		return;
+	}
+	pfk__client_wait(c, PFK__WISH_STOP, 0);
+	if (now && m->stop != PFK__STOP_FAST)
+		pfk__orders_stop_now(m);
+	else if (!now && m->stop == PFK__STOP_NONE)
+		pfk__orders_stop(m, m->config.shutdown_ns);
+}
+
+static void
+reopen(struct pfk__client *c, const char *argument)
+{
+	(void)argument;
+	if (!pfk__log_is_file())
+		pfk__client_done(c, "the log is no file: nothing to reopen");
+	else if (pfk__orders_reopen(c->control->master) == 0)
+		pfk__client_done(c, "reopened the log");
+	else
+		pfk__client_fail(c, EX_CANTCREAT, "cannot reopen the log: %s",
+		    strerror(errno));
+}
+
+static void
+loglevel(struct pfk__client *c, const char *argument)
+{
+	static const char *const names[] = {[PFK_ERROR] = "error",
+	    [PFK_WARNING] = "warning",
+	    [PFK_INFO] = "info",
+	    [PFK_DEBUG] = "debug"};
+	struct pfk__message msg = {.type = PFK__MSG_LEVEL};
+
+	for (int i = PFK_ERROR; argument != NULL && i <= PFK_DEBUG; i++) {
+		if (strcmp(argument, names[i]) != 0)
+			continue;
+		msg.status = i;
+		pfk_log_set_level((enum pfk_level)i);
+		pfk__children_tell(c->control->master, &msg, -1);
+		pfk__client_done(c, "the log level is %s until the next reload",
+		    names[i]);
+		return;
+	}
+	pfk__client_fail(c, EX_USAGE,
+	    "the log level is error, warning, info or debug");
+}
+
+static const struct {
+	const char *name;
+	enum pfk__right right;
+	bool argument;
+	void (*run)(struct pfk__client *c, const char *argument);
+} commands[] = {{"status", PFK__RIGHT_READ, true, status},
+    {"dump", PFK__RIGHT_COMMAND, false, dump},
+    {"reload", PFK__RIGHT_COMMAND, false, reload},
+    {"workers", PFK__RIGHT_COMMAND, true, workers},
+    {"stop", PFK__RIGHT_COMMAND, true, stop},
+    {"reopen", PFK__RIGHT_COMMAND, false, reopen},
+    {"loglevel", PFK__RIGHT_COMMAND, true, loglevel}};
+
+void
+pfk__command_run(struct pfk__client *c, char *line)
+{
+	const char *version, *name, *argument, *errstr;
+
+	line[strcspn(line, "\r")] = '\0';
+	version = strsep(&line, " ");
+	name = strsep(&line, " ");
+	argument = strsep(&line, " ");
+	strtonum(version, PFK__CONTROL_VERSION, PFK__CONTROL_VERSION, &errstr);
+	if (errstr != NULL || name == NULL) {
+		pfk__client_fail(c, EX_PROTOCOL,
+		    "a request is '%d COMMAND [ARGUMENT]'; this is version %d "
+		    "of the protocol",
+		    PFK__CONTROL_VERSION, PFK__CONTROL_VERSION);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(name, commands[i].name) != 0)
+			continue;
+		if (c->right < commands[i].right)
+			pfk__client_fail(c, EX_NOPERM,
+			    "'%s' is not permitted to this user", name);
+		else if (line != NULL ||
+		    (argument != NULL && !commands[i].argument))
+			pfk__client_fail(c, EX_USAGE,
+			    "'%s' has too many arguments", name);
+		else
+			commands[i].run(c, argument);
+		return;
+	}
+	pfk__client_fail(c, EX_USAGE,
+	    "unknown command; it is status, reload, workers, stop, reopen, "
+	    "loglevel or dump");
+}
+
+/* wishes */
+
+/* NULL: not yet.  Else the answer, which may be a failure's. */
+static const char *
+look_at_workers(const struct pfk__master *m, int *failed)
+{
+	const struct pfk__child *child;
+
+	for (int i = 0; i < m->workers; i++) {
+		if (m->places[i].serving != NULL)
+			continue;
+		*failed = i;
+		return m->places[i].slot.state == PFK__SLOT_BACKOFF
+		    ? "keeps dying or does not start; the log has the cause"
+		    : NULL;
+	}
+	LIST_FOREACH(child, &m->children, link) {
+		if (child->slot >= m->workers &&
+		    child->phase != PFK__PHASE_LEAVING)
+			return NULL;
+	}
+	return "";
+}
+
+static void
+maintain_workers(struct pfk__client *c)
+{
+	const struct pfk__master *m = c->control->master;
+	int failed = -1, n = (int)c->number;
+	const char *answer;
+
+	if (m->workers != n) {
+		pfk__client_fail(c, EX_TEMPFAIL,
+		    "overtaken: %d workers are wanted now", m->workers);
+		return;
+	}
+	answer = look_at_workers(m, &failed);
+	if (answer == NULL)
+		return;
+	if (failed != -1)
+		pfk__client_fail(c, EX_SOFTWARE, "worker %d %s", failed,
+		    answer);
+	else
+		pfk__client_done(c, "%d worker%s", n, n == 1 ? "" : "s");
+}
+
+void
+pfk__control_maintain(struct pfk__master *m)
+{
+	struct pfk__client *c, *next;
+
+	if (m->control == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(c, &m->control->clients, link, next) {
+		if (m->stop != PFK__STOP_NONE && c->wish != PFK__WISH_NONE &&
+		    c->wish != PFK__WISH_STOP)
+			pfk__client_fail(c, EX_TEMPFAIL,
+			    "the service is stopping");
+		else if (c->wish == PFK__WISH_WORKERS)
+			maintain_workers(c);
+	}
+}
+
+/* reloads */
+
+void
+pfk__control_reload_begun(struct pfk__master *m)
+{
+	struct pfk__reload_note *r = &m->control->reload;
+
+	*r = (struct pfk__reload_note){.begun = r->begun + 1,
+	    .running = true,
+	    .at = time(NULL),
+	    .at_ns = pfk_loop_now(m->loop)};
+}
+
+void
+pfk__control_reload_changes(struct pfk__master *m, const char *text)
+{
+	strlcpy(m->control->reload.changes, text,
+	    sizeof(m->control->reload.changes));
+}
+
+void
+pfk__control_reload_ended(struct pfk__master *m, int how, const char *fmt, ...)
+{
+	struct pfk__control_socket *k = m->control;
+	struct pfk__reload_note *r = &k->reload;
+	struct pfk__client *c, *next;
+	va_list ap;
+
+	if (how == EX_OK) {
+		k->configured = r->at;
+		k->configured_ns = r->at_ns;
+	}
+	/* A configuration that was not taken has changed nothing. */
+	if (how == EX_CONFIG || how == EX_UNAVAILABLE)
+		r->changes[0] = '\0';
+	r->running = false;
+	r->status = how;
+	r->at = time(NULL);
+	r->at_ns = pfk_loop_now(m->loop);
+	va_start(ap, fmt);
+	vsnprintf(r->text, sizeof(r->text), fmt, ap);
+	va_end(ap);
+	TAILQ_FOREACH_SAFE(c, &k->clients, link, next) {
+		if (c->wish != PFK__WISH_RELOAD || c->number > r->begun)
+			continue;
+		if (how == EX_OK)
+			pfk__client_done(c, "%s%s%s", r->text,
+			    r->changes[0] != '\0' ? ", changed: " : "",
+			    r->changes);
+		else
+			pfk__client_fail(c, how, "%s", r->text);
+	}
+}

@@ -1,0 +1,308 @@
+/*
+ * control.c: the control socket in the master's loop: who may connect, and how
+ * many at a time.
+ *
+ * Layer: process.  Any local user can connect.  A stranger is refused at once and
+ * costs no memory.  The others have a place each in a bounded list, which they
+ * lose to a newcomer of the same rights while they are slow.
+ */
+#include "process/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fds.h"
+#include "process/master.h"
+
+#define CLIENTS_MAX 32
+#define ACCEPTS_A_TURN 16
+#define PAUSE_NS (100 * PFK_MSEC_NS)
+
+/* rights */
+
+static bool
+has_group(int fd, gid_t primary, gid_t group)
+{
+	socklen_t len = 0;
+	gid_t *groups;
+	bool found = primary == group;
+
+	/* It fails with the length that it takes. */
+	if (found ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 ||
+	    errno != ERANGE)
+		return found;
+	groups = malloc(len);
+	if (groups != NULL &&
+	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {
+		for (size_t i = 0; i < len / sizeof(*groups); i++)
+			found = found || groups[i] == group;
+	}
+	free(groups);
+	return found;
+}
+
+static enum pfk__right
+right_of(const struct pfk__control_socket *k, int fd, uid_t *uid)
+{
+	const struct pfk_master_config *config = &k->master->config;
+	socklen_t len = sizeof(struct ucred);
+	struct ucred peer;
+
+	*uid = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		return PFK__RIGHT_NONE;
+	*uid = peer.uid;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return PFK__RIGHT_COMMAND;
+	if (config->worker_user != 0 && peer.uid == config->worker_user)
+		return PFK__RIGHT_KNOCK;
+	if (config->control_group != 0 &&
+	    has_group(fd, peer.gid, config->control_group))
+		return PFK__RIGHT_READ;
+	return PFK__RIGHT_NONE;
+}
+
+/* admission */
+
+/* A fresh socket has room for a line. */
+static void
+refuse(int fd, int status, const char *why, uid_t uid)
+{
+	char line[160];
+	int n = snprintf(line, sizeof(line), "ERR %d %s (user %u)\n", status,
+	    why, (unsigned)uid);
+
+	if (send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != -1)
+		pfk__client_discard(fd);
+	close(fd);
+}
+
+/* The oldest that has the fewest rights, and that no result is due to. */
+static struct pfk__client *
+slowest(struct pfk__control_socket *k)
+{
+	struct pfk__client *c, *found = NULL;
+
+	TAILQ_FOREACH(c, &k->clients, link) {
+		if (c->wish == PFK__WISH_NONE &&
+		    (found == NULL || c->right < found->right))
+			found = c;
+	}
+	return found;
+}
+
+static void
+admit(struct pfk__control_socket *k, int fd)
+{
+	uid_t uid;
+	enum pfk__right right = right_of(k, fd, &uid);
+	struct pfk__client *c, *old;
+
+	if (right == PFK__RIGHT_NONE) {
+		refuse(fd, EX_NOPERM, "not permitted to this user", uid);
+		return;
+	}
+	old = k->n_clients == CLIENTS_MAX ? slowest(k) : NULL;
+	if (k->n_clients == CLIENTS_MAX &&
+	    (old == NULL || old->right > right)) {
+		refuse(fd, EX_TEMPFAIL, "too many clients; try again", uid);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		goto err1;
+	if (old != NULL)
+		pfk__client_drop(old);
+	*c = (struct pfk__client){.control = k, .fd = fd, .right = right};
+	if (pfk__client_start(c) == 0)
+		return;
+	free(c);
+err1:
+	close(fd);
+}
+
+static void
+on_pause_over(void *arg)
+{
+	struct pfk__control_socket *k = arg;
+
+	k->pause = NULL;
+	pfk_io_want(k->io, PFK_READ);
+}
+
+static void
+on_accept(void *arg, unsigned ready)
+{
+	struct pfk__control_socket *k = arg;
+
+	(void)ready;
+	/* A command may close the listener. */
+	for (int i = 0; i < ACCEPTS_A_TURN && k->io != NULL; i++) {
+		int fd = pfk__accept(k->instance.fd, NULL, NULL,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd != -1) {
+			admit(k, fd);
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR &&
+		    errno != ECONNABORTED) {
+			/* Out of descriptors: the client waits. */
+			pfk_io_want(k->io, 0);
+			k->pause = pfk_later(k->master->loop, PAUSE_NS,
+			    on_pause_over, k);
+		}
+		return;
+	}
+}
+
+/* life */
+
+static void watch_directory(struct pfk__control_socket *k);
+
+static int
+watch(struct pfk__control_socket *k)
+{
+	k->io = pfk_io_add(k->master->loop, k->instance.fd, PFK_READ, on_accept,
+	    k);
+	return k->io != NULL ? 0 : -1;
+}
+
+void
+pfk__control_restore(struct pfk__master *m)
+{
+	struct pfk__control_socket *k = m->control;
+	const char *errstr;
+
+	if (k->instance.socket[0] == '\0' ||
+	    pfk__instance_is_whole(&k->instance))
+		return;
+	pfk_timer_cancel(&k->pause);
+	pfk_io_del(&k->io);
+	if (pfk__instance_restore(&k->instance, &errstr) == -1 ||
+	    watch(k) == -1)
+		pfk_log(PFK_WARNING,
+		    "the control socket %s was removed, and cannot be made "
+		    "anew: %s; a reload tries again",
+		    k->instance.socket,
+		    errstr != NULL ? errstr : strerror(errno));
+	else
+		pfk_log(PFK_WARNING,
+		    "the control socket %s was removed; made it anew",
+		    k->instance.socket);
+	watch_directory(k);
+}
+
+static void
+on_directory(void *arg, unsigned ready)
+{
+	struct pfk__control_socket *k = arg;
+	char events[4096];
+
+	(void)ready;
+	while (read(k->directory_fd, events, sizeof(events)) > 0)
+		continue;
+	pfk__control_restore(k->master);
+}
+
+/* Without it, a reload is what notices. */
+static void
+watch_directory(struct pfk__control_socket *k)
+{
+	char dir[PFK_CONTROL_SIZE];
+
+	if (k->directory == NULL) {
+		k->directory_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (k->directory_fd == -1)
+			return;
+		k->directory = pfk_io_add(k->master->loop, k->directory_fd,
+		    PFK_READ, on_directory, k);
+		if (k->directory == NULL) {
+			close(k->directory_fd);
+			return;
+		}
+	}
+	strlcpy(dir, k->instance.socket, sizeof(dir));
+	strrchr(dir, '/')[1] = '\0';
+	/* Again, it is the same watch unless the directory is another. */
+	inotify_add_watch(k->directory_fd, dir,
+	    IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF);
+}
+
+int
+pfk__control_open(struct pfk__master *m)
+{
+	struct pfk__control_socket *k = calloc(1, sizeof(*k));
+	char err[PFK_ERROR_SIZE];
+	int status;
+
+	if (k == NULL)
+		return EX_OSERR;
+	m->control = k;
+	k->master = m;
+	k->started_ns = k->configured_ns = pfk_loop_now(m->loop);
+	k->configured = time(NULL);
+	TAILQ_INIT(&k->clients);
+	status = pfk__instance_open(&k->instance, &m->config, err);
+	if (status == EX_OK && k->instance.fd != -1 && watch(k) == -1) {
+		snprintf(err, sizeof(err),
+		    "cannot watch the control socket: %s", strerror(errno));
+		status = EX_OSERR;
+	}
+	if (status == EX_OK && k->instance.fd != -1)
+		watch_directory(k);
+	if (status != EX_OK)
+		pfk_complain("%s", err);
+	else if (err[0] != '\0')
+		pfk_log(PFK_WARNING,
+		    "no control socket, so prefork-ctl cannot reach this "
+		    "service: %s; give it a place, or turn it off",
+		    err);
+	return status;
+}
+
+void
+pfk__control_close(struct pfk__master *m)
+{
+	struct pfk__control_socket *k = m->control;
+	struct pfk__client *c, *next;
+
+	if (k == NULL)
+		return;
+	pfk_timer_cancel(&k->pause);
+	pfk_io_del(&k->io);
+	if (k->directory != NULL) {
+		pfk_io_del(&k->directory);
+		close(k->directory_fd);
+	}
+	TAILQ_FOREACH_SAFE(c, &k->clients, link, next) {
+		pfk_io_del(&c->io);
+		pfk_timer_cancel(&c->deadline);
+		if (c->answer != NULL)
+			pfk__client_write(c);
+		else if (c->wish != PFK__WISH_STOP)
+			pfk__client_fail(c, EX_UNAVAILABLE,
+			    "the service has ended");
+	}
+}
+
+void
+pfk__control_end(struct pfk__master *m)
+{
+	struct pfk__control_socket *k = m->control;
+
+	if (k == NULL)
+		return;
+	pfk__instance_close(&k->instance);
+	while (!TAILQ_EMPTY(&k->clients))
+		pfk__client_done(TAILQ_FIRST(&k->clients), "stopped");
+	free(k);
+	m->control = NULL;
+}

@@ -1,0 +1,148 @@
+/*
+ * control.h: the control socket: its clients and what they ask for.
+ *
+ * control.c admits clients, client.c moves their bytes, command.c decides, report.c
+ * describes.
+ *
+ * The protocol, version 1.  A client sends one line, "1 COMMAND [ARGUMENT]".
+ * The answer is "OK\n" or "ERR CODE TEXT\n", where CODE is of sysexits(3), then
+ * text or JSON; the end of the stream ends it.  A first byte of 0x02 is that of
+ * a binary message of fixed size, which no line begins with.
+ *
+ * Invariants:
+ *  1. nothing here blocks, and no client costs more than its buffers, for longer
+ *     than its deadline;
+ *  2. a client is reading its line, or waits with a wish, or is being answered;
+ *  3. an answer frees the client: whoever has caused one does not touch it any
+ *     more.
+ */
+#ifndef PFK_PROCESS_CONTROL_H
+#define PFK_PROCESS_CONTROL_H
+
+#include <prefork.h>
+#include <stdio.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "process/instance.h"
+
+struct pfk__master;
+
+#define PFK__CONTROL_VERSION 1
+#define PFK__CONTROL_BINARY 0x02
+
+/* Each may do what the one before may. */
+enum pfk__right {
+	PFK__RIGHT_NONE,
+	PFK__RIGHT_KNOCK,
+	PFK__RIGHT_READ,
+	PFK__RIGHT_COMMAND
+};
+
+enum pfk__wish {
+	PFK__WISH_NONE,
+	PFK__WISH_RELOAD,
+	PFK__WISH_WORKERS,
+	PFK__WISH_STOP
+};
+
+struct pfk__client {
+	TAILQ_ENTRY(pfk__client) link;
+	struct pfk__control_socket *control;
+	int fd;
+	struct pfk_io *io;
+	struct pfk_timer *deadline;
+	enum pfk__right right;
+	char line[256];
+	size_t len;
+	enum pfk__wish wish;
+	uint64_t number; /* of the reload, or of workers, that it waits for */
+	char *answer;    /* NULL until there is one */
+	size_t size, sent;
+};
+
+/* The last reload, or the one under way. */
+struct pfk__reload_note {
+	uint64_t begun; /* so many in all */
+	bool running;
+	int status; /* of sysexits(3) */
+	time_t at;  /* its end, or its beginning while it runs */
+	uint64_t at_ns;
+	char text[PFK_ERROR_SIZE];
+	char changes[1024];
+};
+
+struct pfk__control_socket {
+	struct pfk__master *master;
+	struct pfk__instance instance;
+	struct pfk_io *io;
+	struct pfk_timer *pause;  /* out of descriptors */
+	struct pfk_io *directory; /* inotify(7): is the socket removed? */
+	int directory_fd;
+	TAILQ_HEAD(pfk__clients, pfk__client) clients;
+	int n_clients;
+	struct pfk__reload_note reload;
+	uint64_t started_ns;
+	uint64_t configured_ns; /* when the configuration in force was read */
+	time_t configured;
+};
+
+/*
+ * Make lock and socket and listen.  EX_OK also where there is no place for them,
+ * which is logged; else the exit status, after a complaint.
+ */
+int pfk__control_open(struct pfk__master *m);
+
+/* Stop listening; who waits for the stop is kept for pfk__control_end. */
+void pfk__control_close(struct pfk__master *m);
+
+/* All is over: remove socket and lock, and tell who waits for it. */
+void pfk__control_end(struct pfk__master *m);
+
+/* Make lock and socket anew where somebody has removed them. */
+void pfk__control_restore(struct pfk__master *m);
+
+/* Answer the clients whose wishes have come true, or cannot any more. */
+void pfk__control_maintain(struct pfk__master *m);
+
+/* A reload begins; it ends: with a sysexits(3) status and one line. */
+void pfk__control_reload_begun(struct pfk__master *m);
+void pfk__control_reload_changes(struct pfk__master *m, const char *text);
+void pfk__control_reload_ended(struct pfk__master *m, int status,
+    const char *fmt, ...) PFK_PRINTF(3, 4);
+
+/*
+ * client.c.  Begin with a client whose descriptor and rights are known; it may
+ * be answered and gone by the end.  -1: errno; nothing has changed.
+ */
+int pfk__client_start(struct pfk__client *c);
+void pfk__client_drop(struct pfk__client *c);
+
+/* Go on with the answer; the client is freed at its end. */
+void pfk__client_write(struct pfk__client *c);
+
+/* Read what is there, so that close(2) does not reset the connection. */
+void pfk__client_discard(int fd);
+
+/* "OK" and the text, or "ERR". Frees the client. */
+void pfk__client_done(struct pfk__client *c, const char *fmt, ...)
+    PFK_PRINTF(2, 3);
+void pfk__client_fail(struct pfk__client *c, int status, const char *fmt, ...)
+    PFK_PRINTF(3, 4);
+
+/* The same with an answer of malloc's, which is taken over. */
+void pfk__client_answer(struct pfk__client *c, char *answer, size_t size);
+
+/* Wait for the wish, with the deadline of a result. */
+void pfk__client_wait(struct pfk__client *c, enum pfk__wish wish,
+    uint64_t number);
+
+/* command.c: carry the client's line out. */
+void pfk__command_run(struct pfk__client *c, char *line);
+
+/* report.c */
+void pfk__report_text(FILE *f, const struct pfk__master *m);
+void pfk__report_json(FILE *f, const struct pfk__master *m);
+void pfk__report_dump(FILE *f, const struct pfk__master *m);
+
+#endif

@@ -1,0 +1,425 @@
+/*
+ * instance.c: a running service's name, its lock and its control socket.
+ *
+ * Layer: process.  The lock decides between two starts.  Its holder alone makes
+ * and removes the socket, so a socket that is there when the lock is taken is
+ * stale.
+ */
+#include "process/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "net/listener.h"
+#include "process/name.h"
+#include "process/rundir.h"
+
+#define BACKLOG 128
+/* A name that a path has room for is at least so long. */
+#define NAME_MIN_BYTES 24
+#define NAME_MAX_BYTES 64
+#define SUFFIX_BYTES (sizeof(".sock") - 1)
+/* A fork of a master that was killed lets go within moments. */
+#define LOCK_TRIES 50
+#define LOCK_WAIT_MS 20
+
+/* lock */
+
+/* The pid that the lock's holder has written, or 0. */
+static pid_t
+holder(int fd)
+{
+	char text[16];
+	const char *errstr;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	pid_t pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	pid = (pid_t)strtonum(text, 1, INT32_MAX, &errstr);
+	return errstr == NULL ? pid : 0;
+}
+
+/* As for pid files: a link or another user's file is not believed. */
+static int
+open_lock(const char *path, const char **errstr)
+{
+	struct stat st;
+	int fd = open(path,
+	    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	    0600);
+
+	*errstr = NULL;
+	if (fd == -1) {
+		if (errno == ELOOP)
+			*errstr = "it is a symbolic link";
+		return -1;
+	}
+	if (fstat(fd, &st) == -1)
+		goto err;
+	errno = EPERM;
+	if (!S_ISREG(st.st_mode))
+		*errstr = "it is not a regular file";
+	else if (st.st_uid != geteuid())
+		*errstr = "it belongs to another user";
+	else if (st.st_nlink > 1)
+		*errstr = "it has a second name";
+	else
+		return fd;
+err:
+	close(fd);
+	return -1;
+}
+
+/* Its last holder may have removed it after we had opened it. */
+static bool
+is_current(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* 0: locked.  Else the errno; EWOULDBLOCK: *pid has it, or 0. */
+static int
+try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
+{
+	int fd = open_lock(i->lock, errstr), error = 0;
+
+	*pid = 0;
+	if (fd == -1)
+		return errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		error = errno;
+		*pid = holder(fd);
+	} else if (!is_current(fd, i->lock)) {
+		error = EAGAIN;
+	} else if (ftruncate(fd, 0) == -1 ||
+	    dprintf(fd, "%d\n", (int)getpid()) < 0) {
+		error = errno;
+		unlink(i->lock);
+	}
+	if (error != 0)
+		close(fd);
+	else
+		i->lock_fd = fd;
+	return error;
+}
+
+static int
+take_lock(struct pfk__instance *i, char *err, const char **errstr)
+{
+	char who[40] = "a process";
+	pid_t pid;
+	int error;
+
+	for (int tries = 1;; tries++) {
+		error = try_lock(i, &pid, errstr);
+		if (error != EWOULDBLOCK)
+			break;
+		/* A holder that lives has it for its life. */
+		if (tries == LOCK_TRIES ||
+		    (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM)))
+			break;
+		poll(NULL, 0, LOCK_WAIT_MS);
+	}
+	errno = error;
+	if (error != EWOULDBLOCK)
+		return error == 0 ? EX_OK : EX_CANTCREAT;
+	if (pid > 0)
+		snprintf(who, sizeof(who), "process %d", (int)pid);
+	if (i->address[0] != '\0')
+		snprintf(err, PFK_ERROR_SIZE,
+		    "cannot start: the name for %s: in use by %s (lock %s); "
+		    "stop it or give this service another name",
+		    i->address, who, i->lock);
+	else
+		snprintf(err, PFK_ERROR_SIZE,
+		    "already running: %s has locked %s; stop it or give this "
+		    "service another name",
+		    who, i->lock);
+	return EX_TEMPFAIL;
+}
+
+/* socket */
+
+static struct sockaddr_un
+address_of(const struct pfk__instance *i)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+
+	strlcpy(sun.sun_path, i->socket, sizeof(sun.sun_path));
+	return sun;
+}
+
+/* Whether anybody listens there, who then has no lock of ours. */
+static bool
+is_served(const struct pfk__instance *i)
+{
+	struct sockaddr_un sun = address_of(i);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool served;
+
+	if (fd == -1)
+		return false;
+	served = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 ||
+	    errno == EAGAIN;
+	close(fd);
+	return served;
+}
+
+static int
+remove_stale(const struct pfk__instance *i, const char **errstr)
+{
+	struct stat st;
+
+	if (lstat(i->socket, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		*errstr = "it is there and is no socket; remove it";
+		errno = EEXIST;
+	} else if (st.st_uid != geteuid()) {
+		*errstr = "it belongs to another user";
+		errno = EPERM;
+	} else if (is_served(i)) {
+		*errstr = "another program listens there";
+		errno = EADDRINUSE;
+	} else {
+		return unlink(i->socket);
+	}
+	return -1;
+}
+
+static int
+make_socket(struct pfk__instance *i, const char **errstr)
+{
+	struct sockaddr_un sun = address_of(i);
+	struct stat st;
+	int fd, saved_errno;
+
+	*errstr = NULL;
+	if (remove_stale(i, errstr) == -1)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
+		goto err1;
+	/* Everybody may connect; SO_PEERCRED tells whom to obey. */
+	if (chmod(i->socket, 0666) == -1 || lstat(i->socket, &st) == -1 ||
+	    listen(fd, BACKLOG) == -1)
+		goto err2;
+	i->device = st.st_dev;
+	i->inode = st.st_ino;
+	i->fd = fd;
+	return 0;
+err2:
+	saved_errno = errno;
+	unlink(i->socket);
+	errno = saved_errno;
+err1:
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+static bool
+has_socket(const struct pfk__instance *i)
+{
+	struct stat st;
+
+	return lstat(i->socket, &st) == 0 && st.st_dev == i->device &&
+	    st.st_ino == i->inode;
+}
+
+/* place */
+
+/* EX_OK, EX_TEMPFAIL, or EX_CANTCREAT with what is wrong in err. */
+static int
+settle(struct pfk__instance *i, char *err)
+{
+	const char *errstr, *at = i->lock;
+	int status = take_lock(i, err, &errstr);
+
+	if (status == EX_OK) {
+		at = i->socket;
+		if (make_socket(i, &errstr) == 0)
+			return EX_OK;
+		status = errno == EADDRINUSE ? EX_TEMPFAIL : EX_CANTCREAT;
+	} else if (status == EX_TEMPFAIL) {
+		return status;
+	}
+	/* Another place would not help. */
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		status = EX_OSERR;
+	snprintf(err, PFK_ERROR_SIZE, "cannot create %s: %s", at,
+	    errstr != NULL ? errstr : strerror(errno));
+	return status;
+}
+
+static int
+open_path(struct pfk__instance *i, const char *path, char *err)
+{
+	char full[PATH_MAX + 1] = "";
+	size_t n;
+
+	/* The directory may change before a successor looks for it. */
+	if (path[0] != '/' && getcwd(full, sizeof(full) - 1) != NULL)
+		strlcat(full, "/", sizeof(full));
+	if (strlcat(full, path, sizeof(full)) >= sizeof(i->socket)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "the control socket's path is over %d bytes: %.300s",
+		    PFK_CONTROL_SIZE - 1, full);
+		return EX_CANTCREAT;
+	}
+	strlcpy(i->socket, full, sizeof(i->socket));
+	n = strlen(full);
+	if (n > SUFFIX_BYTES && strcmp(full + n - SUFFIX_BYTES, ".sock") == 0)
+		full[n - SUFFIX_BYTES] = '\0';
+	snprintf(i->lock, sizeof(i->lock), "%.*s.lock", PFK_CONTROL_SIZE, full);
+	return settle(i, err);
+}
+
+/* One of the default places. */
+static int
+open_in(struct pfk__instance *i, const char *dir,
+    const struct pfk_master_config *config, char *err)
+{
+	size_t used = strlen(dir) + 1 + SUFFIX_BYTES;
+	size_t room = PFK_CONTROL_SIZE - 1 - used;
+
+	if (used + NAME_MIN_BYTES >= PFK_CONTROL_SIZE) {
+		snprintf(err, PFK_ERROR_SIZE, "%s is too long a path", dir);
+		return EX_CANTCREAT;
+	}
+	pfk__name_make(i->name, room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES,
+	    config);
+	/* name has room for what is before and after it. */
+	strlcpy(i->socket, dir, sizeof(i->socket));
+	strlcat(i->socket, "/", sizeof(i->socket));
+	strlcat(i->socket, i->name, sizeof(i->socket));
+	strlcpy(i->lock, i->socket, sizeof(i->lock));
+	strlcat(i->socket, ".sock", sizeof(i->socket));
+	strlcat(i->lock, ".lock", sizeof(i->lock));
+	return settle(i, err);
+}
+
+static int
+open_default(struct pfk__instance *i, const struct pfk_master_config *config,
+    char *err)
+{
+	char dir[PFK_CONTROL_SIZE], why[PFK_ERROR_SIZE];
+	const char *errstr;
+	int status;
+
+	for (int k = 0; pfk__rundir_get(k, dir); k++) {
+		if (dir[0] == '\0')
+			continue;
+		why[0] = '\0';
+		status = EX_CANTCREAT;
+		if (pfk__rundir_prepare(k, dir, &errstr) == 0)
+			status = open_in(i, dir, config, why);
+		else
+			snprintf(why, sizeof(why), "cannot use %s: %s", dir,
+			    errstr != NULL ? errstr : strerror(errno));
+		if (status != EX_CANTCREAT) {
+			strlcpy(err, why, PFK_ERROR_SIZE);
+			return status;
+		}
+		pfk__instance_close(i);
+		/* The first place is the one to put right. */
+		if (err[0] == '\0')
+			strlcpy(err, why, PFK_ERROR_SIZE);
+	}
+	i->socket[0] = '\0';
+	return EX_OK;
+}
+
+int
+pfk__instance_open(struct pfk__instance *i,
+    const struct pfk_master_config *config, char *err)
+{
+	char address[PFK_ADDR_SIZE];
+	int status = EX_OK;
+
+	*i = (struct pfk__instance){.lock_fd = -1, .fd = -1};
+	err[0] = '\0';
+	if (config->control == NULL && config->name == NULL &&
+	    config->address != NULL)
+		snprintf(i->address, sizeof(i->address), "%s %s",
+		    pfk__kind_name(config->address->kind),
+		    pfk_addr_format(address, &config->address->addr));
+	pfk__name_make(i->name, NAME_MAX_BYTES, config);
+	if (config->control == NULL)
+		status = open_default(i, config, err);
+	else if (strcmp(config->control, "off") != 0)
+		status = open_path(i, config->control, err);
+	if (status != EX_OK)
+		pfk__instance_close(i);
+	return status;
+}
+
+bool
+pfk__instance_is_whole(const struct pfk__instance *i)
+{
+	return i->fd != -1 && has_socket(i) && is_current(i->lock_fd, i->lock);
+}
+
+int
+pfk__instance_restore(struct pfk__instance *i, const char **errstr)
+{
+	char dir[PFK_CONTROL_SIZE];
+	int old = i->lock_fd;
+	pid_t pid;
+
+	*errstr = NULL;
+	if (i->fd != -1)
+		close(i->fd);
+	i->fd = -1;
+	strlcpy(dir, i->socket, sizeof(dir));
+	*strrchr(dir, '/') = '\0';
+	/* Closed to all others: nobody knows any more what it was. */
+	if (dir[0] != '\0' && mkdir(dir, 0700) == -1 && errno != EEXIST)
+		return -1;
+	if (!is_current(old, i->lock)) {
+		errno = try_lock(i, &pid, errstr);
+		if (errno == EWOULDBLOCK)
+			*errstr = "another service has taken the name";
+		if (errno != 0)
+			return -1;
+		close(old);
+	}
+	return make_socket(i, errstr);
+}
+
+void
+pfk__instance_close(struct pfk__instance *i)
+{
+	if (i->fd != -1) {
+		close(i->fd);
+		if (has_socket(i))
+			unlink(i->socket);
+	}
+	i->fd = -1;
+	if (i->lock_fd != -1) {
+		if (is_current(i->lock_fd, i->lock))
+			unlink(i->lock);
+		close(i->lock_fd);
+	}
+	i->lock_fd = -1;
+}

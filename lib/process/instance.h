@@ -1,0 +1,43 @@
+/*
+ * instance.h: a running service's name, its lock and its control socket.
+ *
+ * Invariants:
+ *  1. no process has the socket but the one that holds the lock;
+ *  2. the lock is flock(2)'s, so it goes with the descriptor over exec; a forked
+ *     process closes its copy before it does anything else.
+ */
+#ifndef PFK_PROCESS_INSTANCE_H
+#define PFK_PROCESS_INSTANCE_H
+
+#include <prefork.h>
+
+struct pfk__instance {
+	char name[PFK_CONTROL_SIZE];
+	char address[PFK_ADDR_SIZE + 8]; /* that it was named by, or "" */
+	char socket[PFK_CONTROL_SIZE];   /* its path; "" where there is none */
+	char lock[PFK_CONTROL_SIZE + 8];
+	int lock_fd;
+	int fd; /* listens, or -1 */
+	dev_t device;
+	ino_t inode; /* the socket's, to know it again */
+};
+
+/*
+ * Lock the service's name and listen.  Returns EX_OK, with fd -1 where there is
+ * to be no socket or no place for one; then err says why, or is empty for "off".
+ * Otherwise an exit status, with the cause in err (PFK_ERROR_SIZE bytes).
+ */
+int pfk__instance_open(struct pfk__instance *i,
+    const struct pfk_master_config *config, char *err);
+
+/*
+ * Whether lock and socket are where they were made; and make those anew that are
+ * not, the directory too.  -1: errno, and *errstr, which may be NULL.
+ */
+bool pfk__instance_is_whole(const struct pfk__instance *i);
+int pfk__instance_restore(struct pfk__instance *i, const char **errstr);
+
+/* Remove socket and lock. */
+void pfk__instance_close(struct pfk__instance *i);
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * orders.c: what signals and control commands ask of the master.
+ *
+ * Layer: process.  An order changes a wish, or begins a stop; it carries nothing
+ * out that takes time.
+ */
+#include "process/orders.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "process/control.h"
+#include "process/master.h"
+
+/*
+ * timeout(1) and others signal the master and then its whole group: a SIGTERM
+ * so soon after another is the same order.
+ */
+#define SAME_STOP_NS PFK_SECOND_NS
+
+void
+pfk__orders_stop(struct pfk__master *m, uint64_t timeout_ns)
+{
+	pfk_log(PFK_INFO, "stopping");
+	pfk__master_stop(m, PFK__STOP_GRACEFUL, EX_OK, timeout_ns);
+}
+
+void
+pfk__orders_stop_now(struct pfk__master *m)
+{
+	pfk_log(PFK_INFO, "stopping at once");
+	pfk__master_stop(m, PFK__STOP_FAST, EX_OK, 0);
+}
+
+void
+pfk__orders_reload(struct pfk__master *m)
+{
+	pfk__control_restore(m);
+	m->reload_wanted = true;
+	pfk__master_wake(m);
+}
+
+int
+pfk__orders_reopen(struct pfk__master *m)
+{
+	struct pfk__message msg = {.type = PFK__MSG_REOPEN};
+
+	if (pfk_log_reopen() == -1) {
+		pfk_warn("cannot reopen the log");
+		return -1;
+	}
+	/* Workers may have lost the right to open it themselves. */
+	if (pfk__log_is_file())
+		pfk__children_tell(m, &msg, pfk__log_fd());
+	pfk_log(PFK_INFO, "reopened the log");
+	return 0;
+}
+
+void
+pfk__orders_workers(struct pfk__master *m, int workers)
+{
+	m->workers = workers;
+	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
+	if (m->hooks->workers_changed != NULL)
+		m->hooks->workers_changed(workers, m->arg);
+	pfk__master_wake(m);
+}
+
+/* signals */
+
+static void
+on_stop_signal(void *arg, int signo)
+{
+	struct pfk__master *m = arg;
+	uint64_t now = pfk_loop_now(m->loop);
+	bool again = m->terminated && signo == SIGTERM;
+
+	if (again && now - m->terminated_ns < SAME_STOP_NS) {
+		pfk_log(PFK_INFO,
+		    "SIGTERM again within a second: the same stop; a later one "
+		    "stops at once");
+		return;
+	}
+	if (signo == SIGTERM && !again)
+		m->terminated_ns = now;
+	m->terminated = m->terminated || signo == SIGTERM;
+	if (signo == SIGINT || again)
+		pfk__orders_stop_now(m);
+	else
+		pfk__orders_stop(m,
+		    signo == SIGTERM ? m->config.shutdown_ns : 0);
+}
+
+static void
+on_hup(void *arg, int signo)
+{
+	(void)signo;
+	pfk__orders_reload(arg);
+}
+
+static void
+on_usr1(void *arg, int signo)
+{
+	(void)signo;
+	pfk__orders_reopen(arg);
+}
+
+static void
+on_count(void *arg, int signo)
+{
+	struct pfk__master *m = arg;
+	int workers = m->workers + (signo == SIGTTIN ? 1 : -1);
+
+	if (m->started && workers >= 1 && workers <= PFK_WORKERS_MAX)
+		pfk__orders_workers(m, workers);
+}
+
+static void
+on_child(void *arg, int signo)
+{
+	(void)signo;
+	pfk__children_reap(arg);
+	pfk__master_wake(arg);
+}
+
+int
+pfk__orders_by_signal(struct pfk__master *m)
+{
+	static const struct {
+		int signo;
+		void (*cb)(void *arg, int signo);
+	} table[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal},
+	    {SIGQUIT, on_stop_signal}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
+	    {SIGTTIN, on_count}, {SIGTTOU, on_count}, {SIGCHLD, on_child}};
+
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (pfk_signal_add(m->loop, table[i].signo, table[i].cb, m) ==
+		    NULL)
+			return -1;
+	}
+	/* The parent may have blocked some. */
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL);
+}

@@ -1,0 +1,23 @@
+/*
+ * rundir.h: the directories in which masters keep their control sockets.
+ */
+#ifndef PFK_PROCESS_RUNDIR_H
+#define PFK_PROCESS_RUNDIR_H
+
+#include <stdbool.h>
+
+/*
+ * Write directory number i of those that a master may use, the best first, into
+ * dst (PFK_CONTROL_SIZE bytes); "" where this process does not have it.  False:
+ * there are no more.
+ */
+bool pfk__rundir_get(int i, char *dst);
+
+/*
+ * Make the directory number i where it is missing, and check that nobody but
+ * root and this user can change what is in it.  -1: errno, and *errstr says
+ * which check failed or is NULL.
+ */
+int pfk__rundir_prepare(int i, const char *path, const char **errstr);
+
+#endif
