@@ -10,13 +10,23 @@ __prefork_value() {
 	local words
 
 	case $1 in
-	FILE | TARGET)
+	FILE | TARGET | SOCKET | PATH*)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$3")
-		[[ $1 == FILE ]] || words='- syslog'
+		[[ $1 != TARGET ]] || words='- syslog'
+		[[ $1 != PATH* ]] || words=${1#PATH}
 		;;
 	ADDR | HOST)
 		mapfile -t COMPREPLY < <(compgen -A hostname -- "$3")
+		;;
+	GROUP)
+		mapfile -t COMPREPLY < <(compgen -A group -- "$3")
+		;;
+	COMMANDS) # the help has a line for each
+		words=$2
+		;;
+	LEVEL)
+		words='error warning info debug'
 		;;
 	USER*)
 		mapfile -t COMPREPLY < <(compgen -A user -- "$3")
@@ -36,7 +46,7 @@ __prefork_value() {
 }
 
 __prefork() {
-	local cur=$2 option=$3 line names=() value help found operands
+	local cur=$2 option=$3 line names=() value help found operands commands=
 	local pattern='^ +((-.), )?(--[a-z0-9-]+)( ([^ ]*[A-Z|][^ ]*))?( +(.*))?$'
 
 	COMPREPLY=()
@@ -58,18 +68,26 @@ __prefork() {
 			fi
 		elif [[ $line =~ ^\ {20,}(.*) ]]; then
 			[[ -z $found ]] || help+=" ${BASH_REMATCH[1]}"
+		elif [[ $line =~ ^\ \ ([a-z]+)(\ ([A-Z]+))?\  ]]; then
+			commands+=" ${BASH_REMATCH[1]}"
+			# Its argument comes after it.
+			if [[ $option == "${BASH_REMATCH[1]}" ]]; then
+				value=${BASH_REMATCH[3]:-none}
+			fi
 		elif [[ $line == *'[HOST'* ]]; then
 			operands=HOST
 		fi
 	done < <("$1" --help 2>/dev/null)
 
-	if [[ -n $value ]]; then
-		__prefork_value "$value" "$help" "$cur"
-	elif [[ $cur == -* ]]; then
+	if [[ $cur == -* && ($value == none || -z $value) ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "${names[*]}" -- "$cur")
+	elif [[ -n $value ]]; then
+		__prefork_value "$value" "$help" "$cur"
+	elif [[ -n $commands ]]; then
+		__prefork_value COMMANDS "$commands" "$cur"
 	elif [[ -n $operands ]]; then
 		__prefork_value "$operands" '' "$cur"
 	fi
 }
 
-complete -F __prefork prefork-echo echo-client echo-check
+complete -F __prefork prefork-echo prefork-ctl echo-client echo-check

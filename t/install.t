@@ -65,6 +65,7 @@ sub finds_files {
 	my %mode = (
 		'bin/echo-check'                           => '755',
 		'bin/echo-client'                          => '755',
+		'bin/prefork-ctl'                          => '755',
 		'bin/prefork-echo'                         => '755',
 		'include/prefork.h'                        => '644',
 		'lib/libprefork.a'                         => '644',
@@ -74,6 +75,7 @@ sub finds_files {
 		'lib/systemd/system/prefork-echo.service'  => '644',
 		'share/bash-completion/completions/echo-check'   => '644',
 		'share/bash-completion/completions/echo-client'  => '644',
+		'share/bash-completion/completions/prefork-ctl'  => '644',
 		'share/bash-completion/completions/prefork-echo' => '644',
 		'share/doc/prefork/LICENSE'                => '644',
 		'share/doc/prefork/README.md'              => '644',
@@ -84,6 +86,7 @@ sub finds_files {
 		'share/man/man1/echo-check.1'              => '644',
 		'share/man/man1/echo-client.1'             => '644',
 		'share/man/man3/libprefork.3'              => '644',
+		'share/man/man8/prefork-ctl.8'             => '644',
 		'share/man/man8/prefork-echo.8'            => '644',
 	);
 

@@ -23,7 +23,8 @@ my @rules = (
 	[ qr/^echo\s(\w+)\s[|]/ => sub { echoes($_[0], "$1\n") } ],
 	[ qr/-s\sreload\b/    => sub { logs($_[0], qr/\]\sreloaded:/) } ],
 	[ qr/-s\sstop\b/      => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
-	[ qr{^build/echo-(?:check|client)\s} => \&runs ],
+	[ qr{^build/prefork-ctl\s.*\sstop$} => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
+	[ qr{^build/(?:echo-(?:check|client)|prefork-ctl)\s} => \&runs ],
 	[ qr{^contrib/torture/} => sub { runs("$_[0] --dry-run") } ],
 	[ qr{^build/\S+\s(?:--help|-[tT]\s)} => \&runs ],
 );
@@ -43,7 +44,7 @@ for my $path (grep { m{/} } map { split q{ } } inline()) {
 	ok(-e $path, "$path exists") if $path =~ m{^(?:cmd|lib|t|contrib)(?:/|$)};
 }
 my $help = join q{}, map { (run_cmd(Prefork::program($_), '--help'))[1] }
-    qw(prefork-echo echo-check echo-client);
+    qw(prefork-echo prefork-ctl echo-check echo-client);
 for my $option (grep { /^--?\w/ } map { split q{ } } inline()) {
 	like($help, qr/(?<![\w-])\Q$option\E(?![\w-])/, "$option is an option")
 	    if $option !~ /^--(?:cflags|libs)$/;
@@ -73,6 +74,7 @@ sub adapt {
 		my $port = $server->port;
 		$command =~ s/\b8888\b/$port/g;
 		$command =~ s{\becho[.]pid\b}{$server->{pid_file}}g;
+		$command =~ s{\becho[.]sock\b}{$server->{pid_dir}/echo.sock}g;
 	}
 	$command =~ s{^build/}{$Prefork::O/};
 	return $command;
@@ -93,7 +95,7 @@ sub starts {
 
 	like($program, qr{^build/prefork-echo$}, $command);
 	s/^8888$/0/ for @arguments;
-	s{^echo[.]pid$}{$dir/echo.pid} for @arguments;
+	s{^echo[.](pid|sock)$}{$dir/echo.$1} for @arguments;
 	$server = Prefork->start(@arguments);
 	$server->{pid_file} = "$dir/echo.pid";
 	$server->{pid_dir}  = $dir;

@@ -1,0 +1,39 @@
+/*
+ * ctl.h: what the parts of prefork-ctl share.
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include <prefork.h>
+
+/* The command line. */
+struct ctl {
+	bool help, version;
+	char *socket, *pid_file, *name; /* one of them at most */
+	uint64_t timeout_ns;
+	bool json, now;
+	const char *words[2]; /* the command and its argument, or NULL */
+};
+
+/* A service's control socket that answers a connect. */
+struct instance {
+	char path[PFK_CONTROL_SIZE];
+	pid_t pid;
+	uid_t uid;
+	int fd;
+};
+
+/* options.c: an exit status; err (PFK_ERROR_SIZE bytes) has the message. */
+int options_read(struct ctl *c, int argc, char *const *argv, char *err);
+int options_usage(void);
+
+/* The request's line without its end. */
+int options_request(const struct ctl *c, char *line, size_t size, char *err);
+
+/* find.c: connect to the service that is meant; EX_OK or an exit status. */
+int find_service(const struct ctl *c, struct instance *found, char *err);
+
+/* talk.c: send the line, print the answer; an exit status. */
+int talk(int fd, const char *line, uint64_t timeout_ns);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * main.c: prefork-ctl, which commands a service by its control socket.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "ctl.h"
+
+static int
+run(const struct ctl *c, char *err)
+{
+	struct instance service;
+	char line[100];
+	int status = options_request(c, line, sizeof(line), err);
+
+	if (status == EX_OK)
+		status = find_service(c, &service, err);
+	if (status != EX_OK)
+		return status;
+	return talk(service.fd, line, c->timeout_ns);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl c = {0};
+	char err[PFK_ERROR_SIZE] = "";
+	int status;
+
+	pfk_ensure_stdio();
+	status = options_read(&c, argc, argv, err);
+	if (status == EX_OK && c.help)
+		return options_usage();
+	if (status == EX_OK && c.version) {
+		printf("%s %s\n", getprogname(), PFK_VERSION);
+		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	}
+	if (status == EX_OK)
+		status = run(&c, err);
+	if (err[0] != '\0')
+		pfk_complain("%s", err);
+	return status;
+}

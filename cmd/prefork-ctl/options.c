@@ -1,0 +1,165 @@
+/*
+ * options.c: the command line, and the request that it means.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+#define AT(field) .offset = offsetof(struct ctl, field)
+
+static const struct pfk_option options[] = {
+    {'s', "socket", "SOCKET", .type = PFK_OPT_STRING, AT(socket),
+	.help = "the control socket's path"},
+    {'P', "pid-file", "FILE", .type = PFK_OPT_STRING, AT(pid_file),
+	.help = "the service whose master has locked this pid file"},
+    {0, "name", "NAME", .type = PFK_OPT_STRING, AT(name),
+	.help = "the service of this name"},
+    {0, "timeout", "SEC", .type = PFK_OPT_SECONDS, .min = 0, .max = 3600,
+	AT(timeout_ns), .help = "wait so long for the result (60)"},
+    {0, "json", NULL, .type = PFK_OPT_FLAG, AT(json),
+	.help = "status: JSON in the place of text"},
+    {0, "now", NULL, .type = PFK_OPT_FLAG, AT(now),
+	.help = "stop: cut the connections off"},
+    {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),
+	.help = "print the version and exit"},
+    {'h', "help", NULL, .type = PFK_OPT_FLAG, AT(help),
+	.help = "print this and exit"},
+    {0},
+};
+
+static const struct command {
+	const char *name, *argument, *help;
+	const char *option; /* an own one, or NULL */
+} commands[] = {
+    {"status", NULL, "how it is, what the last reload did, a row a slot",
+	"json"},
+    {"reload", NULL, "read the configuration again and replace the workers",
+	NULL},
+    {"workers", "N", "want so many workers until the next reload", NULL},
+    {"stop", NULL, "stop gracefully, or with --now at once", "now"},
+    {"reopen", NULL, "reopen the log file, after a rotation", NULL},
+    {"loglevel", "LEVEL", "error, warning, info or debug until the next reload",
+	NULL},
+    {"dump", NULL, "all that the master knows, for a report of a fault", NULL},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+int
+options_usage(void)
+{
+	printf("usage: %s [-s SOCKET | -P FILE | --name NAME] [--timeout SEC]\n"
+	       "                   COMMAND\n\n"
+	       "Command a service built on libprefork by its control socket.  "
+	       "Without -s, -P\nand --name it is the only one of this user.  "
+	       "Defaults in brackets.\n\n",
+	    getprogname());
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		const struct command *c = &commands[i];
+
+		printf("  %s%s%-*s%s\n", c->name,
+		    c->argument != NULL ? " " : "",
+		    26 - (int)strlen(c->name) - (c->argument != NULL),
+		    c->argument != NULL ? c->argument : "", c->help);
+	}
+	printf("\n");
+	if (fflush(stdout) != 0 ||
+	    pfk_options_usage(options, STDOUT_FILENO) == -1) {
+		pfk_complain("cannot write: %s", strerror(errno));
+		return EX_IOERR;
+	}
+	return EX_OK;
+}
+
+static int
+bad_usage(char *err, const char *why)
+{
+	snprintf(err, PFK_ERROR_SIZE, "%s; see %s --help", why, getprogname());
+	return EX_USAGE;
+}
+
+int
+options_read(struct ctl *c, int argc, char *const *argv, char *err)
+{
+	size_t n = 0;
+
+	c->timeout_ns = 60 * PFK_SECOND_NS;
+	/* Options may also follow a word, so each is the next round's argv[0]. */
+	for (int i = 0;;) {
+		int first = pfk_options_argv(options, c, argc - i, argv + i,
+		    err);
+
+		if (first == -1)
+			return EX_USAGE;
+		i += first;
+		if (i >= argc)
+			break;
+		if (n == 2)
+			return bad_usage(err, "too many arguments");
+		c->words[n++] = argv[i];
+	}
+	if ((c->socket != NULL) + (c->pid_file != NULL) + (c->name != NULL) > 1)
+		return bad_usage(err,
+		    "--socket, --pid-file and --name exclude each other");
+	if (n == 0 && !c->help && !c->version)
+		return bad_usage(err, "a command is missing");
+	return EX_OK;
+}
+
+/* An argument is a word of the line: it must not become two. */
+static bool
+is_word(const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (*s <= ' ' || *s > '~')
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_of(const struct command *c, const char *option)
+{
+	return c->option != NULL && strcmp(c->option, option) == 0;
+}
+
+int
+options_request(const struct ctl *c, char *line, size_t size, char *err)
+{
+	const char *name = c->words[0], *argument = c->words[1];
+	const struct command *found = NULL;
+
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			found = &commands[i];
+	}
+	if (found == NULL) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "unknown command '%.100s'; see %s --help", name,
+		    getprogname());
+		return EX_USAGE;
+	}
+	if (c->json && !is_of(found, "json"))
+		return bad_usage(err, "--json is for status");
+	if (c->now && !is_of(found, "now"))
+		return bad_usage(err, "--now is for stop");
+	if (found->argument == NULL && argument != NULL)
+		return bad_usage(err, "too many arguments");
+	if (found->argument != NULL &&
+	    (argument == NULL || argument[0] == '\0' || !is_word(argument) ||
+		strlen(argument) > 64)) {
+		snprintf(err, PFK_ERROR_SIZE, "%s takes %s; see %s --help",
+		    name, found->argument, getprogname());
+		return EX_USAGE;
+	}
+	if (c->json || c->now)
+		argument = c->json ? "json" : "now";
+	snprintf(line, size, "1 %s%s%s", name, argument != NULL ? " " : "",
+	    argument != NULL ? argument : "");
+	return EX_OK;
+}

@@ -1,0 +1,141 @@
+/*
+ * talk.c: one request and its answer.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+/* The status of a command that the service could not carry out. */
+#define FAILED 1
+
+static uint64_t
+clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+/* The next bytes; 0 at the end; -1 with ETIMEDOUT or another errno. */
+static ssize_t
+receive(int fd, char *buf, size_t size, uint64_t deadline)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		uint64_t now = clock_now();
+		int n;
+
+		if (now >= deadline) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		n = poll(&p, 1, (int)((deadline - now) / PFK_MSEC_NS) + 1);
+		if (n == 1) {
+			ssize_t got = recv(fd, buf, size, MSG_DONTWAIT);
+
+			if (got >= 0 || (errno != EAGAIN && errno != EINTR))
+				return got;
+		} else if (n == -1 && errno != EINTR) {
+			return -1;
+		}
+	}
+}
+
+/* All of the answer, ended by a zero; -1 with errno, and *len is what came. */
+static int
+read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
+{
+	size_t size = 0;
+	ssize_t n;
+
+	*answer = NULL;
+	*len = 0;
+	do {
+		if (size - *len < 2) {
+			char *larger = realloc(*answer,
+			    size = size > 0 ? 2 * size : 4096);
+
+			if (larger == NULL)
+				return -1;
+			*answer = larger;
+		}
+		n = receive(fd, *answer + *len, size - *len - 1, deadline);
+		/* What it had not read of ours resets the connection. */
+		if (n == -1 && errno == ECONNRESET && *len > 0)
+			n = 0;
+		*len += n > 0 ? (size_t)n : 0;
+		(*answer)[*len] = '\0';
+	} while (n > 0);
+	return (int)n;
+}
+
+static int
+print_answer(char *answer, size_t len)
+{
+	char *end = strchr(answer, '\n'), *text;
+	long code;
+
+	if (end == NULL) {
+		pfk_complain(len == 0
+			? "the service closed the connection without an answer"
+			: "the answer is cut");
+		return EX_PROTOCOL;
+	}
+	if (strncmp(answer, "OK\n", 3) == 0) {
+		fwrite(answer + 3, 1, len - 3, stdout);
+		if (fflush(stdout) == 0)
+			return EX_OK;
+		pfk_complain("cannot write: %s", strerror(errno));
+		return EX_IOERR;
+	}
+	*end = '\0';
+	if (strncmp(answer, "ERR ", 4) != 0) {
+		pfk_complain("this is no control socket: it says '%.100s'",
+		    answer);
+		return EX_PROTOCOL;
+	}
+	code = strtol(answer + 4, &text, 10);
+	pfk_complain("%s", text + (*text == ' '));
+	return code == EX_USAGE || code == EX_NOPERM || code == EX_PROTOCOL
+	    ? (int)code
+	    : FAILED;
+}
+
+int
+talk(int fd, const char *line, uint64_t timeout_ns)
+{
+	uint64_t deadline = clock_now() + timeout_ns;
+	char request[128], *answer;
+	size_t len;
+	int n = snprintf(request, sizeof(request), "%s\n", line), status;
+
+	/* A fresh socket has room for a line. */
+	if (send(fd, request, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 &&
+	    errno != EPIPE) {
+		pfk_complain("cannot send the command: %s", strerror(errno));
+		return EX_UNAVAILABLE;
+	}
+	if (read_answer(fd, deadline, &answer, &len) == 0) {
+		status = print_answer(answer, len);
+	} else if (errno == ETIMEDOUT) {
+		pfk_complain("no answer within %.9g s; the command may still "
+			     "be carried out",
+		    (double)timeout_ns / 1e9);
+		status = EX_TEMPFAIL;
+	} else {
+		pfk_complain("cannot read the answer: %s", strerror(errno));
+		status = EX_UNAVAILABLE;
+	}
+	free(answer);
+	return status;
+}
