@@ -288,11 +288,27 @@ uint64_t pfk_loop_now(const struct pfk_loop *l);
 int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
 
 /*
- * Call cb(arg) once, ns from now or a little later [call_later].  The handle
- * is gone when cb is called; cb's first line clears the caller's copy.
+ * Call cb(arg) once, ns from now or a little later [call_later].  It cannot be
+ * cancelled; see pfk_timer_set.  -1: no memory.
  */
-struct pfk_timer *pfk_later(struct pfk_loop *l, uint64_t ns,
+int pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg),
+    void *arg);
+
+/*
+ * The same with a handle: *t is NULL, or a timer that was set by the same t,
+ * which is then set anew for this time, callback and argument and cannot fail.
+ * The library clears *t before it calls cb, when the timer is cancelled and
+ * when the loop is freed, so *t is not NULL exactly while cb is going to be
+ * called.  Until then t stays where it is: it is not copied, moved or freed.
+ * -1: no memory.
+ */
+int pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
     void (*cb)(void *arg), void *arg);
+
+/*
+ * Clear *t; cb is not called afterwards.  Does nothing where *t is NULL, so that
+ * it may be called at any time, in cb too.
+ */
 void pfk_timer_cancel(struct pfk_timer **t);
 
 /*

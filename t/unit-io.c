@@ -130,7 +130,7 @@ test_refused_stops(void)
 	struct pfk_timer *t;
 
 	loop = pfk_loop_new(backend);
-	t = pfk_later(loop, PFK_SECOND_NS, on_too_late, NULL);
+	pfk_timer_set(&t, loop, PFK_SECOND_NS, on_too_late, NULL);
 	the_io = pfk_io_add(loop, fd, PFK_READ, on_io_stop, NULL);
 	too_late = 0;
 	is_int(pfk_loop_run(loop), 0, "%s: stopped by a fault", backend);

@@ -1,6 +1,6 @@
 /*
- * loop.c and timer.c: turns, timers, ends, members. Every case runs on each
- * back-end. Descriptors stand in unit-io.c, signals in unit-signal.c.
+ * loop.c: turns, ends, members. Every case runs on each back-end. Descriptors
+ * stand in unit-io.c, timers in unit-timer.c, signals in unit-signal.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -172,53 +172,6 @@ test_embedded_soon(void)
 	pfk_loop_run(loop);
 	is_int(calls, 1, "%s: queued twice is called once, cancelled never",
 	    backend);
-	pfk_loop_free(loop);
-}
-
-/* timers */
-
-static struct pfk_timer *victim;
-
-static void
-cancel_victim(void *arg)
-{
-	put(arg);
-	pfk_timer_cancel(&victim);
-}
-
-static void
-test_timers(void)
-{
-	struct pfk_timer *none = NULL;
-	uint64_t start, turns;
-	int calls = 0;
-
-	begin();
-	pfk_later(loop, 3 * PFK_MSEC_NS, put, (void *)(uintptr_t) "d");
-	pfk_later(loop, PFK_MSEC_NS, put, (void *)(uintptr_t) "a");
-	pfk_later(loop, PFK_MSEC_NS, cancel_victim, (void *)(uintptr_t) "b");
-	victim = pfk_later(loop, PFK_MSEC_NS, put, (void *)(uintptr_t) "!");
-	pfk_later(loop, PFK_MSEC_NS, put, (void *)(uintptr_t) "c");
-	pfk_loop_run(loop);
-	is_str(trail, "abcd", "%s: by time, then by arrival; cancel", backend);
-	ok(victim == NULL, "%s: cancelling clears the handle", backend);
-	pfk_timer_cancel(&none);
-
-	start = pfk_loop_now(loop);
-	turns = loop->turns;
-	pfk_later(loop, 20 * PFK_MSEC_NS + 1, count, &calls);
-	pfk_loop_run(loop);
-	ok(pfk_loop_now(loop) > start + 20 * PFK_MSEC_NS,
-	    "%s: a timer is never early", backend);
-	ok(loop->turns - turns <= 2, "%s: nor does it spin: %d turns", backend,
-	    (int)(loop->turns - turns));
-
-	victim = pfk_later(loop, UINT64_MAX, count, &calls);
-	pfk_later(loop, PFK_MSEC_NS, stop, NULL);
-	pfk_loop_run(loop);
-	is_int(calls, 1, "%s: the longest time does not wrap", backend);
-	pfk_timer_cancel(&victim);
-	is_int(pfk_loop_run(loop), 0, "%s: nothing left: it ends", backend);
 	pfk_loop_free(loop);
 }
 
@@ -432,7 +385,6 @@ main(void)
 		test_order();
 		test_rounds();
 		test_embedded_soon();
-		test_timers();
 		test_ends();
 		test_free();
 		test_fork();

@@ -54,10 +54,7 @@ worker_init(struct pfk_worker *w, void *arg)
 	raise_all(false);
 	pfk_log(PFK_INFO, "begun");
 	/* Something to wait for: a loop without ends. */
-	return pfk_later(pfk_worker_loop(w), 60 * PFK_SECOND_NS, nothing,
-		   NULL) != NULL
-	    ? 0
-	    : -1;
+	return pfk_later(pfk_worker_loop(w), 60 * PFK_SECOND_NS, nothing, NULL);
 }
 
 static void

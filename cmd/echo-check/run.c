@@ -176,7 +176,6 @@ on_sweep(void *arg)
 	uint64_t now = pfk_loop_now(c->loop);
 	uint64_t end = c->start_ns + c->o.duration_ns, left = 0;
 
-	c->sweep = NULL;
 	if (now >= end)
 		stop_sending(c);
 	if (now >= end + c->o.timeout_ns)
@@ -196,7 +195,7 @@ on_sweep(void *arg)
 	if (!c->sending && left == 0)
 		close_all(c);
 	else
-		c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);
+		pfk_timer_set(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 }
 
 /* Open loop: hand out what has become due, and come back for the next. */
@@ -206,7 +205,6 @@ on_schedule(void *arg)
 	struct check *c = arg;
 	uint64_t rate = (uint64_t)c->o.rate, now = pfk_loop_now(c->loop), next;
 
-	c->schedule = NULL;
 	for (;;) {
 		struct flow *f = &c->flows[c->due % (uint64_t)c->o.connections];
 
@@ -220,7 +218,7 @@ on_schedule(void *arg)
 		c->due++;
 		pump(f);
 	}
-	c->schedule = pfk_later(c->loop, next - now, on_schedule, c);
+	pfk_timer_set(&c->schedule, c->loop, next - now, on_schedule, c);
 }
 
 static void
@@ -229,7 +227,7 @@ on_live(void *arg)
 	struct check *c = arg;
 
 	report_live(c);
-	c->live = pfk_later(c->loop, PFK_SECOND_NS, on_live, c);
+	pfk_timer_set(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
 }
 
 /*
@@ -299,9 +297,9 @@ start(struct check *c)
 		strlcpy(c->peer, c->o.host, sizeof(c->peer));
 	c->sending = true;
 	c->start_ns = pfk_loop_now(c->loop);
-	c->sweep = pfk_later(c->loop, SWEEP_NS, on_sweep, c);
+	pfk_timer_set(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 	if (!c->o.quiet && !c->o.json && !c->o.tap && isatty(STDERR_FILENO))
-		c->live = pfk_later(c->loop, PFK_SECOND_NS, on_live, c);
+		pfk_timer_set(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
 	if (c->o.rate > 0) {
 		on_schedule(c);
 		return;

@@ -25,7 +25,7 @@ static void
 reconnect_later(struct flow *f)
 {
 	if (flow_goes_on(f) && f->retry == NULL)
-		f->retry = pfk_later(f->check->loop, RETRY_NS, on_retry, f);
+		pfk_timer_set(&f->retry, f->check->loop, RETRY_NS, on_retry, f);
 }
 
 static void
@@ -201,10 +201,7 @@ static const struct pfk_protocol protocol = {
 static void
 on_retry(void *arg)
 {
-	struct flow *f = arg;
-
-	f->retry = NULL;
-	tcp_pump(f);
+	tcp_pump(arg);
 }
 
 static void

@@ -200,7 +200,6 @@ attempt_failed(struct client *c, int error)
 static void
 on_timeout(void *arg)
 {
-	session.timeout = NULL;
 	attempt_failed(arg, ETIMEDOUT);
 }
 
@@ -271,7 +270,7 @@ start_connecting(struct client *c, const struct pfk_addr *to)
 		return -1;
 	session.io = pfk_io_add(c->loop, session.fd, PFK_WRITE, on_connected,
 	    c);
-	session.timeout = pfk_later(c->loop,
+	pfk_timer_set(&session.timeout, c->loop,
 	    (session.deadline_ns - now) / (uint64_t)(session.n - session.at),
 	    on_timeout, c);
 	return session.io != NULL && session.timeout != NULL ? 0 : -1;

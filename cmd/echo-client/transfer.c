@@ -42,7 +42,6 @@ on_pace(void *arg)
 {
 	struct client *c = arg;
 
-	c->pace = NULL;
 	c->o.mode->pump(c);
 }
 
@@ -63,7 +62,7 @@ may_begin(struct client *c)
 	if (due <= now)
 		return true;
 	if (c->pace == NULL)
-		c->pace = pfk_later(c->loop, due - now, on_pace, c);
+		pfk_timer_set(&c->pace, c->loop, due - now, on_pace, c);
 	return false;
 }
 
@@ -100,7 +99,6 @@ on_watch(void *arg)
 	struct client *c = arg;
 	uint64_t now = pfk_loop_now(c->loop), due;
 
-	c->watch = NULL;
 	if (c->got == c->sent)
 		touch(c);
 	due = c->active_ns + c->o.timeout_ns;
@@ -109,17 +107,14 @@ on_watch(void *arg)
 		    "%llu of %llu bytes have come back",
 		    (unsigned long long)c->got, (unsigned long long)c->sent);
 	else
-		c->watch = pfk_later(c->loop, due - now, on_watch, c);
+		pfk_timer_set(&c->watch, c->loop, due - now, on_watch, c);
 }
 
 static void
 on_grace(void *arg)
 {
-	struct client *c = arg;
-
-	c->grace = NULL;
 	pfk_log(PFK_INFO, "the server keeps its side open");
-	session_over(c);
+	session_over(arg);
 }
 
 void
@@ -129,7 +124,7 @@ transfer_begin(struct client *c)
 	c->got_before = c->got;
 	touch(c);
 	if (c->o.timeout_ns > 0)
-		c->watch = pfk_later(c->loop, c->o.timeout_ns, on_watch, c);
+		pfk_timer_set(&c->watch, c->loop, c->o.timeout_ns, on_watch, c);
 }
 
 /* there */
@@ -248,7 +243,7 @@ transfer_finish(struct client *c)
 	pfk_log(PFK_INFO, "all is back: ending our side");
 	if (c->o.timeout_ns > 0 && c->o.timeout_ns < ns)
 		ns = c->o.timeout_ns;
-	c->grace = pfk_later(c->loop, ns, on_grace, c);
+	pfk_timer_set(&c->grace, c->loop, ns, on_grace, c);
 	return true;
 }
 

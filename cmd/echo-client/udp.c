@@ -69,7 +69,7 @@ advance(void)
 	due = run.at % c->o.n_messages != 0 ? now
 					    : run.first_ns +
 		(uint64_t)(run.at / c->o.n_messages) * c->o.interval_ns;
-	run.pace = pfk_later(c->loop, due > now ? due - now : 0, send_next,
+	pfk_timer_set(&run.pace, c->loop, due > now ? due - now : 0, send_next,
 	    NULL);
 }
 
@@ -77,7 +77,6 @@ static void
 on_timeout(void *arg)
 {
 	(void)arg;
-	run.timeout = NULL;
 	pfk_log(PFK_INFO, "no answer to datagram %lld", (long long)run.at + 1);
 	advance();
 }
@@ -89,7 +88,6 @@ send_next(void *arg)
 	char quoted[PFK_QUOTE_SIZE];
 
 	(void)arg;
-	run.pace = NULL;
 	if (run.buf == NULL) {
 		run.message = c->o.messages[run.at % c->o.n_messages];
 		run.len = strlen(run.message);
@@ -98,8 +96,8 @@ send_next(void *arg)
 	run.waiting = true;
 	run.sent_ns = pfk_loop_now(c->loop);
 	if (c->o.timeout_ns > 0)
-		run.timeout = pfk_later(c->loop, c->o.timeout_ns, on_timeout,
-		    NULL);
+		pfk_timer_set(&run.timeout, c->loop, c->o.timeout_ns,
+		    on_timeout, NULL);
 	pfk_sendto(run.d, run.message, run.len, NULL, NULL);
 }
 

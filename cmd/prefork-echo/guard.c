@@ -188,10 +188,7 @@ report(struct guard *g)
 static void
 on_report(void *arg)
 {
-	struct guard *g = arg;
-
-	g->report = NULL;
-	report(g);
+	report(arg);
 }
 
 static void
@@ -213,7 +210,7 @@ count(struct guard *g, int reason, const struct pfk_packet *p, const char *why)
 		return;
 	if (g->logged_ns != 0 && g->logged_ns + EVERY_NS > now + wait)
 		wait = g->logged_ns + EVERY_NS - now;
-	g->report = pfk_later(g->loop, wait, on_report, g);
+	pfk_timer_set(&g->report, g->loop, wait, on_report, g);
 }
 
 /* the guard */

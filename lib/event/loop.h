@@ -60,6 +60,7 @@ TAILQ_HEAD(pfk__soon_list, pfk__soon);
 struct pfk_timer {
 	struct pfk__heap_node node; /* first: the heap hands it back */
 	struct pfk_loop *loop;
+	struct pfk_timer **handle; /* the caller's, or NULL */
 	void (*cb)(void *arg);
 	void *arg;
 };

@@ -5,36 +5,82 @@
  */
 #include "event/timer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "event/loop.h"
 
-struct pfk_timer *
+/* Add t to its loop's timers.  -1: it is freed. */
+static int
+arm(struct pfk_timer *t, uint64_t ns)
+{
+	uint64_t now = t->loop->now;
+
+	/* At least 1, so that one added by a timer waits for the next turn. */
+	ns = ns > 0 ? ns : 1;
+	t->node.key = ns < UINT64_MAX - now ? now + ns : UINT64_MAX;
+	if (pfk__heap_add(&t->loop->timers, &t->node) == 0)
+		return 0;
+	free(t);
+	return -1;
+}
+
+/* Take t out of its loop's timers, and out of the caller's handle. */
+static void
+disarm(struct pfk_timer *t)
+{
+	pfk__heap_remove(&t->loop->timers, &t->node);
+	if (t->handle != NULL)
+		*t->handle = NULL;
+}
+
+static void
+disarm_by(struct pfk_timer **handle)
+{
+	/* A copy of the handle would not have been cleared by the callback. */
+	assert((*handle)->handle == handle);
+	disarm(*handle);
+}
+
+int
+pfk_timer_set(struct pfk_timer **handle, struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg)
+{
+	struct pfk_timer *t = *handle;
+
+	/* The memory of a pending one is kept: setting it again cannot fail. */
+	if (t != NULL)
+		disarm_by(handle);
+	else if ((t = malloc(sizeof(*t))) == NULL)
+		return -1;
+	*t = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
+	if (arm(t, ns) == -1)
+		return -1;
+	t->handle = handle;
+	*handle = t;
+	return 0;
+}
+
+int
 pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg), void *arg)
 {
 	struct pfk_timer *t = malloc(sizeof(*t));
 
 	if (t == NULL)
-		return NULL;
-	/* At least 1, so that one added by a timer waits for the next turn. */
-	ns = ns > 0 ? ns : 1;
+		return -1;
 	*t = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
-	t->node.key = ns < UINT64_MAX - l->now ? l->now + ns : UINT64_MAX;
-	if (pfk__heap_add(&l->timers, &t->node) == -1) {
-		free(t);
-		return NULL;
-	}
-	return t;
+	return arm(t, ns);
 }
 
 void
-pfk_timer_cancel(struct pfk_timer **t)
+pfk_timer_cancel(struct pfk_timer **handle)
 {
-	if (*t == NULL)
+	struct pfk_timer *t = *handle;
+
+	if (t == NULL)
 		return;
-	pfk__heap_remove(&(*t)->loop->timers, &(*t)->node);
-	free(*t);
-	*t = NULL;
+	disarm_by(handle);
+	free(t);
 }
 
 bool
@@ -56,7 +102,7 @@ pfk__timers_run(struct pfk_loop *l)
 	while ((n = pfk__heap_first(&l->timers)) != NULL && n->key <= l->now) {
 		struct pfk_timer t = *(struct pfk_timer *)n;
 
-		pfk__heap_remove(&l->timers, n);
+		disarm((struct pfk_timer *)n);
 		free(n);
 		t.cb(t.arg);
 	}
@@ -68,7 +114,7 @@ pfk__timers_free(struct pfk_loop *l)
 	struct pfk__heap_node *n;
 
 	while ((n = pfk__heap_first(&l->timers)) != NULL) {
-		pfk__heap_remove(&l->timers, n);
+		disarm((struct pfk_timer *)n);
 		free(n);
 	}
 	pfk__heap_clear(&l->timers);

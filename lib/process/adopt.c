@@ -180,7 +180,6 @@ on_sample(void *arg)
 	struct pfk__master *m = arg;
 	uint64_t now = pfk_loop_now(m->loop), next = UINT64_MAX;
 
-	m->sample = NULL;
 	if (m->stop != PFK__STOP_NONE)
 		return;
 	for (int i = 0; i < m->places_top; i++) {
@@ -191,7 +190,7 @@ on_sample(void *arg)
 	}
 	pfk__adopt_maintain(m);
 	if (next != UINT64_MAX)
-		m->sample = pfk_later(m->loop, next - now, on_sample, m);
+		pfk_timer_set(&m->sample, m->loop, next - now, on_sample, m);
 }
 
 void
@@ -202,5 +201,6 @@ pfk__adopt_queued(void *arg, int slot)
 
 	pfk__stall_queued(&p->stall, beat(p), pfk_loop_now(m->loop));
 	if (m->sample == NULL)
-		m->sample = pfk_later(m->loop, PFK__PATIENCE_NS, on_sample, m);
+		pfk_timer_set(&m->sample, m->loop, PFK__PATIENCE_NS, on_sample,
+		    m);
 }

@@ -251,10 +251,7 @@ pfk__master_wake(struct pfk__master *m)
 static void
 on_tick(void *arg)
 {
-	struct pfk__master *m = arg;
-
-	m->tick = NULL;
-	pfk__master_wake(m);
+	pfk__master_wake(arg);
 }
 
 static void
@@ -268,7 +265,7 @@ arm_tick(struct pfk__master *m)
 	}
 	pfk_timer_cancel(&m->tick);
 	if (next != UINT64_MAX)
-		m->tick = pfk_later(m->loop, next > now ? next - now : 0,
+		pfk_timer_set(&m->tick, m->loop, next > now ? next - now : 0,
 		    on_tick, m);
 }
 
@@ -279,7 +276,6 @@ on_kill(void *arg)
 {
 	struct pfk__master *m = arg;
 
-	m->kill = NULL;
 	if (!LIST_EMPTY(&m->children))
 		pfk_log(PFK_WARNING, "killing the workers that are left");
 	pfk__children_signal(m, SIGKILL);
@@ -301,7 +297,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	pfk__custody_clear(&m->custody);
 	if (how == PFK__STOP_FAST) {
 		pfk__children_signal(m, SIGINT);
-		m->kill = pfk_later(m->loop, KILL_GRACE_NS, on_kill, m);
+		pfk_timer_set(&m->kill, m->loop, KILL_GRACE_NS, on_kill, m);
 	} else {
 		struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 		    .how = PFK_DRAIN_STOP,
@@ -309,8 +305,8 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 
 		pfk__children_tell(m, &msg, -1);
 		if (timeout_ns > 0)
-			m->kill = pfk_later(m->loop, timeout_ns + KILL_GRACE_NS,
-			    on_kill, m);
+			pfk_timer_set(&m->kill, m->loop,
+			    timeout_ns + KILL_GRACE_NS, on_kill, m);
 	}
 	pfk__control_maintain(m);
 	if (LIST_EMPTY(&m->children))

@@ -204,7 +204,6 @@ let_go(void *arg)
 {
 	struct pfk__master *m = arg;
 
-	m->surplus = NULL;
 	m->letting_go = false;
 	pfk__surplus_maintain(m);
 }
@@ -214,15 +213,14 @@ look(void *arg)
 {
 	struct pfk__master *m = arg;
 
-	m->surplus = NULL;
 	if (surplus_is_empty(m)) {
 		close_surplus(m);
 		log_end(m);
 		m->letting_go = true;
-		m->surplus = pfk_later(m->loop, GRACE_NS, let_go, m);
+		pfk_timer_set(&m->surplus, m->loop, GRACE_NS, let_go, m);
 		return;
 	}
-	m->surplus = pfk_later(m->loop, LOOK_NS, look, m);
+	pfk_timer_set(&m->surplus, m->loop, LOOK_NS, look, m);
 }
 
 void
@@ -239,5 +237,5 @@ pfk__surplus_maintain(struct pfk__master *m)
 	pfk_timer_cancel(&m->surplus);
 	steer_all(m, wanted > 0);
 	if (wanted > 0)
-		m->surplus = pfk_later(m->loop, GRACE_NS, look, m);
+		pfk_timer_set(&m->surplus, m->loop, GRACE_NS, look, m);
 }

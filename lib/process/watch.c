@@ -38,7 +38,6 @@ on_watch(void *arg)
 	/* If we were late ourselves, nobody else can be blamed. */
 	bool late = now - m->watched_ns > m->config.hang_ns / 2;
 
-	m->watch = NULL;
 	LIST_FOREACH(c, &m->children, link) {
 		if (late)
 			pfk__pulse_excuse(&c->pulse, now);
@@ -53,6 +52,6 @@ pfk__watch_start(struct pfk__master *m)
 	m->watched_ns = pfk_loop_now(m->loop);
 	pfk_timer_cancel(&m->watch);
 	if (m->config.hang_ns > 0)
-		m->watch = pfk_later(m->loop, m->config.hang_ns / 4, on_watch,
-		    m);
+		pfk_timer_set(&m->watch, m->loop, m->config.hang_ns / 4,
+		    on_watch, m);
 }

@@ -65,7 +65,6 @@ on_deadline(void *arg)
 {
 	struct pfk_worker *w = arg;
 
-	w->deadline = NULL;
 	pfk_log(PFK_WARNING, "the time to drain is over; closing what is left");
 	pfk_loop_stop(w->loop);
 }
@@ -80,7 +79,8 @@ drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	w->how = how;
 	pfk_timer_cancel(&w->deadline);
 	if (timeout_ns > 0)
-		w->deadline = pfk_later(w->loop, timeout_ns, on_deadline, w);
+		pfk_timer_set(&w->deadline, w->loop, timeout_ns, on_deadline,
+		    w);
 	/* Most of the time is for what they still have to do. */
 	if (timeout_ns > 0 && timeout_ns / 8 < w->loop->spread_ns)
 		w->loop->spread_ns = timeout_ns / 8;

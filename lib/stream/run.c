@@ -18,7 +18,6 @@ on_deadline(void *arg)
 {
 	struct deadline *d = arg;
 
-	d->timer = NULL;
 	d->passed = true;
 	pfk_loop_stop(d->loop);
 }
@@ -36,13 +35,11 @@ pfk_run_until(struct pfk_loop *l, struct pfk_stream *s, uint64_t deadline_ns,
 		return -1;
 	}
 	if (s->sync == PFK__SYNC_PENDING) {
-		if (deadline_ns != UINT64_MAX) {
-			d.timer = pfk_later(l,
-			    deadline_ns > now ? deadline_ns - now : 0,
-			    on_deadline, &d);
-			if (d.timer == NULL)
-				return -1;
-		}
+		if (deadline_ns != UINT64_MAX &&
+		    pfk_timer_set(&d.timer, l,
+			deadline_ns > now ? deadline_ns - now : 0, on_deadline,
+			&d) == -1)
+			return -1;
 		s->running = true;
 		rc = pfk_loop_run(l);
 		s->running = false;

@@ -204,10 +204,7 @@ open_attempt(struct attempt *a)
 static void
 on_next(void *arg)
 {
-	struct connector *c = arg;
-
-	c->next = NULL;
-	start_next(c);
+	start_next(arg);
 }
 
 static void
@@ -224,7 +221,8 @@ start_next(void *arg)
 	}
 	a->pending = true;
 	if (c->started < c->base.n)
-		c->next = pfk_later(c->base.loop, ATTEMPT_DELAY_NS, on_next, c);
+		pfk_timer_set(&c->next, c->base.loop, ATTEMPT_DELAY_NS, on_next,
+		    c);
 }
 
 /* RFC 8305, section 4: the families take turns. */

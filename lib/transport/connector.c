@@ -113,7 +113,6 @@ on_timeout(void *arg)
 {
 	struct pfk_connector *c = arg;
 
-	c->timeout = NULL;
 	if (c->kind->late != NULL)
 		c->kind->late(c);
 	if (c->causes[0] == '\0')
@@ -127,11 +126,10 @@ start(struct pfk_connector *c, const struct pfk_connect_options *o)
 {
 	int rc;
 
-	if (o->timeout_ns > 0) {
-		c->timeout = pfk_later(c->loop, o->timeout_ns, on_timeout, c);
-		if (c->timeout == NULL)
-			return -1;
-	}
+	if (o->timeout_ns > 0 &&
+	    pfk_timer_set(&c->timeout, c->loop, o->timeout_ns, on_timeout, c) ==
+		-1)
+		return -1;
 	rc = pfk__resolve_numeric(o->host, o->port, o->family, &c->addrs[0],
 	    &c->fault);
 	if (rc == 1 && !suits_source(c, &c->addrs[0])) {

@@ -226,10 +226,7 @@ pfk__limits_wait(struct pfk_limits *lim, struct pfk__waiter *w)
 static void
 on_timer(void *arg)
 {
-	struct pfk_limits *lim = arg;
-
-	lim->timer = NULL;
-	resume_all(lim);
+	resume_all(arg);
 }
 
 void
@@ -237,7 +234,7 @@ pfk__limits_wait_briefly(struct pfk_limits *lim, struct pfk__waiter *w)
 {
 	pfk__limits_wait(lim, w);
 	if (lim->timer == NULL)
-		lim->timer = pfk_later(lim->loop, PAUSE_NS, on_timer, lim);
+		pfk_timer_set(&lim->timer, lim->loop, PAUSE_NS, on_timer, lim);
 }
 
 void

@@ -105,15 +105,14 @@ tell_some(void *arg)
 	struct pfk_transport *tr, *next;
 	size_t n = 0;
 
-	s->spread = NULL;
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
 		if (tr->told_drain || tr->state != PFK__TCP_OPEN)
 			continue;
 		if (n++ == s->at_once) {
-			s->spread = pfk_later(s->loop,
-			    s->loop->spread_ns / SPREAD_STEPS, tell_some, s);
 			/* Without memory nobody is kept waiting. */
-			if (s->spread != NULL)
+			if (pfk_timer_set(&s->spread, s->loop,
+				s->loop->spread_ns / SPREAD_STEPS, tell_some,
+				s) == 0)
 				return;
 		}
 		pfk__tcp_drain(tr);
@@ -152,7 +151,6 @@ on_idle(void *arg)
 	uint64_t now = pfk_loop_now(s->loop);
 	struct pfk_transport *tr, *next;
 
-	s->idle = NULL;
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
 		if (tr->active_ns + s->idle_ns + s->slack_ns > now)
 			break;
@@ -177,7 +175,7 @@ watch_idle(struct pfk_server *s)
 	if (s->idle_ns == 0 || s->idle != NULL || tr == NULL)
 		return;
 	due = tr->active_ns + s->idle_ns + s->slack_ns;
-	s->idle = pfk_later(s->loop, due > now ? due - now : 0, on_idle, s);
+	pfk_timer_set(&s->idle, s->loop, due > now ? due - now : 0, on_idle, s);
 }
 
 void

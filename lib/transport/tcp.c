@@ -147,10 +147,7 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 static void
 on_linger(void *arg)
 {
-	struct pfk_transport *tr = arg;
-
-	tr->linger = NULL;
-	pfk__tcp_lose(tr, 0);
+	pfk__tcp_lose(arg, 0);
 }
 
 /*
@@ -167,8 +164,8 @@ pfk__tcp_finish(struct pfk_transport *tr)
 	}
 	if (tr->linger != NULL)
 		return;
-	tr->linger = pfk_later(tr->io.loop, LINGER_NS, on_linger, tr);
-	if (tr->linger == NULL)
+	if (pfk_timer_set(&tr->linger, tr->io.loop, LINGER_NS, on_linger, tr) ==
+	    -1)
 		pfk__tcp_lose(tr, ENOMEM);
 }
 

@@ -80,10 +80,7 @@ report(struct pfk_datagram *d)
 static void
 on_report(void *arg)
 {
-	struct pfk_datagram *d = arg;
-
-	d->drops.report = NULL;
-	report(d);
+	report(arg);
 }
 
 /* At most once a minute, however many there are. */
@@ -97,7 +94,7 @@ report_soon(struct pfk_datagram *d)
 		return;
 	if (s->logged_ns != 0 && s->logged_ns + EVERY_NS > now + wait)
 		wait = s->logged_ns + EVERY_NS - now;
-	s->report = pfk_later(d->io.loop, wait, on_report, d);
+	pfk_timer_set(&s->report, d->io.loop, wait, on_report, d);
 }
 
 void

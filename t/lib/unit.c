@@ -30,12 +30,11 @@ look(void *arg)
 {
 	struct watch *w = arg;
 
-	w->timer = NULL;
 	if (*w->value >= w->least || pfk_loop_now(w->loop) > w->deadline) {
 		pfk_loop_stop(w->loop);
 		return;
 	}
-	w->timer = pfk_later(w->loop, PFK_MSEC_NS / 2, look, w);
+	pfk_timer_set(&w->timer, w->loop, PFK_MSEC_NS / 2, look, w);
 }
 
 bool
