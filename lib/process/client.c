@@ -79,7 +79,6 @@ on_deadline(void *arg)
 {
 	struct pfk__client *c = arg;
 
-	c->deadline = NULL;
 	if (c->answer != NULL)
 		pfk__client_drop(c);
 	else if (c->wish != PFK__WISH_NONE)
@@ -93,8 +92,8 @@ on_deadline(void *arg)
 static void
 set_deadline(struct pfk__client *c, uint64_t ns)
 {
-	pfk_timer_cancel(&c->deadline);
-	c->deadline = pfk_later(c->control->master->loop, ns, on_deadline, c);
+	pfk_timer_set(&c->deadline, c->control->master->loop, ns, on_deadline,
+	    c);
 }
 
 void

@@ -133,7 +133,6 @@ on_pause_over(void *arg)
 {
 	struct pfk__control_socket *k = arg;
 
-	k->pause = NULL;
 	pfk_io_want(k->io, PFK_READ);
 }
 
@@ -156,7 +155,7 @@ on_accept(void *arg, unsigned ready)
 		    errno != ECONNABORTED) {
 			/* Out of descriptors: the client waits. */
 			pfk_io_want(k->io, 0);
-			k->pause = pfk_later(k->master->loop, PAUSE_NS,
+			pfk_timer_set(&k->pause, k->master->loop, PAUSE_NS,
 			    on_pause_over, k);
 		}
 		return;
