@@ -78,7 +78,7 @@ sub under_load {
 	my $report = JSON::PP::decode_json(join q{}, <$out>);
 	cmp_ok($report->{echoed}, '>', 0, "$poller, $name: messages went");
 	my @lost = grep { $report->{$_} }
-	    qw(refused reset timeout short mismatch duplicate other);
+	    qw(refused reset timeout short mismatch other late duplicate);
 	is_deeply([ map { "$_ $report->{$_}" } @lost ], [], "$poller, $name: none was lost");
 	unlike($server->log_text, qr/could\snot\sbe\scontinued/x, "$poller, $name: every connection went on");
 	is($server->stop, 0, "$poller, $name: exit status");

@@ -103,7 +103,7 @@ sub killed {
 
 sub losses {
 	my ($report) = @_;
-	my @kinds = qw(refused reset timeout short mismatch duplicate reordered other);
+	my @kinds = qw(refused reset timeout short mismatch other late duplicate reordered);
 
 	return { map { $_ => $report->{$_} } grep { $report->{$_} } @kinds };
 }

@@ -19,11 +19,12 @@
 #include "stats.h"
 
 #define CHECK_ADDRESSES 16
+#define UNANSWERED_KEPT 16
 
 struct options {
 	bool udp, once, connect;
 	bool ipv4, ipv6;
-	bool json, tap, quiet, help, version;
+	bool json, tap, strict, quiet, help, version;
 	int port;
 	int connections;
 	int64_t size;
@@ -38,15 +39,23 @@ enum message_state {
 	MESSAGE_NONE,
 	MESSAGE_WAITING,
 	MESSAGE_ECHOED,
-	MESSAGE_LOST,  /* an answer comes too late */
-	MESSAGE_SPOILT /* lost, because another answer was unreadable */
+	MESSAGE_UNANSWERED, /* counted as number.loss; an answer is late */
+	MESSAGE_LOST,       /* another answer to it counts for nothing */
+	MESSAGE_SPOILT      /* lost, because another answer was unreadable */
 };
 
 struct number {
 	enum message_state state;
+	enum fault loss; /* MESSAGE_UNANSWERED */
 	uint64_t due_ns;
 	uint64_t sent_ns;
 	uint64_t before; /* MESSAGE_SPOILT: it, or another before this */
+};
+
+/* One that was not answered while its number was in the window. */
+struct unanswered {
+	uint64_t number;
+	enum fault loss; /* FAULTS: none */
 };
 
 struct check;
@@ -59,6 +68,8 @@ struct flow {
 	unsigned waiting;
 	unsigned owed; /* due, not sent */
 	struct number *numbers;
+	struct unanswered unanswered[UNANSWERED_KEPT];
+	unsigned n_unanswered; /* so many were kept, the oldest not any more */
 	/* tcp.c */
 	struct pfk_connector *connector;
 	struct pfk_transport *tr;
@@ -112,8 +123,8 @@ void flow_forget(struct flow *f);
 /* Nothing has come back yet: those that wait are to be sent again. */
 void flow_rewind(struct flow *f);
 /* All that wait are lost. */
-void flow_lost(struct flow *f, enum loss kind);
-void flow_count(struct flow *f, enum loss kind);
+void flow_lost(struct flow *f, enum fault kind);
+void flow_count(struct flow *f, enum fault kind);
 /* Those that have waited too long are lost; true if there were any. */
 bool flow_expire(struct flow *f, uint64_t now);
 /* The address to bind to, for this flow's next connection. */
@@ -134,6 +145,10 @@ void udp_pump(struct flow *f);
 void udp_close(struct flow *f);
 
 /* report.c */
+/* Whether faults of this kind make the run fail. */
+bool report_fails(const struct check *c, enum fault kind);
+/* Whether the run fails. */
+bool report_failed(const struct check *c);
 void report_live(struct check *c);
 /* Leave the live line, if there is one. */
 void report_live_end(struct check *c);

@@ -46,11 +46,23 @@ due_ns(const struct flow *f, uint64_t n)
 	    all % (uint64_t)c->o.rate * PFK_SECOND_NS / (uint64_t)c->o.rate;
 }
 
+/* The next message takes the place of an older one. */
+static void
+keep_unanswered(struct flow *f)
+{
+	const struct number *old = number(f, f->next);
+
+	if (old->state == MESSAGE_UNANSWERED)
+		f->unanswered[f->n_unanswered++ % UNANSWERED_KEPT] =
+		    (struct unanswered){f->next - f->check->window, old->loss};
+}
+
 void
 flow_sending(struct flow *f)
 {
 	struct check *c = f->check;
 
+	keep_unanswered(f);
 	*number(f, f->next) = (struct number){.state = MESSAGE_WAITING,
 	    .due_ns = due_ns(f, f->next),
 	    .sent_ns = pfk_loop_now(c->loop)};
@@ -75,9 +87,18 @@ over(struct flow *f, uint64_t n, enum message_state state)
 }
 
 void
-flow_count(struct flow *f, enum loss kind)
+flow_count(struct flow *f, enum fault kind)
 {
-	f->check->stats.lost[kind]++;
+	f->check->stats.faults[kind]++;
+}
+
+/* Message n, which waits, will not be answered. */
+static void
+unanswered(struct flow *f, uint64_t n, enum fault kind)
+{
+	flow_count(f, kind);
+	number(f, n)->loss = kind;
+	over(f, n, MESSAGE_UNANSWERED);
 }
 
 /* Message n, as far as it is known: NULL for one of long ago or never. */
@@ -118,16 +139,43 @@ echoed(struct flow *f, uint64_t n, size_t len)
 	uint64_t due = number(f, n)->due_ns, now = pfk_loop_now(c->loop);
 
 	if (len != (size_t)c->o.size) {
-		flow_count(f, LOSS_SHORT);
+		flow_count(f, FAULT_SHORT);
 		over(f, n, MESSAGE_LOST);
 		return;
 	}
 	if (n < f->newest)
-		flow_count(f, LOSS_REORDERED);
+		flow_count(f, FAULT_REORDERED);
 	else
 		f->newest = n + 1;
 	stats_echoed(&c->stats, len, now > due ? now - due : 0);
 	over(f, n, MESSAGE_ECHOED);
+}
+
+/* The answer is there after all, so that the message is no loss. */
+static void
+late(struct flow *f, enum fault loss)
+{
+	f->check->stats.faults[loss]--;
+	flow_count(f, FAULT_LATE);
+}
+
+/* Message n has come, of which the window knows nothing any more. */
+static void
+long_ago(struct flow *f, uint64_t n)
+{
+	unsigned kept = f->n_unanswered < UNANSWERED_KEPT ? f->n_unanswered
+							  : UNANSWERED_KEPT;
+
+	for (unsigned i = 0; i < kept; i++) {
+		struct unanswered *u = &f->unanswered[i];
+
+		if (u->number == n && u->loss != FAULTS) {
+			late(f, u->loss);
+			u->loss = FAULTS;
+			return;
+		}
+	}
+	flow_count(f, FAULT_DUPLICATE);
 }
 
 void
@@ -140,10 +188,17 @@ flow_received(struct flow *f, const void *buf, size_t len)
 
 	f->check->reached = true;
 	if (!good || n >= f->next) {
-		flow_count(f, len < MESSAGE_MIN ? LOSS_SHORT : LOSS_MISMATCH);
+		flow_count(f, len < MESSAGE_MIN ? FAULT_SHORT : FAULT_MISMATCH);
 		spoil(f, n);
-	} else if (m == NULL || m->state == MESSAGE_ECHOED) {
-		flow_count(f, LOSS_DUPLICATE);
+	} else if (m == NULL) {
+		long_ago(f, n);
+	} else if (m->state == MESSAGE_ECHOED) {
+		flow_count(f, FAULT_DUPLICATE);
+	} else if (m->state == MESSAGE_UNANSWERED) {
+		if (len == (size_t)f->check->o.size) {
+			late(f, m->loss);
+			m->state = MESSAGE_ECHOED;
+		}
 	} else if (m->state == MESSAGE_WAITING) {
 		echoed(f, n, len);
 	} else if (m->state == MESSAGE_SPOILT) {
@@ -163,8 +218,8 @@ flow_surplus(struct flow *f, const void *buf, size_t len)
 	uint64_t n;
 
 	flow_count(f,
-	    message_check(buf, len, f->id, &n) && n < f->next ? LOSS_DUPLICATE
-							      : LOSS_MISMATCH);
+	    message_check(buf, len, f->id, &n) && n < f->next ? FAULT_DUPLICATE
+							      : FAULT_MISMATCH);
 }
 
 void
@@ -189,12 +244,10 @@ flow_rewind(struct flow *f)
 }
 
 void
-flow_lost(struct flow *f, enum loss kind)
+flow_lost(struct flow *f, enum fault kind)
 {
-	while (f->waiting > 0) {
-		flow_count(f, kind);
-		over(f, f->oldest, MESSAGE_LOST);
-	}
+	while (f->waiting > 0)
+		unanswered(f, f->oldest, kind);
 }
 
 bool
@@ -205,8 +258,7 @@ flow_expire(struct flow *f, uint64_t now)
 
 	while (
 	    f->waiting > 0 && now - number(f, f->oldest)->sent_ns > timeout) {
-		flow_count(f, LOSS_TIMEOUT);
-		over(f, f->oldest, MESSAGE_LOST);
+		unanswered(f, f->oldest, FAULT_TIMEOUT);
 		any = true;
 	}
 	return any;

@@ -72,8 +72,7 @@ run(struct check *c)
 	report(c);
 	if (fflush(stdout) != 0)
 		return cannot_write();
-	return stats_lost(&c->stats) == 0 && c->stats.echoed > 0 ? EXIT_SUCCESS
-								 : EXIT_LOST;
+	return report_failed(c) ? EXIT_LOST : EXIT_SUCCESS;
 }
 
 int

@@ -46,6 +46,9 @@ const struct pfk_option check_options[] = {
 		"on (250 with -1 or -c to 127.0.0.0/8, else 1)"},
     {0, "json", NULL, FLAG, AT(json), .help = "print one JSON object"},
     {0, "tap", NULL, FLAG, AT(tap), .help = "print TAP, for prove(1)"},
+    {0, "strict", NULL, FLAG, AT(strict),
+	.help = "late answers, and datagrams doubled or reordered, change the "
+		"exit status too"},
     {'q', "quiet", NULL, FLAG, AT(quiet), .help = "print errors only"},
     {'V', "version", NULL, FLAG, AT(version),
 	.help = "print the version and exit"},

@@ -21,6 +21,23 @@ seconds(const struct check *c)
 	return (double)ns / (double)PFK_SECOND_NS;
 }
 
+/* A network may double, reorder and delay datagrams, TCP must not. */
+bool
+report_fails(const struct check *c, enum fault kind)
+{
+	return kind < LOSSES || !c->o.udp || c->o.strict;
+}
+
+bool
+report_failed(const struct check *c)
+{
+	for (int i = 0; i < FAULTS; i++) {
+		if (c->stats.faults[i] > 0 && report_fails(c, i))
+			return true;
+	}
+	return c->stats.echoed == 0;
+}
+
 void
 report_live(struct check *c)
 {
@@ -54,10 +71,11 @@ report_table(const struct check *c)
 		printf("%-12s %12llu\n", "unsent",
 		    (unsigned long long)s->unsent);
 	printf("%-12s %12llu\n", "lost", (unsigned long long)stats_lost(s));
-	for (int i = 0; i < LOSSES; i++) {
-		if (s->lost[i] > 0)
-			printf("  %-10s %12llu\n", loss_names[i],
-			    (unsigned long long)s->lost[i]);
+	for (int i = 0; i < FAULTS; i++) {
+		if (s->faults[i] > 0)
+			printf("%s%-*s %12llu\n", i < LOSSES ? "  " : "",
+			    i < LOSSES ? 10 : 12, fault_names[i],
+			    (unsigned long long)s->faults[i]);
 	}
 	for (size_t i = 0; i < PERCENTILES; i++)
 		printf("%-12s %12.3f ms\n", percentiles[i].name,
@@ -77,9 +95,9 @@ report_json(const struct check *c)
 	    (unsigned long long)s->echoed, (unsigned long long)stats_lost(s),
 	    seconds(c), (double)s->echoed / seconds(c),
 	    (unsigned long long)s->bytes);
-	for (int i = 0; i < LOSSES; i++)
-		printf("\"%s\": %llu, ", loss_names[i],
-		    (unsigned long long)s->lost[i]);
+	for (int i = 0; i < FAULTS; i++)
+		printf("\"%s\": %llu, ", fault_names[i],
+		    (unsigned long long)s->faults[i]);
 	printf("\"latency_ms\": {");
 	for (size_t i = 0; i < PERCENTILES; i++)
 		printf("\"%s\": %.6f, ", percentiles[i].name,
@@ -92,11 +110,12 @@ report_tap(const struct check *c)
 {
 	const struct stats *s = &c->stats;
 
-	printf("1..%d\n%sok 1 - %llu messages were echoed\n", LOSSES + 1,
+	printf("1..%d\n%sok 1 - %llu messages were echoed\n", FAULTS + 1,
 	    s->echoed > 0 ? "" : "not ", (unsigned long long)s->echoed);
-	for (int i = 0; i < LOSSES; i++)
-		printf("%sok %d - %s: %llu\n", s->lost[i] == 0 ? "" : "not ",
-		    i + 2, loss_names[i], (unsigned long long)s->lost[i]);
+	for (int i = 0; i < FAULTS; i++)
+		printf("%sok %d - %s: %llu\n",
+		    s->faults[i] > 0 && report_fails(c, i) ? "not " : "", i + 2,
+		    fault_names[i], (unsigned long long)s->faults[i]);
 	if (s->unsent > 0)
 		printf("# %llu were due and not sent\n",
 		    (unsigned long long)s->unsent);

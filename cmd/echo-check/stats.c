@@ -5,25 +5,25 @@
 
 #include <errno.h>
 
-const char *const loss_names[LOSSES] = {"refused", "reset", "timeout", "short",
-    "mismatch", "duplicate", "reordered", "other"};
+const char *const fault_names[FAULTS] = {"refused", "reset", "timeout", "short",
+    "mismatch", "other", "late", "duplicate", "reordered"};
 
-enum loss
-loss_of(int error)
+enum fault
+fault_of(int error)
 {
 	switch (error) {
 	case ECONNREFUSED:
-		return LOSS_REFUSED;
+		return FAULT_REFUSED;
 	case ECONNRESET:
 	case ECONNABORTED:
 	case EPIPE:
-		return LOSS_RESET;
+		return FAULT_RESET;
 	case ETIMEDOUT:
-		return LOSS_TIMEOUT;
+		return FAULT_TIMEOUT;
 	case 0:
-		return LOSS_SHORT;
+		return FAULT_SHORT;
 	default:
-		return LOSS_OTHER;
+		return FAULT_OTHER;
 	}
 }
 
@@ -66,7 +66,7 @@ stats_lost(const struct stats *s)
 	uint64_t n = 0;
 
 	for (int i = 0; i < LOSSES; i++)
-		n += s->lost[i];
+		n += s->faults[i];
 	return n;
 }
 

@@ -7,16 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum loss {
-	LOSS_REFUSED,   /* the connection, or ICMP says so */
-	LOSS_RESET,     /* the connection broke */
-	LOSS_TIMEOUT,   /* nothing came in time */
-	LOSS_SHORT,     /* the end came too early, or too few bytes */
-	LOSS_MISMATCH,  /* other bytes came */
-	LOSS_DUPLICATE, /* it came again */
-	LOSS_REORDERED, /* it came, but overtaken by a later one */
-	LOSS_OTHER,     /* such as an unreachable network */
-	LOSSES
+/* How a message fails. Those below LOSSES are losses: no good answer came. */
+enum fault {
+	FAULT_REFUSED,  /* the connection, or ICMP says so */
+	FAULT_RESET,    /* the connection broke */
+	FAULT_TIMEOUT,  /* nothing came in time */
+	FAULT_SHORT,    /* the end came too early, or too few bytes */
+	FAULT_MISMATCH, /* other bytes came */
+	FAULT_OTHER,    /* such as an unreachable network */
+	LOSSES,
+	FAULT_LATE = LOSSES, /* it came, but was counted as a loss before */
+	FAULT_DUPLICATE,     /* it came again */
+	FAULT_REORDERED,     /* it came, but after a later one */
+	FAULTS
 };
 
 /* Log-linear: 32 parts to each power of two of nanoseconds. */
@@ -28,15 +31,15 @@ struct stats {
 	uint64_t unsent; /* due, but there was no getting to them */
 	uint64_t echoed;
 	uint64_t bytes; /* of messages that came back */
-	uint64_t lost[LOSSES];
+	uint64_t faults[FAULTS];
 	uint64_t histogram[HISTOGRAM_SIZE];
 	uint64_t slowest_ns;
 };
 
-extern const char *const loss_names[LOSSES];
+extern const char *const fault_names[FAULTS];
 
 /* The kind of an errno. */
-enum loss loss_of(int error);
+enum fault fault_of(int error);
 
 void stats_echoed(struct stats *s, size_t bytes, uint64_t latency_ns);
 uint64_t stats_lost(const struct stats *s);

@@ -78,12 +78,12 @@ static void
 have_message(struct flow *f, const void *buf)
 {
 	struct check *c = f->check;
-	uint64_t bad = c->stats.lost[LOSS_MISMATCH];
+	uint64_t bad = c->stats.faults[FAULT_MISMATCH];
 
 	flow_received(f, buf, (size_t)c->o.size);
-	if (c->stats.lost[LOSS_MISMATCH] != bad) {
+	if (c->stats.faults[FAULT_MISMATCH] != bad) {
 		/* Nothing after it can be told apart. */
-		flow_lost(f, LOSS_MISMATCH);
+		flow_lost(f, FAULT_MISMATCH);
 		pfk_abort(f->tr);
 	}
 }
@@ -153,7 +153,7 @@ data_received(void *self, const void *buf, size_t len)
  * has done its work, and may.
  */
 static void
-idle_end(struct flow *f, enum loss kind)
+idle_end(struct flow *f, enum fault kind)
 {
 	if (single(f) || flow_goes_on(f))
 		flow_count(f, kind);
@@ -170,8 +170,8 @@ eof_received(void *self)
 	else if (f->waiting == 0 && f->part_len > 0)
 		flow_surplus(f, f->part, f->part_len);
 	else if (f->waiting == 0 && !single(f))
-		idle_end(f, LOSS_SHORT);
-	flow_lost(f, LOSS_SHORT);
+		idle_end(f, FAULT_SHORT);
+	flow_lost(f, FAULT_SHORT);
 	return false;
 }
 
@@ -182,8 +182,8 @@ connection_lost(void *self, int error)
 
 	f->tr = NULL;
 	if (error != 0 && error != ECONNABORTED && f->waiting == 0 && !f->ended)
-		idle_end(f, loss_of(error));
-	flow_lost(f, loss_of(error));
+		idle_end(f, fault_of(error));
+	flow_lost(f, fault_of(error));
 	if (single(f))
 		tcp_pump(f);
 	else
@@ -216,9 +216,9 @@ failed(void *arg, int error, const char *causes)
 		return;
 	}
 	if (f->waiting > 0)
-		flow_lost(f, loss_of(error));
+		flow_lost(f, fault_of(error));
 	else
-		flow_count(f, loss_of(error));
+		flow_count(f, fault_of(error));
 	reconnect_later(f);
 }
 
@@ -266,7 +266,7 @@ tcp_pump(struct flow *f)
 void
 tcp_stalled(struct flow *f)
 {
-	flow_lost(f, LOSS_TIMEOUT);
+	flow_lost(f, FAULT_TIMEOUT);
 	if (f->tr != NULL)
 		pfk_abort(f->tr);
 }

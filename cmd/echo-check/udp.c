@@ -40,7 +40,7 @@ error_received(void *self, int error)
 		return;
 	}
 	/* The sweep goes on: at once, it would be refused as fast as we send. */
-	flow_lost(f, loss_of(error));
+	flow_lost(f, fault_of(error));
 }
 
 static const struct pfk_datagram_protocol protocol = {

@@ -12,7 +12,7 @@ use POSIX      ();
 use Prefork::Tools qw(wait_for pause spawn_process);
 use Torture::Server;
 
-use constant KINDS => qw(refused reset timeout short mismatch duplicate reordered other);
+use constant KINDS => qw(refused reset timeout short mismatch other late duplicate reordered);
 use constant {
 	LONG    => 86_400,
 	WARM_UP => 0.3,

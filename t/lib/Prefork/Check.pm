@@ -19,9 +19,9 @@ our @EXPORT = qw(check start finish found adds_up ordered);
 
 use constant TIMEOUT => 60;
 
-# All kinds of loss; those for which a message is missing, and the others.
+# All kinds of loss, and the other faults, of which late ones stand for a message.
 our @LOSING = qw(refused reset timeout short mismatch other);
-our @ADDED  = qw(duplicate reordered);
+our @ADDED  = qw(late duplicate reordered);
 
 # check(@arguments): (exit status, what --json says or undef, standard error).
 sub check { return finish(start(@_)) }
@@ -55,15 +55,15 @@ sub finish {
 		scalar eval { JSON::PP::decode_json($output) }, $errors);
 }
 
-# found($result): the kinds of loss that it counts, each with its number.
+# found($result): the kinds of fault that it counts, each with its number.
 sub found {
 	my ($result) = @_;
 
 	return { map { $_ => $result->{$_} } grep { $result->{$_} } @LOSING, @ADDED };
 }
 
-# Whether every message that was sent is echoed or missing, once, and the total
-# is that of the kinds.
+# Whether every message that was sent is echoed, late or missing, once, and the
+# total of losses is that of their kinds.
 sub adds_up {
 	my ($result, $name) = @_;
 	my $missing = sum0(@{$result}{@LOSING});
@@ -72,8 +72,8 @@ sub adds_up {
 	return Test::More::is_deeply(
 		[ $result->{sent}, $result->{lost} ],
 		[
-			$result->{echoed} + $missing,
-			$missing + sum0(@{$result}{@ADDED})
+			$result->{echoed} + $result->{late} + $missing,
+			$missing
 		],
 		"$name: adds up"
 	);
