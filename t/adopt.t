@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
+use Prefork::Tools qw(now);
 use Test::More;
 
 use constant CLIENTS => 40;
@@ -41,6 +42,51 @@ subtest 'a worker that dies again and again' => sub {
 	ok($server->wait_log(qr/slot 0 serves itself again/, 20, $from),
 		'given back');
 	serves('afterwards');
+};
+
+# One that stood still is not the first choice for some seconds, but it helps as
+# soon as its loop turns again.
+subtest 'a worker that stops right after its sibling did' => sub {
+	calm();
+	my $from   = $server->log_size;
+	my %worker = $server->workers;
+	my $ill    = now();
+	kill 'STOP', $worker{1};
+	serves('with one stopped');
+	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'adopted');
+	kill 'CONT', $worker{1};
+	ok(wait_for(sub { empty_queues() }), 'it has come to its queue');
+	kill 'STOP', $worker{0};
+	my @open = map { $server->tcp_socket } 1 .. CLIENTS;
+	ok($server->wait_log(qr/worker 1 .* serves for slot 0/, 20, $from),
+		'it helps the other one, which is stopped right afterwards');
+	SKIP: {
+		skip 'this machine was too slow to be in time', 1 if now() - $ill > 4;
+		unlike(substr($server->log_text, $from), qr/slot 1 serves itself/,
+			'while it has help itself');
+	}
+	kill 'CONT', $worker{0};
+	close $_ for @open;
+	calm();
+};
+
+# The queue that it has adopted tells, not its own one, which is empty.
+subtest 'a helper that stops while its own queue is empty' => sub {
+	my $three  = Prefork->start('-w', 3, '-p', 0, '-b', '127.0.0.1');
+	my %worker = $three->workers;
+	my ($client, $helper);
+	kill 'STOP', $worker{1};
+	for (1 .. CLIENTS) {
+		$client = $three->udp_socket;
+		is(echo_once($client, 'x'), 'x', 'answered');
+		($helper) = $three->log_text =~ /worker (\d) .* serves for slot 1$/m;
+		last if defined $helper;
+	}
+	like($helper // q{}, qr/[02]/, 'a client of the stopped worker has a helper');
+	kill 'STOP', $worker{$helper};
+	is(echo_once($client, 'y'), 'y', 'and another one if that stops');
+	kill 'CONT', @worker{ 1, $helper };
+	is($three->stop, 0, 'it stops');
 };
 
 # One that stood still is not trusted for some seconds, unless nobody else is
@@ -167,6 +213,11 @@ sub listeners {
 	return scalar grep {
 		(split)[1] =~ /$local$/ && (split)[3] eq '0A' && (!$queued || (split)[4] !~ /:0+$/)
 	} <$table>;
+}
+
+# Whether nothing waits in the queues of the server's listeners.
+sub empty_queues {
+	return !grep { listeners($_->[2], 1) } $server->addresses('tcp', 4);
 }
 
 # New clients over TCP and UDP, spread over both queues, are all answered.

@@ -110,6 +110,29 @@ test_recovers(void)
 	ok(s.queued, "and is watched as before");
 }
 
+/* While it gets help, its loop may stop again; else it can give some. */
+static void
+test_relapses(void)
+{
+	struct pfk__stall s = {0};
+
+	queued(&s, 0, 0);
+	look(&s, true, 0, 40);
+	ok(s.stalled && s.still, "it stands still");
+	look(&s, true, 60, 80);
+	ok(s.stalled && !s.still, "it turns again, and has still help");
+	look(&s, false, 60, 120);
+	look(&s, false, 60, 400);
+	ok(!s.still, "with nothing to serve it need not turn");
+	look(&s, true, 60, 420);
+	ok(!s.still, "it has its time to turn");
+	look(&s, true, 60, 440);
+	ok(s.still, "it does not: it stands still again");
+	is_int(look(&s, false, 5000, 5041), 5081, "it turns");
+	ok(s.stalled && !s.still, "and has help for as long as the first time");
+	is_int(look(&s, false, 5439, 5440), 0, "then it is healthy");
+}
+
 int
 main(void)
 {
@@ -117,5 +140,6 @@ main(void)
 	test_stands();
 	test_lies();
 	test_recovers();
+	test_relapses();
 	return done_testing();
 }

@@ -36,13 +36,13 @@ needs_help(const struct pfk__master *m, int slot)
 }
 
 /*
- * The next slot's worker that is well.  Where there is none, a slow one is
- * better than no process at all.
+ * The next slot's worker that is healthy, or else one that turns again.  Where
+ * there is none, one that stands still is better than no process at all.
  */
 static struct pfk__child *
 sibling(const struct pfk__master *m, int slot)
 {
-	struct pfk__child *slow = NULL;
+	struct pfk__child *turns = NULL, *still = NULL;
 
 	for (int i = 1; i <= m->workers; i++) {
 		int k = (slot + i) % m->workers;
@@ -52,10 +52,14 @@ sibling(const struct pfk__master *m, int slot)
 			continue;
 		if (!m->places[k].stall.stalled)
 			return c;
-		if (slow == NULL)
-			slow = c;
+		if (m->places[k].stall.still)
+			still = c;
+		else if (turns == NULL)
+			turns = c;
 	}
-	return m->places[slot].serving == NULL ? slow : NULL;
+	if (turns != NULL)
+		return turns;
+	return m->places[slot].serving == NULL ? still : NULL;
 }
 
 static void
@@ -91,13 +95,13 @@ pfk__adopt_release(struct pfk__master *m, int slot)
 	p->adopter = NULL;
 }
 
-/* Who adopted may itself stand still by now. */
+/* The adopter itself may stand still by now. */
 static bool
-is_stalled(const struct pfk__master *m, const struct pfk__child *c)
+is_still(const struct pfk__master *m, const struct pfk__child *c)
 {
 	const struct pfk__place *p = &m->places[c->slot];
 
-	return p->stall.stalled && p->serving == c;
+	return p->stall.still && p->serving == c;
 }
 
 static bool
@@ -105,7 +109,7 @@ has_better(const struct pfk__master *m, int slot)
 {
 	const struct pfk__child *c = sibling(m, slot);
 
-	return c != NULL && !is_stalled(m, c);
+	return c != NULL && !is_still(m, c);
 }
 
 static void
@@ -122,7 +126,7 @@ pfk__adopt_maintain(struct pfk__master *m)
 		struct pfk__place *p = &m->places[i];
 		bool needs = needs_help(m, i);
 
-		if (needs && p->adopter != NULL && is_stalled(m, p->adopter) &&
+		if (needs && p->adopter != NULL && is_still(m, p->adopter) &&
 		    has_better(m, i))
 			pfk__adopt_release(m, i);
 		if (needs && p->adopter == NULL)
@@ -157,17 +161,40 @@ pfk__adopt_prune(struct pfk__master *m)
 
 /* looking */
 
+/*
+ * Whether each slot's worker has something to serve: in its own queue, or in one
+ * that it has adopted.  An adopter that hangs may have an empty queue itself.
+ */
+static void
+look_at_queues(struct pfk__master *m)
+{
+	for (int i = 0; i < m->places_top; i++) {
+		struct pfk__place *p = &m->places[i];
+
+		p->waiting = p->stall.queued &&
+		    p->slot.state != PFK__SLOT_EMPTY &&
+		    pfk__custody_waiting(&m->custody, i);
+	}
+	for (int i = 0; i < m->places_top; i++) {
+		const struct pfk__child *c = m->places[i].adopter;
+
+		if (c == NULL || !pfk__custody_waiting(&m->custody, i))
+			continue;
+		m->places[c->slot].waiting = true;
+		pfk__stall_queued(&m->places[c->slot].stall,
+		    beat(&m->places[c->slot]), pfk_loop_now(m->loop));
+	}
+}
+
 static uint64_t
 look_at(struct pfk__master *m, int slot)
 {
 	struct pfk__place *p = &m->places[slot];
-	bool was = p->stall.stalled;
-	bool waiting = p->stall.queued && p->slot.state != PFK__SLOT_EMPTY &&
-	    pfk__custody_waiting(&m->custody, slot);
-	uint64_t next = pfk__stall_look(&p->stall, waiting, beat(p),
+	bool was = p->stall.still;
+	uint64_t next = pfk__stall_look(&p->stall, p->waiting, beat(p),
 	    pfk_loop_now(m->loop));
 
-	if (p->stall.stalled && !was)
+	if (p->stall.still && !was)
 		pfk_log(PFK_DEBUG, "slot %d: its queue stands still", slot);
 	if (next == 0)
 		pfk__custody_rearm(&m->custody, slot);
@@ -182,6 +209,7 @@ on_sample(void *arg)
 
 	if (m->stop != PFK__STOP_NONE)
 		return;
+	look_at_queues(m);
 	for (int i = 0; i < m->places_top; i++) {
 		uint64_t due = look_at(m, i);
 

@@ -136,7 +136,7 @@ heir(struct pfk__master *m, int slot)
 	for (int i = 0; i < m->workers; i++) {
 		int k = (slot + i) % m->workers;
 
-		if (m->places[k].serving != NULL && !m->places[k].stall.stalled)
+		if (m->places[k].serving != NULL && !m->places[k].stall.still)
 			return m->places[k].serving;
 	}
 	return NULL;

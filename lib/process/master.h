@@ -56,6 +56,7 @@ struct pfk__place {
 	/* adopt.c */
 	struct pfk__child *adopter; /* who serves for it */
 	struct pfk__stall stall;
+	bool waiting; /* its worker has something to serve, at the last look */
 };
 
 enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };

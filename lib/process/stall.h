@@ -15,9 +15,11 @@
 #define PFK__PATIENCE_NS (40 * UINT64_C(1000000))
 
 struct pfk__stall {
-	bool stalled;
+	bool stalled;      /* it gets help, for some seconds at least */
+	bool still;        /* stalled, and the loop has not turned since */
 	bool queued;       /* something waits, as far as is known */
-	uint64_t since_ns; /* it may stand since then, or is stalled since */
+	uint64_t since_ns; /* it may stand since then */
+	uint64_t ill_ns;   /* when it stood still the last time */
 	uint64_t beat;     /* the loop's last turn, as known */
 };
 
