@@ -39,6 +39,7 @@ idle();
 one_at_fault();
 as_another_user();
 switched_off();
+stopped();
 done_testing();
 
 # The pid of the keeper of a slot's worker.
@@ -215,5 +216,14 @@ sub switched_off {
 	kill_worker($server, 0);
 	ok((read_until_eof($socket))[1] ne 'timeout', 'ends with its worker');
 	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# A keeper that somebody has stopped does not keep its master from ending.
+sub stopped {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+
+	kill 'STOP', keeper_of($server, 0);
+	is($server->stop('INT'), 0, 'a stopped keeper: the service ends');
 	return;
 }

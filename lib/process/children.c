@@ -277,8 +277,11 @@ pfk__child_signal(struct pfk__child *c, int signo)
 		c->pulse.page->last = 1;
 	if (c->pid != 0)
 		kill(c->pid, signo);
-	if (last && c->keeper != 0 && c->keeper != c->pid)
+	if (last && c->keeper != 0 && c->keeper != c->pid) {
 		kill(c->keeper, SIGUSR2);
+		/* A stopped one would never wait for its worker's end. */
+		kill(c->keeper, SIGCONT);
+	}
 }
 
 /* death */
