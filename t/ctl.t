@@ -147,7 +147,7 @@ sub describes {
 	my %pids = $server->workers;
 
 	is_deeply([ sort keys %{$s} ],
-		[qw(configuration generation last_reload leaving library listeners log_level
+		[qw(configuration deaths generation last_reload leaving library listeners log_level
 		    name pid program protocol slots state uptime_seconds version workers
 		    workers_configured workers_serving)], 'the JSON has these members');
 	is("@{$s}{qw(name program version library state pid workers workers_serving)}",

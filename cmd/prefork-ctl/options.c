@@ -35,17 +35,21 @@ static const struct pfk_option options[] = {
 static const struct command {
 	const char *name, *argument, *help;
 	const char *option; /* an own one, or NULL */
+	bool optional;      /* the argument is */
 } commands[] = {
     {"status", NULL, "how it is, what the last reload did, a row a slot",
-	"json"},
+	"json", false},
+    {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
+	true},
     {"reload", NULL, "read the configuration again and replace the workers",
-	NULL},
-    {"workers", "N", "want so many workers until the next reload", NULL},
-    {"stop", NULL, "stop gracefully, or with --now at once", "now"},
-    {"reopen", NULL, "reopen the log file, after a rotation", NULL},
+	NULL, false},
+    {"workers", "N", "want so many workers until the next reload", NULL, false},
+    {"stop", NULL, "stop gracefully, or with --now at once", "now", false},
+    {"reopen", NULL, "reopen the log file, after a rotation", NULL, false},
     {"loglevel", "LEVEL", "error, warning, info or debug until the next reload",
-	NULL},
-    {"dump", NULL, "all that the master knows, for a report of a fault", NULL},
+	NULL, false},
+    {"dump", NULL, "all that the master knows, for a report of a fault", NULL,
+	false},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -150,6 +154,10 @@ options_request(const struct ctl *c, char *line, size_t size, char *err)
 		return bad_usage(err, "--now is for stop");
 	if (found->argument == NULL && argument != NULL)
 		return bad_usage(err, "too many arguments");
+	if (argument == NULL && found->optional) {
+		snprintf(line, size, "1 %s", name);
+		return EX_OK;
+	}
 	if (found->argument != NULL &&
 	    (argument == NULL || argument[0] == '\0' || !is_word(argument) ||
 		strlen(argument) > 64)) {

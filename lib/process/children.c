@@ -327,6 +327,23 @@ log_death(const struct pfk__child *c, int status, bool expected)
 	    c->fail_text, next);
 }
 
+/* One that leaves in order has not died of anything. */
+static void
+note_death(const struct pfk__child *c, int status)
+{
+	const struct pfk__page *page = c->pulse.page;
+	char doing[sizeof(page->doing)] = "";
+
+	if (c->phase == PFK__PHASE_LEAVING && status == 0)
+		return;
+	/* The worker can write there, too. */
+	if (page->ended != 0)
+		memcpy(doing, page->doing, sizeof(doing) - 1);
+	pfk__deaths_note(c, pfk__child_pid(c), status, doing,
+	    c->phase == PFK__PHASE_BOOTING ? "it had none yet"
+					   : "they ended with it");
+}
+
 /* What the death means to its slot. */
 static void
 died(struct pfk__child *c, int status)
@@ -339,6 +356,7 @@ died(struct pfk__child *c, int status)
 	if (m->hooks->child_exit != NULL)
 		m->hooks->child_exit(c->slot, pfk__child_pid(c), status,
 		    m->arg);
+	note_death(c, status);
 	if (booting) {
 		p->booting = NULL;
 		pfk__custody_undo(&m->custody, c->slot, c->generation);

@@ -15,28 +15,37 @@
 #include "process/control.h"
 #include "process/master.h"
 #include "process/orders.h"
+#include "process/report.h"
 
 /* describing */
 
-static void
-answer_report(struct pfk__client *c,
-    void (*report)(FILE *f, const struct pfk__master *m))
-{
-	char *text = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&text, &size);
+struct answer {
+	char *text;
+	size_t size;
+	FILE *f;
+};
 
-	if (f == NULL) {
+/* False: the client is answered already. */
+static bool
+begin_answer(struct pfk__client *c, struct answer *a)
+{
+	*a = (struct answer){0};
+	a->f = open_memstream(&a->text, &a->size);
+	if (a->f != NULL)
+		fputs("OK\n", a->f);
+	else
 		pfk__client_fail(c, EX_OSERR, "out of memory");
+	return a->f != NULL;
+}
+
+static void
+end_answer(struct pfk__client *c, struct answer *a)
+{
+	if (fclose(a->f) == 0) {
+		pfk__client_answer(c, a->text, a->size);
 		return;
 	}
-	fputs("OK\n", f);
-	report(f, c->control->master);
-	if (fclose(f) == 0) {
-		pfk__client_answer(c, text, size);
-		return;
-	}
-	free(text);
+	free(a->text);
 	pfk__client_fail(c, EX_OSERR, "out of memory");
 }
 
@@ -44,18 +53,48 @@ static void
 status(struct pfk__client *c, const char *argument)
 {
 	bool json = argument != NULL && strcmp(argument, "json") == 0;
+	struct answer a;
 
-	if (argument != NULL && !json)
+	if (argument != NULL && !json) {
 		pfk__client_fail(c, EX_USAGE, "status takes json or nothing");
-	else
-		answer_report(c, json ? pfk__report_json : pfk__report_text);
+	} else if (begin_answer(c, &a)) {
+		if (json)
+			pfk__report_json(a.f, c->control->master);
+		else
+			pfk__report_text(a.f, c->control->master);
+		end_answer(c, &a);
+	}
+}
+
+static void
+why(struct pfk__client *c, const char *argument)
+{
+	const char *errstr = NULL;
+	struct answer a;
+	int slot = -1;
+
+	if (argument != NULL)
+		slot = (int)strtonum(argument, 0, PFK_WORKERS_MAX - 1, &errstr);
+	if (errstr != NULL) {
+		pfk__client_fail(c, EX_USAGE,
+		    "the slot is %s; why takes 0 to %d, or nothing", errstr,
+		    PFK_WORKERS_MAX - 1);
+	} else if (begin_answer(c, &a)) {
+		pfk__deaths_text(a.f, c->control->master, slot);
+		end_answer(c, &a);
+	}
 }
 
 static void
 dump(struct pfk__client *c, const char *argument)
 {
+	struct answer a;
+
 	(void)argument;
-	answer_report(c, pfk__report_dump);
+	if (begin_answer(c, &a)) {
+		pfk__report_dump(a.f, c->control->master);
+		end_answer(c, &a);
+	}
 }
 
 /* changing */
@@ -171,6 +210,7 @@ static const struct {
 	bool argument;
 	void (*run)(struct pfk__client *c, const char *argument);
 } commands[] = {{"status", PFK__RIGHT_READ, true, status},
+    {"why", PFK__RIGHT_READ, true, why},
     {"dump", PFK__RIGHT_COMMAND, false, dump},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
     {"workers", PFK__RIGHT_COMMAND, true, workers},
@@ -210,7 +250,7 @@ pfk__command_run(struct pfk__client *c, char *line)
 		return;
 	}
 	pfk__client_fail(c, EX_USAGE,
-	    "unknown command; it is status, reload, workers, stop, reopen, "
+	    "unknown command; it is status, why, reload, workers, stop, reopen, "
 	    "loglevel or dump");
 }
 

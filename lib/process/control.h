@@ -1,7 +1,7 @@
 /*
  * control.h: the control socket: its clients and what they ask for.
  *
- * control.c admits clients, client.c moves their bytes, command.c decides, report.c
+ * control.c admits clients, client.c moves their bytes, command.c decides; report.h
  * describes.
  *
  * The protocol, version 1.  A client sends one line, "1 COMMAND [ARGUMENT]".
@@ -20,7 +20,6 @@
 #define PFK_PROCESS_CONTROL_H
 
 #include <prefork.h>
-#include <stdio.h>
 #include <sys/queue.h>
 #include <time.h>
 
@@ -139,10 +138,5 @@ void pfk__client_wait(struct pfk__client *c, enum pfk__wish wish,
 
 /* command.c: carry the client's line out. */
 void pfk__command_run(struct pfk__client *c, char *line);
-
-/* report.c */
-void pfk__report_text(FILE *f, const struct pfk__master *m);
-void pfk__report_json(FILE *f, const struct pfk__master *m);
-void pfk__report_dump(FILE *f, const struct pfk__master *m);
 
 #endif

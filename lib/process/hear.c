@@ -37,6 +37,8 @@ distrust(struct pfk__child *c, const char *why)
 {
 	pfk_log(PFK_ERROR, "worker %d (%d) sent %s; killing it", c->slot,
 	    (int)pfk__child_pid(c), why);
+	snprintf(c->cause, sizeof(c->cause),
+	    "it sent %s, so the master killed it", why);
 	end(c);
 }
 
@@ -98,6 +100,7 @@ started(struct pfk__child *c, const struct pfk__message *msg)
 	bool first = c->pid == 0 && c->incarnation++ == 0;
 
 	c->pid = msg->pid;
+	c->cause[0] = '\0';
 	c->started_ns = pfk_loop_now(c->master->loop);
 	pfk__pulse_excuse(&c->pulse, pfk_loop_now(c->master->loop));
 	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, (int)c->pid);
@@ -115,6 +118,8 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	page->heard = page->deaths;
 	c->incarnation++;
 	m->places[c->slot].restarts++;
+	pfk__deaths_note(c, msg->pid, msg->status, msg->text,
+	    "its successor went on with them");
 	if (m->hooks->child_exit != NULL)
 		m->hooks->child_exit(c->slot, msg->pid, msg->status, m->arg);
 	if (page->logged == page->deaths)

@@ -49,6 +49,7 @@ struct keeper {
 	pid_t dead;
 	int dead_status;
 	uint64_t dead_ns;
+	char doing[200]; /* the worker, when it died */
 };
 
 /* The one of this process; the worker that it clones inherits it. */
@@ -184,6 +185,35 @@ is_crash(int status)
 	    signo == SIGTRAP;
 }
 
+/* What the worker was doing when it died. */
+static void
+describe_doing(const struct keeper *k, char *buf, size_t size)
+{
+	const struct pfk__ledger_head *h = k->ledger.head;
+	const struct pfk__record *r = pfk__record(&k->ledger, h->serving);
+	char name[PFK_ADDR_SIZE];
+
+	if (r == NULL)
+		strlcpy(buf,
+		    "in no descriptor's callback: waiting, or in a timer's",
+		    size);
+	else if (r->entry == PFK__ENTRY_STREAM)
+		snprintf(buf, size,
+		    "serving the connection of %s, descriptor %d, with %u "
+		    "bytes of it in hand",
+		    pfk_addr_format(name, &r->stream.peer), h->serving,
+		    h->hand.fd == h->serving ? h->hand.len : 0);
+	else if (r->entry == PFK__ENTRY_LISTENER)
+		snprintf(buf, size,
+		    "accepting connections of %s, descriptor %d",
+		    pfk_addr_format(name, &r->listener.bound), h->serving);
+	else if (r->entry == PFK__ENTRY_DATAGRAM)
+		snprintf(buf, size, "serving datagrams of %s, descriptor %d",
+		    pfk_addr_format(name, &r->listener.bound), h->serving);
+	else
+		snprintf(buf, size, "serving descriptor %d", h->serving);
+}
+
 /* Tell the master; it may have no room for the message, or be stopped. */
 static void
 report(struct keeper *k, int status)
@@ -194,6 +224,7 @@ report(struct keeper *k, int status)
 	    .status = status,
 	    .pid = k->worker};
 
+	strlcpy(m.text, k->doing, sizeof(m.text));
 	k->page->deaths++;
 	k->dead = k->worker;
 	k->dead_status = status;
@@ -238,6 +269,7 @@ blame(struct keeper *k, int fd, const char *why)
 	    "hand%s; closing that connection",
 	    k->w->slot, (int)k->worker, name, h->fd == fd ? h->len : 0, why);
 	r->entry = PFK__ENTRY_DOOMED;
+	strlcat(k->doing, "; that connection was closed", sizeof(k->doing));
 }
 
 static void
@@ -299,6 +331,8 @@ attend(struct keeper *k)
 
 static void __attribute__((noreturn)) end(struct keeper *k, int status)
 {
+	if (WIFSIGNALED(status))
+		strlcpy(k->page->doing, k->doing, sizeof(k->page->doing));
 	k->page->status = status;
 	k->page->ended = 1;
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
@@ -392,6 +426,7 @@ pfk__keeper_main(struct pfk_worker *w)
 	name_keeper(k);
 	for (;;) {
 		status = attend(k);
+		describe_doing(k, k->doing, sizeof(k->doing));
 		if (!goes_on(k, status))
 			end(k, status);
 		look_for_cause(k, status);

@@ -36,6 +36,7 @@ struct pfk__page {
 	/* By the keeper as it ends: the worker's status as wait(2) has it. */
 	uint32_t ended;
 	int32_t status;
+	char doing[200]; /* then, where a signal has killed it */
 };
 
 struct pfk_worker;

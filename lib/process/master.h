@@ -19,6 +19,7 @@
 #include "event/loop.h"
 #include "process/channel.h"
 #include "process/custody.h"
+#include "process/deaths.h"
 #include "process/heartbeat.h"
 #include "process/pages.h"
 #include "process/slot.h"
@@ -46,6 +47,7 @@ struct pfk__child {
 	int fail_status;      /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
 	char fail_text[400];
+	char cause[160]; /* why the master ends the worker, or "" */
 };
 
 struct pfk__place {
@@ -105,6 +107,7 @@ struct pfk__master {
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 	struct pfk__control_socket *control;
+	struct pfk__deaths deaths;
 };
 
 /*

@@ -1,15 +1,14 @@
 /*
- * report.c: the state of a service for prefork-ctl: as text, as JSON, and all of
- * it for a report of a fault.
+ * report.c: the state of a service for prefork-ctl, as text and as JSON.
  *
- * Layer: process.  prefork-ctl(8) documents the JSON: names stay, new ones may
- * come.
+ * Layer: process.
  */
+#include "process/report.h"
+
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -28,8 +27,8 @@ struct row {
 	unsigned queue, queue_max;
 };
 
-static double
-seconds_since(const struct pfk__master *m, uint64_t ns)
+double
+pfk__report_since(const struct pfk__master *m, uint64_t ns)
 {
 	uint64_t now = pfk_loop_now(m->loop);
 
@@ -170,8 +169,8 @@ count_serving(const struct pfk__master *m)
 
 /* JSON */
 
-static void
-json_time(struct pfk__json *j, const char *key, time_t t)
+void
+pfk__report_time(struct pfk__json *j, const char *key, time_t t)
 {
 	char text[40];
 	struct tm tm;
@@ -194,7 +193,8 @@ json_service(struct pfk__json *j, const struct pfk__master *m)
 	pfk__json_string(j, "library", PFK_VERSION);
 	pfk__json_int(j, "pid", getpid());
 	pfk__json_string(j, "state", state_of_service(m));
-	pfk__json_seconds(j, "uptime_seconds", seconds_since(m, k->started_ns));
+	pfk__json_seconds(j, "uptime_seconds",
+	    pfk__report_since(m, k->started_ns));
 	pfk__json_int(j, "workers", m->workers);
 	pfk__json_int(j, "workers_configured", m->config.workers);
 	pfk__json_int(j, "workers_serving", count_serving(m));
@@ -202,9 +202,9 @@ json_service(struct pfk__json *j, const struct pfk__master *m)
 	pfk__json_string(j, "log_level", level_name());
 	pfk__json_open(j, "configuration", '{');
 	pfk__json_string(j, "file", m->config.config_file);
-	json_time(j, "read_at", k->configured);
+	pfk__report_time(j, "read_at", k->configured);
 	pfk__json_seconds(j, "read_seconds_ago",
-	    seconds_since(m, k->configured_ns));
+	    pfk__report_since(m, k->configured_ns));
 	pfk__json_bool(j, "changed_since", is_outdated(m));
 	pfk__json_close(j, '}');
 }
@@ -217,8 +217,9 @@ json_reload(struct pfk__json *j, const struct pfk__master *m)
 	pfk__json_open(j, "last_reload", '{');
 	pfk__json_string(j, "result", result_of_reload(r));
 	if (r->begun > 0) {
-		json_time(j, "at", r->at);
-		pfk__json_seconds(j, "seconds_ago", seconds_since(m, r->at_ns));
+		pfk__report_time(j, "at", r->at);
+		pfk__json_seconds(j, "seconds_ago",
+		    pfk__report_since(m, r->at_ns));
 	} else {
 		pfk__json_null(j, "at");
 		pfk__json_null(j, "seconds_ago");
@@ -257,7 +258,7 @@ json_slot(struct pfk__json *j, const struct pfk__master *m, const struct row *r)
 	if (c != NULL) {
 		pfk__json_int(j, "pid", pfk__child_pid(c));
 		pfk__json_seconds(j, "age_seconds",
-		    seconds_since(m, c->started_ns));
+		    pfk__report_since(m, c->started_ns));
 		pfk__json_int(j, "generation", (long long)c->epoch);
 	} else {
 		pfk__json_null(j, "pid");
@@ -297,7 +298,7 @@ json_leaving(struct pfk__json *j, const struct pfk__master *m)
 		pfk__json_int(j, "slot", c->slot);
 		pfk__json_int(j, "pid", pfk__child_pid(c));
 		pfk__json_seconds(j, "age_seconds",
-		    seconds_since(m, c->started_ns));
+		    pfk__report_since(m, c->started_ns));
 		pfk__json_close(j, '}');
 	}
 	pfk__json_close(j, ']');
@@ -320,6 +321,7 @@ pfk__report_json(FILE *f, const struct pfk__master *m)
 	}
 	pfk__json_close(&j, ']');
 	json_leaving(&j, m);
+	pfk__deaths_json(&j, m);
 	pfk__json_close(&j, '}');
 	putc('\n', f);
 	free(table);
@@ -327,9 +329,8 @@ pfk__report_json(FILE *f, const struct pfk__master *m)
 
 /* text */
 
-/* The two largest units: 3d 4h, 2h 5m, 7m 12s, 4s. */
-static const char *
-format_age(char *dst, size_t size, double seconds)
+const char *
+pfk__report_age(char *dst, size_t size, double seconds)
 {
 	unsigned long s = (unsigned long)seconds;
 
@@ -354,7 +355,7 @@ text_reload(FILE *f, const struct pfk__master *m)
 		fputs("last reload:   none\n", f);
 		return;
 	}
-	format_age(age, sizeof(age), seconds_since(m, r->at_ns));
+	pfk__report_age(age, sizeof(age), pfk__report_since(m, r->at_ns));
 	if (r->running)
 		fprintf(f, "last reload:   running for %s\n", age);
 	else
@@ -375,7 +376,8 @@ text_service(FILE *f, const struct pfk__master *m)
 
 	fprintf(f, "%s: %s, %d of %d workers serve, up %s\n", k->instance.name,
 	    state_of_service(m), count_serving(m), m->workers,
-	    format_age(age, sizeof(age), seconds_since(m, k->started_ns)));
+	    pfk__report_age(age, sizeof(age),
+		pfk__report_since(m, k->started_ns)));
 	fprintf(f, "program:       %s %s, pid %d\n", getprogname(),
 	    version_of(m), (int)getpid());
 	fputs("serves:        ", f);
@@ -386,7 +388,8 @@ text_service(FILE *f, const struct pfk__master *m)
 	}
 	fprintf(f, "\nconfiguration: %s, read %s ago%s, generation %llu\n",
 	    file != NULL ? file : "no file",
-	    format_age(age, sizeof(age), seconds_since(m, k->configured_ns)),
+	    pfk__report_age(age, sizeof(age),
+		pfk__report_since(m, k->configured_ns)),
 	    is_outdated(m) ? " and changed since: reload to apply it" : "",
 	    (unsigned long long)m->epoch);
 	text_reload(f, m);
@@ -405,7 +408,8 @@ text_slot(FILE *f, const struct pfk__master *m, const struct row *r)
 		snprintf(keeper, sizeof(keeper), "%d", (int)c->keeper);
 	if (c != NULL) {
 		snprintf(pid, sizeof(pid), "%d", (int)pfk__child_pid(c));
-		format_age(age, sizeof(age), seconds_since(m, c->started_ns));
+		pfk__report_age(age, sizeof(age),
+		    pfk__report_since(m, c->started_ns));
 	}
 	if (r->has_queue)
 		snprintf(queue, sizeof(queue), "%u/%u", r->queue, r->queue_max);
@@ -435,64 +439,8 @@ pfk__report_text(FILE *f, const struct pfk__master *m)
 		if (c->phase == PFK__PHASE_LEAVING)
 			fprintf(f, "%4d %8d %8s %-10s %-9s\n", c->slot,
 			    (int)pfk__child_pid(c), "-", "leaving",
-			    format_age(age, sizeof(age),
-				seconds_since(m, c->started_ns)));
+			    pfk__report_age(age, sizeof(age),
+				pfk__report_since(m, c->started_ns)));
 	}
 	free(table);
-}
-
-/* all */
-
-static void
-dump_file(FILE *f, const char *path)
-{
-	char line[1024];
-	FILE *in = fopen(path, "re");
-
-	fprintf(f, "\n== %s\n", path);
-	while (in != NULL && fgets(line, sizeof(line), in) != NULL)
-		fputs(line, f);
-	if (in != NULL)
-		fclose(in);
-}
-
-void
-pfk__report_dump(FILE *f, const struct pfk__master *m)
-{
-	const struct pfk__control_socket *k = m->control;
-	const struct pfk__child *c;
-	const struct pfk__lent *l;
-	char asked[PFK_ADDR_SIZE], bound[PFK_ADDR_SIZE];
-	struct utsname u;
-
-	fputs("== status\n", f);
-	pfk__report_text(f, m);
-	fputs("\n== status --json\n", f);
-	pfk__report_json(f, m);
-	fprintf(f, "\n== control socket\n%s\n%d clients\n", k->instance.socket,
-	    k->n_clients);
-	fputs("\n== master\n", f);
-	fprintf(f, "reload %d, rolling %d, wanted %d; stop %d; steered %d\n",
-	    (int)m->reload, m->rolling, m->reload_wanted, (int)m->stop,
-	    m->steered);
-	fputs("\n== children: slot keeper pid incarnation generation epoch "
-	      "phase receiving\n",
-	    f);
-	LIST_FOREACH(c, &m->children, link)
-		fprintf(f, "%d %d %d %u %llu %llu %d %u\n", c->slot,
-		    (int)c->keeper, (int)c->pid, c->incarnation,
-		    (unsigned long long)c->generation,
-		    (unsigned long long)c->epoch, (int)c->phase, c->receiving);
-	fputs("\n== custody: slot kind asked bound fd lender user\n", f);
-	for (l = pfk__custody_first_of_all(&m->custody); l != NULL;
-	     l = pfk__custody_next_of_all(l))
-		fprintf(f, "%d %s %s %s %d %llu %llu\n", l->slot,
-		    pfk__kind_name(l->kind), pfk_addr_format(asked, &l->asked),
-		    pfk_addr_format(bound, &l->bound), l->fd,
-		    (unsigned long long)l->lender, (unsigned long long)l->user);
-	if (uname(&u) == 0)
-		fprintf(f, "\n== system\n%s %s %s\n", u.sysname, u.release,
-		    u.machine);
-	dump_file(f, "/proc/self/limits");
-	dump_file(f, "/proc/self/status");
 }

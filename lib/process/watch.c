@@ -4,6 +4,7 @@
  * Layer: process.
  */
 #include <signal.h>
+#include <stdio.h>
 
 #include "process/master.h"
 
@@ -20,6 +21,10 @@ look_at(struct pfk__child *c, uint64_t now)
 		    "worker %d (%d) hangs: its loop has stood still for "
 		    "%llu ms; aborting it",
 		    c->slot, (int)pfk__child_pid(c),
+		    (unsigned long long)(still / PFK_MSEC_NS));
+		snprintf(c->cause, sizeof(c->cause),
+		    "its loop stood still for %llu ms, so the master aborted "
+		    "it",
 		    (unsigned long long)(still / PFK_MSEC_NS));
 		pfk__child_signal(c, SIGABRT);
 		return;

@@ -1,0 +1,68 @@
+/*
+ * dump.c: everything that the master knows, for a report of a fault.
+ *
+ * Layer: process.  For people to read: nothing may depend on its form.
+ */
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "net/listener.h"
+#include "process/control.h"
+#include "process/master.h"
+#include "process/report.h"
+
+static void
+dump_file(FILE *f, const char *path)
+{
+	char line[1024];
+	FILE *in = fopen(path, "re");
+
+	fprintf(f, "\n== %s\n", path);
+	while (in != NULL && fgets(line, sizeof(line), in) != NULL)
+		fputs(line, f);
+	if (in != NULL)
+		fclose(in);
+}
+
+void
+pfk__report_dump(FILE *f, const struct pfk__master *m)
+{
+	const struct pfk__control_socket *k = m->control;
+	const struct pfk__child *c;
+	const struct pfk__lent *l;
+	char asked[PFK_ADDR_SIZE], bound[PFK_ADDR_SIZE];
+	struct utsname u;
+
+	fputs("== status\n", f);
+	pfk__report_text(f, m);
+	fputs("\n== why\n", f);
+	pfk__deaths_text(f, m, -1);
+	fputs("\n== status --json\n", f);
+	pfk__report_json(f, m);
+	fprintf(f, "\n== control socket\n%s\n%d clients\n", k->instance.socket,
+	    k->n_clients);
+	fputs("\n== master\n", f);
+	fprintf(f, "reload %d, rolling %d, wanted %d; stop %d; steered %d\n",
+	    (int)m->reload, m->rolling, m->reload_wanted, (int)m->stop,
+	    m->steered);
+	fputs("\n== children: slot keeper pid incarnation generation epoch "
+	      "phase receiving\n",
+	    f);
+	LIST_FOREACH(c, &m->children, link)
+		fprintf(f, "%d %d %d %u %llu %llu %d %u\n", c->slot,
+		    (int)c->keeper, (int)c->pid, c->incarnation,
+		    (unsigned long long)c->generation,
+		    (unsigned long long)c->epoch, (int)c->phase, c->receiving);
+	fputs("\n== custody: slot kind asked bound fd lender user\n", f);
+	for (l = pfk__custody_first_of_all(&m->custody); l != NULL;
+	     l = pfk__custody_next_of_all(l))
+		fprintf(f, "%d %s %s %s %d %llu %llu\n", l->slot,
+		    pfk__kind_name(l->kind), pfk_addr_format(asked, &l->asked),
+		    pfk_addr_format(bound, &l->bound), l->fd,
+		    (unsigned long long)l->lender, (unsigned long long)l->user);
+	if (uname(&u) == 0)
+		fprintf(f, "\n== system\n%s %s %s\n", u.sysname, u.release,
+		    u.machine);
+	dump_file(f, "/proc/self/limits");
+	dump_file(f, "/proc/self/status");
+}
