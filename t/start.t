@@ -9,7 +9,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use File::Temp ();
 use Prefork;
+use Prefork::Life qw(write_file);
 use Prefork::Sockets;
 use Socket qw(IPPROTO_IPV6 IPV6_V6ONLY SOL_SOCKET SO_REUSEADDR SO_REUSEPORT);
 use Test::More;
@@ -27,7 +29,7 @@ subtest 'log lines and process titles' => sub {
 	is_deeply([ sort keys %workers ], [ 0 .. WORKERS - 1 ], 'slots 0 to 3');
 	is_deeply([ sort { $a <=> $b } values %workers ],
 		[ workers_of($master) ], 'the workers are its own');
-	is(title($master), 'prefork-echo: master', 'title of the master');
+	is(title($master), "prefork-echo: master 127.0.0.1:$port", 'title of the master');
 	for my $slot (sort keys %workers) {
 		my $pid = $workers{$slot};
 		is(title($pid), "prefork-echo: worker $slot", "title of worker $slot");
@@ -38,6 +40,24 @@ subtest 'log lines and process titles' => sub {
 	is_deeply([ sort split /\n/, $server->log_text ],
 		[ sort @expected ], 'the log has these lines and no others');
 	is($server->stop, 0, 'exit status');
+};
+
+# The title takes the place of the arguments: it is shorter than the first of them,
+# as long, or longer.
+subtest 'process titles, whatever the arguments' => sub {
+	my $dir  = File::Temp->newdir;
+	my $file = "$dir/conf";
+	write_file($file, 'bind 127.0.0.1', 'port 0', 'workers 1');
+	for my $name ('prefork-echo', '/12345678/prefork-echo', '/' . 'x' x 200 . '/prefork-echo') {
+		my @as     = ('/bin/bash', '-c', 'exec -a "$0" "$@"', $name);
+		my $server = Prefork->start({ wrapper => \@as }, '-c', $file);
+		my ($master, $worker) = ($server->pid, { $server->workers }->{0});
+		my $port = $server->port;
+
+		is(title($master), "prefork-echo: master 127.0.0.1:$port ($file)", length($name) . ': master');
+		is(title($worker), 'prefork-echo: worker 0', length($name) . ': worker');
+		is($server->stop, 0, 'exit status');
+	}
 };
 
 subtest 'the log of an echo, with -v' => sub {
@@ -145,9 +165,7 @@ sub title {
 	my ($pid) = @_;
 
 	open my $file, '<', "/proc/$pid/cmdline" or return;
-	my ($title) = split /\0/, join q{}, <$file>;
-	$title =~ s/\s$//;
-	return $title;
+	return join(q{}, <$file>) =~ s/\0+\z//r;
 }
 
 sub check_sockets {

@@ -23,6 +23,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "event/ledger.h"
 #include "process/worker.h"
 
@@ -397,7 +398,7 @@ name_keeper(const struct keeper *k)
 
 	snprintf(name, sizeof(name), "keeper-%d", k->w->slot);
 	pfk_log_set_process(name);
-	setproctitle("keeper %d", k->w->slot);
+	pfk__title_set("keeper %d", k->w->slot);
 }
 
 void

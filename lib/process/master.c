@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/signals.h"
+#include "base/title.h"
 #include "base/why.h"
 #include "event/io.h"
 #include "net/listener.h"
@@ -116,6 +117,20 @@ pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c)
 	pfk__master_step(m, slot, PFK__SLOT_KEEP);
 }
 
+/* So that ps(1) tells one service of this program from another. */
+void
+pfk__master_title(const struct pfk__master *m)
+{
+	const struct pfk__lent *l = pfk__custody_first(&m->custody, 0);
+	const char *file = m->config.config_file;
+	char name[PFK_ADDR_SIZE];
+
+	pfk__title_set("master%s%s%s%s%s", l != NULL ? " " : "",
+	    l != NULL ? pfk_addr_format(name, &l->bound) : "",
+	    file != NULL ? " (" : "", file != NULL ? file : "",
+	    file != NULL ? ")" : "");
+}
+
 static void
 log_ready(const struct pfk__master *m)
 {
@@ -128,6 +143,7 @@ log_ready(const struct pfk__master *m)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s",
 		    n > 0 ? ", " : "", pfk__kind_name(l->kind),
 		    pfk_addr_format(name, &l->bound));
+	pfk__master_title(m);
 	pfk_log(PFK_INFO, "ready: %d worker%s on %s", m->workers,
 	    m->workers == 1 ? "" : "s", text);
 }
@@ -370,7 +386,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__signals_ignore_strays();
 	harden();
 	pfk_log_set_process("master");
-	setproctitle("master");
+	pfk__title_set("master");
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {

@@ -129,6 +129,9 @@ void pfk__master_check(void *arg);
 /* The boot of a worker failed: on the very first start, or in a reload. */
 void pfk__master_boot_failed(struct pfk__master *m, const struct pfk__child *c);
 
+/* Put address and configuration file into the process title. */
+void pfk__master_title(const struct pfk__master *m);
+
 /* Stop all with an exit status; timeout_ns 0: as long as it takes. */
 void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns);

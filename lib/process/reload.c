@@ -116,6 +116,7 @@ finish(struct pfk__master *m)
 {
 	int failing = 0;
 
+	pfk__master_title(m);
 	pfk_log(PFK_INFO, "reloaded: %d worker%s", m->workers,
 	    m->workers == 1 ? "" : "s");
 	for (int i = 0; i < m->workers; i++)

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/signals.h"
+#include "base/title.h"
 #include "event/io.h"
 #include "event/loop.h"
 #include "process/heartbeat.h"
@@ -84,7 +85,7 @@ drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	/* Most of the time is for what they still have to do. */
 	if (timeout_ns > 0 && timeout_ns / 8 < w->loop->spread_ns)
 		w->loop->spread_ns = timeout_ns / 8;
-	setproctitle("worker %d (leaving)", w->slot);
+	pfk__title_set("worker %d (leaving)", w->slot);
 	pfk_loop_drain(w->loop, how);
 }
 
@@ -294,7 +295,7 @@ name_worker(const struct pfk_worker *w)
 
 	snprintf(name, sizeof(name), "worker-%d", w->slot);
 	pfk_log_set_process(name);
-	setproctitle("worker %d", w->slot);
+	pfk__title_set("worker %d", w->slot);
 }
 
 /* A successor waits for nobody: its master may be stopped or dead. */
