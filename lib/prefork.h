@@ -474,13 +474,19 @@ struct pfk_protocol {
 	void *(*connection_resumed)(struct pfk_transport *tr, void *arg,
 	    const void *buf, size_t len);
 	/*
-	 * The protocol keeps nothing in memory, so that its connections go on
-	 * when their worker is killed: the successor calls connection_resumed
-	 * of the server's protocol for each, with no state.  Without it they
-	 * are closed then.
+	 * A connection goes on when its worker is killed, because its block
+	 * (pfk_block) holds all that the protocol knows of it: block_bytes
+	 * bytes, none by default.  The successor calls connection_resumed of
+	 * the server's protocol with the block, and runs the callback again that
+	 * was interrupted.  See "Surviving" in libprefork(3).  Without it
+	 * connections are closed then.
 	 */
 	bool survives;
+	size_t block_bytes;
 };
+
+/* The largest block. */
+#define PFK_BLOCK_MAX 65536
 
 /* connection_lost's error for a connection that lives on elsewhere. */
 #define PFK_HANDED_OVER (-1)
@@ -576,6 +582,31 @@ void pfk_close(struct pfk_transport *tr);
 void pfk_abort(struct pfk_transport *tr);
 
 bool pfk_is_closing(const struct pfk_transport *tr);
+
+/*
+ * The connection's block: block_bytes bytes of its server's protocol, zero at
+ * first, aligned to 64 bytes.  A callback of a protocol that survives is a
+ * transaction: its changes to blocks, its writes and closes, on any connection
+ * of the loop, count all together when it returns, or not at all if the worker
+ * is killed before.  The pointer is valid until the callback returns; ask again
+ * in the next one.  NULL: the protocol has no block.
+ */
+void *pfk_block(struct pfk_transport *tr);
+
+/*
+ * The worker's own state, `bytes` bytes, zero at first, at most 1 MiB: in the
+ * same way part of the transactions, and handed to a killed worker's successor.
+ * A reload begins with a new one.  NULL with EINVAL: too many bytes.
+ */
+void *pfk_loop_state(struct pfk_loop *l, size_t bytes);
+
+/*
+ * For tests: let the process be killed (SIGKILL, by itself) at the n-th point
+ * from now, 0 never.  Points are before and after each system call and callback
+ * on a connection's way and each step of a commit.  A successor does not die of
+ * it again.
+ */
+void pfk_die_at(struct pfk_loop *l, uint64_t n);
 
 /*
  * Go on with another protocol, whose self is the same [set_protocol]; from a

@@ -55,6 +55,23 @@ join(struct pfk_transport *tr)
 		pfk_join(tr, tr);
 }
 
+/* The connection's block is one byte: whether it ends after one echo. */
+static void
+note_once(struct pfk_transport *tr)
+{
+	char *once = pfk_block(tr);
+
+	if (once != NULL)
+		*once = 1;
+}
+
+static void *
+tcp_made_once(struct pfk_transport *tr, void *arg)
+{
+	note_once(tr);
+	return tcp_made(tr, arg);
+}
+
 static void *
 tcp_made_joined(struct pfk_transport *tr, void *arg)
 {
@@ -88,10 +105,13 @@ tcp_hand_over_once(void *self, void *buf, size_t room)
 static void *
 tcp_resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 {
+	bool once = len > 0 && *(const char *)buf != 0;
+
 	(void)arg;
-	(void)buf;
-	pfk_set_protocol(tr, len > 0 ? &tcp_echo_once : &tcp_echo);
-	if (len == 0)
+	pfk_set_protocol(tr, once ? &tcp_echo_once : &tcp_echo);
+	if (once)
+		note_once(tr);
+	else
 		join(tr);
 	return tr;
 }
@@ -157,16 +177,19 @@ static const struct pfk_protocol tcp_echo = {
     .hand_over = tcp_hand_over,
     .connection_resumed = tcp_resumed,
     .survives = true,
+    .block_bytes = 1,
 };
 
 static const struct pfk_protocol tcp_echo_once = {
-    .connection_made = tcp_made,
+    .connection_made = tcp_made_once,
     .data_received = tcp_received_once,
     .pause_writing = tcp_pause,
     .resume_writing = tcp_resume,
     .connection_lost = tcp_lost,
     .hand_over = tcp_hand_over_once,
     .connection_resumed = tcp_resumed,
+    .survives = true,
+    .block_bytes = 1,
 };
 
 /* udp */

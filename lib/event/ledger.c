@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -42,8 +43,10 @@ pfk__ledger_open(struct pfk__ledger *g, bool shared)
 	size_t head = pages(sizeof(*g->head));
 	size_t records = pages((size_t)size * sizeof(*g->records));
 	size_t chunks = pages(PFK__CHUNKS_MAX * sizeof(*g->chunks));
-	size_t all = head + records + chunks + PFK__BATCH_ROOM +
-	    PFK__SCRATCH_BYTES + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES;
+	size_t fixed = head + records + chunks;
+	size_t all = fixed + PFK__BATCH_ROOM + PFK__SCRATCH_BYTES +
+	    2 * PFK__STATE_MAX + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES +
+	    PFK__BLOCKS_ROOM;
 	char *map = mmap(NULL, all, PROT_READ | PROT_WRITE,
 	    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE,
 	    -1, 0);
@@ -59,9 +62,12 @@ pfk__ledger_open(struct pfk__ledger *g, bool shared)
 	    .head = (struct pfk__ledger_head *)(void *)map,
 	    .records = (struct pfk__record *)(void *)(map + head),
 	    .chunks = (struct pfk__chunk *)(void *)(map + head + records),
-	    .batch = map + head + records + chunks,
-	    .scratch = map + head + records + chunks + PFK__BATCH_ROOM};
-	g->chunk_bytes = (char *)g->scratch + PFK__SCRATCH_BYTES;
+	    .batch = map + fixed,
+	    .scratch = map + fixed + PFK__BATCH_ROOM};
+	g->state = (char *)g->scratch + PFK__SCRATCH_BYTES;
+	g->chunk_bytes = g->state + 2 * PFK__STATE_MAX;
+	g->blocks = g->chunk_bytes + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES;
+	g->head->state_tx[1] = PFK__NO_TX;
 	g->head->hand.fd = g->head->serving = -1;
 	g->head->accepting = g->head->poll_fd = -1;
 	g->free = -1;
@@ -98,6 +104,66 @@ pfk__ledger_end(struct pfk__ledger *g, int fd)
 	pfk__ledger_note(g, fd, PFK__ENTRY_DOOMED);
 	close(fd);
 	pfk__ledger_note(g, fd, PFK__ENTRY_NONE);
+}
+
+/* versions */
+
+struct pfk__version *
+pfk__version(const struct pfk__ledger *g, struct pfk__record *r)
+{
+	struct pfk__version *v = r->stream.versions;
+	uint64_t committed = g->head->committed;
+
+	if (v[1].tx <= committed && (v[0].tx > committed || v[1].tx > v[0].tx))
+		return &v[1];
+	return &v[0];
+}
+
+struct pfk__version *
+pfk__version_begin(const struct pfk__ledger *g, struct pfk__record *r)
+{
+	struct pfk__version *v = r->stream.versions;
+	struct pfk__version *next = pfk__version(g, r) == v ? v + 1 : v;
+
+	next->tx = PFK__NO_TX;
+	pfk__in_order();
+	return next;
+}
+
+void
+pfk__version_end(struct pfk__version *v, uint64_t tx)
+{
+	pfk__in_order();
+	v->tx = tx;
+	pfk__in_order();
+}
+
+void *
+pfk__block(const struct pfk__ledger *g, int fd, unsigned copy)
+{
+	size_t stride = 2 * (size_t)g->head->block_bytes;
+
+	if (stride == 0 || ((size_t)fd + 1) * stride > PFK__BLOCKS_ROOM)
+		return NULL;
+	return g->blocks + (size_t)fd * stride +
+	    (copy != 0 ? g->head->block_bytes : 0);
+}
+
+unsigned
+pfk__state_copy(const struct pfk__ledger *g)
+{
+	const uint64_t *t = g->head->state_tx;
+	uint64_t committed = g->head->committed;
+
+	return t[1] <= committed && (t[0] > committed || t[1] > t[0]);
+}
+
+void
+pfk__die(void)
+{
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
 }
 
 /* chunks */

@@ -31,6 +31,8 @@
 #define PFK__CHUNK_BYTES ((size_t)16 << 10)
 #define PFK__CHUNKS_MAX 16384
 #define PFK__BATCH_ROOM ((size_t)256 << 10)
+#define PFK__BLOCKS_ROOM ((size_t)1 << 30)
+#define PFK__STATE_MAX ((size_t)1 << 20)
 /* The supplementary groups that a worker may keep when it drops privileges. */
 #define PFK__GROUPS_MAX 64
 
@@ -53,12 +55,26 @@ enum pfk__entry {
 /* The interest that the poller has is not known: the process died telling it. */
 #define PFK__ARMED_UNKNOWN 0x80u
 
+/* No transaction has this number. */
+#define PFK__NO_TX UINT64_MAX
+
+/*
+ * One state of a connection.  Of a record's two, the one counts that the latest
+ * committed transaction has made; the other one is being written, or old.
+ */
+struct pfk__version {
+	uint64_t tx; /* the transaction that made it, or PFK__NO_TX */
+	uint64_t in,
+	    out;        /* bytes that its protocol was given, and has written */
+	uint16_t flags; /* the transport's */
+	uint8_t block;  /* which copy of its block */
+};
+
 /* What one descriptor is for. */
 struct pfk__record {
 	uint32_t generation; /* of the loop's registration */
 	uint8_t entry;       /* enum pfk__entry */
 	uint8_t armed;       /* the interest that the poller has */
-	uint16_t flags;      /* the transport's */
 	int32_t server;      /* of a stream: its server's listener */
 	int32_t owner;       /* the slot that it was adopted from, or -1 */
 	union {
@@ -74,6 +90,7 @@ struct pfk__record {
 			uint32_t low, high;
 			/* A pipe that holds unsent bytes; 0: none. */
 			int32_t pipe_out, pipe_in;
+			struct pfk__version versions[2];
 		} stream;
 	};
 };
@@ -111,8 +128,16 @@ struct pfk__ledger_head {
 	int32_t poll_fd;   /* the poller's own descriptor, or -1 */
 	int32_t top;       /* no record is above it */
 	uint32_t chunks_top;
-	uint32_t ready;   /* the worker has served: it gets a successor */
-	uint32_t rebuilt; /* the successor serves */
+	/*
+	 * The last transaction that counts: one store of it commits everything
+	 * that the transaction's callback has done to any connection.
+	 */
+	uint64_t committed;
+	uint32_t block_bytes; /* of each copy of a connection's block */
+	uint64_t state_tx[2]; /* of the worker's state, as a version's */
+	uint64_t die_at;      /* for tests: so many points from now; 0: never */
+	uint32_t ready;       /* the worker has served: it gets a successor */
+	uint32_t rebuilt;     /* the successor serves */
 	/* The user that the worker is about to become; the keeper too. */
 	uint32_t dropping; /* a futex: 1 asked, 2 done, 3 failed */
 	uint32_t uid, gid;
@@ -126,7 +151,9 @@ struct pfk__ledger {
 	int size; /* of records */
 	struct pfk__chunk *chunks;
 	char *chunk_bytes;
-	void *batch; /* PFK__BATCH_ROOM bytes for a batch of datagrams */
+	char *blocks; /* two copies for each descriptor, next to each other */
+	char *state;  /* two copies of PFK__STATE_MAX bytes */
+	void *batch;  /* PFK__BATCH_ROOM bytes for a batch of datagrams */
 	void *scratch;
 	void *map;
 	size_t map_len;
@@ -159,6 +186,38 @@ void pfk__ledger_end(struct pfk__ledger *g, int fd);
 
 /* Whether n chunks can be taken now. */
 bool pfk__chunks_have(struct pfk__ledger *g, size_t n);
+/*
+ * The record's version that counts, of a connection.
+ */
+struct pfk__version *pfk__version(const struct pfk__ledger *g,
+    struct pfk__record *r);
+
+/*
+ * Begin to write the version that does not count yet, and end: from the commit
+ * of transaction tx on it is the one that counts.
+ */
+struct pfk__version *pfk__version_begin(const struct pfk__ledger *g,
+    struct pfk__record *r);
+void pfk__version_end(struct pfk__version *v, uint64_t tx);
+
+/* A copy of the descriptor's block, or NULL where there is no room for it. */
+void *pfk__block(const struct pfk__ledger *g, int fd, unsigned copy);
+
+/* Which copy of the worker's state counts. */
+unsigned pfk__state_copy(const struct pfk__ledger *g);
+
+/*
+ * A point at which a test may let the process die, as if it were killed from
+ * outside: before and after each system call and callback of the data's way.
+ */
+void pfk__die(void) __attribute__((noreturn));
+static inline void
+pfk__point(const struct pfk__ledger *g)
+{
+	if (g->head->die_at != 0 && --g->head->die_at == 0)
+		pfk__die();
+}
+
 /* A free chunk, which is the caller's; there must be one. */
 int pfk__chunk_take(struct pfk__ledger *g);
 void pfk__chunk_give(struct pfk__ledger *g, int i);

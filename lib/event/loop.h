@@ -78,6 +78,7 @@ struct pfk__registration {
 };
 
 struct pfk__batch;
+struct pfk_transport;
 
 /*
  * Sockets of one kind, for a supervisor that must not know the transports:
@@ -133,6 +134,10 @@ struct pfk_loop {
 	struct pfk__ledger own_ledger;
 	void *scratch; /* the ledger's, between two callbacks anybody's */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
+	/* tx.h: how deep in transactions, and whom this one has touched. */
+	unsigned tx_depth;
+	SLIST_HEAD(, pfk_transport) tx_touched;
+	bool tx_state; /* the worker's state is among that */
 	/* By enum pfk_kind; NULL while the loop serves none of that kind. */
 	const struct pfk__serving *serving[2];
 	/* Set by worker.c, called by handover.c: a giver has given all. */

@@ -193,6 +193,7 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 	ssize_t n;
 
 	pfk__hand_take(from, to);
+	pfk__point(from->io.loop->ledger);
 	n = recv(from->io.fd, buf,
 	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
 	if (pfk__tcp_received(from, n))
@@ -276,6 +277,7 @@ pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 		return -1;
 	if (from == to) {
 		from->echoes = true;
+		pfk__tcp_note(from);
 	} else {
 		if (need_joint(from) == NULL || need_joint(to) == NULL) {
 			forget_joint(from);
@@ -298,7 +300,10 @@ pfk_unjoin(struct pfk_transport *from)
 
 	if (to == NULL)
 		return;
-	from->echoes = false;
+	if (from->echoes) {
+		from->echoes = false;
+		pfk__tcp_note(from);
+	}
 	from->heat = 0;
 	if (to != from) {
 		from->joint->sink = NULL;

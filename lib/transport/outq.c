@@ -141,6 +141,34 @@ pfk__outq_extend(struct pfk__outq *q, struct pfk__ledger *g, size_t n)
 }
 
 void
+pfk__outq_cut(struct pfk__outq *q, struct pfk__ledger *g, size_t n)
+{
+	uint64_t end = q->pos + n;
+	int i = q->first, last = NONE;
+
+	while (i != NONE && g->chunks[i].pos < end) {
+		struct pfk__chunk *c = &g->chunks[i];
+
+		if (c->pos + c->len > end)
+			c->len = (uint32_t)(end - c->pos);
+		last = i;
+		i = g->next[i];
+	}
+	while (i != NONE) {
+		int next = g->next[i];
+
+		pfk__chunk_give(g, i);
+		i = next;
+	}
+	q->len = n;
+	q->last = last;
+	if (last == NONE)
+		q->first = NONE;
+	else
+		g->next[last] = NONE;
+}
+
+void
 pfk__outq_consume(struct pfk__outq *q, struct pfk__ledger *g, size_t n)
 {
 	assert(n <= q->len);

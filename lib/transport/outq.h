@@ -49,6 +49,9 @@ ssize_t pfk__outq_read(struct pfk__outq *q, struct pfk__ledger *g, int fd,
  */
 bool pfk__outq_extend(struct pfk__outq *q, struct pfk__ledger *g, size_t n);
 
+/* Drop all but the first n bytes. */
+void pfk__outq_cut(struct pfk__outq *q, struct pfk__ledger *g, size_t n);
+
 /* Drop the first n bytes, n <= len. */
 void pfk__outq_consume(struct pfk__outq *q, struct pfk__ledger *g, size_t n);
 

@@ -18,6 +18,7 @@
 #include "transport/acceptor.h"
 #include "transport/join.h"
 #include "transport/server.h"
+#include "transport/tx.h"
 
 /* The chunks that some connection owns, in order of connection and place. */
 struct owned {
@@ -30,6 +31,7 @@ struct work {
 	struct pfk_loop *l;
 	struct owned owned;
 	int *fds; /* of the connections, longest idle first */
+	struct pfk_transport **made; /* theirs, or NULL */
 	size_t n;
 	unsigned lost;
 };
@@ -157,18 +159,36 @@ take_pipe(struct pfk_transport *tr, struct pfk__record *r)
  * some.  Those that it had read by then and not queued are the last ones.
  */
 static bool
-empty_hand(struct pfk_transport *tr, const struct pfk__hand *h,
-    uint64_t received)
+empty_hand(struct pfk_transport *tr, const struct pfk__hand *h)
 {
 	uint64_t n = h->len, at = tr->sent + pfk__unsent(tr);
 	const char *buf = tr->io.loop->scratch;
 
-	if (n == 0 && received > h->received)
-		n = received - h->received;
+	if (n == 0 && tr->received > h->received)
+		n = tr->received - h->received;
 	if (n > PFK__SCRATCH_BYTES || at < h->sent || at > h->sent + n)
 		return false;
 	at -= h->sent;
 	return pfk__tcp_send(tr, buf + at, (size_t)(n - at)) == 0;
+}
+
+/* Give the bytes in hand to the protocol, as far as it has not had them. */
+static bool
+deliver_hand(struct pfk_transport *tr, const struct pfk__hand *h,
+    uint64_t received)
+{
+	uint64_t n = h->len, at = tr->received - h->received;
+
+	if (n == 0 && received > h->received)
+		n = received - h->received;
+	if (n > PFK__SCRATCH_BYTES || tr->received < h->received || at > n)
+		return false;
+	if (at == n)
+		return true;
+	tr->received += n - at;
+	pfk__tcp_deliver(tr, (char *)tr->io.loop->scratch + at,
+	    (size_t)(n - at));
+	return true;
 }
 
 /* The predecessor died while it moved a pipe's bytes to the queue. */
@@ -182,40 +202,63 @@ end_spill(struct pfk_transport *tr, const struct pfk__hand *h)
 		(size_t)(h->received - moved));
 }
 
+/*
+ * Where the connection stands.  Of one that is joined to itself the kernel knows
+ * it; of another one its version does, so that output without a commit is
+ * dropped, and input without one is delivered again.
+ */
+static bool
+find_place(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
+{
+	const struct pfk__hand *h = &tr->io.loop->ledger->head->hand;
+	const struct pfk__version *v = pfk__version(o->ledger, r);
+	bool joined = (v->flags & PFK__FLAG_ECHOES) != 0;
+	bool spill = h->fd == tr->io.fd && h->len == PFK__HAND_SPILL;
+
+	if (pfk__tcp_counts(tr->io.fd, &tr->received, &tr->sent) == -1)
+		return false;
+	tr->received -= r->stream.received0;
+	tr->sent -= r->stream.sent0;
+	if (!take_chunks(tr, o, tr->sent) || !take_pipe(tr, r))
+		return false;
+	if (spill && !end_spill(tr, h))
+		return false;
+	if (joined)
+		return true;
+	if (tr->out.len > 0 && tr->sent + pfk__unsent(tr) > v->out)
+		pfk__outq_cut(&tr->out, tr->io.loop->ledger,
+		    v->out > tr->sent ? (size_t)(v->out - tr->sent) : 0);
+	tr->received = v->in;
+	return true;
+}
+
+/* False: it cannot go on. */
 static bool
 rebuild(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
 {
-	struct pfk__hand *h = &tr->io.loop->ledger->head->hand;
-	struct pfk_server *s = tr->server;
-	uint64_t received, sent;
+	const struct pfk__ledger *g = tr->io.loop->ledger;
+	const struct pfk__version *v = pfk__version(g, r);
+	const struct pfk_protocol *proto = tr->server->proto;
+	uint16_t flags = v->flags;
+	const void *block = proto->block_bytes > 0
+	    ? pfk__block(g, tr->io.fd, v->block)
+	    : NULL;
 
-	if (pfk__tcp_counts(tr->io.fd, &received, &sent) == -1)
+	if (!find_place(tr, r, o))
 		return false;
-	received -= r->stream.received0;
-	sent -= r->stream.sent0;
-	tr->received = received;
-	tr->sent = sent;
-	if (!take_chunks(tr, o, sent) || !take_pipe(tr, r))
-		return false;
-	if (h->fd == tr->io.fd && h->len == PFK__HAND_SPILL &&
-	    !end_spill(tr, h))
-		return false;
-	if (tr->state == PFK__TCP_CLOSING)
-		return true;
-	if ((r->flags & PFK__FLAG_MADE) == 0) {
-		pfk__tcp_begin(tr, s->arg);
-		return true;
+	if ((flags & PFK__FLAG_MADE) == 0)
+		return true; /* that is still to come */
+	if (tr->state != PFK__TCP_CLOSING || block != NULL) {
+		pfk__tx_begin(tr->io.loop);
+		tr->self = proto->connection_resumed(tr, tr->server->arg, block,
+		    proto->block_bytes);
+		pfk__tx_end(tr->io.loop);
+		if (tr->self == NULL)
+			return false;
 	}
-	tr->self = s->proto->connection_resumed(tr, s->arg, NULL, 0);
-	if (tr->self == NULL)
-		return false;
-	tr->made = true;
-	pfk__tcp_note(tr);
-	if (h->fd != tr->io.fd || h->len == PFK__HAND_SPILL)
-		return true;
-	h->again++;
-	pfk__in_order();
-	return empty_hand(tr, h, received);
+	if ((flags & PFK__FLAG_LOST) != 0)
+		pfk__tcp_lose(tr, ECONNRESET);
+	return true;
 }
 
 static void
@@ -228,7 +271,18 @@ lose(struct work *w, int fd, struct pfk_transport *tr)
 		pfk__tcp_end(tr);
 }
 
-/* Returns the transport, or NULL where there is none. */
+static bool
+can_go_on(const struct work *w, const struct pfk_server *s, int fd,
+    uint16_t flags)
+{
+	if (s == NULL || fd == w->l->ledger->head->taking - 1 ||
+	    (flags & PFK__FLAG_GONE) != 0)
+		return false;
+	return (flags & PFK__FLAG_CLOSING) != 0 ||
+	    (s->proto->survives && s->proto->connection_resumed != NULL);
+}
+
+/* Returns the transport, or NULL where it cannot go on. */
 static struct pfk_transport *
 rebuild_one(struct work *w, int fd)
 {
@@ -237,45 +291,74 @@ rebuild_one(struct work *w, int fd)
 	struct pfk_server *s = pfk__server_of(w->l, r->server);
 	struct pfk_transport *tr;
 
-	if (s == NULL || fd == g->head->taking - 1 ||
-	    ((r->flags & PFK__FLAG_CLOSING) == 0 &&
-		(!s->proto->survives ||
-		    s->proto->connection_resumed == NULL))) {
+	if (!can_go_on(w, s, fd, pfk__version(g, r)->flags)) {
 		lose(w, fd, NULL);
 		return NULL;
 	}
 	g->head->serving = fd;
 	tr = pfk__server_rebuild(s, fd, r);
-	if (tr == NULL || !rebuild(tr, r, &w->owned))
+	if (tr == NULL || !rebuild(tr, r, &w->owned)) {
 		lose(w, fd, tr);
-	else
-		pfk__tcp_go_on(tr);
+		return NULL;
+	}
+	pfk__tcp_go_on(tr);
 	return tr;
 }
 
+/* Deal with the bytes in hand, once everybody is there to be written to. */
+static void
+finish_hand(struct work *w, struct pfk_transport *tr, bool joined)
+{
+	struct pfk__ledger *g = w->l->ledger;
+	struct pfk__hand *h = &g->head->hand;
+	uint64_t received = 0, sent;
+	bool good;
+
+	if (tr != NULL && tr->state == PFK__TCP_OPEN && tr->made &&
+	    h->len != PFK__HAND_SPILL) {
+		h->again++;
+		pfk__in_order();
+		g->head->serving = tr->io.fd;
+		pfk__tcp_counts(tr->io.fd, &received, &sent);
+		received -= g->records[tr->io.fd].stream.received0;
+		good = joined ? empty_hand(tr, h)
+			      : deliver_hand(tr, h, received);
+		if (!good)
+			lose(w, tr->io.fd, tr);
+	}
+	pfk__hand_empty(w->l);
+}
+
 /*
- * The one in hand first, because its bytes are in the scratch area, which the
- * others may use; but it is the last one that was active.
+ * Nothing is read meanwhile, because the scratch area holds the bytes in hand.
+ * So connections that were new come last.
  */
 static void
 rebuild_all(struct work *w)
 {
-	int hand = w->l->ledger->head->hand.fd;
-	struct pfk_transport *tr = NULL;
+	struct pfk__ledger *g = w->l->ledger;
+	int hand = g->head->hand.fd;
+	struct pfk_transport *tr, *held = NULL;
+	bool joined = false;
 
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->fds[i] == hand)
-			tr = rebuild_one(w, hand);
+		int fd = w->fds[i];
+
+		joined = joined ||
+		    (fd == hand &&
+			(pfk__version(g, &g->records[fd])->flags &
+			    PFK__FLAG_ECHOES) != 0);
+		tr = rebuild_one(w, fd);
+		w->made[i] = tr;
+		if (fd == hand)
+			held = tr;
 	}
-	pfk__hand_empty(w->l);
+	finish_hand(w, held, joined);
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->fds[i] != hand)
-			rebuild_one(w, w->fds[i]);
+		tr = w->made[i];
+		if (tr != NULL && !tr->made && tr->state == PFK__TCP_OPEN)
+			pfk__tcp_begin(tr, tr->server->arg);
 	}
-	if (tr == NULL)
-		return;
-	TAILQ_REMOVE(&tr->server->transports, tr, link);
-	TAILQ_INSERT_TAIL(&tr->server->transports, tr, link);
 }
 
 /* all of them */
@@ -290,17 +373,33 @@ compare_activity(const void *a, const void *b, void *arg)
 	return (x > y) - (x < y);
 }
 
+/* A later transaction will have the number of the one that was under way. */
+static void
+forget_uncommitted(const struct pfk__ledger *g, struct pfk__record *r)
+{
+	struct pfk__version *v = r->stream.versions;
+
+	for (int i = 0; i < 2; i++) {
+		if (v[i].tx > g->head->committed)
+			v[i].tx = PFK__NO_TX;
+	}
+}
+
 static bool
 collect_streams(struct work *w)
 {
 	const struct pfk__ledger *g = w->l->ledger;
 
 	w->fds = calloc((size_t)g->head->top + 1, sizeof(*w->fds));
-	if (w->fds == NULL)
+	w->made = calloc((size_t)g->head->top + 1,
+	    sizeof(struct pfk_transport *));
+	if (w->fds == NULL || w->made == NULL)
 		return false;
 	for (int fd = 0; fd <= g->head->top && fd < g->size; fd++) {
-		if (g->records[fd].entry == PFK__ENTRY_STREAM)
-			w->fds[w->n++] = fd;
+		if (g->records[fd].entry != PFK__ENTRY_STREAM)
+			continue;
+		forget_uncommitted(g, &g->records[fd]);
+		w->fds[w->n++] = fd;
 	}
 	qsort_r(w->fds, w->n, sizeof(*w->fds), compare_activity, g->records);
 	return true;
@@ -327,6 +426,10 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	struct work w = {.l = l};
 	struct pfk_server *s;
 
+	for (int i = 0; i < 2; i++) {
+		if (l->ledger->head->state_tx[i] > l->ledger->head->committed)
+			l->ledger->head->state_tx[i] = PFK__NO_TX;
+	}
 	if (!collect_chunks(l->ledger, &w.owned) || !collect_streams(&w)) {
 		pfk_warn("cannot rebuild the connections");
 		goto out;
@@ -346,4 +449,5 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 out:
 	free_orphans(l->ledger, &w.owned);
 	free(w.fds);
+	free(w.made);
 }

@@ -3,17 +3,16 @@
  *
  * Layer: transport.
  */
+#include <string.h>
+
 #include "transport/join.h"
 #include "transport/server.h"
+#include "transport/tx.h"
 
-void
-pfk__tcp_note(const struct pfk_transport *tr)
+static uint16_t
+flags_of(const struct pfk_transport *tr)
 {
-	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
-
-	if (r == NULL)
-		return;
-	r->flags = (uint16_t)((tr->made ? PFK__FLAG_MADE : 0u) |
+	return (uint16_t)((tr->made ? PFK__FLAG_MADE : 0u) |
 	    (tr->paused ? PFK__FLAG_PAUSED : 0u) |
 	    (tr->told_pause ? PFK__FLAG_TOLD_PAUSE : 0u) |
 	    (tr->eof_received ? PFK__FLAG_EOF_RECEIVED : 0u) |
@@ -21,19 +20,57 @@ pfk__tcp_note(const struct pfk_transport *tr)
 	    (tr->eof_sent ? PFK__FLAG_EOF_SENT : 0u) |
 	    (tr->state == PFK__TCP_CLOSING ? PFK__FLAG_CLOSING : 0u) |
 	    (tr->told_drain ? PFK__FLAG_TOLD_DRAIN : 0u) |
-	    (tr->shared ? PFK__FLAG_SHARED : 0u));
+	    (tr->shared ? PFK__FLAG_SHARED : 0u) |
+	    (tr->echoes ? PFK__FLAG_ECHOES : 0u) |
+	    (tr->state == PFK__TCP_LOST ? PFK__FLAG_LOST : 0u) |
+	    (tr->gone ? PFK__FLAG_GONE : 0u));
+}
+
+void
+pfk__tcp_version(struct pfk_transport *tr, uint64_t tx)
+{
+	struct pfk__ledger *g = tr->io.loop->ledger;
+	struct pfk__record *r = pfk__record(g, tr->io.fd);
+	struct pfk__version *v;
+	uint8_t block;
+
+	if (r == NULL)
+		return;
+	block = pfk__version(g, r)->block;
+	v = pfk__version_begin(g, r);
+	v->in = tr->received;
+	v->out = tr->sent + pfk__unsent(tr);
+	v->flags = flags_of(tr);
+	v->block = tr->new_block ? !block : block;
 	r->stream.low = tr->low;
 	r->stream.high = tr->high;
+	tr->new_block = false;
+	pfk__version_end(v, tx);
+}
+
+void
+pfk__tcp_note(struct pfk_transport *tr)
+{
+	struct pfk__ledger_head *h = tr->io.loop->ledger->head;
+
+	if (pfk__tx_holds(tr)) {
+		pfk__tx_touch(tr);
+		return;
+	}
+	pfk__tcp_version(tr, h->committed + 1);
+	h->committed++;
+	pfk__in_order();
 }
 
 /* Whether a successor could go on with it. */
 static enum pfk__entry
 entry_of(const struct pfk_transport *tr)
 {
-	if (tr->server->limits == NULL || !tr->server->proto->survives ||
-	    tr->state >= PFK__TCP_GIVEN || pfk__join_paired(tr))
-		return tr->state == PFK__TCP_CLOSING ? PFK__ENTRY_STREAM
-						     : PFK__ENTRY_DOOMED;
+	if (tr->server->limits != NULL && tr->state == PFK__TCP_CLOSING)
+		return PFK__ENTRY_STREAM;
+	if (!tr->survives || tr->state >= PFK__TCP_GIVEN ||
+	    pfk__join_paired(tr))
+		return PFK__ENTRY_DOOMED;
 	return PFK__ENTRY_STREAM;
 }
 
@@ -44,19 +81,27 @@ pfk__tcp_enter(const struct pfk_transport *tr)
 }
 
 void
-pfk__tcp_record(const struct pfk_transport *tr)
+pfk__tcp_record(struct pfk_transport *tr)
 {
-	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
+	struct pfk__ledger *g = tr->io.loop->ledger;
+	struct pfk__record *r = pfk__record(g, tr->io.fd);
+	void *block = pfk__block(g, tr->io.fd, 0);
 
 	if (r == NULL)
 		return;
+	r->stream.versions[0] = (struct pfk__version){0};
+	r->stream.versions[1].tx = PFK__NO_TX;
+	if (block != NULL)
+		memset(block, 0, g->head->block_bytes);
 	r->server = tr->server->listener;
 	r->owner = -1;
 	r->stream.peer = tr->peer;
 	r->stream.active_ns = tr->io.loop->now;
 	r->stream.received0 = r->stream.sent0 = 0;
 	r->stream.pipe_out = r->stream.pipe_in = 0;
-	pfk__tcp_note(tr);
+	r->stream.versions[0].flags = flags_of(tr);
+	r->stream.low = tr->low;
+	r->stream.high = tr->high;
 	pfk__tcp_enter(tr);
 }
 
@@ -71,19 +116,22 @@ pfk__tcp_baseline(const struct pfk_transport *tr)
 }
 
 void
-pfk__tcp_restore(struct pfk_transport *tr, const struct pfk__record *r)
+pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r)
 {
+	uint16_t flags = pfk__version(tr->io.loop->ledger, r)->flags;
+
 	tr->active_ns = r->stream.active_ns;
-	tr->made = (r->flags & PFK__FLAG_MADE) != 0;
 	tr->low = r->stream.low;
 	tr->high = r->stream.high;
-	tr->paused = (r->flags & PFK__FLAG_PAUSED) != 0;
-	tr->told_pause = (r->flags & PFK__FLAG_TOLD_PAUSE) != 0;
-	tr->eof_received = (r->flags & PFK__FLAG_EOF_RECEIVED) != 0;
-	tr->eof_wanted = (r->flags & PFK__FLAG_EOF_WANTED) != 0;
-	tr->eof_sent = (r->flags & PFK__FLAG_EOF_SENT) != 0;
-	tr->told_drain = (r->flags & PFK__FLAG_TOLD_DRAIN) != 0;
-	tr->shared = (r->flags & PFK__FLAG_SHARED) != 0;
-	if ((r->flags & PFK__FLAG_CLOSING) != 0)
+	tr->made = (flags & PFK__FLAG_MADE) != 0;
+	tr->paused = (flags & PFK__FLAG_PAUSED) != 0;
+	tr->told_pause = (flags & PFK__FLAG_TOLD_PAUSE) != 0;
+	tr->eof_received = (flags & PFK__FLAG_EOF_RECEIVED) != 0;
+	tr->eof_wanted = (flags & PFK__FLAG_EOF_WANTED) != 0;
+	tr->eof_sent = (flags & PFK__FLAG_EOF_SENT) != 0;
+	tr->told_drain = (flags & PFK__FLAG_TOLD_DRAIN) != 0;
+	tr->shared = (flags & PFK__FLAG_SHARED) != 0;
+	tr->gone = (flags & PFK__FLAG_GONE) != 0;
+	if ((flags & PFK__FLAG_CLOSING) != 0)
 		tr->state = PFK__TCP_CLOSING;
 }

@@ -70,7 +70,7 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 }
 
 struct pfk_transport *
-pfk__server_rebuild(struct pfk_server *s, int fd, const struct pfk__record *r)
+pfk__server_rebuild(struct pfk_server *s, int fd, struct pfk__record *r)
 {
 	struct pfk_transport *tr = pfk__tcp_rebuild(s, fd, r);
 
@@ -278,6 +278,22 @@ static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
     .check = pfk__tcp_check_all,
     .rebuild = pfk__rebuild_streams};
 
+/* All servers of a loop have blocks of one size: that of the first one. */
+static int
+reserve_blocks(struct pfk__ledger *g, const struct pfk_protocol *proto)
+{
+	uint32_t bytes = (uint32_t)(proto->block_bytes + 63) / 64 * 64;
+
+	if (proto->block_bytes > PFK_BLOCK_MAX ||
+	    (g->head->block_bytes != 0 && bytes > g->head->block_bytes)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (g->head->block_bytes == 0)
+		g->head->block_bytes = bytes;
+	return 0;
+}
+
 struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
     void *arg, const struct pfk_server_options *options)
@@ -298,6 +314,8 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 		goto err1;
 	s->loop = l;
 	s->listener = fd;
+	if (proto->survives && reserve_blocks(l->ledger, proto) == -1)
+		goto err2;
 	LIST_INIT(&s->acceptors);
 	if (pfk__acceptor_open(s, fd, PFK__OWN) == -1)
 		goto err2;

@@ -66,7 +66,7 @@ struct pfk_transport *pfk__server_add(struct pfk_server *s, int fd,
  * limit refuses it, because it was admitted before.
  */
 struct pfk_transport *pfk__server_rebuild(struct pfk_server *s, int fd,
-    const struct pfk__record *r);
+    struct pfk__record *r);
 
 /* The server whose own listener has that number, or NULL. */
 struct pfk_server *pfk__server_of(const struct pfk_loop *l, int listener);

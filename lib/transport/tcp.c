@@ -14,6 +14,7 @@
 
 #include "transport/join.h"
 #include "transport/server.h"
+#include "transport/tx.h"
 
 #define HIGH_DEFAULT 65536u
 #define DRAIN_READS 16
@@ -45,8 +46,13 @@ on_lost(void *arg)
 {
 	struct pfk_transport *tr = arg;
 
+	pfk__tx_begin(tr->io.loop);
 	if (tr->self != NULL && tr->proto->connection_lost != NULL)
 		tr->proto->connection_lost(tr->self, tr->error);
+	tr->gone = true;
+	pfk__tcp_note(tr);
+	pfk__tx_end(tr->io.loop);
+	pfk__point(tr->io.loop->ledger);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
 	free(tr);
@@ -59,7 +65,12 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 		return;
 	tr->state = PFK__TCP_LOST;
 	tr->error = error;
-	pfk__ledger_note(tr->io.loop->ledger, tr->io.fd, PFK__ENTRY_DOOMED);
+	/* A successor calls connection_lost too, where it can be of interest. */
+	if (tr->survives && tr->made && tr->server->proto->block_bytes > 0)
+		pfk__tcp_note(tr);
+	else
+		pfk__ledger_note(tr->io.loop->ledger, tr->io.fd,
+		    PFK__ENTRY_DOOMED);
 	pfk__join_lost(tr);
 	if (tr->shared)
 		pfk__io_stop(&tr->io);
@@ -81,6 +92,8 @@ new_transport(struct pfk_server *server, const struct pfk_addr *peer)
 	if (tr == NULL)
 		return NULL;
 	pfk__outq_init(&tr->out);
+	tr->survives = server->limits != NULL && server->proto->survives &&
+	    server->loop->ledger->shared;
 	tr->proto = server->proto;
 	tr->server = server;
 	tr->peer = *peer;
@@ -106,7 +119,7 @@ pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
 }
 
 struct pfk_transport *
-pfk__tcp_rebuild(struct pfk_server *server, int fd, const struct pfk__record *r)
+pfk__tcp_rebuild(struct pfk_server *server, int fd, struct pfk__record *r)
 {
 	struct pfk_transport *tr = new_transport(server, &r->stream.peer);
 
@@ -130,13 +143,13 @@ pfk__tcp_go_on(struct pfk_transport *tr)
 void
 pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 {
+	pfk__tx_begin(tr->io.loop);
 	tr->self = tr->proto->connection_made(tr, arg);
-	if (tr->self == NULL) {
-		pfk__tcp_lose(tr, 0);
-		return;
-	}
-	tr->made = true;
+	tr->made = tr->self != NULL;
 	pfk__tcp_note(tr);
+	if (tr->self == NULL)
+		pfk__tcp_lose(tr, 0);
+	pfk__tx_end(tr->io.loop);
 	/* Often the first data came with the connection. */
 	if (tr->state == PFK__TCP_OPEN && !tr->paused)
 		on_ready(tr, PFK_READ);
@@ -279,7 +292,7 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 /* reading */
 
 static void
-received_eof(struct pfk_transport *tr)
+end_received(struct pfk_transport *tr)
 {
 	/* It is noted with its effect: a successor finds the end again. */
 	tr->eof_received = true;
@@ -300,6 +313,14 @@ received_eof(struct pfk_transport *tr)
 		return;
 	}
 	pfk_close(tr);
+}
+
+static void
+received_eof(struct pfk_transport *tr)
+{
+	pfk__tx_begin(tr->io.loop);
+	end_received(tr);
+	pfk__tx_end(tr->io.loop);
 }
 
 /* tcp(7): the kernel forgets TCP_QUICKACK again. */
@@ -334,6 +355,21 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 	return true;
 }
 
+void
+pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n)
+{
+	if (tr->survives) {
+		pfk__tx_begin(tr->io.loop);
+		pfk__tx_touch(tr);
+	}
+	if (tr->proto->data_received != NULL)
+		tr->proto->data_received(tr->self, buf, n);
+	if (tr->survives)
+		pfk__tx_end(tr->io.loop);
+	else
+		pfk__tcp_tell_pause(tr);
+}
+
 /* One read; true while more may be there. */
 static bool
 receive(struct pfk_transport *tr)
@@ -345,11 +381,9 @@ receive(struct pfk_transport *tr)
 		return pfk__join_receive(tr);
 	pfk__hand_take(tr, tr);
 	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
-	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING) {
-		if (tr->proto->data_received != NULL)
-			tr->proto->data_received(tr->self, buf, (size_t)n);
-		pfk__tcp_tell_pause(tr);
-	}
+	pfk__point(tr->io.loop->ledger);
+	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING)
+		pfk__tcp_deliver(tr, buf, (size_t)n);
 	pfk__hand_empty(tr->io.loop);
 	return n == PFK__READ_BYTES || (n > 0 && tr->state == PFK__TCP_CLOSING);
 }
@@ -389,10 +423,12 @@ pfk__tcp_drain(struct pfk_transport *tr)
 	}
 	if (tr->state != PFK__TCP_OPEN)
 		return;
+	pfk__tx_begin(tr->io.loop);
 	tr->told_drain = true;
 	pfk__tcp_note(tr);
 	if (tr->proto->draining != NULL)
 		tr->proto->draining(tr->self);
 	else
 		pfk_close(tr);
+	pfk__tx_end(tr->io.loop);
 }

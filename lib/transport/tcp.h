@@ -43,6 +43,9 @@ enum pfk__tcp_state {
 #define PFK__FLAG_CLOSING 0x40u
 #define PFK__FLAG_TOLD_DRAIN 0x80u
 #define PFK__FLAG_SHARED 0x100u
+#define PFK__FLAG_ECHOES 0x200u /* joined to itself: the kernel's counts tell */
+#define PFK__FLAG_LOST 0x400u   /* connection_lost is due */
+#define PFK__FLAG_GONE 0x800u   /* it was called: only close(2) is left */
 
 struct pfk_transport {
 	struct pfk_io io;
@@ -73,7 +76,12 @@ struct pfk_transport {
 	bool close_wanted : 1; /* once it is no longer GIVEN */
 	bool abort_wanted : 1; /* the same */
 	bool told_drain : 1;
-	bool shared : 1; /* another process has or had the descriptor too */
+	bool shared : 1;    /* another process has or had the descriptor too */
+	bool survives : 1;  /* its callbacks are transactions: tx.h */
+	bool touched : 1;   /* by the transaction under way */
+	bool new_block : 1; /* which has written the block's other copy */
+	bool gone : 1;      /* connection_lost has returned */
+	SLIST_ENTRY(pfk_transport) tx_link;
 };
 
 /*
@@ -88,11 +96,11 @@ struct pfk_transport *pfk__tcp_new(struct pfk_server *server, int fd,
  * protocol is not asked yet.
  */
 struct pfk_transport *pfk__tcp_rebuild(struct pfk_server *server, int fd,
-    const struct pfk__record *r);
+    struct pfk__record *r);
 
 /* Make its record, and restore a transport from a predecessor's. */
-void pfk__tcp_record(const struct pfk_transport *tr);
-void pfk__tcp_restore(struct pfk_transport *tr, const struct pfk__record *r);
+void pfk__tcp_record(struct pfk_transport *tr);
+void pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r);
 
 /* Say in its record whether a successor could go on with it. */
 void pfk__tcp_enter(const struct pfk_transport *tr);
@@ -135,8 +143,14 @@ pfk__hand_empty(const struct pfk_loop *l)
 	l->ledger->head->hand.fd = -1;
 }
 
-/* Write its flags into its record, after one of them has changed. */
-void pfk__tcp_note(const struct pfk_transport *tr);
+/*
+ * Its state has changed: within a transaction it gets a new version by the
+ * commit, else at once.
+ */
+void pfk__tcp_note(struct pfk_transport *tr);
+
+/* Write its state into its record, as transaction tx has left it. */
+void pfk__tcp_version(struct pfk_transport *tr, uint64_t tx);
 
 /* Ask the protocol, and read what is there already. */
 void pfk__tcp_begin(struct pfk_transport *tr, void *arg);
@@ -146,6 +160,12 @@ void pfk__tcp_drain(struct pfk_transport *tr);
 
 /* Close now, without a reset of our own; connection_lost follows. */
 void pfk__tcp_end(struct pfk_transport *tr);
+
+/*
+ * Give the protocol what was received, as a transaction: n bytes of the scratch
+ * area at buf.
+ */
+void pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n);
 
 /* The parts that join.c needs: want what is due now, with its source; */
 void pfk__tcp_watch(struct pfk_transport *tr);

@@ -8,6 +8,7 @@
 
 #include "transport/join.h"
 #include "transport/server.h"
+#include "transport/tx.h"
 
 #define FLUSH_VECTORS 16
 
@@ -19,10 +20,12 @@ pfk__tcp_tell_pause(void *arg)
 	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
 	    tr->out.len <= tr->high)
 		return;
+	pfk__tx_begin(tr->io.loop);
 	tr->told_pause = true;
 	pfk__tcp_note(tr);
 	if (tr->proto->pause_writing != NULL)
 		tr->proto->pause_writing(tr->self);
+	pfk__tx_end(tr->io.loop);
 }
 
 static void
@@ -31,10 +34,12 @@ tell_resume(struct pfk_transport *tr)
 	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
 	    tr->out.len > tr->low)
 		return;
+	pfk__tx_begin(tr->io.loop);
 	tr->told_pause = false;
 	pfk__tcp_note(tr);
 	if (tr->proto->resume_writing != NULL)
 		tr->proto->resume_writing(tr->self);
+	pfk__tx_end(tr->io.loop);
 }
 
 /* writing */
@@ -68,7 +73,9 @@ flush_out(struct pfk_transport *tr)
 
 	h.msg_iovlen = (size_t)pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
 	    iov, FLUSH_VECTORS);
+	pfk__point(tr->io.loop->ledger);
 	n = sendmsg(tr->io.fd, &h, MSG_NOSIGNAL);
+	pfk__point(tr->io.loop->ledger);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			pfk__tcp_lose(tr, errno);
@@ -103,7 +110,9 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 	ssize_t n = 0;
 
 	if (tr->out.len == 0) {
+		pfk__point(tr->io.loop->ledger);
 		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
+		pfk__point(tr->io.loop->ledger);
 		if (n == -1 && errno != EAGAIN && errno != EINTR) {
 			pfk__tcp_lose(tr, errno);
 			return -1;
@@ -133,10 +142,21 @@ pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
 		pfk__tcp_lose(tr, ENOMEM);
 		return -1;
 	}
+	if (pfk__tx_holds(tr)) {
+		if (pfk__tcp_queue(tr, buf, len) == -1) {
+			pfk__tcp_lose(tr, ENOMEM);
+			return -1;
+		}
+		pfk__tx_touch(tr);
+		return 0;
+	}
 	if (pfk__tcp_send(tr, buf, len) == -1)
 		return -1;
 	if (tr->out.len == 0)
 		return 0;
+	/* Outside of callbacks a version holds what is queued, too. */
+	if (tr->survives)
+		pfk__tcp_note(tr);
 	pfk__tcp_watch(tr);
 	if (tr->out.len > tr->high && !tr->told_pause)
 		pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_tell_pause, tr);

@@ -1,0 +1,139 @@
+/*
+ * chat [PORT]: each line that a client sends goes to all of them, with a number
+ * before it, and whoever connects gets the last lines first.
+ *
+ * Kill its worker as often as you like: no client is lost, and each line reaches
+ * each client exactly once and in order.  All that must outlive the worker lies
+ * in two places: a connection's unfinished line in its block, and the last lines
+ * in the loop's state.  Each callback is a transaction over both, and over what
+ * it writes.  The list of clients is made anew in connection_resumed.
+ *
+ * The room belongs to one worker, so there is one.
+ */
+#include <prefork.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define LINE 120 /* longer ones are cut */
+#define KEPT 16
+
+struct part { /* a connection's block */
+	size_t len;
+	char text[LINE];
+};
+
+struct room { /* the loop's state */
+	unsigned long said;
+	char lines[KEPT][LINE + 24];
+};
+
+struct client {
+	LIST_ENTRY(client) link;
+	struct pfk_transport *tr;
+};
+
+static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+struct pfk_server *server;
+static struct pfk_loop *loop;
+
+static void *
+enter(struct pfk_transport *tr)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->tr = tr;
+	LIST_INSERT_HEAD(&clients, c, link);
+	return c;
+}
+
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	const struct room *r = pfk_loop_state(loop, sizeof(*r));
+	unsigned long i = r->said > KEPT ? r->said - KEPT : 0;
+
+	(void)arg;
+	for (; i < r->said; i++)
+		pfk_write(tr, r->lines[i % KEPT], strlen(r->lines[i % KEPT]));
+	return enter(tr);
+}
+
+static void *
+resumed(struct pfk_transport *tr, void *arg, const void *block, size_t len)
+{
+	(void)arg;
+	(void)block; /* pfk_block(tr) has it */
+	(void)len;
+	return enter(tr);
+}
+
+static void
+say(const struct part *p)
+{
+	struct room *r = pfk_loop_state(loop, sizeof(*r));
+	char *line = r->lines[r->said % KEPT];
+	struct client *c;
+
+	snprintf(line, LINE + 24, "%lu %.*s\n", ++r->said, (int)p->len,
+	    p->text);
+	LIST_FOREACH(c, &clients, link)
+		pfk_write(c->tr, line, strlen(line));
+}
+
+static void
+received(void *self, const void *buf, size_t len)
+{
+	struct part *p = pfk_block(((struct client *)self)->tr);
+
+	for (const char *s = buf; len > 0; s++, len--) {
+		if (*s == '\n') {
+			say(p);
+			p->len = 0;
+		} else if (p->len < LINE) {
+			p->text[p->len++] = *s;
+		}
+	}
+}
+
+static void
+lost(void *self, int error)
+{
+	(void)error;
+	LIST_REMOVE((struct client *)self, link);
+	free(self);
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	static const struct pfk_protocol chat = {.connection_made = made,
+	    .data_received = received,
+	    .connection_lost = lost,
+	    .connection_resumed = resumed,
+	    .survives = true,
+	    .block_bytes = sizeof(struct part)};
+	const char *n = getenv("CHAT_DIE_AT"); /* its test */
+	int fd;
+
+	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
+		return -1;
+	loop = pfk_worker_loop(w);
+	if (n != NULL)
+		pfk_die_at(loop, strtoull(n, NULL, 10));
+	server = pfk_serve(loop, fd, &chat, NULL, NULL);
+	return server != NULL ? 0 : -1;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct pfk_listen at = {.kind = PFK_TCP};
+
+	pfk_addr_parse(&at.addr, "127.0.0.1", argc > 1 ? atoi(argv[1]) : 7000);
+	return pfk_master_run(&(struct pfk_master_config){.workers = 1},
+	    &(struct pfk_hooks){.worker_init = worker_init}, &at);
+}

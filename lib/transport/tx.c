@@ -1,0 +1,145 @@
+/*
+ * tx.c: callbacks as transactions.
+ *
+ * Layer: transport.
+ */
+#include "transport/tx.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "transport/join.h"
+#include "transport/server.h"
+
+void
+pfk__tx_begin(struct pfk_loop *l)
+{
+	pfk__point(l->ledger);
+	l->tx_depth++;
+}
+
+void
+pfk__tx_touch(struct pfk_transport *tr)
+{
+	if (tr->touched)
+		return;
+	tr->touched = true;
+	SLIST_INSERT_HEAD(&tr->io.loop->tx_touched, tr, tx_link);
+}
+
+static void
+commit_state(struct pfk_loop *l, uint64_t tx)
+{
+	uint64_t *t = l->ledger->head->state_tx;
+
+	if (!l->tx_state)
+		return;
+	l->tx_state = false;
+	t[pfk__state_copy(l->ledger) == 0 ? 1 : 0] = tx;
+}
+
+/* The queues may be sent, and whatever waited for that may be done. */
+static void
+after_commit(struct pfk_transport *tr)
+{
+	if (tr->state == PFK__TCP_LOST || tr->state == PFK__TCP_GIVEN)
+		return;
+	if (tr->out.len > 0 && (tr->io.armed & PFK_WRITE) == 0)
+		pfk__tcp_flush(tr);
+	if (tr->state == PFK__TCP_LOST)
+		return;
+	pfk__tcp_watch(tr);
+	pfk__tcp_tell_pause(tr);
+}
+
+static void
+commit(struct pfk_loop *l)
+{
+	struct pfk__ledger_head *h = l->ledger->head;
+	SLIST_HEAD(, pfk_transport) touched = {SLIST_FIRST(&l->tx_touched)};
+	struct pfk_transport *tr;
+
+	SLIST_INIT(&l->tx_touched);
+	SLIST_FOREACH(tr, &touched, tx_link) {
+		pfk__point(l->ledger);
+		pfk__tcp_version(tr, h->committed + 1);
+	}
+	commit_state(l, h->committed + 1);
+	pfk__point(l->ledger);
+	pfk__in_order();
+	h->committed++;
+	pfk__in_order();
+	pfk__point(l->ledger);
+	while ((tr = SLIST_FIRST(&touched)) != NULL) {
+		SLIST_REMOVE_HEAD(&touched, tx_link);
+		tr->touched = false;
+		after_commit(tr);
+	}
+}
+
+void
+pfk__tx_end(struct pfk_loop *l)
+{
+	assert(l->tx_depth > 0);
+	pfk__point(l->ledger);
+	/* A callback of after_commit belongs to the next transaction. */
+	while (
+	    l->tx_depth == 1 && (!SLIST_EMPTY(&l->tx_touched) || l->tx_state))
+		commit(l);
+	l->tx_depth--;
+}
+
+/* blocks */
+
+void *
+pfk_block(struct pfk_transport *tr)
+{
+	struct pfk__ledger *g = tr->io.loop->ledger;
+	struct pfk__record *r = pfk__record(g, tr->io.fd);
+	unsigned copy;
+
+	if (r == NULL || pfk__block(g, tr->io.fd, 0) == NULL)
+		return NULL;
+	copy = pfk__version(g, r)->block;
+	if (!pfk__tx_holds(tr))
+		return pfk__block(g, tr->io.fd, copy);
+	if (!tr->new_block) {
+		memcpy(pfk__block(g, tr->io.fd, !copy),
+		    pfk__block(g, tr->io.fd, copy), g->head->block_bytes);
+		tr->new_block = true;
+		pfk__tx_touch(tr);
+	}
+	return pfk__block(g, tr->io.fd, !copy);
+}
+
+void
+pfk_die_at(struct pfk_loop *l, uint64_t n)
+{
+	/* In a successor the point is behind us. */
+	if (!l->ledger->resumed)
+		l->ledger->head->die_at = n;
+}
+
+void *
+pfk_loop_state(struct pfk_loop *l, size_t bytes)
+{
+	struct pfk__ledger *g = l->ledger;
+	unsigned copy = pfk__state_copy(g);
+	char *now = g->state + copy * PFK__STATE_MAX;
+	char *next = g->state + !copy * PFK__STATE_MAX;
+
+	if (bytes > PFK__STATE_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (l->tx_depth == 0)
+		return now;
+	if (!l->tx_state) {
+		g->head->state_tx[!copy] = PFK__NO_TX;
+		pfk__in_order();
+		memcpy(next, now, bytes);
+		l->tx_state = true;
+	}
+	return next;
+}
