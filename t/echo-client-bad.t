@@ -30,7 +30,6 @@ subtest 'usage' => sub {
 		[ qr/exclude each other/, qw(-4 -6) ],
 		[ qr/- stands alone/, qw(127.0.0.1 - more) ],
 		[ qr/- can be read once/, qw(--count 2 -) ],
-		[ qr/--verify is for -/, qw(--verify 127.0.0.1 text) ],
 		[ qr/--source: bad value/, qw(--source localhost) ],
 		[ qr/--source is of the other family/, qw(-4 --source ::1) ],
 		[ qr/--nodelay: bad value/, qw(--nodelay maybe) ],

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use Fcntl qw(O_NOCTTY O_RDWR);
 use IO::Socket::IP;
 use Prefork;
 use Prefork::Life qw(slurp temp_dir);
@@ -20,6 +21,11 @@ use Test::More;
 
 use constant KIB => 1024;
 use constant MIB => 1_048_576;
+# ioctl_tty(2).
+use constant {
+	TIOCSPTLCK => 0x40045431,
+	TIOCGPTN   => 0x80045430,
+};
 
 my @tcp_modes = map { [ '--api', $_ ] } qw(protocol stream poll);
 
@@ -129,6 +135,22 @@ subtest '-u, interrupted' => sub {
 			: qr/^1 sent, 1 received, 0 lost/m, "@more: summary");
 	}
 	alarm 0;
+};
+
+subtest 'answers on a terminal' => sub {
+	for my $mode (@tcp_modes, ['-u']) {
+		my @run = (@{$mode}, '--interval', 0, '-p', $persistent->port, '127.0.0.1', 'one', "two\n", 'three');
+		my $summary = $mode->[0] eq '-u' ? qr/3\ssent,\s.*/s : qr//;
+		my ($status, $text) = on_terminal(@run);
+
+		is($status, 0, "@{$mode}: exit status");
+		like($text, qr/^one\ntwo\nthree\n$summary$/, "@{$mode}: each on a line of its own");
+		is_deeply([ on_terminal('-q', @run) ], [ 0, q{} ], "@{$mode}: not with -q");
+		is_deeply([ on_terminal('--verify', @{$mode}, '-p', $persistent->port, '127.0.0.1', 'hello') ],
+			[ 0, "hello\n" ], "@{$mode}: --verify goes with a message");
+	}
+	my ($code, $output) = client('-p', $persistent->port, '127.0.0.1', 'hello');
+	is("$code$output", '0', 'not elsewhere');
 };
 
 subtest 'standard input' => sub {
@@ -349,4 +371,24 @@ sub settled {
 		10
 	);
 	return $value;
+}
+
+# Runs echo-client on a terminal: its status, and what it has written there.
+sub on_terminal {
+	my (@arguments) = @_;
+	my ($unlocked, $number) = (pack('i', 0), pack 'i', 0);
+
+	sysopen my $master, '/dev/ptmx', O_RDWR | O_NOCTTY or die "/dev/ptmx: $!\n";
+	ioctl $master, TIOCSPTLCK, $unlocked or die "TIOCSPTLCK: $!\n";
+	ioctl $master, TIOCGPTN, $number or die "TIOCGPTN: $!\n";
+	my $path = '/dev/pts/' . unpack 'i', $number;
+	sysopen my $terminal, $path, O_RDWR | O_NOCTTY or die "$path: $!\n";
+	my $pid = spawn_process({ stdout => $terminal, stderr => $terminal },
+		Prefork::program('echo-client'), @arguments);
+	close $terminal or die "$path: $!\n";
+	my $text = q{};
+	# It ends by EIO when nobody has the terminal open any more.
+	1 while sysread $master, $text, KIB, length $text;
+	waitpid $pid, 0;
+	return ($?, $text =~ tr/\r//dr);
 }

@@ -86,6 +86,8 @@ struct client {
 	uint64_t got_before; /* this connection */
 	uint64_t active_ns, round_ns;
 	struct pfk_timer *watch, *pace, *grace;
+	bool show;     /* answers to messages go to the terminal */
+	bool line;     /* the last of them has not ended its line */
 	bool over;     /* this connection */
 	bool again;    /* the server has closed: connect once more */
 	bool finished; /* all is back, and FIN is on its way */
@@ -127,6 +129,11 @@ void input_close(struct client *c);
 ssize_t input_all(void *buf, size_t room);
 /* -1 with errno: standard output does not take it. */
 int output(const void *buf, size_t len);
+
+/* An answer is shown on a terminal, each message on a line of its own. */
+void show_open(struct client *c);
+void show(struct client *c, const void *buf, size_t len);
+void show_line_end(struct client *c);
 
 /* verify.c */
 int verify_sent(struct verify *v, const void *buf, size_t len);

@@ -1,5 +1,6 @@
 /*
- * input.c: standard input and output, for the message `-`.
+ * input.c: standard input and output, for the message `-`, and the answers to
+ * other messages on a terminal.
  *
  * One piece of input is in memory at a time, read when the one before is on
  * its way.  Output waits for whoever reads it: until then nothing else is read
@@ -131,4 +132,30 @@ output(const void *buf, size_t len)
 		len -= n > 0 ? (size_t)n : 0;
 	}
 	return 0;
+}
+
+void
+show_open(struct client *c)
+{
+	c->show = !c->o.input && !c->o.quiet && isatty(STDOUT_FILENO) == 1;
+}
+
+void
+show(struct client *c, const void *buf, size_t len)
+{
+	if (!c->show || len == 0)
+		return;
+	c->line = ((const char *)buf)[len - 1] != '\n';
+	if (output(buf, len) == 0)
+		return;
+	c->show = false;
+	client_fail(c, EXIT_LOST, "OTHER", "standard output: %s",
+	    strerror(errno));
+}
+
+void
+show_line_end(struct client *c)
+{
+	if (c->line)
+		show(c, "\n", 1);
 }

@@ -25,9 +25,10 @@ usage(void)
 	       "[HOST [MESSAGE...]]\n\n"
 	       "Send messages to an echo server and see that they come back.  "
 	       "HOST is 127.0.0.1\nunless given.  The message - is standard "
-	       "input to its end, and what comes back\ngoes to standard "
-	       "output.  Exit status: 0 all came back, 1 lost or wrong, 2\n"
-	       "could not start or connect.\n\n",
+	       "input to its end.  Its answer goes to\nstandard output, "
+	       "those to other messages if that is a terminal.  Exit status:\n"
+	       "0 all came back, 1 lost or wrong, 2 could not start or "
+	       "connect.\n\n",
 	    getprogname());
 	if (fflush(stdout) != 0 ||
 	    pfk_options_usage(client_options, STDOUT_FILENO) == -1)
@@ -106,5 +107,6 @@ main(int argc, char **argv)
 		return EXIT_NOT_STARTED;
 	}
 	prepare(&c);
+	show_open(&c);
 	return c.o.udp ? run_udp(&c) : run_tcp(&c);
 }

@@ -101,7 +101,8 @@ const struct pfk_option client_options[] = {
     {'v', "verbose", NULL, FLAG, AT(verbose),
 	.help = "log what happens on standard error"},
     {'q', "quiet", NULL, FLAG, AT(quiet),
-	.help = "no summary after more than one datagram"},
+	.help = "no answer on a terminal, no summary after more than one "
+		"datagram"},
     {'V', "version", NULL, FLAG, AT(version),
 	.help = "print the version and exit"},
     {'h', "help", NULL, FLAG, AT(help), .help = "print this and exit"},
@@ -140,8 +141,6 @@ contradiction(const struct options *o)
 		return "- stands alone: leave out the other messages";
 	if (o->input && o->count > 1)
 		return "- can be read once: leave out --count";
-	if (o->verify && !o->input)
-		return "--verify is for -: messages are always compared";
 	if (o->fastopen && o->input)
 		return "--fastopen is for messages, not for -";
 	if (o->udp && (o->fastopen || o->syn_retries != PFK_UNSET))

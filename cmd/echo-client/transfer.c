@@ -182,7 +182,10 @@ same_as_messages(struct client *c, const char *buf, size_t len)
 		n = strnlen(m, len);
 		if (memcmp(m, buf, n) != 0)
 			return false;
+		show(c, buf, n);
 		skip(c, &c->back, n);
+		if (c->back.offset == 0)
+			show_line_end(c);
 		buf += n;
 		len -= n;
 	}

@@ -144,6 +144,10 @@ received(void *self, const struct pfk_packet *p)
 		    "standard output: %s", strerror(errno));
 		return;
 	}
+	if (run.buf == NULL) {
+		show(run.client, p->buf, p->len);
+		show_line_end(run.client);
+	}
 	run.min_ns = run.answered == 0 || ns < run.min_ns ? ns : run.min_ns;
 	run.max_ns = ns > run.max_ns ? ns : run.max_ns;
 	run.sum_ns += ns;
