@@ -837,7 +837,8 @@ void pfk_stream_abort(struct pfk_stream **s);
  * For client programs, never from a callback: run the loop until the call that
  * has no callback ends, and fetch its result.  ETIMEDOUT: it has not ended by
  * deadline_ns, on pfk_loop_now's clock, and goes on; UINT64_MAX is never.
- * ECANCELED: the loop was stopped.  EINVAL: there is no such call.
+ * ECANCELED: the loop was stopped, or a callback has closed the stream.  EINVAL:
+ * there is no such call.
  */
 int pfk_run_until(struct pfk_loop *l, struct pfk_stream *s,
     uint64_t deadline_ns, struct pfk_result *r);

@@ -20,6 +20,8 @@ unread(const struct pfk_stream *s)
 void
 pfk__reader_drop_held(struct pfk_stream *s)
 {
+	if (s->sync == PFK__SYNC_DONE && s->result.len > 0)
+		return;
 	if (s->held > 0)
 		pfk__buffer_consume(&s->in, s->held);
 	s->held = 0;

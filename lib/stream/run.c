@@ -46,10 +46,11 @@ pfk_run_until(struct pfk_loop *l, struct pfk_stream *s, uint64_t deadline_ns,
 		pfk_timer_cancel(&d.timer);
 	}
 	if (s->sync == PFK__SYNC_DONE) {
-		s->sync = PFK__SYNC_NONE;
-		*r = s->result;
+		*r = pfk__stream_fetch(s);
 		return 0;
 	}
+	/* A callback may have closed it. */
+	pfk__stream_release(s);
 	if (rc == 0)
 		errno = d.passed ? ETIMEDOUT : ECANCELED;
 	return -1;

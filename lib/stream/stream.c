@@ -33,7 +33,7 @@ pfk__stream_free(struct pfk_stream *s)
 void
 pfk__stream_release(struct pfk_stream *s)
 {
-	if (s->closed && s->tr == NULL && !s->delivering)
+	if (s->closed && s->tr == NULL && !s->delivering && !s->running)
 		pfk__stream_free(s);
 }
 
@@ -62,6 +62,9 @@ pfk__stream_end(struct pfk_stream *s, struct pfk__call *call,
 	call->pending = false;
 	if (ended.cb == NULL) {
 		s->result = *r;
+		if (r->len > 0)
+			s->result_at = (size_t)((const char *)r->buf -
+			    (s->in.base + s->in.offset));
 		s->sync = PFK__SYNC_DONE;
 		if (s->running)
 			pfk_loop_stop(s->loop);
@@ -71,6 +74,17 @@ pfk__stream_end(struct pfk_stream *s, struct pfk__call *call,
 	ended.cb(ended.arg, r);
 	s->delivering = false;
 	pfk__reader_drop_held(s);
+}
+
+struct pfk_result
+pfk__stream_fetch(struct pfk_stream *s)
+{
+	struct pfk_result r = s->result;
+
+	if (r.len > 0)
+		r.buf = s->in.base + s->in.offset + s->result_at;
+	s->sync = PFK__SYNC_NONE;
+	return r;
 }
 
 static void
@@ -244,6 +258,9 @@ end_stream(struct pfk_stream **sp, void (*end)(struct pfk_transport *tr))
 	if (s == NULL)
 		return;
 	s->closed = true;
+	s->sync = PFK__SYNC_NONE;
+	if (s->running)
+		pfk_loop_stop(s->loop);
 	s->open.pending = s->read.pending = s->drain.pending = false;
 	pfk__soon_cancel(s->loop, &s->soon);
 	pfk_connect_cancel(&s->connector);

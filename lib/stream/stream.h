@@ -5,11 +5,13 @@
  *  1. it is connecting while `connector` is set, open while `tr` is, and lost
  *     when neither is; it never has both;
  *  2. the first `held` bytes of `in` are given out; what can be read stands
- *     behind them;
+ *     behind them.  They stay until the callback that got them has returned,
+ *     and those of a result that pfk_run_until has not fetched until it has;
  *  3. a call is pending until its result is delivered, and that is done by
  *     the loop;
  *  4. the struct is freed when the handle is dropped, the transport is gone
- *     and no callback of it is running, whichever comes last.
+ *     and no callback of it and no pfk_run_until is running, whichever comes
+ *     last.
  */
 #ifndef PFK_STREAM_STREAM_H
 #define PFK_STREAM_STREAM_H
@@ -42,7 +44,8 @@ struct pfk_stream {
 	enum pfk__read_kind kind;
 	char last;
 	enum pfk__sync sync;
-	struct pfk_result result; /* of that call, when done */
+	struct pfk_result result; /* of that call, when done; see result_at */
+	size_t result_at;         /* its bytes in `in`, which may move */
 	int error;                /* why it was lost */
 	bool eof : 1;             /* the peer's end, or ours at a stop */
 	bool paused : 1;          /* the transport's reading, by us */
@@ -63,6 +66,8 @@ int pfk__stream_begin(struct pfk_stream *s, struct pfk__call *call,
 /* It ends: from the loop only. */
 void pfk__stream_end(struct pfk_stream *s, struct pfk__call *call,
     const struct pfk_result *r);
+/* The result of the call without callback, which is done. */
+struct pfk_result pfk__stream_fetch(struct pfk_stream *s);
 /* Free it, if nothing needs it any more. */
 void pfk__stream_release(struct pfk_stream *s);
 
