@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,6 +40,27 @@ const char *
 pfk__kind_name(enum pfk_kind kind)
 {
 	return kind == PFK_TCP ? "tcp" : "udp";
+}
+
+/* The broken socket cannot be mended: its connections would be shut down, too. */
+bool
+pfk__listener_broken(int fd, enum pfk_kind kind)
+{
+	struct pfk_addr name = {.len = sizeof(name.in6)};
+	struct pollfd p = {.fd = fd};
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (kind == PFK_TCP)
+		return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
+			   &len) == 0 &&
+		    !listens;
+	/* Shut down, or no longer bound. */
+	if (poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0)
+		return true;
+	return getsockname(fd, &name.sa, &name.len) == 0 &&
+	    (name.sa.sa_family == AF_INET || name.sa.sa_family == AF_INET6) &&
+	    pfk_addr_port(&name) == 0;
 }
 
 /* What must be set before bind(2). */

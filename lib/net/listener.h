@@ -23,6 +23,12 @@ int pfk__listener_open(enum pfk_kind kind, const struct pfk_addr *addr,
 int pfk__listener_tune(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **step);
 
+/*
+ * Whether the socket is broken for good: ss -K or shutdown(2) has ended it, and
+ * all processes that have a duplicate have the same broken socket.
+ */
+bool pfk__listener_broken(int fd, enum pfk_kind kind);
+
 const char *pfk__kind_name(enum pfk_kind kind);
 
 /*

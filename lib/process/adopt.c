@@ -171,6 +171,8 @@ look_at_queues(struct pfk__master *m)
 	for (int i = 0; i < m->places_top; i++) {
 		struct pfk__place *p = &m->places[i];
 
+		if (p->stall.stalled)
+			pfk__broken_look(m, i);
 		p->waiting = p->stall.queued &&
 		    p->slot.state != PFK__SLOT_EMPTY &&
 		    pfk__custody_waiting(&m->custody, i);
@@ -227,6 +229,7 @@ pfk__adopt_queued(void *arg, int slot)
 	struct pfk__master *m = arg;
 	struct pfk__place *p = &m->places[slot];
 
+	pfk__broken_look(m, slot);
 	pfk__stall_queued(&p->stall, beat(p), pfk_loop_now(m->loop));
 	if (m->sample == NULL)
 		pfk_timer_set(&m->sample, m->loop, PFK__PATIENCE_NS, on_sample,

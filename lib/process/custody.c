@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/listener.h"
+
 static int
 compare_addr(const struct pfk_addr *a, const struct pfk_addr *b)
 {
@@ -212,7 +214,26 @@ pfk__custody_queued(const struct pfk__lent *l)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) == 1;
+	/* One that is shut down polls as readable for ever. */
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) == 0;
+}
+
+bool
+pfk__custody_broken(const struct pfk__lent *l)
+{
+	return pfk__listener_broken(l->fd, l->kind);
+}
+
+const struct pfk__lent *
+pfk__custody_first_broken(const struct pfk__custody *c, int slot)
+{
+	const struct pfk__lent *l;
+
+	TAILQ_FOREACH(l, &c->slots[slot].list, link) {
+		if (pfk__custody_broken(l))
+			return l;
+	}
+	return NULL;
 }
 
 bool

@@ -103,6 +103,11 @@ void pfk__custody_rearm(struct pfk__custody *c, int slot);
 bool pfk__custody_queued(const struct pfk__lent *l);
 bool pfk__custody_waiting(const struct pfk__custody *c, int slot);
 
+/* Whether the entry's socket is broken; the slot's first one that is, or NULL. */
+bool pfk__custody_broken(const struct pfk__lent *l);
+const struct pfk__lent *pfk__custody_first_broken(const struct pfk__custody *c,
+    int slot);
+
 /* Close all. */
 void pfk__custody_clear(struct pfk__custody *c);
 

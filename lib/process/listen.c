@@ -119,9 +119,10 @@ open_one(struct attempt *a, size_t i)
 	struct pfk_sockopts o = options_of(want);
 	struct pfk_addr addr = want->addr;
 
-	if (lent != NULL)
+	if (lent != NULL && !pfk__custody_broken(lent))
 		return keep(a, i, lent);
-	lent = pfk__custody_find(c, -1, want->kind, &want->addr);
+	if (lent == NULL)
+		lent = pfk__custody_find(c, -1, want->kind, &want->addr);
 	if (lent != NULL) {
 		addr = lent->bound;
 		group = PFK__GROUP_JOIN;

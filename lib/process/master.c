@@ -238,6 +238,7 @@ maintain(void *arg)
 	if (m->workers > m->places_top)
 		m->places_top = m->workers;
 	if (m->stop == PFK__STOP_NONE) {
+		pfk__broken_maintain(m);
 		pfk__adopt_maintain(m);
 		pfk__surplus_maintain(m);
 	}

@@ -58,6 +58,7 @@ struct pfk__place {
 	/* adopt.c */
 	struct pfk__child *adopter; /* who serves for it */
 	struct pfk__stall stall;
+	bool broken;  /* broken.c: a listener of it may be */
 	bool waiting; /* its worker has something to serve, at the last look */
 };
 
@@ -174,6 +175,10 @@ void pfk__adopt_release(struct pfk__master *m, int slot);
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
 void pfk__adopt_queued(void *arg, int slot);
+
+/* broken.c: look whether listeners of the slot are broken; and replace them. */
+void pfk__broken_look(struct pfk__master *m, int slot);
+void pfk__broken_maintain(struct pfk__master *m);
 
 /* watch.c: look for workers that hang, from now on. */
 void pfk__watch_start(struct pfk__master *m);

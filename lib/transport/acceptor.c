@@ -72,6 +72,13 @@ stop_accepting(struct pfk__acceptor *a, int error)
 		    strerror(error));
 		pfk__limits_shed(s->limits, a->io.fd);
 		break;
+	case EINVAL:
+		/* Broken for good; the others are not. */
+		pfk__limits_complain(s->limits,
+		    "cannot accept: the listener was shut down, by ss -K or "
+		    "shutdown(2); only another one can serve its address");
+		pfk__io_want(&a->io, 0);
+		return true;
 	case EINTR:
 	case ECONNABORTED:
 	case EPROTO:
