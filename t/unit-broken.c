@@ -109,6 +109,16 @@ send_as_the_dead(struct pfk_worker *w)
 	pfk__channel_send(w->channel, &m, -1);
 }
 
+/* The master would signal that process. */
+static void
+send_pid(struct pfk_worker *w)
+{
+	struct pfk__message m = message(w, PFK__MSG_STARTED);
+
+	m.pid = getppid();
+	pfk__channel_send(w->channel, &m, -1);
+}
+
 static void
 send_drain(struct pfk_worker *w)
 {
@@ -192,6 +202,8 @@ static const struct evil evils[] = {
 	"sent what belongs to its boot; killing it"},
     {"ready twice", NULL, send_ready,
 	"sent what belongs to its boot; killing it"},
+    {"it gives another process for itself", NULL, send_pid,
+	"sent a pid that is not its own; killing it"},
     {"it says that it leaves, and stays", NULL, send_leaving, "has ended"},
 };
 

@@ -65,6 +65,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->started_ns = pfk_loop_now(m->loop);
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
+	c->pidfd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
 	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
@@ -261,29 +262,6 @@ pfk__children_signal(struct pfk__master *m, int signo)
 		pfk__child_signal(c, signo);
 }
 
-pid_t
-pfk__child_pid(const struct pfk__child *c)
-{
-	return c->pid != 0 ? c->pid : c->keeper;
-}
-
-void
-pfk__child_signal(struct pfk__child *c, int signo)
-{
-	/* A worker that is not known yet cannot be asked to end. */
-	bool last = signo == SIGKILL || c->pid == 0;
-
-	if (last)
-		c->pulse.page->last = 1;
-	if (c->pid != 0)
-		kill(c->pid, signo);
-	if (last && c->keeper != 0 && c->keeper != c->pid) {
-		kill(c->keeper, SIGUSR2);
-		/* A stopped one would never wait for its worker's end. */
-		kill(c->keeper, SIGCONT);
-	}
-}
-
 /* death */
 
 void
@@ -411,7 +389,7 @@ survives_keeper(struct pfk__child *c, int status)
 
 	if (c->pid == 0 || c->pid == keeper || keeper == 0 ||
 	    c->pulse.page->ended != 0 || !WIFSIGNALED(status) ||
-	    kill(c->pid, 0) == -1)
+	    !pfk__child_runs(c))
 		return false;
 	c->keeper = 0;
 	pfk_log(PFK_WARNING,
@@ -441,6 +419,10 @@ pfk__children_reap(struct pfk__master *m)
 			status = c->pulse.page->status;
 		died(c, status);
 		pfk__hear_no_more(c);
+		/* Whatever its keeper said: no worker is left behind. */
+		if (c->pid != pid && pfk__child_runs(c))
+			pfk__child_signal(c, SIGKILL);
+		pfk__child_forget(c);
 		pfk__pulse_close(&c->pulse, &m->pages);
 		LIST_REMOVE(c, link);
 		free(c);

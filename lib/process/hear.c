@@ -99,7 +99,10 @@ started(struct pfk__child *c, const struct pfk__message *msg)
 {
 	bool first = c->pid == 0 && c->incarnation++ == 0;
 
-	c->pid = msg->pid;
+	if (!pfk__child_identify(c, msg->pid)) {
+		distrust(c, "a pid that is not its own");
+		return;
+	}
 	c->cause[0] = '\0';
 	c->started_ns = pfk_loop_now(c->master->loop);
 	pfk__pulse_excuse(&c->pulse, pfk_loop_now(c->master->loop));

@@ -32,6 +32,7 @@ struct pfk__child {
 	struct pfk__master *master;
 	pid_t keeper; /* our child: the worker's parent, or itself; 0: dead */
 	pid_t pid;    /* the worker's, once it has said so; else 0 */
+	int pidfd;    /* of pid, or -1 where the kernel has none */
 	int slot;
 	uint64_t generation; /* of this process, unique */
 	uint64_t epoch;      /* of the configuration that it serves */
@@ -150,6 +151,12 @@ void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);
 void pfk__children_reap(struct pfk__master *m);
+/* identity.c */
+/* Take it for the worker's pid; false: it cannot be. */
+bool pfk__child_identify(struct pfk__child *c, pid_t pid);
+void pfk__child_forget(struct pfk__child *c);
+/* Whether the worker is known and has not ended. */
+bool pfk__child_runs(const struct pfk__child *c);
 /* The worker's pid, or its keeper's while it is not known. */
 pid_t pfk__child_pid(const struct pfk__child *c);
 /* Signal the worker; SIGKILL is for good: no other one follows. */

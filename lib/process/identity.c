@@ -1,0 +1,108 @@
+/*
+ * identity.c: which process a child's worker is, and signals to it.
+ *
+ * Layer: process.  A worker says its pid itself, and the master may be root: so
+ * the master signals it by a pidfd, and only if its parent is the child's
+ * keeper.  pidfd_open(2), proc(5).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "process/master.h"
+
+/* The parent of a process, 0 where there is no such one, -1 without /proc. */
+static pid_t
+parent_of(pid_t pid)
+{
+	char path[40], text[512], *end;
+	int parent = 0;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return access("/proc/self/stat", R_OK) == 0 ? 0 : -1;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	/* The name in brackets may hold anything. */
+	end = strrchr(text, ')');
+	if (end == NULL || sscanf(end + 1, " %*c %d", &parent) != 1)
+		return 0;
+	return parent;
+}
+
+static int
+send_signal(int pidfd, pid_t pid, int signo)
+{
+	if (pidfd != -1)
+		return (
+		    int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
+	return kill(pid, signo);
+}
+
+bool
+pfk__child_identify(struct pfk__child *c, pid_t pid)
+{
+	int pidfd;
+	pid_t parent;
+
+	if (pid <= 1)
+		return false;
+	/* Opened first: from then on the pid is nobody else's. */
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	parent = parent_of(pid);
+	if (pid != c->keeper && parent != -1 && parent != c->keeper) {
+		if (pidfd != -1)
+			close(pidfd);
+		/* Dead already, and its keeper's next one will tell. */
+		return parent == 0;
+	}
+	pfk__child_forget(c);
+	c->pid = pid;
+	c->pidfd = pidfd;
+	return true;
+}
+
+void
+pfk__child_forget(struct pfk__child *c)
+{
+	if (c->pidfd != -1)
+		close(c->pidfd);
+	c->pidfd = -1;
+	c->pid = 0;
+}
+
+pid_t
+pfk__child_pid(const struct pfk__child *c)
+{
+	return c->pid != 0 ? c->pid : c->keeper;
+}
+
+bool
+pfk__child_runs(const struct pfk__child *c)
+{
+	return c->pid != 0 && send_signal(c->pidfd, c->pid, 0) == 0;
+}
+
+void
+pfk__child_signal(struct pfk__child *c, int signo)
+{
+	/* A worker that is not known yet cannot be asked to end. */
+	bool last = signo == SIGKILL || c->pid == 0;
+
+	if (last)
+		c->pulse.page->last = 1;
+	if (c->pid != 0)
+		send_signal(c->pidfd, c->pid, signo);
+	if (last && c->keeper != 0 && c->keeper != c->pid) {
+		kill(c->keeper, SIGUSR2);
+		/* A stopped one would never wait for its worker's end. */
+		kill(c->keeper, SIGCONT);
+	}
+}
