@@ -5,7 +5,7 @@ package Torture::Rows;
 use strict;
 use warnings;
 
-use Prefork::Tools qw(now wait_for children alive tcp echo_once read_until_eof run_cmd);
+use Prefork::Tools qw(now wait_for children workers_of alive tcp echo_once read_until_eof run_cmd);
 use Torture::Load;
 use Torture::Run;
 use Torture::Server;
@@ -38,8 +38,6 @@ sub loaded {
 sub rows {
 	return (
 		loaded('reload', \&reloads),
-		loaded('kill',   \&kills),
-		[ 'kill/deferred' => \&deferred ],
 		loaded('resize', \&resizes),
 		[ 'hang/stopped'  => \&stopped ],
 		[ 'hang/replaced' => \&replaced ],
@@ -90,39 +88,6 @@ sub left {
 		wrong => \@wrong,
 		notes => [ sprintf 'the slowest worker left within %.2f s', $server->{slowest} ],
 	);
-}
-
-sub kills {
-	my ($server) = @_;
-	my ($wanted, $in_service, $hit) = (times_of(200, 10), 0, 0);
-
-	for my $n (1 .. $wanted) {
-		my @workers = $server->serving;
-		my $had     = $server->kill_worker($workers[ rand @workers ]);
-		$in_service += $had;
-		$hit++ if $had;
-		wait_for(sub { $server->serving == WORKERS }, 20)
-		    or return (events => $n, wrong => ["no replacement after kill $n"]);
-		pause_for(0.02 + rand 0.1);
-	}
-	my %left = left($server);
-	return (
-		events     => $wanted,
-		in_service => $in_service,
-		wrong      => $left{wrong},
-		notes      => ["$hit of $wanted workers had connections in service, $in_service in all"],
-	);
-}
-
-# With clients who have not spoken yet in custody, hardly anybody is in service.
-sub deferred {
-	run_loaded(
-		row    => 'kill/deferred',
-		load   => 'away',
-		server => [ '--defer-accept', 'on' ],
-		events => \&kills
-	);
-	return;
 }
 
 sub resizes {
@@ -253,7 +218,7 @@ sub silent {
 }
 
 sub storm {
-	my (%before, $in_service, $kills);
+	my %before;
 
 	run_loaded(
 		row    => 'storm',
@@ -277,10 +242,8 @@ sub storm {
 				$sent++;
 				pause_for(0.001);
 			}
-			my ($events, $lost) = at_random($server, times_of(60, 4));
-			$in_service = $lost;
-			return (events => $sent + $events, in_service => $in_service,
-				notes => ["$sent HUPs, then $events events; $in_service connections in service when killed"]);
+			my $events = at_random($server, times_of(60, 4));
+			return (events => $sent + $events, notes => ["$sent HUPs, then $events events"]);
 		},
 		after => sub {
 			my ($server) = @_;
@@ -294,21 +257,21 @@ sub storm {
 # log tells: two signals at once are one, and a reload goes back to four.
 sub at_random {
 	my ($server, $seconds) = @_;
-	my ($events, $in_service) = (0, 0);
-	my $end = now() + $seconds;
+	my $events = 0;
+	my $end    = now() + $seconds;
 
 	while (now() < $end) {
 		my $event = (qw(TTIN TTOU HUP KILL))[ rand 4 ];
 		if ($event eq 'KILL') {
-			my @workers = grep { alive($_) } children($server->{pid});
-			$in_service += $server->kill_worker($workers[ rand @workers ]) if @workers;
+			my @workers = workers_of($server->{pid});
+			kill 'KILL', $workers[ rand @workers ] if @workers;
 		} elsif ($event eq 'HUP' || ($event eq 'TTIN' ? $server->{wanted} < 8 : $server->{wanted} > 1)) {
 			$server->signal($event);
 		}
 		$events++;
 		pause_for(rand 0.2);
 	}
-	return ($events, $in_service);
+	return $events;
 }
 
 # Counts and memory are where they were.
@@ -366,7 +329,9 @@ sub refused {
 			load   => 'open',
 			server => sub {
 				$write->(@good, 'bind 127.0.0.1');
-				return Torture::Server->start({ name => 'refused' }, '-c', $file);
+				# A keeper would restart the worker that is killed.
+				return Torture::Server->start({ name => 'refused' }, '-c', $file,
+					$name eq 'worker dies' ? qw(--keeper off) : ());
 			},
 			events => sub {
 				my ($server) = @_;

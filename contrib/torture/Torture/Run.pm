@@ -89,12 +89,12 @@ sub start_server {
 # run_loaded(row => NAME, load => NAME or a list, events => CODE, ...): starts
 # the server and the loads, calls the code with the server, ends them, and notes
 # the result. The code returns a hash: events, in_service, notes, wrong. More
-# keys: server (arguments, or code that starts another), host (its address),
+# keys: away (clients at a distance), server (arguments, or code that starts another), host (its address),
 # before (what runs a command where the clients are), after (code called with
 # the server and the loads' results, for another such hash), bound (ms).
 sub run_loaded {
 	my (%run) = @_;
-	my $away   = !ref $run{load} && $run{load} eq 'away';
+	my $away   = $run{away} || (!ref $run{load} && $run{load} eq 'away');
 	my $host   = $run{host} // ($away ? Torture::Relay::ADDRESS() : '127.0.0.1');
 	my $before = $run{before} // [];
 
