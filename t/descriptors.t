@@ -111,6 +111,7 @@ sub wrong {
 		inotify  => 1,
 		control  => 1,
 		channel  => $workers,
+		pidfd    => $workers,
 		listener => $workers * $sockets,
 	});
 	for my $pid (@pids) {
@@ -155,6 +156,7 @@ sub account {
 		    : $target =~ m{^\Q$dir\E(?:/pid)?$} ? 'pidfile'
 		    : $target =~ /[.]lock$/       ? 'lock'
 		    : $target =~ /inotify/        ? 'inotify'
+		    : $target =~ /pidfd/          ? 'pidfd'
 		    : $target =~ /^socket:\[(\d+)/ ? $kinds->{$1} // 'other socket'
 		    :                               'other';
 		push @{ $account{$kind} }, $target;
