@@ -404,7 +404,7 @@ struct pfk_sockopts {
 	int backlog;        /* listen(2); unset: net.core.somaxconn */
 	int receive_buffer; /* SO_RCVBUF, bytes asked; UDP: SO_RCVBUFFORCE */
 	int send_buffer;    /* SO_SNDBUF, bytes asked; UDP: SO_SNDBUFFORCE */
-	int nodelay;        /* TCP_NODELAY, 0 or 1 */
+	int nodelay;        /* TCP_NODELAY, 0 or 1; see below */
 	int quickack;       /* TCP_QUICKACK, 0 or 1, set again each receive */
 	int keepalive;      /* SO_KEEPALIVE, 0 or 1 */
 	int keep_idle;      /* TCP_KEEPIDLE, seconds */
@@ -418,6 +418,11 @@ struct pfk_sockopts {
 };
 
 /*
+ * nodelay: of a connection that we open, where it is 1 unless set: Nagle's
+ * algorithm holds back a small segment that follows another one, until the peer
+ * has acknowledged that, which may take 40 ms.  For a server's connections see
+ * pfk_server_options.
+ *
  * defer_accept: a listener's connections are accepted when their first bytes
  * have come, or after that time (1, 3, 7, ... s).  A worker that dies takes
  * nobody with it who had not spoken yet, and an accept finds something to read.
@@ -505,7 +510,8 @@ void pfk_limits_drop(struct pfk_limits **lim);
 struct pfk_server_options {
 	struct pfk_limits *limits; /* NULL: none but the descriptors' */
 	uint64_t idle_ns;          /* close after no traffic; 0: never */
-	bool quickack;             /* TCP_QUICKACK after each receive */
+	bool quickack; /* TCP_QUICKACK after each receive; see below */
+	bool nagle;    /* do not set TCP_NODELAY on the listener */
 };
 
 /*
@@ -513,6 +519,11 @@ struct pfk_server_options {
  * from then on [create_server].  proto and arg outlive it; options may be NULL
  * and are copied.  An idle connection is closed up to a sixteenth later than
  * asked; a hand-over to another process does not begin the time anew.
+ *
+ * quickack acknowledges at once, by a system call and a packet after each
+ * receive: an echo then costs half again per message.  Connections inherit the
+ * listener's TCP_NODELAY, which pfk_serve sets to 1, or with nagle to 0.  It
+ * ignores an error, because a protocol that is not TCP may lack the option.
  */
 struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
     const struct pfk_protocol *proto, void *arg,
@@ -526,7 +537,7 @@ struct pfk_connect_options {
 	uint16_t port;
 	int family;                          /* AF_UNSPEC, AF_INET, AF_INET6 */
 	const struct pfk_addr *source;       /* to bind to; NULL: any */
-	const struct pfk_sockopts *sockopts; /* NULL: the system's */
+	const struct pfk_sockopts *sockopts; /* NULL: none set */
 	uint64_t timeout_ns; /* of look-up and all attempts; 0 */
 	/*
 	 * TCP: what to send first, or NULL.  It goes with the SYN where the

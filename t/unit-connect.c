@@ -308,7 +308,7 @@ static void
 test_urgent(void)
 {
 	struct pfk_addr addr;
-	int fd = unit_listen(&addr), accepted;
+	int fd = unit_listen(&addr), accepted, value = -1;
 	struct pfk_connect_options o = {.host = "127.0.0.1",
 	    .port = pfk_addr_port(&addr)};
 
@@ -317,6 +317,8 @@ test_urgent(void)
 	memset(received, 0, sizeof(received));
 	received_len = 0;
 	connect_to(false, &o);
+	pfk_extra_info(transport, "TCP_NODELAY", &value, sizeof(value));
+	is_int(value, 1, "%s: TCP_NODELAY, unless turned off", backend);
 	accepted = accept(fd, NULL, NULL);
 	is_int(send(accepted, "bulk!", 5, MSG_OOB), 5, "%s: urgent", backend);
 	is_int(unit_write(accepted, "more", 4), 4, "%s: and more", backend);
@@ -345,9 +347,12 @@ test_first(void)
 	fds_before--;
 	pfk_sockopts_init(&sockopts);
 	sockopts.syn_retries = 2;
+	sockopts.nodelay = 0;
 	connect_to(false, &o);
 	pfk_extra_info(transport, "TCP_SYNCNT", &value, sizeof(value));
 	is_int(value, 2, "%s: TCP_SYNCNT", backend);
+	pfk_extra_info(transport, "TCP_NODELAY", &value, sizeof(value));
+	is_int(value, 0, "%s: TCP_NODELAY, turned off", backend);
 	pfk_write(transport, "then", 4);
 	accepted = accept(fd, NULL, NULL);
 	is_int(unit_read(accepted, text, 11), 11, "%s: all comes", backend);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -252,6 +253,24 @@ test_handle(void)
 	end("close inside");
 }
 
+/* The connections' TCP_NODELAY, after the listener had another one. */
+static void
+test_nodelay(int before, const struct pfk_server_options *options, int after)
+{
+	int fd = unit_listen(&addr), value = -1, client;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &before, sizeof(before));
+	loop = pfk_loop_new(backend);
+	recorder_init(&rec);
+	server = pfk_serve(loop, fd, &rec.protocol, &rec, options);
+	client = unit_connect(&addr);
+	unit_run_until(loop, &made, 1);
+	pfk_extra_info(rec.conns[0].tr, "TCP_NODELAY", &value, sizeof(value));
+	is_int(value, after, "%s: TCP_NODELAY, was %d", backend, before);
+	close(client);
+	end("nodelay");
+}
+
 static void
 test_serve_fails(void)
 {
@@ -438,6 +457,9 @@ main(void)
 		test_now();
 		test_told_once();
 		test_handle();
+		test_nodelay(0, NULL, 1);
+		test_nodelay(0, &(struct pfk_server_options){0}, 1);
+		test_nodelay(1, &(struct pfk_server_options){.nagle = true}, 0);
 		test_serve_fails();
 		test_idle();
 		test_idle_stuck();

@@ -407,7 +407,7 @@ check_info(const struct pfk_transport *tr, const struct pfk_transport *there)
 	ok(pfk_addr_equal(&local, &here), "%s: sockname", backend);
 	is_int(pfk_extra_info(tr, "TCP_NODELAY", &value, sizeof(value)), 0,
 	    "%s: extra info", backend);
-	is_int(value, 0, "%s: TCP_NODELAY", backend);
+	is_int(value, 1, "%s: TCP_NODELAY", backend);
 	ok(pfk_extra_info(tr, "SO_RCVBUF", &value, sizeof(value)) == 0 &&
 		value > 0,
 	    "%s: SO_RCVBUF %d", backend, value);

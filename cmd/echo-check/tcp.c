@@ -226,7 +226,6 @@ static void
 start_connecting(struct flow *f)
 {
 	struct check *c = f->check;
-	struct pfk_sockopts sockopts;
 	struct pfk_addr source;
 	struct pfk_connect_options o = {.host = c->peer[0] != '\0' ? c->peer
 								   : c->o.host,
@@ -235,11 +234,8 @@ start_connecting(struct flow *f)
 		: c->o.ipv6     ? AF_INET6
 				: AF_UNSPEC,
 	    .source = flow_source(f, &source),
-	    .sockopts = &sockopts,
 	    .timeout_ns = c->o.timeout_ns};
 
-	pfk_sockopts_init(&sockopts);
-	sockopts.nodelay = 1;
 	if (single(f))
 		flow_sending(f);
 	f->connector = pfk_connect(c->loop, &o, &protocol, f, failed);

@@ -205,8 +205,6 @@ options_complete(struct options *o, int n_operands, char *const *operands,
 		o->count = 0;
 	if (o->interval_ns == UINT64_MAX)
 		o->interval_ns = o->udp ? PFK_SECOND_NS : 0;
-	if (o->nodelay == PFK_UNSET && o->mode != &poll_mode)
-		o->nodelay = 1;
 	why = contradiction(o);
 	if (why == NULL)
 		return 0;

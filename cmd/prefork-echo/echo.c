@@ -279,7 +279,8 @@ serve(struct echo *e, size_t i, int fd)
 	const struct endpoint *ep = &e->config->endpoints[i];
 	struct pfk_server_options o = {.limits = e->limits,
 	    .idle_ns = e->config->idle_ns,
-	    .quickack = e->config->quickack};
+	    .quickack = e->config->quickack,
+	    .nagle = !e->config->nodelay};
 
 	if (ep->listen.kind == PFK_UDP) {
 		e->datagrams[i] = pfk_datagram_open(e->loop, fd, &udp_echo, e);

@@ -284,6 +284,8 @@ pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
 	if (c == NULL)
 		return NULL;
 	c->proto = proto;
+	if (base->sockopts.nodelay == PFK_UNSET)
+		base->sockopts.nodelay = 1;
 	if (o->first == NULL || o->first_len == 0)
 		return base;
 	c->first = malloc(o->first_len);

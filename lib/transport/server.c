@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -294,6 +295,13 @@ reserve_blocks(struct pfk__ledger *g, const struct pfk_protocol *proto)
 	return 0;
 }
 
+/* Connections inherit it: tcp(7). */
+static void
+set_nodelay(int listener, int on)
+{
+	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
     void *arg, const struct pfk_server_options *options)
@@ -328,6 +336,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 		s->slack_ns = options->idle_ns / 16;
 		s->quickack = options->quickack;
 	}
+	set_nodelay(fd, options == NULL || !options->nagle);
 	s->local.len = sizeof(s->local.in6);
 	getsockname(fd, &s->local.sa, &s->local.len);
 	TAILQ_INIT(&s->transports);
