@@ -915,13 +915,14 @@ struct pfk_hooks {
 
 /*
  * Fork the workers and supervise them until a signal says stop: HUP reloads,
- * TERM and QUIT stop gracefully, INT at once, as a second TERM does unless it
- * comes within a second of the first; USR1 reopens the log, TTIN and TTOU change
- * the number of workers.  Signals are blocked as by pfk_signals_hold from the
- * end of the loop to on_exit's, and then as they were before.  Returns an exit
- * status of sysexits(3), in the master only; workers exit(3).  It binds
- * nothing but the control socket, an AF_UNIX one.  EX_TEMPFAIL: a service of this
- * name runs already.
+ * and each new worker has 30 s to become ready: without the first one nothing
+ * changes, a later one is left behind.  TERM and QUIT stop gracefully, INT at
+ * once, as a second TERM does unless it comes within a second of the first; USR1
+ * reopens the log, TTIN and TTOU change the number of workers.  Signals are
+ * blocked as by pfk_signals_hold from the end of the loop to on_exit's, and then
+ * as they were before.  Returns an exit status of sysexits(3), in the master
+ * only; workers exit(3).  It binds nothing but the control socket, an AF_UNIX
+ * one.  EX_TEMPFAIL: a service of this name runs already.
  */
 int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);

@@ -348,7 +348,8 @@ died(struct pfk__child *c, int status)
 	}
 	if (booting &&
 	    (!m->started ||
-		(m->reload == PFK__RELOAD_TRYING && c->slot == m->rolling))) {
+		(m->reload == PFK__RELOAD_TRYING && c->slot == 0 &&
+		    c->epoch == m->epoch))) {
 		if (c->fail_status == 0)
 			pfk__describe_status(status, c->fail_text,
 			    sizeof(c->fail_text));

@@ -107,7 +107,10 @@ started(struct pfk__child *c, const struct pfk__message *msg)
 	c->started_ns = pfk_loop_now(c->master->loop);
 	pfk__pulse_excuse(&c->pulse, pfk_loop_now(c->master->loop));
 	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, (int)c->pid);
-	if (!first)
+	/* Killed before it was known, and not by a keeper. */
+	if (c->pulse.page->last != 0)
+		pfk__child_signal(c, SIGKILL);
+	else if (!first)
 		pfk__child_repeat(c);
 }
 

@@ -247,8 +247,7 @@ maintain(void *arg)
 		all_ready(m);
 	if (m->reload != PFK__RELOAD_SETTLED)
 		pfk__reload_continue(m);
-	if (m->reload == PFK__RELOAD_SETTLED && m->reload_wanted &&
-	    m->started && m->places[0].booting == NULL)
+	if (m->reload == PFK__RELOAD_SETTLED && m->reload_wanted && m->started)
 		pfk__reload_begin(m);
 	if (m->stop == PFK__STOP_NONE && hopeless(m)) {
 		pfk_log(PFK_ERROR,
@@ -308,6 +307,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 		return;
 	m->stop = how;
 	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->kill);
 	/* Closed for good: who knocks now is refused, not left waiting. */
@@ -408,6 +408,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__custody_clear(&m->custody);
 	pfk__control_close(m);
 	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->kill);
 	pfk_timer_cancel(&m->sample);
 	pfk_timer_cancel(&m->surplus);

@@ -61,6 +61,7 @@ struct pfk__place {
 	struct pfk__stall stall;
 	bool broken;  /* broken.c: a listener of it may be */
 	bool waiting; /* its worker has something to serve, at the last look */
+	bool late;    /* the last reload ended without it */
 };
 
 enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
@@ -93,8 +94,9 @@ struct pfk__master {
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
 	bool reload_wanted;
-	bool drains_due; /* a retire_wanted can be carried out */
-	int rolling;     /* the slot that is being renewed */
+	bool drains_due;        /* a retire_wanted can be carried out */
+	int rolling;            /* the slot that is being renewed */
+	struct pfk_timer *late; /* it has taken too long */
 	enum pfk__stop stop;
 	bool terminated;        /* SIGTERM came: a later one is urgent */
 	uint64_t terminated_ns; /* when */
@@ -194,6 +196,8 @@ void pfk__watch_start(struct pfk__master *m);
 void pfk__surplus_maintain(struct pfk__master *m);
 
 /* reload.c */
+/* For the trial, and for each slot of the roll; a test may change it. */
+extern uint64_t pfk__reload_bound_ns;
 void pfk__reload_begin(struct pfk__master *m);
 /* The first slot's new worker did not come up: back to what was. */
 void pfk__reload_abandon(struct pfk__master *m, const char *why);

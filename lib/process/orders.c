@@ -38,6 +38,10 @@ void
 pfk__orders_reload(struct pfk__master *m)
 {
 	pfk__control_restore(m);
+	if (m->reload != PFK__RELOAD_SETTLED && !m->reload_wanted)
+		pfk_log(PFK_INFO,
+		    "a reload is under way; the next one starts when it has "
+		    "ended");
 	m->reload_wanted = true;
 	pfk__master_wake(m);
 }

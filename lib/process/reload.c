@@ -2,7 +2,8 @@
  * reload.c: replace the workers slot by slot.
  *
  * Layer: process.  The first slot's successor tries the new configuration for
- * all: where it does not come up, nothing has changed and nothing will.
+ * all: where it does not come up, nothing has changed and nothing will.  A slot
+ * that takes too long is left behind, so that each reload ends.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,10 @@
 
 #include "process/control.h"
 #include "process/master.h"
+
+uint64_t pfk__reload_bound_ns = 30 * PFK_SECOND_NS;
+
+static void on_late(void *arg);
 
 /* What on_reload says of the configuration that it reads. */
 static struct {
@@ -54,6 +59,61 @@ is_refused(struct pfk__master *m, struct pfk_master_config *config)
 }
 
 void
+pfk__reload_abandon(struct pfk__master *m, const char *why)
+{
+	m->config = m->old_config;
+	m->reload = PFK__RELOAD_SETTLED;
+	pfk_timer_cancel(&m->late);
+	if (m->hooks->reload_done != NULL)
+		m->hooks->reload_done(false, m->arg);
+	pfk_log(PFK_ERROR,
+	    "reload failed: the new worker did not start: %s; nothing has "
+	    "changed",
+	    why);
+	pfk__control_reload_ended(m, EX_UNAVAILABLE,
+	    "the new worker did not start: %s; nothing has changed", why);
+}
+
+static void
+commit(struct pfk__master *m)
+{
+	m->reload = PFK__RELOAD_ROLLING;
+	pfk_timer_cancel(&m->late);
+	if (m->config.workers != m->workers &&
+	    m->hooks->workers_changed != NULL)
+		m->hooks->workers_changed(m->config.workers, m->arg);
+	m->workers = m->config.workers;
+	pfk__watch_start(m);
+	if (m->hooks->reload_done != NULL)
+		m->hooks->reload_done(true, m->arg);
+}
+
+/* Whether the slot is done with: renewed, or failing on its own account. */
+static bool
+settled(const struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	if (p->serving != NULL && p->serving->epoch == m->epoch)
+		return true;
+	return p->slot.state == PFK__SLOT_EMPTY ||
+	    p->slot.state == PFK__SLOT_BACKOFF ||
+	    (p->slot.state == PFK__SLOT_SERVING && p->slot.renew &&
+		p->slot.failures > 0);
+}
+
+/* Whatever the slot does now, a worker with the new configuration follows. */
+static void
+renew(struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	if (!p->slot.renew &&
+	    (p->booting == NULL || p->booting->epoch != m->epoch))
+		pfk__master_step(m, slot, PFK__SLOT_RENEW);
+}
+
+void
 pfk__reload_begin(struct pfk__master *m)
 {
 	struct pfk_master_config config = m->config;
@@ -69,46 +129,25 @@ pfk__reload_begin(struct pfk__master *m)
 	m->epoch++;
 	m->reload = PFK__RELOAD_TRYING;
 	m->rolling = 0;
-	pfk__master_step(m, 0, PFK__SLOT_RENEW);
-}
-
-void
-pfk__reload_abandon(struct pfk__master *m, const char *why)
-{
-	m->config = m->old_config;
-	m->reload = PFK__RELOAD_SETTLED;
-	if (m->hooks->reload_done != NULL)
-		m->hooks->reload_done(false, m->arg);
-	pfk_log(PFK_ERROR,
-	    "reload failed: the new worker did not start: %s; nothing has "
-	    "changed",
-	    why);
-	pfk__control_reload_ended(m, EX_UNAVAILABLE,
-	    "the new worker did not start: %s; nothing has changed", why);
+	for (int i = 0; i < m->places_top; i++)
+		m->places[i].late = false;
+	pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late, m);
+	renew(m, 0);
 }
 
 static void
-commit(struct pfk__master *m)
+log_end(const struct pfk__master *m)
 {
-	m->reload = PFK__RELOAD_ROLLING;
-	if (m->config.workers != m->workers &&
-	    m->hooks->workers_changed != NULL)
-		m->hooks->workers_changed(m->config.workers, m->arg);
-	m->workers = m->config.workers;
-	pfk__watch_start(m);
-	if (m->hooks->reload_done != NULL)
-		m->hooks->reload_done(true, m->arg);
-}
+	char except[200] = "";
+	size_t n = 0;
 
-/* Whether the slot is done with: renewed, or failing on its own account. */
-static bool
-settled(const struct pfk__master *m, const struct pfk__place *p)
-{
-	if (p->serving != NULL && p->serving->epoch == m->epoch)
-		return true;
-	return p->slot.state == PFK__SLOT_EMPTY ||
-	    p->slot.state == PFK__SLOT_BACKOFF ||
-	    (p->slot.renew && p->slot.failures > 0);
+	for (int i = 0; i < m->workers && n < sizeof(except); i++) {
+		if (m->places[i].late)
+			n += (size_t)snprintf(except + n, sizeof(except) - n,
+			    "%s%d", n == 0 ? ", but for slot " : ", ", i);
+	}
+	pfk_log(n > 0 ? PFK_WARNING : PFK_INFO, "reloaded: %d worker%s%s",
+	    m->workers, m->workers == 1 ? "" : "s", except);
 }
 
 static void
@@ -117,8 +156,7 @@ finish(struct pfk__master *m)
 	int failing = 0;
 
 	pfk__master_title(m);
-	pfk_log(PFK_INFO, "reloaded: %d worker%s", m->workers,
-	    m->workers == 1 ? "" : "s");
+	log_end(m);
 	for (int i = 0; i < m->workers; i++)
 		failing += m->places[i].serving == NULL ||
 		    m->places[i].serving->epoch != m->epoch;
@@ -132,28 +170,78 @@ finish(struct pfk__master *m)
 		    m->workers, m->workers == 1 ? "" : "s");
 }
 
+/* On to the next slot, or to the end. */
+static void
+next(struct pfk__master *m)
+{
+	pfk_timer_cancel(&m->late);
+	if (++m->rolling < m->workers) {
+		pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late,
+		    m);
+		return;
+	}
+	m->reload = PFK__RELOAD_SETTLED;
+	pfk__adopt_prune(m);
+	finish(m);
+}
+
 void
 pfk__reload_continue(struct pfk__master *m)
 {
-	struct pfk__place *p = &m->places[m->rolling];
+	const struct pfk__place *first = &m->places[0];
 
 	if (m->reload == PFK__RELOAD_TRYING) {
-		if (p->serving == NULL || p->serving->epoch != m->epoch)
+		if (first->serving == NULL ||
+		    first->serving->epoch != m->epoch) {
+			renew(m, 0);
 			return;
+		}
 		commit(m);
 	}
-	while (settled(m, p)) {
-		if (++m->rolling >= m->workers) {
-			m->reload = PFK__RELOAD_SETTLED;
-			pfk__adopt_prune(m);
-			finish(m);
+	while (m->reload == PFK__RELOAD_ROLLING) {
+		if (!settled(m, m->rolling))
+			renew(m, m->rolling);
+		if (!settled(m, m->rolling))
 			return;
-		}
-		p = &m->places[m->rolling];
-		if (p->serving != NULL && p->serving->epoch != m->epoch &&
-		    p->slot.state == PFK__SLOT_SERVING) {
-			pfk__master_step(m, m->rolling, PFK__SLOT_RENEW);
-			return;
-		}
+		next(m);
 	}
+}
+
+/* the bound */
+
+static int
+bound_s(void)
+{
+	return (int)(pfk__reload_bound_ns / PFK_SECOND_NS);
+}
+
+static void
+give_up_trial(struct pfk__master *m)
+{
+	char why[60];
+
+	pfk__master_act(m, 0, PFK__DO_KILL_BOOTING);
+	snprintf(why, sizeof(why), "it was not ready within %d s", bound_s());
+	pfk__reload_abandon(m, why);
+	pfk__master_step(m, 0, PFK__SLOT_DIED_BOOTING);
+	pfk__master_step(m, 0, PFK__SLOT_KEEP);
+}
+
+static void
+on_late(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	if (m->reload == PFK__RELOAD_TRYING) {
+		give_up_trial(m);
+	} else {
+		m->places[m->rolling].late = true;
+		pfk_log(PFK_WARNING,
+		    "no new worker of slot %d was ready within %d s; the "
+		    "reload goes on without it, and the slot is renewed as "
+		    "soon as it can be",
+		    m->rolling, bound_s());
+		next(m);
+	}
+	pfk__master_wake(m);
 }

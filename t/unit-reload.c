@@ -1,0 +1,223 @@
+/*
+ * A reload ends, whatever its workers do: one that boots with the old
+ * configuration when the roll reaches it, one that is never ready.  A worker of
+ * this test waits in its boot for as long as the test wants.
+ */
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "process/master.h"
+#include "service.h"
+#include "tap.h"
+
+/* The slot whose workers with that version of the configuration wait. */
+static volatile struct gate {
+	int slot, version;
+} * gate;
+
+/* the service */
+
+static int version;
+static struct pfk_sockopts options;
+static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
+struct pfk_server *server; /* not static: it is no leak */
+
+static void
+say_version(void *arg)
+{
+	(void)arg;
+	pfk_log(PFK_INFO, "serves with version %d", version);
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	static const struct pfk_protocol none;
+	bool waits = gate->slot == pfk_worker_slot(w) &&
+	    gate->version == version;
+	int fd;
+
+	(void)arg;
+	if (waits)
+		pfk_log(PFK_INFO, "waits with version %d", version);
+	while (waits && gate->slot == pfk_worker_slot(w) &&
+	    gate->version == version)
+		usleep(5000);
+	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+		return -1;
+	server = pfk_serve(pfk_worker_loop(w), fd, &none, NULL, NULL);
+	if (server == NULL)
+		return -1;
+	return pfk_soon(pfk_worker_loop(w), say_version, NULL);
+}
+
+static int
+on_reload(struct pfk_master_config *config, void *arg)
+{
+	(void)config;
+	(void)arg;
+	version++;
+	return 0;
+}
+
+static void
+reload_done(bool ok, void *arg)
+{
+	(void)arg;
+	if (!ok)
+		version--;
+}
+
+static const struct pfk_hooks hooks = {.worker_init = worker_init,
+    .on_reload = on_reload,
+    .reload_done = reload_done};
+
+/* the test */
+
+static void
+start(uint64_t bound_ns)
+{
+	pfk__reload_bound_ns = bound_ns;
+	version = 1;
+	gate->slot = -1;
+	service_start(&hooks, 2);
+	ok(service_wait(0, "ready: 2 workers") != 0, "ready");
+}
+
+static void
+end(void)
+{
+	if (!is_int(service_end(SIGTERM), 0, "exit status"))
+		diag("%s", service_log());
+}
+
+/* The slot's workers with that version wait from now on; -1: none. */
+static void
+hold(int slot, int which)
+{
+	gate->version = which;
+	gate->slot = slot;
+}
+
+/* Send it, and wait for the text; where that ends. */
+static size_t
+signalled(int signo, const char *text)
+{
+	size_t at = service_log_size();
+
+	service_signal(signo);
+	at = service_wait(at, text);
+	ok(at != 0, "signal %d: %s", signo, text);
+	return at;
+}
+
+static void
+roll_meets_a_boot(void)
+{
+	size_t at;
+
+	start(pfk__reload_bound_ns);
+	signalled(SIGTTOU, "now 1 worker");
+	ok(service_wait(0, "worker 1 (") != 0, "slot 1 is given up");
+	hold(1, 1);
+	signalled(SIGTTIN, "waits with version 1");
+	at = signalled(SIGHUP, "is leaving");
+	signalled(SIGHUP, "a reload is under way; the next one starts");
+	hold(-1, 0);
+	at = service_wait(at, "reloaded: 2 workers\n");
+	ok(at != 0, "a boot with the old configuration: the reload ends");
+	at = service_wait(at, "reloaded: 2 workers\n");
+	ok(at != 0, "and the next one follows");
+	for (int slot = 0; slot < 2; slot++) {
+		char line[60];
+
+		snprintf(line, sizeof(line), "[worker-%d (%d)] serves with %s",
+		    slot,
+		    (int)service_worker(service_wait(0,
+					    "reloaded: 2 workers\n"),
+			slot),
+		    "version 3");
+		ok(service_wait(0, line) != 0, "slot %d has the last one",
+		    slot);
+	}
+	end();
+}
+
+static void
+trial_never_ready(void)
+{
+	size_t at;
+
+	start(3 * PFK_SECOND_NS);
+	hold(0, 2);
+	signalled(SIGHUP, "waits with version 2");
+	at = service_wait(0,
+	    "reload failed: the new worker did not start: it "
+	    "was not ready within 3 s; nothing has changed");
+	ok(at != 0, "a trial that is never ready is given up");
+	hold(-1, 0);
+	at = signalled(SIGHUP, "serves with version 2");
+	ok(service_wait(at, "reloaded: 2 workers\n") != 0,
+	    "the next one is a reload as any");
+	is_int(service_count("waits with"), 1, "the first was killed");
+	end();
+}
+
+/* Slot 0 boots with the old configuration, and for ever. */
+static void
+trial_meets_a_boot(void)
+{
+	size_t at;
+
+	start(3 * PFK_SECOND_NS);
+	hold(0, 1);
+	kill(service_worker(0, 0), SIGKILL);
+	at = service_wait(0, "waits with version 1");
+	ok(at != 0, "slot 0 boots");
+	signalled(SIGHUP, "not ready within 3 s; nothing has changed");
+	hold(-1, 0);
+	ok(service_wait(at, "serves with version 1") != 0, "it boots again");
+	at = signalled(SIGHUP, "serves with version 2");
+	ok(service_wait(at, "reloaded: 2 workers\n") != 0, "and is renewed");
+	end();
+}
+
+static void
+roll_never_ready(void)
+{
+	size_t at;
+
+	start(3 * PFK_SECOND_NS);
+	hold(1, 2);
+	signalled(SIGHUP, "waits with version 2");
+	at = service_wait(0, "no new worker of slot 1 was ready within 3 s");
+	ok(at != 0, "a roll names the slot that is not ready");
+	ok(service_wait(at, "reloaded: 2 workers, but for slot 1\n") != 0,
+	    "and ends");
+	hold(-1, 0);
+	at = service_wait(at, "[worker-1 (");
+	ok(service_wait(at, "serves with version 2") != 0, "the slot follows");
+	at = signalled(SIGHUP, "reloaded: 2 workers\n");
+	end();
+}
+
+int
+main(void)
+{
+	is_int(pfk__reload_bound_ns, 30 * PFK_SECOND_NS, "the bound");
+	gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (gate == MAP_FAILED)
+		skip_all("no shared memory");
+	service_no_keeper = true;
+	pfk_sockopts_init(&options);
+	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
+	roll_meets_a_boot();
+	trial_never_ready();
+	trial_meets_a_boot();
+	roll_never_ready();
+	return done_testing();
+}
