@@ -11,10 +11,13 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
-use Prefork::Tools qw(now);
+use Prefork::Sockets qw(sockets_of);
+use Prefork::Tools   qw(now);
+use Socket           qw(IPPROTO_TCP);
 use Test::More;
 
-use constant CLIENTS => 40;
+use constant CLIENTS          => 40;
+use constant TCP_DEFER_ACCEPT => 9;
 
 my $server = Prefork->start('--keeper', 'off', '-w', 2, '-p', 0);
 
@@ -162,6 +165,26 @@ subtest 'a queue that is about to go' => sub {
 	kill 'CONT', $worker{0};
 	is(scalar(grep { (echo_once($_, 'y') // q{}) eq 'y' } @clients), CLIENTS, 'all are served');
 	is($one->stop, 0, 'it stops');
+};
+
+# A handshake stands in no queue. A deferred one lasts until its client sends, or
+# for as long as the listener says.
+subtest 'handshakes that take long' => sub {
+	my $two    = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
+	my $closed = qr/closed the listeners of removed slots; 1 worker left/;
+	my $from   = $two->log_size;
+	for my $listener (grep { $_->{state} eq 'listening' } sockets_of($two->pid)) {
+		setsockopt $listener->{handle}, IPPROTO_TCP, TCP_DEFER_ACCEPT, 60
+		    or die "TCP_DEFER_ACCEPT: $!\n";
+	}
+	my @slow = map { $two->tcp_socket } 1 .. CLIENTS;
+	$two->signal('TTOU');
+	# Closed too early, it would be closed within this.
+	$two->wait_log($closed, 5, $from);
+	is(scalar(grep { (echo_once($_, 'x') // q{}) eq 'x' } @slow), CLIENTS,
+		'all are served in the end');
+	ok($two->wait_log($closed, 20, $from), 'the listeners are closed then');
+	is($two->stop, 0, 'it stops');
 };
 
 is($server->stop, 0, 'it stops');

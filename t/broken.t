@@ -11,16 +11,12 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
-use Prefork::Sockets qw(have);
+use Prefork::Sockets qw(have sockets_of);
 use Prefork::Tools   qw(is_root);
 use Test::More;
 
 use constant CLIENTS   => 30;
 use constant CONNECTED => 5;
-
-# pidfd_open(2), pidfd_getfd(2)
-use constant PIDFD_OPEN  => 434;
-use constant PIDFD_GETFD => 438;
 
 subtest 'TCP, both workers' => sub {
 	my $server = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
@@ -66,7 +62,7 @@ subtest 'a worker that is not wanted' => sub {
 	my $from   = $server->log_size;
 	$server->signal('TTOU');
 	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'adopted');
-	shut_down_in($server, $server->pid, 'tcp');
+	shut_down_in($server->pid, 'tcp');
 	ok($server->wait_log(qr/closed the listeners of removed slots/, 20, $from), 'closed');
 	opened_anew($server, $from, 0);
 	serves($server, 'tcp', 'by the one that stays');
@@ -139,29 +135,19 @@ sub shut_down {
 	my ($server, $protocol, $slot) = @_;
 	my %worker = $server->workers;
 
-	return shut_down_in($server, $worker{$slot}, $protocol);
+	return shut_down_in($worker{$slot}, $protocol);
 }
 
 # Shuts down all listeners of the process, by duplicates of them.
 sub shut_down_in {
-	my ($server, $pid, $protocol) = @_;
-	my $state = $protocol eq 'tcp' ? '0A' : '07';
-	my $local = sprintf ':%04X', ($server->addresses($protocol, 4))[0][2];
-	my %fd    = fds($pid);
-	my %mine;
+	my ($pid, $protocol) = @_;
+	my $state   = $protocol eq 'tcp' ? 'listening' : 'open';
+	my @sockets = grep { $_->{kind} eq $protocol && $_->{state} eq $state } sockets_of($pid);
 
-	open my $table, '<', "/proc/net/$protocol" or die "/proc/net/$protocol: $!\n";
-	while (my $line = <$table>) {
-		my @field = split q{ }, $line;
-		$mine{"socket:[$field[9]]"} = 1 if $field[1] =~ /$local$/ && $field[3] eq $state;
-	}
-	my $process = syscall PIDFD_OPEN, $pid + 0, 0;
-	for my $number (grep { $mine{ $fd{$_} } } keys %fd) {
-		my $copy = syscall PIDFD_GETFD, $process, $number + 0, 0;
-		open my $socket, '+<&=', $copy or die "pidfd_getfd: $!\n";
+	ok(scalar @sockets, 'listeners to shut down');
+	for my $socket (@sockets) {
 		# A UDP socket is shut down, but it says ENOTCONN.
-		die "shutdown: $!\n" if !shutdown($socket, 2) && !$!{ENOTCONN};
+		die "shutdown: $!\n" if !shutdown($socket->{handle}, 2) && !$!{ENOTCONN};
 	}
-	open my $handle, '<&=', $process or die "pidfd_open: $!\n";
 	return;
 }

@@ -413,6 +413,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_timer_cancel(&m->sample);
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->watch);
+	pfk__handshakes_free(&m->handshakes);
 	pfk__soon_cancel(m->loop, &m->maintain);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)

@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 
 #include "event/loop.h"
+#include "net/handshakes.h"
 #include "process/channel.h"
 #include "process/custody.h"
 #include "process/deaths.h"
@@ -106,6 +107,10 @@ struct pfk__master {
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
 	struct pfk_timer *surplus;
+	/* surplus.c: those at the first look, and when all are over. */
+	struct pfk__handshakes handshakes;
+	bool handshakes_known;
+	uint64_t handshakes_end_ns;
 	int steered;     /* to the first N slots; 0: kernel hash */
 	bool letting_go; /* the surplus is closed, its adopters close theirs */
 	struct pfk_timer *watch; /* looks for workers that hang */

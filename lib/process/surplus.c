@@ -3,9 +3,9 @@
  *
  * Layer: process.  A sibling has adopted them, so that no client is lost; but
  * the kernel goes on filling them, and the load is uneven.  So new clients are
- * steered to the slots that stay, and when handshakes under way have had their
- * time and the queues are empty, the sockets are closed.  Steering goes on for a
- * while: until the adopter has closed its duplicate as well, the kernel would
+ * steered to the slots that stay, and when no handshake is under way that was
+ * before and the queues are empty, the sockets are closed.  Steering goes on for
+ * a while: until the adopter has closed its duplicate as well, the kernel would
  * put new clients into a queue that is about to go.
  *
  * Steering is by a socket's index in its group, which is the order of opening.
@@ -17,10 +17,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/handshakes.h"
 #include "net/steer.h"
 #include "process/master.h"
 
-/* A handshake has so long: a few round trips, and a lost segment. */
+/* After this a handshake that began before the steering is listed. */
 #define GRACE_NS (3 * PFK_SECOND_NS)
 #define LOOK_NS (100 * PFK_MSEC_NS)
 
@@ -182,6 +183,55 @@ surplus_is_empty(const struct pfk__master *m)
 	return true;
 }
 
+/* Whether the address is that of a group that loses members. */
+static bool
+is_of_surplus(void *arg, const struct pfk_addr *local)
+{
+	const struct pfk__master *m = arg;
+	struct group g;
+
+	for (bool more = first_group(m, &g); more; more = next_group(m, &g)) {
+		if (g.can_go && g.first->kind == PFK_TCP &&
+		    pfk_addr_port(&g.first->bound) == pfk_addr_port(local))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether a handshake is under way that may be one of a surplus socket: closed,
+ * it would reset the client.  Later ones are not, because of the steering.  If
+ * the kernel does not tell, only the time that it has for one can.
+ */
+static bool
+in_handshake(struct pfk__master *m)
+{
+	struct pfk__handshakes now = {0};
+	bool any = true;
+
+	if (pfk_loop_now(m->loop) >= m->handshakes_end_ns)
+		return false;
+	if (pfk__handshakes_read(&now, is_of_surplus, m) == -1) {
+		pfk_log(PFK_DEBUG, "cannot list handshakes: %s",
+		    strerror(errno));
+	} else if (m->handshakes_known) {
+		any = pfk__handshakes_meet(&m->handshakes, &now);
+	} else {
+		m->handshakes = now;
+		m->handshakes_known = true;
+		return now.n > 0;
+	}
+	pfk__handshakes_free(&now);
+	return any;
+}
+
+static void
+forget_handshakes(struct pfk__master *m)
+{
+	pfk__handshakes_free(&m->handshakes);
+	m->handshakes_known = false;
+}
+
 static void
 log_end(const struct pfk__master *m)
 {
@@ -213,7 +263,8 @@ look(void *arg)
 {
 	struct pfk__master *m = arg;
 
-	if (surplus_is_empty(m)) {
+	if (!in_handshake(m) && surplus_is_empty(m)) {
+		forget_handshakes(m);
 		close_surplus(m);
 		log_end(m);
 		m->letting_go = true;
@@ -236,6 +287,9 @@ pfk__surplus_maintain(struct pfk__master *m)
 	m->steered = wanted;
 	pfk_timer_cancel(&m->surplus);
 	steer_all(m, wanted > 0);
+	forget_handshakes(m);
+	m->handshakes_end_ns = pfk_loop_now(m->loop) +
+	    pfk__handshakes_longest_ns();
 	if (wanted > 0)
 		pfk_timer_set(&m->surplus, m->loop, GRACE_NS, look, m);
 }
