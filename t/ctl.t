@@ -75,7 +75,7 @@ sub usage {
 	fails(64, qr/workers\stakes\sN/x, 'workers', '2 3');
 	fails(64, qr/too\smany/x, qw(reload now));
 	fails(64, qr/too\smany/x, qw(workers 2 3));
-	fails(64, qr/--json\sis\sfor\sstatus/x, qw(--json reload));
+	fails(64, qr/--json\sis\sfor\sstatus\sand\sconnections/x, qw(--json reload));
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
 	fails(64, qr/--timeout/, qw(--timeout soon status));

@@ -12,6 +12,8 @@ struct ctl {
 	char *socket, *pid_file, *name; /* one of them at most */
 	uint64_t timeout_ns;
 	bool json, now;
+	char *by;             /* connections: "source", "slot" or NULL */
+	int top;              /* so many rows of them; 0: all */
 	const char *words[2]; /* the command and its argument, or NULL */
 };
 
@@ -34,6 +36,9 @@ int options_request(const struct ctl *c, char *line, size_t size, char *err);
 int find_service(const struct ctl *c, struct instance *found, char *err);
 
 /* talk.c: send the line, print the answer; an exit status. */
-int talk(int fd, const char *line, uint64_t timeout_ns);
+int talk(const struct ctl *c, int fd, const char *line);
+
+/* connections.c: print that command's answer; an exit status. */
+int connections_print(const struct ctl *c, char *text);
 
 #endif

@@ -20,7 +20,7 @@ run(const struct ctl *c, char *err)
 		status = find_service(c, &service, err);
 	if (status != EX_OK)
 		return status;
-	return talk(service.fd, line, c->timeout_ns);
+	return talk(c, service.fd, line);
 }
 
 int

@@ -22,7 +22,11 @@ static const struct pfk_option options[] = {
     {0, "timeout", "SEC", .type = PFK_OPT_SECONDS, .min = 0, .max = 3600,
 	AT(timeout_ns), .help = "wait so long for the result (60)"},
     {0, "json", NULL, .type = PFK_OPT_FLAG, AT(json),
-	.help = "status: JSON in the place of text"},
+	.help = "status, connections: JSON in the place of text"},
+    {0, "by", "source|slot", .type = PFK_OPT_STRING, AT(by),
+	.help = "connections: sum up by source or by slot"},
+    {0, "top", "N", .type = PFK_OPT_INT, .min = 1, .max = INT32_MAX, AT(top),
+	.help = "connections: the first N rows only"},
     {0, "now", NULL, .type = PFK_OPT_FLAG, AT(now),
 	.help = "stop: cut the connections off"},
     {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),
@@ -41,6 +45,7 @@ static const struct command {
 	"json", false},
     {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
 	true},
+    {"connections", NULL, "who is connected, most bytes first", "json", false},
     {"reload", NULL, "read the configuration again and replace the workers",
 	NULL, false},
     {"workers", "N", "want so many workers until the next reload", NULL, false},
@@ -149,7 +154,12 @@ options_request(const struct ctl *c, char *line, size_t size, char *err)
 		return EX_USAGE;
 	}
 	if (c->json && !is_of(found, "json"))
-		return bad_usage(err, "--json is for status");
+		return bad_usage(err, "--json is for status and connections");
+	if ((c->by != NULL || c->top != 0) && strcmp(name, "connections") != 0)
+		return bad_usage(err, "--by and --top are for connections");
+	if (c->by != NULL && strcmp(c->by, "source") != 0 &&
+	    strcmp(c->by, "slot") != 0)
+		return bad_usage(err, "--by takes source or slot");
 	if (c->now && !is_of(found, "now"))
 		return bad_usage(err, "--now is for stop");
 	if (found->argument == NULL && argument != NULL)
@@ -165,7 +175,7 @@ options_request(const struct ctl *c, char *line, size_t size, char *err)
 		    name, found->argument, getprogname());
 		return EX_USAGE;
 	}
-	if (c->json || c->now)
+	if (strcmp(name, "connections") != 0 && (c->json || c->now))
 		argument = c->json ? "json" : "now";
 	snprintf(line, size, "1 %s%s%s", name, argument != NULL ? " " : "",
 	    argument != NULL ? argument : "");

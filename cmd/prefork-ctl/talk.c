@@ -80,7 +80,22 @@ read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
 }
 
 static int
-print_answer(char *answer, size_t len)
+print_text(const struct ctl *c, char *text, size_t len)
+{
+	int status = EX_OK;
+
+	if (strcmp(c->words[0], "connections") == 0)
+		status = connections_print(c, text);
+	else
+		fwrite(text, 1, len, stdout);
+	if (fflush(stdout) == 0)
+		return status;
+	pfk_complain("cannot write: %s", strerror(errno));
+	return EX_IOERR;
+}
+
+static int
+print_answer(const struct ctl *c, char *answer, size_t len)
 {
 	char *end = strchr(answer, '\n'), *text;
 	long code;
@@ -91,13 +106,8 @@ print_answer(char *answer, size_t len)
 			: "the answer is cut");
 		return EX_PROTOCOL;
 	}
-	if (strncmp(answer, "OK\n", 3) == 0) {
-		fwrite(answer + 3, 1, len - 3, stdout);
-		if (fflush(stdout) == 0)
-			return EX_OK;
-		pfk_complain("cannot write: %s", strerror(errno));
-		return EX_IOERR;
-	}
+	if (strncmp(answer, "OK\n", 3) == 0)
+		return print_text(c, answer + 3, len - 3);
 	*end = '\0';
 	if (strncmp(answer, "ERR ", 4) != 0) {
 		pfk_complain("this is no control socket: it says '%.100s'",
@@ -112,9 +122,9 @@ print_answer(char *answer, size_t len)
 }
 
 int
-talk(int fd, const char *line, uint64_t timeout_ns)
+talk(const struct ctl *c, int fd, const char *line)
 {
-	uint64_t deadline = clock_now() + timeout_ns;
+	uint64_t deadline = clock_now() + c->timeout_ns;
 	char request[128], *answer;
 	size_t len;
 	int n = snprintf(request, sizeof(request), "%s\n", line), status;
@@ -126,11 +136,11 @@ talk(int fd, const char *line, uint64_t timeout_ns)
 		return EX_UNAVAILABLE;
 	}
 	if (read_answer(fd, deadline, &answer, &len) == 0) {
-		status = print_answer(answer, len);
+		status = print_answer(c, answer, len);
 	} else if (errno == ETIMEDOUT) {
 		pfk_complain("no answer within %.9g s; the command may still "
 			     "be carried out",
-		    (double)timeout_ns / 1e9);
+		    (double)c->timeout_ns / 1e9);
 		status = EX_TEMPFAIL;
 	} else {
 		pfk_complain("cannot read the answer: %s", strerror(errno));

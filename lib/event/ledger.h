@@ -85,6 +85,7 @@ struct pfk__record {
 		struct {
 			struct pfk_addr peer;
 			uint64_t active_ns;
+			uint64_t since_ns; /* of its accept(2) */
 			/* The kernel's counters when it was taken over. */
 			uint64_t received0, sent0;
 			uint32_t low, high;

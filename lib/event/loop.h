@@ -95,6 +95,9 @@ struct pfk__serving {
 	 * are no connections. */
 	void (*give)(struct pfk_loop *l, int fd);
 	void (*take)(struct pfk_loop *l, int fd);
+	/* Write all connections into a file (event/connections.h): how many,
+	 * or -1 with errno.  NULL where there are none. */
+	int (*list)(struct pfk_loop *l, int fd);
 	/* The invariants of all its sockets; or NULL. */
 	void (*check)(struct pfk_loop *l);
 	/*

@@ -17,6 +17,7 @@ enum pfk__msg {
 	PFK__MSG_FAIL,     /* boot failed: status and text */
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
+	PFK__MSG_LISTED,   /* its connections: status of them, or -1 */
 	PFK__MSG_STARTED,  /* a worker's first one: its pid */
 	/* From the keeper. */
 	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
@@ -27,6 +28,7 @@ enum pfk__msg {
 	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves itself again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
+	PFK__MSG_LIST,    /* a file to list the connections in */
 	PFK__MSG_TYPES
 };
 

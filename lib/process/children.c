@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "process/listing.h"
 #include "process/master.h"
 #include "process/worker.h"
 
@@ -66,6 +67,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
 	c->pidfd = -1;
+	c->list_fd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
 	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
@@ -420,6 +422,7 @@ pfk__children_reap(struct pfk__master *m)
 			status = c->pulse.page->status;
 		died(c, status);
 		pfk__hear_no_more(c);
+		pfk__listing_forget(c);
 		/* Whatever its keeper said: no worker is left behind. */
 		if (c->pid != pid && pfk__child_runs(c))
 			pfk__child_signal(c, SIGKILL);

@@ -86,6 +86,13 @@ why(struct pfk__client *c, const char *argument)
 }
 
 static void
+connections(struct pfk__client *c, const char *argument)
+{
+	(void)argument;
+	pfk__listing_ask(c);
+}
+
+static void
 dump(struct pfk__client *c, const char *argument)
 {
 	struct answer a;
@@ -211,6 +218,7 @@ static const struct {
 	void (*run)(struct pfk__client *c, const char *argument);
 } commands[] = {{"status", PFK__RIGHT_READ, true, status},
     {"why", PFK__RIGHT_READ, true, why},
+    {"connections", PFK__RIGHT_READ, false, connections},
     {"dump", PFK__RIGHT_COMMAND, false, dump},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
     {"workers", PFK__RIGHT_COMMAND, true, workers},
@@ -250,8 +258,8 @@ pfk__command_run(struct pfk__client *c, char *line)
 		return;
 	}
 	pfk__client_fail(c, EX_USAGE,
-	    "unknown command; it is status, why, reload, workers, stop, reopen, "
-	    "loglevel or dump");
+	    "unknown command; it is status, why, connections, reload, "
+	    "workers, stop, reopen, loglevel or dump");
 }
 
 /* wishes */
@@ -309,7 +317,8 @@ pfk__control_maintain(struct pfk__master *m)
 		return;
 	TAILQ_FOREACH_SAFE(c, &m->control->clients, link, next) {
 		if (m->stop != PFK__STOP_NONE && c->wish != PFK__WISH_NONE &&
-		    c->wish != PFK__WISH_STOP)
+		    c->wish != PFK__WISH_STOP &&
+		    c->wish != PFK__WISH_CONNECTIONS)
 			pfk__client_fail(c, EX_TEMPFAIL,
 			    "the service is stopping");
 		else if (c->wish == PFK__WISH_WORKERS)

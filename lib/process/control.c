@@ -275,6 +275,7 @@ pfk__control_close(struct pfk__master *m)
 
 	if (k == NULL)
 		return;
+	pfk__listing_cancel(m);
 	pfk_timer_cancel(&k->pause);
 	pfk_io_del(&k->io);
 	if (k->directory != NULL) {

@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "process/instance.h"
+#include "process/listing.h"
 
 struct pfk__master;
 
@@ -42,7 +43,8 @@ enum pfk__wish {
 	PFK__WISH_NONE,
 	PFK__WISH_RELOAD,
 	PFK__WISH_WORKERS,
-	PFK__WISH_STOP
+	PFK__WISH_STOP,
+	PFK__WISH_CONNECTIONS
 };
 
 struct pfk__client {
@@ -81,6 +83,7 @@ struct pfk__control_socket {
 	TAILQ_HEAD(pfk__clients, pfk__client) clients;
 	int n_clients;
 	struct pfk__reload_note reload;
+	struct pfk__listing listing;
 	uint64_t started_ns;
 	uint64_t configured_ns; /* when the configuration in force was read */
 	time_t configured;

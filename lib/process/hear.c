@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "process/lend.h"
+#include "process/listing.h"
 #include "process/master.h"
 
 void
@@ -122,6 +123,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	char how[64];
 
 	page->heard = page->deaths;
+	pfk__listing_forget(c);
 	c->incarnation++;
 	m->places[c->slot].restarts++;
 	pfk__deaths_note(c, msg->pid, msg->status, msg->text,
@@ -177,6 +179,9 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		break;
 	case PFK__MSG_LEAVING:
 		leaves(c);
+		break;
+	case PFK__MSG_LISTED:
+		pfk__listing_answered(c, msg->status);
 		break;
 	case PFK__MSG_STARTED:
 		started(c, msg);

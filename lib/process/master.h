@@ -40,6 +40,7 @@ struct pfk__child {
 	uint64_t started_ns; /* the worker; until it is known, the child */
 	enum pfk__phase phase;
 	int channel;
+	int list_fd; /* it is to list its connections there; -1: nothing */
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
 	uint64_t hang_ns;     /* it beats by the configuration it has */

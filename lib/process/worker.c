@@ -154,33 +154,28 @@ release(struct pfk_worker *w, int owner)
 	}
 }
 
+/* Its connections, into the master's file. */
 static void
-on_channel(void *arg, unsigned ready)
+list(struct pfk_worker *w, int fd)
 {
-	struct pfk_worker *w = arg;
 	const struct pfk__serving *tcp = w->loop->serving[PFK_TCP];
-	struct pfk__message m;
-	int fd, rc = pfk__channel_receive(w->channel, &m, &fd);
+	struct pfk__message m = {0};
 
-	(void)ready;
-	if (rc == -1 && errno == EAGAIN)
-		return;
-	if (rc == -1 && errno == EMFILE) {
-		/* It can be obeyed without. */
-		pfk_warn("no room for a descriptor of the master's");
-		rc = 1;
-	}
-	if (rc == -1 && errno == EPROTO) {
-		pfk_log(PFK_WARNING, "garbage from the master");
-		return;
-	}
-	if (rc != 1) {
-		master_died(w);
-		return;
-	}
-	switch (m.type) {
+	if (fd == -1)
+		m.status = -1;
+	else if (tcp != NULL)
+		m.status = tcp->list(w->loop, fd);
+	say(w, &m, PFK__MSG_LISTED);
+}
+
+static void
+obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
+{
+	const struct pfk__serving *tcp = w->loop->serving[PFK_TCP];
+
+	switch (m->type) {
 	case PFK__MSG_DRAIN:
-		drain(w, (enum pfk_drain)m.how, m.timeout_ns);
+		drain(w, (enum pfk_drain)m->how, m->timeout_ns);
 		if (fd != -1 && tcp != NULL) {
 			tcp->give(w->loop, fd);
 			fd = -1;
@@ -195,13 +190,16 @@ on_channel(void *arg, unsigned ready)
 		}
 		break;
 	case PFK__MSG_ADOPT:
-		adopt(w, &m, &fd);
+		adopt(w, m, &fd);
 		break;
 	case PFK__MSG_RELEASE:
-		release(w, m.owner);
+		release(w, m->owner);
 		break;
 	case PFK__MSG_LEVEL:
-		pfk_log_set_level((enum pfk_level)m.status);
+		pfk_log_set_level((enum pfk_level)m->status);
+		break;
+	case PFK__MSG_LIST:
+		list(w, fd);
 		break;
 	case PFK__MSG_REOPEN:
 		reopen_log(fd);
@@ -209,10 +207,33 @@ on_channel(void *arg, unsigned ready)
 		break;
 	default:
 		pfk_log(PFK_WARNING, "unknown message %u from the master",
-		    m.type);
+		    m->type);
 	}
 	if (fd != -1)
 		close(fd);
+}
+
+static void
+on_channel(void *arg, unsigned ready)
+{
+	struct pfk_worker *w = arg;
+	struct pfk__message m;
+	int fd, rc = pfk__channel_receive(w->channel, &m, &fd);
+
+	(void)ready;
+	if (rc == -1 && errno == EAGAIN)
+		return;
+	if (rc == -1 && errno == EMFILE) {
+		/* It can be obeyed without. */
+		pfk_warn("no room for a descriptor of the master's");
+		rc = 1;
+	}
+	if (rc == -1 && errno == EPROTO)
+		pfk_log(PFK_WARNING, "garbage from the master");
+	else if (rc != 1)
+		master_died(w);
+	else
+		obey(w, &m, fd);
 }
 
 /* boot */

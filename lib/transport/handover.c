@@ -30,7 +30,8 @@
 struct header {
 	struct pfk_addr local; /* the listener's, which names the server */
 	struct pfk_addr peer;
-	uint64_t idle_ns; /* since its last activity */
+	uint64_t idle_ns;  /* since its last activity */
+	uint64_t since_ns; /* of its accept(2) */
 	uint32_t low, high;
 	uint32_t state_len, unsent_len;
 	uint8_t paused, told_pause;
@@ -155,6 +156,7 @@ give(struct giver *g, struct pfk_transport *tr)
 	struct header h = {.local = tr->server->local,
 	    .peer = tr->peer,
 	    .idle_ns = pfk__server_idle_ns(tr->server, tr),
+	    .since_ns = pfk__tcp_since(tr),
 	    .low = tr->low,
 	    .high = tr->high,
 	    .paused = tr->paused,
@@ -360,6 +362,7 @@ take(struct pfk_loop *l, struct packet *p)
 	l->ledger->head->taking = tr->io.fd + 1;
 	tr->shared = true;
 	pfk__server_backdate(s, tr, p->h.idle_ns);
+	pfk__tcp_backdate(tr, p->h.since_ns);
 	tr->low = p->h.low;
 	tr->high = p->h.high;
 	tr->paused = p->h.paused;

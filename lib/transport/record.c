@@ -96,13 +96,31 @@ pfk__tcp_record(struct pfk_transport *tr)
 	r->server = tr->server->listener;
 	r->owner = -1;
 	r->stream.peer = tr->peer;
-	r->stream.active_ns = tr->io.loop->now;
+	r->stream.active_ns = r->stream.since_ns = tr->io.loop->now;
 	r->stream.received0 = r->stream.sent0 = 0;
 	r->stream.pipe_out = r->stream.pipe_in = 0;
 	r->stream.versions[0].flags = flags_of(tr);
 	r->stream.low = tr->low;
 	r->stream.high = tr->high;
 	pfk__tcp_enter(tr);
+}
+
+uint64_t
+pfk__tcp_since(const struct pfk_transport *tr)
+{
+	const struct pfk__record *r = pfk__record(tr->io.loop->ledger,
+	    tr->io.fd);
+
+	return r != NULL ? r->stream.since_ns : 0;
+}
+
+void
+pfk__tcp_backdate(const struct pfk_transport *tr, uint64_t since_ns)
+{
+	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
+
+	if (r != NULL)
+		r->stream.since_ns = since_ns;
 }
 
 void

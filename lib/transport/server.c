@@ -15,6 +15,7 @@
 #include "base/fds.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
+#include "transport/list.h"
 #include "transport/rebuild.h"
 
 #define AT_ONCE 64       /* connections are told at a time, or more, ... */
@@ -276,6 +277,7 @@ static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
     .release = pfk__acceptors_release,
     .give = pfk__handover_give,
     .take = pfk__handover_take,
+    .list = pfk__tcp_list,
     .check = pfk__tcp_check_all,
     .rebuild = pfk__rebuild_streams};
 

@@ -115,6 +115,10 @@ void pfk__tcp_go_on(struct pfk_transport *tr);
  */
 int pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent);
 
+/* When it was accepted, by whatever process; 0: that is not known. */
+uint64_t pfk__tcp_since(const struct pfk_transport *tr);
+void pfk__tcp_backdate(const struct pfk_transport *tr, uint64_t since_ns);
+
 /* The connection was another process's: note where its counts are now. */
 void pfk__tcp_baseline(const struct pfk_transport *tr);
 

@@ -1,0 +1,138 @@
+#!/usr/bin/perl
+
+# prefork-ctl connections: who is connected, since when, with how many bytes;
+# also after a reload and a worker's death, and while a worker stands still.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use Prefork;
+use Prefork::Control;
+use Prefork::Life;
+use Prefork::Tools qw(fds);
+use Test::More;
+
+use constant MANY => 200;
+
+shows();
+goes_on();
+stands_still();
+at_once();
+done_testing();
+
+sub ask_ctl {
+	my ($server, @options) = @_;
+
+	return ctl('-s', control_socket($server), 'connections', @options);
+}
+
+# The rows of --json.
+sub rows {
+	my ($server, @options) = @_;
+	my ($code, $output) = ask_ctl($server, '--json', @options);
+
+	return $code == 0 ? @{ JSON::PP::decode_json($output)->{connections} } : ();
+}
+
+sub shows {
+	my $server = Prefork->start(qw(-w 2 -p 0 -4));
+
+	is_deeply([ rows($server) ], [], 'nobody');
+	is((ask_ctl($server))[0], 0, 'which is no failure');
+	my $one = $server->tcp_socket;
+	my $two = $server->tcp_socket;
+	is(echo_once($one, 'x' x 1000), 'x' x 1000, 'one client');
+	is(echo_once($two, 'hello'), 'hello', 'another');
+	# The last acknowledgement may come late.
+	ok(wait_for(sub { 1000 == ((rows($server))[0] // {})->{sent_bytes} }), 'most bytes first');
+	my @rows = rows($server);
+	is("$rows[0]{peer} $rows[1]{peer}",
+		join(q{ }, map { '127.0.0.1:' . $_->sockport } $one, $two), 'by their addresses');
+	is("$rows[0]{received_bytes} $rows[1]{received_bytes}", '1000 5', 'with their bytes');
+	like((ask_ctl($server))[1],
+		qr/\APEER\s.*\n127[.]0[.]0[.]1:\d+\s+[01]\s+[\d.]+s\s+[\d.]+s\s+1000\s+1000\n/x, 'as text');
+	is_deeply([ map { "$_->{source} $_->{connections} $_->{received_bytes}" }
+			rows($server, qw(--by source)) ], ['127.0.0.1 2 1005'], '--by source');
+	my $sum = 0;
+	$sum += $_->{connections} for rows($server, qw(--by slot));
+	is($sum, 2, '--by slot');
+	is_deeply([ map { $_->{peer} } rows($server, qw(--top 1)) ], [ $rows[0]{peer} ], '--top');
+	close $one;
+	ok(wait_for(sub { 1 == rows($server) }), 'one that has gone is not there');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Time and bytes go on through a hand-over and a death.
+sub goes_on {
+	my $server = Prefork->start(qw(-w 1 -p 0 -4));
+	my $socket = $server->tcp_socket;
+
+	is(echo_once($socket, 'hello'), 'hello', 'a client');
+	ok(wait_for(sub { ((rows($server))[0] // {})->{since_seconds} > 1 }), 'a second later');
+	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
+	wait_for(sub { !@{ status($server)->{leaving} } });
+	my ($row) = rows($server);
+	cmp_ok($row->{since_seconds}, '>', 1, 'keeps the time of the connect');
+	is($row->{received_bytes}, 5, 'and the bytes');
+	my ($worker) = current_workers($server);
+	kill 'KILL', $worker;
+	ok(wait_for(sub { @{ status($server)->{deaths} } && rows($server) }), 'a death');
+	($row) = rows($server);
+	cmp_ok($row->{since_seconds}, '>', 1, 'keeps the time of the connect');
+	is($row->{received_bytes}, 5, 'and the bytes');
+	cmp_ok($row->{idle_seconds}, '>', 1, 'and is no traffic');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub stands_still {
+	my $server = Prefork->start(qw(-w 2 -p 0 -4 --worker-timeout 0));
+	my @sockets = map { $server->tcp_socket } 1 .. 20;
+	is(echo_once($_, 'x'), 'x', 'a client') for @sockets;
+	my %workers = $server->workers;
+	my ($there) = map { $_->{connections} } grep { $_->{slot} == 1 } rows($server, qw(--by slot));
+
+	kill 'STOP', $workers{0};
+	my ($code, $output, $errors) = ask_ctl($server, qw(--by slot));
+	is($code, 1, 'a worker that stands still: exit 1');
+	is($errors, "prefork-ctl: worker 0 ($workers{0}) does not answer\n", 'it is named');
+	like($output, qr/^1\s+$there\s/mx, 'the others have answered') if $there;
+	is(JSON::PP::decode_json((ask_ctl($server, '--json'))[1])->{complete}, JSON::PP::false,
+		'the JSON is not complete');
+	# It dies in the middle of the next one.
+	my $socket = connect_control($server);
+	syswrite $socket, "1 connections\n";
+	kill 'KILL', $workers{0};
+	like(read_until_eof($socket), qr/\AOK\n.*^!\sworker\s0\s/msx, 'one that dies is named');
+	ok(wait_for(sub { @sockets == rows($server) }, 20), 'its successor lists them all');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Many ask at once, and some leave: each gets a whole answer.
+sub at_once {
+	my $server = Prefork->start(qw(-w 2 -p 0 -4));
+	my $client = $server->tcp_socket;
+	is(echo_once($client, 'x'), 'x', 'a client');
+	my %before = fds($server->pid);
+
+	for (1 .. MANY) {
+		my $socket = connect_control($server);
+		syswrite $socket, "1 connections\n";
+	}
+	my @askers = map { connect_control($server) } 1 .. 20;
+	syswrite $_, "1 connections\n" for @askers;
+	is(grep({ read_until_eof($_) =~ /\AOK\n[01]\s127[.]0[.]0[.]1:\d+\s[\d.]+\s[\d.]+\s1\s\d\n\z/x }
+			@askers), @askers, 'many at once');
+	undef @askers;
+	ok(wait_for(sub { my %now = fds($server->pid); keys %now == keys %before }),
+		'as many descriptors as before');
+	is(echo_once($client, 'y'), 'y', 'it serves');
+	is($server->stop, 0, 'exit status');
+	return;
+}
