@@ -872,9 +872,14 @@ struct pfk_master_config {
 	int workers;          /* 1 to PFK_WORKERS_MAX */
 	uint64_t shutdown_ns; /* bound of a graceful stop */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
-	uint64_t hang_ns;     /* replace a loop that stands still; 0: never */
-	const char *poller;   /* as pfk_loop_new */
-	bool no_keeper;       /* connections end with their worker */
+	/*
+	 * Abort a worker whose loop is blocked or stopped for so long, or
+	 * computes for 3 s without a turn, or for hang_ns where that is less;
+	 * 0: never.  Waiting for a CPU does not count, nor does a debugger.
+	 */
+	uint64_t hang_ns;
+	const char *poller; /* as pfk_loop_new */
+	bool no_keeper;     /* connections end with their worker */
 	/*
 	 * The control socket, for prefork-ctl(8).  The master makes it, and the
 	 * lock beside it, when it starts: a reload does not move them.

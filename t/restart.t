@@ -92,7 +92,7 @@ sub standing_still {
 	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4',
 		'--worker-timeout', 1);
 	my ($kept) = connect_to($server, 1);
-	my (undef, $pid) = connect_to($server, 0);
+	my ($held, $pid) = connect_to($server, 0);
 
 	kill 'STOP', $pid;
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\skilled\sby\ssignal/x),
@@ -100,7 +100,7 @@ sub standing_still {
 	my ($socket, $successor) = connect_to($server, 0);
 	cmp_ok($successor, '!=', $pid, 'and replaced');
 	is(echo_once($_, 'x'), 'x', 'who is connected is served')
-	    for $kept, $socket;
+	    for $kept, $held, $socket;
 	is($server->stop, 0, 'exit status');
 	return;
 }

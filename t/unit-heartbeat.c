@@ -16,7 +16,45 @@
 static int
 judge_after(struct pfk__pulse *p, uint64_t seconds)
 {
-	return (int)pfk__pulse_judge(p, NOW + seconds * PFK_SECOND_NS, LIMIT);
+	return (
+	    int)pfk__pulse_judge(p, NOW + seconds * PFK_SECOND_NS, LIMIT, NULL);
+}
+
+/* The same for a process that the kernel tells of. */
+static int
+judge_as(struct pfk__pulse *p, uint64_t seconds, char state, uint64_t cpu_s,
+    bool traced)
+{
+	struct pfk__look look = {.cpu_ns = cpu_s * PFK_SECOND_NS,
+	    .state = state,
+	    .traced = traced};
+
+	return (int)pfk__pulse_judge(p, NOW + seconds * PFK_SECOND_NS, LIMIT,
+	    &look);
+}
+
+static void
+by_state(struct pfk__pages *pages)
+{
+	struct pfk__pulse p;
+
+	pfk__pulse_open(&p, pages, NOW);
+	is_int(judge_as(&p, 10, 'R', 100, false), PFK__VERDICT_ALIVE,
+	    "it computes");
+	is_int(judge_as(&p, 50, 'R', 102, false), PFK__VERDICT_ALIVE,
+	    "it gets no CPU, however long");
+	is_int(judge_as(&p, 51, 'R', 103, false), PFK__VERDICT_HUNG,
+	    "it spins: 3 s of CPU");
+	pfk__pulse_restart(&p, NOW + 60 * PFK_SECOND_NS);
+	is_int(judge_as(&p, 70, 'D', 0, false), PFK__VERDICT_ALIVE,
+	    "another one is blocked");
+	is_int(judge_as(&p, 95, 't', 0, true), PFK__VERDICT_ALIVE,
+	    "a debugger holds it");
+	is_int(judge_as(&p, 124, 'T', 0, false), PFK__VERDICT_ALIVE,
+	    "the limit starts anew");
+	is_int(judge_as(&p, 126, 'T', 0, false), PFK__VERDICT_HUNG,
+	    "it is stopped");
+	pfk__pulse_close(&p, pages);
 }
 
 int
@@ -34,7 +72,7 @@ main(void)
 	    "the limit starts anew");
 	pfk__pulse_excuse(&p, NOW + 58 * PFK_SECOND_NS);
 	is_int(judge_after(&p, 87), PFK__VERDICT_ALIVE, "excused");
-	is_int(pfk__pulse_judge(&p, NOW + 999 * PFK_SECOND_NS, 0),
+	is_int(pfk__pulse_judge(&p, NOW + 999 * PFK_SECOND_NS, 0, NULL),
 	    PFK__VERDICT_ALIVE, "no limit");
 	pid = fork();
 	if (pid == 0) {
@@ -51,5 +89,6 @@ main(void)
 	pfk__pulse_close(&p, &pages);
 	pfk__pulse_close(&p, &pages);
 	pass("closed twice");
+	by_state(&pages);
 	return done_testing();
 }

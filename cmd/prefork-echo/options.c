@@ -277,7 +277,7 @@ const struct pfk_option config_options[] = {
 		"end (0)"},
     {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
 	.help = "replace a worker whose loop has stood still for so long; 0: "
-		"never (30)"},
+		"never (5)"},
     {0, "keeper", ONOFF, AT(keeper),
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},

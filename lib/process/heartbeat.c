@@ -42,24 +42,63 @@ void
 pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns)
 {
 	p->seen_ns = now_ns;
+	p->cpu_known = false;
 }
 
-enum pfk__verdict
-pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns)
+void
+pfk__pulse_restart(struct pfk__pulse *p, uint64_t now_ns)
+{
+	pfk__pulse_excuse(p, now_ns);
+	p->abort_ns = 0;
+}
+
+uint64_t
+pfk__pulse_still(struct pfk__pulse *p, uint64_t now_ns)
 {
 	uint64_t beat = __atomic_load_n(&p->page->beat, __ATOMIC_RELAXED);
 
+	if (beat != p->seen) {
+		p->seen = beat;
+		pfk__pulse_excuse(p, now_ns);
+	}
+	return now_ns - p->seen_ns;
+}
+
+static bool
+hangs(struct pfk__pulse *p, uint64_t still_ns, uint64_t timeout_ns,
+    const struct pfk__look *look)
+{
+	uint64_t spin_ns = timeout_ns < PFK__SPIN_NS ? timeout_ns
+						     : PFK__SPIN_NS;
+
+	if (look == NULL)
+		return still_ns >= timeout_ns;
+	if (!p->cpu_known) {
+		p->cpu_known = true;
+		p->cpu_ns = look->cpu_ns;
+	}
+	if (look->cpu_ns - p->cpu_ns >= spin_ns)
+		return true;
+	return still_ns >= timeout_ns && look->state != 'R';
+}
+
+enum pfk__verdict
+pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns,
+    const struct pfk__look *look)
+{
+	uint64_t still = pfk__pulse_still(p, now_ns);
+
 	if (timeout_ns == 0)
 		return PFK__VERDICT_ALIVE;
+	if (look != NULL && look->traced) {
+		pfk__pulse_restart(p, now_ns);
+		return PFK__VERDICT_ALIVE;
+	}
 	if (p->abort_ns != 0)
 		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS
 		    ? PFK__VERDICT_LOST
 		    : PFK__VERDICT_ALIVE;
-	if (beat != p->seen) {
-		p->seen = beat;
-		p->seen_ns = now_ns;
-	}
-	if (now_ns - p->seen_ns < timeout_ns)
+	if (!hangs(p, still, timeout_ns, look))
 		return PFK__VERDICT_ALIVE;
 	p->abort_ns = now_ns;
 	return PFK__VERDICT_HUNG;

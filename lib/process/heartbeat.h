@@ -2,12 +2,15 @@
  * heartbeat.h: does a worker's loop still turn?
  *
  * A worker notes the time of each turn in a page that it shares with the
- * master, and turns now and then even when it is idle.  The master judges by
- * that alone: it needs nothing of a worker that hangs.
+ * master, and turns now and then even when it is idle.  Where it does not, the
+ * master asks the kernel why: a worker that computes is judged by the CPU time
+ * that it uses, one that waits for something else by the time that passes, and
+ * one that waits for a CPU, or that a debugger holds, by neither.
  */
 #ifndef PFK_PROCESS_HEARTBEAT_H
 #define PFK_PROCESS_HEARTBEAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "process/keeper.h"
@@ -21,7 +24,19 @@ struct pfk__pulse {
 	uint64_t seen;
 	uint64_t seen_ns;  /* when it last changed */
 	uint64_t abort_ns; /* when the worker was told to die; 0: not yet */
+	uint64_t cpu_ns;   /* the worker's CPU time soon after `seen_ns` */
+	bool cpu_known;
 };
+
+/* A process whose loop does not turn, as the kernel sees it. */
+struct pfk__look {
+	uint64_t cpu_ns; /* CPU time that it has used, ever */
+	char state;      /* proc(5): R runs or waits for a CPU */
+	bool traced;     /* by a debugger */
+};
+
+/* A loop that computes for so long without a turn spins. */
+#define PFK__SPIN_NS (3 * UINT64_C(1000000000))
 
 enum pfk__verdict {
 	PFK__VERDICT_ALIVE,
@@ -39,8 +54,15 @@ void pfk__pulse_close(struct pfk__pulse *p, struct pfk__pages *pages);
 /* Forget how long it has stood still: the machine itself was suspended. */
 void pfk__pulse_excuse(struct pfk__pulse *p, uint64_t now_ns);
 
+/* It is another process from now on. */
+void pfk__pulse_restart(struct pfk__pulse *p, uint64_t now_ns);
+
+/* How long the loop has stood still. */
+uint64_t pfk__pulse_still(struct pfk__pulse *p, uint64_t now_ns);
+
+/* look is NULL where the kernel cannot be asked: then time alone counts. */
 enum pfk__verdict pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns,
-    uint64_t timeout_ns);
+    uint64_t timeout_ns, const struct pfk__look *look);
 
 /* In the worker: turn at least so often, and say on SIGABRT where it was. */
 void pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page,

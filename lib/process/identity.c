@@ -91,6 +91,12 @@ pfk__child_runs(const struct pfk__child *c)
 }
 
 void
+pfk__child_end_worker(struct pfk__child *c)
+{
+	send_signal(c->pidfd, pfk__child_pid(c), SIGKILL);
+}
+
+void
 pfk__child_signal(struct pfk__child *c, int signo)
 {
 	/* A worker that is not known yet cannot be asked to end. */

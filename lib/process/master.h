@@ -167,6 +167,8 @@ void pfk__child_forget(struct pfk__child *c);
 bool pfk__child_runs(const struct pfk__child *c);
 /* The worker's pid, or its keeper's while it is not known. */
 pid_t pfk__child_pid(const struct pfk__child *c);
+/* Kill the worker that is there now: its keeper starts another one. */
+void pfk__child_end_worker(struct pfk__child *c);
 /* Signal the worker; SIGKILL is for good: no other one follows. */
 void pfk__child_signal(struct pfk__child *c, int signo);
 
