@@ -124,9 +124,11 @@ main(void)
 	two = service_wait(0, "serving on tcp 127.0.0.2");
 	while (two != 0 && strstr(service_log(), "not yet") != NULL &&
 	    (two = service_wait(two, line)) != 0) {
-		if (service_wait(two, "\n") != 0 &&
-		    strncmp(strchr(service_log() + two, ']'),
-			"] serving on tcp 127.0.0.2", 26) == 0)
+		size_t end = service_wait(two, "\n");
+		const char *line_2 = strstr(service_log() + two,
+		    ", tcp 127.0.0.2:");
+
+		if (end != 0 && line_2 != NULL && line_2 < service_log() + end)
 			break;
 	}
 	ok(two != 0, "which the second worker has last");

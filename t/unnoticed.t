@@ -93,7 +93,7 @@ sub killed {
 		my $from = $server->log_size;
 		my %pid  = $server->workers;
 		kill 'KILL', $pid{$slot};
-		$server->wait_log(qr/\[worker-$slot \(\d+\)\] serving on udp/, 20, $from);
+		$server->wait_log(qr/\[worker-$slot \(\d+\)\] serving on .*udp/, 20, $from);
 	}
 	my $losses = losses($finish->());
 	delete $losses->{reordered};

@@ -24,6 +24,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	struct pfk_worker w = {.slot = c->slot,
 	    .generation = c->generation,
 	    .channel = channel,
+	    .workers = m->workers,
 	    .first_boot = !m->started,
 	    .custody = &m->custody,
 	    .page = c->pulse.page,

@@ -30,6 +30,9 @@
 #define TENTATIVE_WAIT_MS 100
 
 /* What became of one wanted listener. */
+/* The most addresses that one line of the log lists. */
+#define LISTED 4
+
 struct opened {
 	int fd; /* -1: skipped */
 	bool kept;
@@ -321,15 +324,54 @@ lend(struct attempt *a, size_t i)
 	    .kind = (int32_t)a->want[i].kind,
 	    .asked = a->want[i].addr,
 	    .bound = o->bound};
-	char name[PFK_ADDR_SIZE];
 
 	if (pfk__channel_send(a->w->channel, &m, o->kept ? -1 : o->fd) == -1)
 		return pfk_worker_fail(a->w, EX_OSERR,
 		    "cannot lend a listener to the master: %s",
 		    strerror(errno));
-	pfk_log(PFK_INFO, "serving on %s %s", pfk__kind_name(a->want[i].kind),
-	    pfk_addr_format(name, &o->bound));
 	return 0;
+}
+
+/* A new address is logged once for all workers, by the first of them. */
+static void
+log_new(const struct attempt *a, size_t i)
+{
+	char name[PFK_ADDR_SIZE];
+
+	pfk_log(PFK_INFO, "serving on %s %s with %d worker%s",
+	    pfk__kind_name(a->want[i].kind),
+	    pfk_addr_format(name, &a->opened[i].bound), a->w->workers,
+	    a->w->workers == 1 ? "" : "s");
+}
+
+/*
+ * Before the master knows of them, so that its lines come later.  After the
+ * start, a worker says in one line that it has taken its place.
+ */
+static void
+log_serving(const struct attempt *a)
+{
+	char text[400] = "", name[PFK_ADDR_SIZE];
+	size_t n = 0, served = 0;
+
+	for (size_t i = 0; i < a->n; i++) {
+		const struct opened *o = &a->opened[i];
+
+		if (o->fd == -1)
+			continue;
+		if (a->w->slot == 0 && !o->kept)
+			log_new(a, i);
+		if (++served <= LISTED)
+			n += (size_t)snprintf(text + n, sizeof(text) - n,
+			    "%s%s %s", n > 0 ? ", " : "",
+			    pfk__kind_name(a->want[i].kind),
+			    pfk_addr_format(name, &o->bound));
+	}
+	if (a->w->first_boot)
+		return;
+	if (served > LISTED)
+		snprintf(text, sizeof(text), "%zu addresses", served);
+	pfk_log(PFK_INFO, "serving on %s", text);
 }
 
 /* The default buffers in force, where they are smaller. */
@@ -427,6 +469,7 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 		goto out;
 	}
 	close_unwanted(&a);
+	log_serving(&a);
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = a.opened[i].fd;
 		if (fds[i] == -1)

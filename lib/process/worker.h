@@ -14,6 +14,7 @@ struct pfk_worker {
 	int slot;
 	uint64_t generation;
 	int channel;
+	int workers;     /* the service's */
 	bool first_boot; /* no worker of this master was ever ready */
 	const struct pfk__custody *custody;
 	struct pfk__page *page;     /* shared with the master: keeper.h */
