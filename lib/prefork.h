@@ -43,14 +43,23 @@ enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
 
 /*
  * Send the log to target: "-" (standard error), "syslog", or a file, which is
- * appended to and made with mode 0640; a FIFO needs no reader.  Where it cannot
- * be opened the old target stays.  The string is copied.
+ * appended to and made with mode 0640; a FIFO needs no reader.  "/dev/stderr",
+ * "/dev/stdout" and "/dev/fd/N" are the descriptor itself.  For use before
+ * pfk_master_run.  Where the target cannot be opened the old one stays.  The
+ * string is copied.
+ *
+ * A file must be regular, belong to root or to the effective user (EPERM) and
+ * have one hard link (EMLINK); it must not be a symbolic link, nor be reached
+ * by one in a directory that other users may change (ELOOP, ENOTDIR).  For
+ * "syslog", errno is that of connect(2) to /dev/log: ENOENT, no daemon runs.
+ * EBUSY: under pfk_master_run.
  */
 int pfk_log_open(const char *target);
 
 /*
  * Open the log's file anew, after a rotation; does nothing for the other
- * targets.  On failure the old file stays in use.
+ * targets.  On failure the old file stays in use.  Under pfk_master_run, USR1
+ * to the master does it for all processes.
  */
 int pfk_log_reopen(void);
 
@@ -61,17 +70,38 @@ void pfk_log_set_level(enum pfk_level level);
 bool pfk_log_wants(enum pfk_level level);
 
 /*
+ * The form of a line; PFK_LOG_TEXT until called.  Text is "[process (pid)]
+ * message", JSON an object with the strings time, level, process and message
+ * and the number pid, logfmt the same as time, level, process, pid and msg.
+ */
+enum pfk_log_format { PFK_LOG_TEXT, PFK_LOG_JSON, PFK_LOG_LOGFMT };
+void pfk_log_set_format(enum pfk_log_format format);
+
+/*
+ * Whether lines have a time, in UTC by RFC 3339 with milliseconds;
+ * PFK_LOG_TIME_OFF until called.  AUTO: in a file and on a terminal.
+ */
+enum pfk_log_time { PFK_LOG_TIME_AUTO, PFK_LOG_TIME_ON, PFK_LOG_TIME_OFF };
+void pfk_log_set_time(enum pfk_log_time time);
+
+/*
  * The word before the process number: "[word (pid)] message".  At most 31
- * bytes of it are kept.  Call it again after a fork.
+ * bytes of it are kept.  Call it again after a fork.  Under pfk_master_run the
+ * processes have the names "master" and "worker-N", which a worker cannot
+ * change.
  */
 void pfk_log_set_process(const char *word);
 
 /*
- * Write one line in one write(2).  Control bytes are escaped and a line is cut
- * at 1,000 bytes.  While a pipe, a terminal, a socket or the syslog daemon
- * takes no more, lines are lost, and the next that gets through is preceded by
- * their number.  It does not wait, but for 10 ms for a syslog daemon that took
- * the line before.  errno is preserved.
+ * Write one line.  Control bytes are escaped and a line is cut at 1,000 bytes.
+ * It does not wait for a reader, but for 10 ms for a syslog daemon that took
+ * the line before.  Lines that a slow reader or a full disk does not take are
+ * dropped, and the log says their number later.  errno is preserved.
+ *
+ * Under pfk_master_run master and workers write to a pipe of their own, and a
+ * log process writes all lines to the target, so that no worker has the log
+ * open and none can write in the name of another process.  A worker's standard
+ * error is the same pipe: each line written to it is a line of the log.
  */
 void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 

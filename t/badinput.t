@@ -264,7 +264,7 @@ sub no_process {
 		    prlimit --nproc=0:0);
 		my ($code) = run_cmd(@{$as}, @prlimit, '/bin/sh', '-c', '(:); :');
 		skip 'this user may always fork', 8 if $code == 0;
-		my $why = qr/worker.*RLIMIT_NPROC/x;
+		my $why = qr/log\sprocess.*RLIMIT_NPROC/x;
 		refused_by([ @{$as}, @prlimit ], 71, $why, '-q', '-p', 0, '-4');
 		refused_by([ @{$as}, @prlimit ],
 			71, $why, '-q', '-p', 0, '-4', '-l', '/dev/null');

@@ -104,13 +104,13 @@ sub wrong {
 	my %master = account($server->pid, \%kinds);
 	push @wrong, differs('master', \%master, {
 		epoll    => 1,
-		wake     => 2,
+		wake     => 2 + 2 + $workers, # the loop's, and the pipes to the log
 		log      => 1,
 		pidfile  => 2,
 		lock     => 1,
 		inotify  => 1,
 		control  => 1,
-		channel  => $workers,
+		channel  => $workers + 1, # and the log process's
 		pidfd    => $workers,
 		listener => $workers * $sockets,
 	});

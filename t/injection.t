@@ -134,7 +134,7 @@ sub at_start {
 	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4', '--keeper', 'off');
 	is($server->wait_exit, 71, "$call ($why) at the start: exit 71");
 	mend($call);
-	like($server->log_text, qr/\A.*cannot\sstart\sworker\s0:\s\Q$why\E\n\z/x,
+	like($server->log_text, qr/\A.*cannot\sstart\sthe\slog\sprocess:\s\Q$why\E\n\z/x,
 		'one line says why');
 	return;
 }
@@ -161,7 +161,7 @@ sub while_it_runs {
 	};
 
 	$event->('after a death', 'cannot start worker 1', sub { kill 'KILL', { $server->workers }->{1} },
-		qr/^\[worker-1\s.*\]\sserving\son\sudp/mx);
+		qr/^\[worker-1\s.*\]\sserving\son\s.*udp/mx);
 	ok(wait_for($settled, 20), 'nothing is left open');
 	my @old = settled_workers($server, 2);
 	$event->('in a reload', 'reload failed: the new worker did not start',

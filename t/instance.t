@@ -276,8 +276,10 @@ sub detached {
 	is_deeply(\@answer, [ 0, q{}, q{} ], '-D: exit 0 and silence');
 	my $pid = slurp($file);
 	push @daemons, $pid;
-	my ($ready) = slurp($log) =~ /\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
-	ok($ready, 'it is ready by then') or return;
+	my $ready;
+	ok(wait_for(sub {
+			($ready) = slurp($log) =~ /\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
+		}), 'it is ready by then') or return;
 	is(echo_once(tcp('127.0.0.1', $ready), 'x'), 'x', 'it serves');
 	for my $process ($pid, children($pid)) {
 		my %fds = fds($process);
@@ -295,7 +297,7 @@ sub detached_in_vain {
 	my $first = Prefork->start('-w', 1, '-p', 0, '-4');
 	my $bind  = '127.0.0.1:' . $first->port;
 
-	for my $log ('-', "$dir/vain.log") {
+	for my $log ('/dev/null', "$dir/vain.log") {
 		my ($file) = "$dir/vain.pid";
 		my ($code, undef, $errors) = run_cmd($program, '-D', '-q', '-P',
 			$file, '-l', $log, '-w', 2, '-b', $bind);

@@ -19,7 +19,8 @@ my %uses = (
 	net       => [qw(base)],
 	transport => [qw(net event base)],
 	stream    => [qw(transport event base)],
-	process   => [qw(net event base)],
+	logger    => [qw(event base)],
+	process   => [qw(logger net event base)],
 );
 
 chdir "$FindBin::Bin/.." or die "chdir: $!\n";

@@ -15,7 +15,7 @@ use Prefork;
 use Prefork::Life;
 use Test::More;
 
-use constant ECHOES => 1500; # three lines each: more than a pipe holds
+use constant ECHOES => 8000; # two lines each: more than all pipes hold
 
 my $dir = temp_dir();
 
@@ -55,8 +55,10 @@ sub stands_still {
 	ok(wait_for(sub { pull($reader, \$log) =~ $ready }, 20), "$name: ready");
 	my ($port) = $log =~ $ready;
 	my @open = map { tcp('127.0.0.1', $port) } 1 .. 8;
-	my @bad = grep { (echo_once($open[ $_ % 8 ], "n$_") // q{}) ne "n$_" }
-	    1 .. ECHOES;
+	my @bad = grep {
+		my $text = $_ . q{.} x 60;
+		(echo_once($open[ $_ % 8 ], $text) // q{}) ne $text
+	} 1 .. ECHOES;
 	is_deeply(\@bad, [], 'nobody reads it, and everybody is answered');
 	my %old = map { $_ => 1 } current_workers($server);
 	$server->signal('HUP');
@@ -68,7 +70,7 @@ sub stands_still {
 	my $from = length $log;
 	ok(wait_for(sub {
 			echo_once(tcp('127.0.0.1', $port), 'later');
-			pull($reader, \$log) =~ /^\[worker-\d\s.*\]\s\d+\slines\slost/mx;
+			pull($reader, \$log) =~ /^\[worker-\d\s.*\]\s\d+\slog\slines\sdropped/mx;
 		}, 20), 'what is lost is told when it is read again');
 	unlike(substr($log, $from), qr/^(?!\[)/mx, 'in whole lines');
 	is($server->stop, 0, 'exit status');

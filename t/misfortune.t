@@ -109,7 +109,7 @@ sub sigchld_ignored {
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\skilled\sby\ssignal\s9.*restarting/x),
 		'SIGCHLD ignored by the parent: a death is seen');
 	my ($code, undef, $errors) = run_cmd({ setup => $ignore },
-		Prefork::program(), '-D', '-q', '-w', 1, '-b', '127.0.0.1:' . $server->port);
+		Prefork::program(), qw(-D -q -l /dev/null -w 1), '-b', '127.0.0.1:' . $server->port);
 	is($code, 75, '-D: its exit status comes through');
 	like($errors, qr/\A[^\n]*in\suse[^\n]*\n\z/x, 'and why');
 	is($server->stop, 0, 'exit status');
@@ -129,8 +129,9 @@ sub process_1 {
 		is(slurp($file), '1', 'process 1 of its own world');
 		my ($init) = children($server->spawned);
 		my @enter = ('/usr/bin/env', 'nsenter', '-t', $init, '-p', '-m', '-r');
+		my $before = () = children($init);
 		run_cmd(@enter, 'sh', '-c', '(sleep 0.1 &)');
-		ok(wait_for(sub { my @left = children($init); @left == 1 }, 10), 'it reaps an orphan');
+		ok(wait_for(sub { my @left = children($init); @left == $before }, 10), 'it reaps an orphan');
 		# With process 1 its world ends, and who is still in there is killed.
 		like(join(q{|}, run_cmd(@enter, Prefork::program(), '-P', $file, '-s', 'stop')),
 			qr/^(?:0|137)\|\|$/, '-s stop');
@@ -166,7 +167,7 @@ sub syslog_socket {
 	my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dev/log");
 	my ($code) = run_cmd(@wrapper, 'test', '-S', '/dev/log');
 	SKIP: {
-		skip 'no mount namespace here', 10 if !$log || $code != 0;
+		skip 'no mount namespace here', 9 if !$log || $code != 0;
 		my $text = q{};
 		my $hear = sub {
 			while (defined recv $log, my $line, 4096, MSG_DONTWAIT) {
@@ -179,7 +180,7 @@ sub syslog_socket {
 		my $ready = qr/\]\sready:.*\stcp\s127[.]0[.]0[.]1:(\d+)/x;
 		ok(wait_for(sub { $hear->() =~ $ready }, 20), 'syslog: ready');
 		my ($port) = $text =~ $ready;
-		like($text, qr/\[worker-$_\s.*\sserving/x, "worker $_ has it too") for 0, 1;
+		like($text, qr/\[worker-0\s.*\sserving/x, 'a worker has it too');
 		my @open = map { tcp('127.0.0.1', $port) } 1 .. 8;
 		is_deeply([ map { echo_once($_, 'x') } @open ], [ ('x') x 8 ],
 			'nobody gets what is meant for it');
@@ -191,8 +192,8 @@ sub syslog_socket {
 		is_deeply([ map { echo_once($open[$_ % 8], 'y') } 1 .. 400 ],
 			[ ('y') x 400 ], 'a daemon that stands still holds up nobody');
 		$hear->();
-		echo_once($_, 'z') for @open;
-		ok(wait_for(sub { $hear->() =~ /\d+\slines\slost/ }), 'what is lost is told');
+		ok(wait_for(sub { my $n = () = $hear->() =~ /recv:\sb'y'/g; $n == 400 }),
+			'and then hears all of it');
 
 		# Another takes its place.
 		close $log;

@@ -32,7 +32,7 @@ SKIP: {
 		'-q', '-p', 0, '-u', '4000000001');
 	refused('an unknown group', 67, qr/group:\s'no-such-group'/x,
 		'-q', '-p', 0, '-u', 'nobody:no-such-group');
-	out_of('nproc', 1, qr/worker\s0:\sno\sprocess.*RLIMIT_NPROC/x);
+	out_of('nproc', 1, qr/log\sprocess:\sno\sprocess.*RLIMIT_NPROC/x);
 	out_of('nofile', 9, qr/no\sdescriptor.*RLIMIT_NOFILE/x);
 	oneself();
 }
@@ -180,7 +180,7 @@ sub low_port {
 
 		# New sockets need root again, and a new worker begins with it.
 		$server->signal('TTIN');
-		ok($server->wait_log(qr/\[worker-2\s.*serving\son\sudp/x),
+		ok($server->wait_log(qr/\[worker-2\s.*serving\son\s.*udp/x),
 			'a third worker has sockets of its own');
 		$server->signal('HUP');
 		ok($server->wait_log(qr/reloaded:\s\d\sworkers$/mx), 'a reload');

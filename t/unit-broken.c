@@ -227,7 +227,10 @@ run(const struct evil *e)
 	    e->name);
 	before = service_fds();
 	at = service_log_size();
-	kill(service_worker(0, BROKEN_SLOT), SIGKILL);
+	pid = service_worker(0, BROKEN_SLOT);
+	/* kill(2) takes -1 for every process of the machine. */
+	if (pid > 0)
+		kill(pid, SIGKILL);
 	pid = service_worker(at, BROKEN_SLOT); /* the broken one */
 	at = service_wait(at, "started worker");
 	snprintf(line, sizeof(line), "worker %d (%d) %s", BROKEN_SLOT, (int)pid,

@@ -199,7 +199,7 @@ main(void)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
 		skip_all("no socket pair");
 	ear = fds[0];
-	pfk__log_take_fd(fds[1]);
+	pfk__sink_take(pfk__log_sink(), fds[1]);
 	is_int(pfk__log_fd(), fds[1], "another descriptor");
 	test_lines();
 	test_escapes();

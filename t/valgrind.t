@@ -28,7 +28,7 @@ my @valgrind = (
 );
 
 # What is open until a process ends: its parent's, the log, a worker's channel.
-my $meant = qr/<inherited\sfrom\sparent>|\bopen_stderr\b|\bpfk__child_spawn\b/x;
+my $meant = qr/<inherited\sfrom\sparent>|\bpfk__sink_open\b|\bpfk__child_spawn\b/x;
 my @modes = ([qw(--api protocol)], [qw(--api stream)], [qw(--api poll)], ['-u']);
 my $server = Prefork->start(qw(-w 1 -p 0));
 my $silent = Prefork::Peer->scripted(sub { 1 while sysread $_[0], my $in, 4096 });

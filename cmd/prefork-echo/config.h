@@ -39,6 +39,8 @@ struct config {
 	/* The process. */
 	char *pid_file;
 	char *log;
+	enum pfk_log_format log_format;
+	enum pfk_log_time log_time;
 	char *user;
 	char *control, *name, *control_group;
 	bool verbose, quiet;

@@ -137,6 +137,10 @@ warn_unchangeable(const struct config *old, const struct config *new)
 			    "a new %s takes effect at a restart",
 			    fixed[i].name);
 	}
+	if (old->log_format != new->log_format ||
+	    old->log_time != new->log_time)
+		pfk_log(PFK_WARNING,
+		    "a new log-format or log-time takes effect at a restart");
 }
 
 static int
@@ -201,15 +205,44 @@ static const struct pfk_hooks hooks = {
 
 /* start */
 
+/* Why the log cannot be opened, and the cure where the error does not say. */
+static void
+explain_log(const char *target)
+{
+	const char *why = strerror(errno);
+
+	if (strcmp(target, "syslog") == 0)
+		pfk_complain("cannot log to syslog: /dev/log: %s; start a "
+			     "syslog daemon, or log to a file by --log FILE",
+		    why);
+	else if (errno == ELOOP)
+		pfk_complain("cannot open log %s: it is a symbolic link; name "
+			     "the file itself",
+		    target);
+	else if (errno == EMLINK)
+		pfk_complain("cannot open log %s: it has more than one hard "
+			     "link; remove the other names of the file",
+		    target);
+	else if (errno == EPERM)
+		pfk_complain("cannot open log %s: it belongs to another user; "
+			     "give it to %s",
+		    target, geteuid() == 0 ? "root" : "this user or root");
+	else
+		pfk_complain("cannot open log %s: %s", target, why);
+}
+
 static int
 open_log(const struct config *c)
 {
 	/* Detached, standard error ends. */
-	bool no_target = c->daemon && strcmp(c->log, "-") == 0;
+	const char *target = c->daemon && strcmp(c->log, "-") == 0 ? "syslog"
+								   : c->log;
 
-	if (pfk_log_open(no_target ? "syslog" : c->log) == 0)
+	pfk_log_set_format(c->log_format);
+	pfk_log_set_time(c->log_time);
+	if (pfk_log_open(target) == 0)
 		return EX_OK;
-	pfk_complain("cannot open log %s: %s", c->log, strerror(errno));
+	explain_log(target);
 	return EX_CANTCREAT;
 }
 

@@ -154,6 +154,71 @@ format_udp_rate(const void *config, int i, char *buf, size_t size)
 	return i == 0;
 }
 
+/* The index of the value among n names, or -1. */
+static int
+find_name(const char *const *names, int n, const char *value)
+{
+	for (int i = 0; i < n; i++) {
+		if (strcmp(names[i], value) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static const char *const formats[] = {
+    [PFK_LOG_TEXT] = "text",
+    [PFK_LOG_JSON] = "json",
+    [PFK_LOG_LOGFMT] = "logfmt",
+};
+
+static int
+parse_log_format(void *config, const char *value, bool first,
+    const char **errstr)
+{
+	int i = find_name(formats, 3, value);
+
+	(void)first;
+	if (i != -1)
+		((struct config *)config)->log_format = (enum pfk_log_format)i;
+	else
+		*errstr = "it takes text, json or logfmt";
+	return i != -1 ? 0 : -1;
+}
+
+static bool
+format_log_format(const void *config, int i, char *buf, size_t size)
+{
+	strlcpy(buf, formats[((const struct config *)config)->log_format],
+	    size);
+	return i == 0;
+}
+
+static const char *const times[] = {
+    [PFK_LOG_TIME_AUTO] = "auto",
+    [PFK_LOG_TIME_ON] = "on",
+    [PFK_LOG_TIME_OFF] = "off",
+};
+
+static int
+parse_log_time(void *config, const char *value, bool first, const char **errstr)
+{
+	int i = find_name(times, 3, value);
+
+	(void)first;
+	if (i != -1)
+		((struct config *)config)->log_time = (enum pfk_log_time)i;
+	else
+		*errstr = "it takes auto, on or off";
+	return i != -1 ? 0 : -1;
+}
+
+static bool
+format_log_time(const void *config, int i, char *buf, size_t size)
+{
+	strlcpy(buf, times[((const struct config *)config)->log_time], size);
+	return i == 0;
+}
+
 static int
 parse_poller(void *config, const char *value, bool first, const char **errstr)
 {
@@ -251,6 +316,12 @@ const struct pfk_option config_options[] = {
 	.help = "print the version and exit"},
     {'h', "help", NULL, FLAG, ARGV_ONLY, AT(help),
 	.help = "print this and exit"},
+    {0, "log-format", "text|json|logfmt",
+	CUSTOM(parse_log_format, format_log_format),
+	.help = "form of the log's lines (text)"},
+    {0, "log-time", "auto|on|off", CUSTOM(parse_log_time, format_log_time),
+	.help = "a time before each line; auto: in a file and on a terminal "
+		"(auto)"},
     {0, "backlog", "N", INT(1, 2147483647), AT(backlog),
 	.help = "length of the accept queue (net.core.somaxconn)"},
     {0, "receive-buffer", BYTES(1, INT_MAX_BYTES), AT(receive_buffer),

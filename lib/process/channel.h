@@ -24,7 +24,6 @@ enum pfk__msg {
 	/* From the master. */
 	PFK__MSG_DRAIN,   /* how, within timeout_ns; perhaps where to give */
 	PFK__MSG_TAKE,    /* where another worker's connections come from */
-	PFK__MSG_REOPEN,  /* the log's new file */
 	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves itself again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "process/listing.h"
+#include "logger/logger.h"
 #include "process/master.h"
 #include "process/worker.h"
 
@@ -87,22 +88,30 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 {
 	struct pfk__child *c;
 	sigset_t old;
-	int fds[2];
+	int fds[2], log;
 
 	if (pfk__channel_pair(fds) == -1)
 		return -1;
 	c = new_child(m, slot, fds[0]);
 	if (c == NULL)
 		goto err1;
-	c->keeper = fork_blocked(&old);
-	if (c->keeper == 0)
-		be_worker(m, c, fds[1]);
-	if (c->keeper == -1)
+	log = pfk__logger_prepare(m->logger);
+	if (log == -1)
 		goto err2;
+	c->keeper = fork_blocked(&old);
+	if (c->keeper == 0) {
+		pfk__logger_join(m->logger, log);
+		be_worker(m, c, fds[1]);
+	}
+	if (c->keeper == -1)
+		goto err3;
 	close(fds[1]);
+	pfk__logger_announce(m->logger, log, slot, c->keeper);
 	LIST_INSERT_HEAD(&m->children, c, link);
 	m->places[slot].booting = c;
 	return 0;
+err3:
+	pfk__logger_cancel(m->logger, log);
 err2:
 	pfk_io_del(&c->io);
 	pfk__pulse_close(&c->pulse, &m->pages);

@@ -126,14 +126,14 @@ last_words(int signo)
 	void *frames[FRAMES_MAX];
 	struct timespec ts;
 	uint64_t now;
-	char line[120];
+	char line[160], prefix[64];
 	int n;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+	pfk__log_text_prefix(prefix, sizeof(prefix));
 	n = snprintf(line, sizeof(line),
-	    "[%s (%d)] aborted; its loop last turned %llu ms ago, at:\n",
-	    pfk__log_process(), (int)getpid(),
+	    "%saborted; its loop last turned %llu ms ago, at:\n", prefix,
 	    (unsigned long long)((now - heart.loop->now) / PFK_MSEC_NS));
 	say(line, (size_t)n);
 	n = backtrace(frames, FRAMES_MAX);

@@ -5,37 +5,12 @@
  * the master signals it by a pidfd, and only if its parent is the child's
  * keeper.  pidfd_open(2), proc(5).
  */
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/parent.h"
 #include "process/master.h"
-
-/* The parent of a process, 0 where there is no such one, -1 without /proc. */
-static pid_t
-parent_of(pid_t pid)
-{
-	char path[40], text[512], *end;
-	int parent = 0;
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return access("/proc/self/stat", R_OK) == 0 ? 0 : -1;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	/* The name in brackets may hold anything. */
-	end = strrchr(text, ')');
-	if (end == NULL || sscanf(end + 1, " %*c %d", &parent) != 1)
-		return 0;
-	return parent;
-}
 
 static int
 send_signal(int pidfd, pid_t pid, int signo)
@@ -56,7 +31,7 @@ pfk__child_identify(struct pfk__child *c, pid_t pid)
 		return false;
 	/* Opened first: from then on the pid is nobody else's. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	parent = parent_of(pid);
+	parent = pfk__parent_of(pid);
 	if (pid != c->keeper && parent != -1 && parent != c->keeper) {
 		if (pidfd != -1)
 			close(pidfd);

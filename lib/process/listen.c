@@ -30,8 +30,6 @@
 #define TENTATIVE_WAIT_MS 100
 
 /* What became of one wanted listener. */
-/* The most addresses that one line of the log lists. */
-#define LISTED 4
 
 struct opened {
 	int fd; /* -1: skipped */
@@ -351,8 +349,7 @@ log_new(const struct attempt *a, size_t i)
 static void
 log_serving(const struct attempt *a)
 {
-	char text[400] = "", name[PFK_ADDR_SIZE];
-	size_t n = 0, served = 0;
+	struct pfk__serving_line line = {0};
 
 	for (size_t i = 0; i < a->n; i++) {
 		const struct opened *o = &a->opened[i];
@@ -361,17 +358,10 @@ log_serving(const struct attempt *a)
 			continue;
 		if (a->w->slot == 0 && !o->kept)
 			log_new(a, i);
-		if (++served <= LISTED)
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-			    "%s%s %s", n > 0 ? ", " : "",
-			    pfk__kind_name(a->want[i].kind),
-			    pfk_addr_format(name, &o->bound));
+		pfk__serving_add(&line, a->want[i].kind, &o->bound);
 	}
-	if (a->w->first_boot)
-		return;
-	if (served > LISTED)
-		snprintf(text, sizeof(text), "%zu addresses", served);
-	pfk_log(PFK_INFO, "serving on %s", text);
+	if (!a->w->first_boot)
+		pfk__serving_log(&line);
 }
 
 /* The default buffers in force, where they are smaller. */

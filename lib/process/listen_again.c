@@ -1,13 +1,19 @@
 /*
- * listen_again.c: a successor's listeners: those of its predecessor.
+ * listen_again.c: a successor's listeners, which are those of its predecessor,
+ * and the line about the listeners of a worker that has taken its place.
  *
  * Layer: process.
  */
+#include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "event/ledger.h"
 #include "net/listener.h"
 #include "process/worker.h"
+
+/* So many addresses in one line; more are only counted. */
+#define LISTED 4
 
 void
 pfk__listener_record(struct pfk__ledger *g, int fd,
@@ -42,24 +48,46 @@ recorded(const struct pfk__ledger *g, const struct pfk_listen *want)
 	return -1;
 }
 
+void
+pfk__serving_add(struct pfk__serving_line *line, enum pfk_kind kind,
+    const struct pfk_addr *bound)
+{
+	size_t n = strlen(line->text);
+	char name[PFK_ADDR_SIZE];
+
+	if (++line->n <= LISTED)
+		snprintf(line->text + n, sizeof(line->text) - n, "%s%s %s",
+		    n > 0 ? ", " : "", pfk__kind_name(kind),
+		    pfk_addr_format(name, bound));
+}
+
+void
+pfk__serving_log(const struct pfk__serving_line *line)
+{
+	if (line->n > LISTED)
+		pfk_log(PFK_INFO, "serving on %zu addresses", line->n);
+	else if (line->n > 0)
+		pfk_log(PFK_INFO, "serving on %s", line->text);
+}
+
 /* A successor opens nothing: its predecessor's sockets are in its table. */
 int
 pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
     int *fds)
 {
+	struct pfk__serving_line line = {0};
 	char name[PFK_ADDR_SIZE];
 
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = recorded(w->ledger, &want[i]);
 		if (fds[i] != -1)
-			pfk_log(PFK_INFO, "serving on %s %s",
-			    pfk__kind_name(want[i].kind),
-			    pfk_addr_format(name,
-				&w->ledger->records[fds[i]].listener.bound));
+			pfk__serving_add(&line, want[i].kind,
+			    &w->ledger->records[fds[i]].listener.bound);
 		else if (!want[i].optional)
 			return pfk_worker_fail(w, EX_SOFTWARE,
 			    "the predecessor left no listener for %s",
 			    pfk_addr_format(name, &want[i].addr));
 	}
+	pfk__serving_log(&line);
 	return 0;
 }

@@ -15,11 +15,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/signals.h"
 #include "base/title.h"
 #include "base/why.h"
 #include "event/io.h"
+#include "logger/logger.h"
 #include "net/listener.h"
 #include "process/control.h"
 #include "process/orders.h"
@@ -397,6 +397,10 @@ pfk_master_run(const struct pfk_master_config *config,
 		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
 		    cause);
 		m->status = EX_OSERR;
+	} else if ((m->logger = pfk__logger_start(m->loop)) == NULL) {
+		pfk_complain("cannot start the log process: %s",
+		    pfk__why(errno));
+		m->status = EX_OSERR;
 	} else {
 		m->status = pfk__control_open(m);
 		if (m->status == EX_OK)
@@ -415,6 +419,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk_timer_cancel(&m->watch);
 	pfk__handshakes_free(&m->handshakes);
 	pfk__soon_cancel(m->loop, &m->maintain);
+	pfk__logger_stop(&m->logger);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)
 		hooks->on_exit(status, arg);

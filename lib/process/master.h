@@ -83,6 +83,7 @@ struct pfk__master {
 	const struct pfk_hooks *hooks;
 	void *arg;
 	struct pfk_loop *loop;
+	struct pfk__logger *logger;
 	struct pfk__custody custody;
 	struct pfk__pages pages; /* the children's heartbeats */
 	LIST_HEAD(, pfk__child) children;

@@ -6,11 +6,12 @@
  */
 #include "process/orders.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/log.h"
+#include "logger/logger.h"
 #include "process/control.h"
 #include "process/master.h"
 
@@ -49,15 +50,16 @@ pfk__orders_reload(struct pfk__master *m)
 int
 pfk__orders_reopen(struct pfk__master *m)
 {
-	struct pfk__message msg = {.type = PFK__MSG_REOPEN};
-
 	if (pfk_log_reopen() == -1) {
-		pfk_warn("cannot reopen the log");
+		int error = errno;
+
+		pfk_complain("cannot reopen the log: %s; the old file stays in "
+			     "use",
+		    strerror(error));
+		errno = error;
 		return -1;
 	}
-	/* Workers may have lost the right to open it themselves. */
-	if (pfk__log_is_file())
-		pfk__children_tell(m, &msg, pfk__log_fd());
+	pfk__logger_reopened(m->logger);
 	pfk_log(PFK_INFO, "reopened the log");
 	return 0;
 }

@@ -110,13 +110,6 @@ on_interrupt(void *arg, int signo)
 }
 
 static void
-reopen_log(int fd)
-{
-	if (fd != -1)
-		pfk__log_take_fd(fd);
-}
-
-static void
 on_taken(void *arg)
 {
 	struct pfk__message m = {0};
@@ -200,10 +193,6 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		break;
 	case PFK__MSG_LIST:
 		list(w, fd);
-		break;
-	case PFK__MSG_REOPEN:
-		reopen_log(fd);
-		fd = -1;
 		break;
 	default:
 		pfk_log(PFK_WARNING, "unknown message %u from the master",

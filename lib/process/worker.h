@@ -48,4 +48,13 @@ void pfk__listener_record(struct pfk__ledger *g, int fd,
 int pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
 
+/* "serving on tcp A, udp B", or the number of addresses; begin with {0}. */
+struct pfk__serving_line {
+	char text[400];
+	size_t n;
+};
+void pfk__serving_add(struct pfk__serving_line *line, enum pfk_kind kind,
+    const struct pfk_addr *bound);
+void pfk__serving_log(const struct pfk__serving_line *line);
+
 #endif

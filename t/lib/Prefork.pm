@@ -172,10 +172,10 @@ sub wait_log {
 			return $+[0];
 		}
 		return if now() > $deadline;
-		# The end is when the master has left, nobody of its holds the
-		# pipe, and what we have just searched was all.
+		# The end is when the log process has closed the pipe, and what
+		# we have just searched was all.
 		my $size  = length $self->{log};
-		my $ended = $self->ended;
+		my $ended = $self->ended && !$self->{pipe};
 		$self->{pipe} ? $self->pump(0.01) : pause();
 		pause(0);
 		return if $ended && $size == length $self->{log}
