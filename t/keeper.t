@@ -211,6 +211,10 @@ sub one_at_fault {
 	my $socket = $server->tcp_socket;
 
 	is(echo_once($socket, 'x'), 'x', 'a connection');
+	my $worker = { $server->workers }->{0};
+	# The client may have its answer before the callback has returned.
+	ok(wait_for(sub { slurp("/proc/$worker/stat") =~ /\)\sS\s/x }),
+		'the worker waits');
 	kill_worker($server, 0, 'SEGV');
 	is(echo_once($socket, 'x'), 'x', 'goes on after a crash that it had no part in');
 	like($server->log_text, qr/killed\sby\ssignal\s11\s\(SIGSEGV\).*;\srestarting/x, 'logged');
