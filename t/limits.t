@@ -30,6 +30,7 @@ max_per_source();
 idle_timeout();
 idle_over_reloads();
 come_and_go();
+many_leave();
 done_testing();
 
 sub with_descriptors {
@@ -190,6 +191,40 @@ sub idle_over_reloads {
 	close $idle;
 	is($server->stop, 0, 'exit status');
 	return;
+}
+
+# What many connections took goes back to the system when most have left.
+sub many_leave {
+	return skip_descriptors() if POSIX::sysconf(POSIX::_SC_OPEN_MAX()) < 1_600;
+	my $server   = Prefork->start(qw(-w 1 -p 0 -4 -b 127.0.0.1));
+	my ($worker) = current_workers($server);
+	my $before   = shared_memory($worker);
+	my @clients  = map { $server->tcp_socket } 1 .. 1_500;
+
+	is(echo_once($clients[-1], 'x'), 'x', 'many connections: the last one');
+	my $more = shared_memory($worker) - $before;
+	cmp_ok($more, '>', 256, 'they take memory');
+	splice @clients, 1;
+	ok(wait_for(sub { shared_memory($worker) - $before < $more / 2 }),
+		'most of it goes when they have left')
+	    or diag(shared_memory($worker) . " KiB of $before + $more");
+	is(echo_once($clients[0], 'y'), 'y', 'the first one is served');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub skip_descriptors {
+	SKIP: { skip 'RLIMIT_NOFILE allows too few connections', 1 }
+	return;
+}
+
+# KiB that are resident and shared, which the records of connections are.
+sub shared_memory {
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/status" or die "status: $!\n";
+	my ($kib) = join(q{}, <$file>) =~ /^RssShmem:\s+(\d+)/mx;
+	return $kib;
 }
 
 # Thousands of connects that say nothing, end in every way, and leave nothing.

@@ -80,6 +80,12 @@ start(struct pfk_loop *l, struct pfk_io *io, int fd,
 	return 0;
 }
 
+static uint32_t
+later(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0 ? a : b;
+}
+
 int
 pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg)
@@ -89,8 +95,9 @@ pfk__io_start(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
 	if (start(l, io, fd, cb, arg) == -1)
 		return -1;
 	/* A predecessor's events of the same number are stale as well. */
-	if (r != NULL && (int32_t)(r->generation - l->table[fd].generation) > 0)
-		l->table[fd].generation = r->generation;
+	if (r != NULL)
+		l->table[fd].generation = later(l->table[fd].generation,
+		    later(r->generation, l->ledger->head->generation));
 	l->table[fd].generation++;
 	if (r != NULL) {
 		r->generation = l->table[fd].generation;

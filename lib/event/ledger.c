@@ -106,6 +106,50 @@ pfk__ledger_end(struct pfk__ledger *g, int fd)
 	pfk__ledger_note(g, fd, PFK__ENTRY_NONE);
 }
 
+/* Give back the pages that lie between the two addresses as a whole. */
+static void
+give_back(const struct pfk__ledger *g, const void *from, const void *to)
+{
+	size_t at = pages((size_t)((const char *)from - (char *)g->map));
+	size_t end = (size_t)((const char *)to - (char *)g->map) / PAGE * PAGE;
+
+	if (at < end)
+		madvise((char *)g->map + at, end - at,
+		    g->shared ? MADV_REMOVE : MADV_DONTNEED);
+}
+
+/* The records from `from` on, below `to`, are not in use. */
+static void
+give_back_records(struct pfk__ledger *g, int from, int to)
+{
+	for (int fd = from; fd < to; fd++) {
+		uint32_t generation = g->records[fd].generation;
+
+		if ((int32_t)(generation - g->head->generation) > 0)
+			g->head->generation = generation;
+	}
+	pfk__in_order();
+	give_back(g, &g->records[from], &g->records[to]);
+	if (pfk__block(g, to, 0) != NULL)
+		give_back(g, pfk__block(g, from, 0), pfk__block(g, to, 0));
+}
+
+void
+pfk__ledger_trim(struct pfk__ledger *g)
+{
+	int end = g->head->top + 1, top = 0;
+
+	for (int fd = 0, from = 0; fd <= end; fd++) {
+		if (fd < end && g->records[fd].entry == PFK__ENTRY_NONE)
+			continue;
+		give_back_records(g, from, fd);
+		from = fd + 1;
+		if (fd < end)
+			top = fd;
+	}
+	g->head->top = top;
+}
+
 /* versions */
 
 struct pfk__version *

@@ -128,6 +128,8 @@ struct pfk__ledger_head {
 			    * process: those without a record are not ours */
 	int32_t poll_fd;   /* the poller's own descriptor, or -1 */
 	int32_t top;       /* no record is above it */
+	/* No record that was given back had a later one. */
+	uint32_t generation;
 	uint32_t chunks_top;
 	/*
 	 * The last transaction that counts: one store of it commits everything
@@ -184,6 +186,9 @@ void pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry);
 
 /* Close the descriptor and forget its record. */
 void pfk__ledger_end(struct pfk__ledger *g, int fd);
+
+/* Give back the pages of records and blocks of which none is in use. */
+void pfk__ledger_trim(struct pfk__ledger *g);
 
 /* Whether n chunks can be taken now. */
 bool pfk__chunks_have(struct pfk__ledger *g, size_t n);

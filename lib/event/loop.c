@@ -16,6 +16,7 @@
 #include "base/fds.h"
 #include "event/io.h"
 #include "event/timer.h"
+#include "event/trim.h"
 
 #define READY_MAX 256
 #define REST_NS 50000
@@ -221,6 +222,8 @@ timeout_ms(const struct pfk_loop *l)
 	if (l->refused_at_ns != 0 &&
 	    l->refused_at_ns + PFK__IO_RETRY_NS < deadline)
 		deadline = l->refused_at_ns + PFK__IO_RETRY_NS;
+	if (l->trim_at_ns != 0 && l->trim_at_ns < deadline)
+		deadline = l->trim_at_ns;
 	if (deadline == UINT64_MAX)
 		return -1;
 	now = clock_now();
@@ -294,6 +297,7 @@ turn(struct pfk_loop *l)
 		pfk__io_watch_anew(l);
 	pfk__timers_run(l);
 	run_soon(l);
+	pfk__trim_turn(l);
 	/* With many descriptors less often, so that its cost stays the same. */
 	if (PFK__CHECKED && l->turns % (1 + l->ios / 64) == 0)
 		pfk__loop_check(l);

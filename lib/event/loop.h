@@ -116,6 +116,8 @@ struct pfk_loop {
 	int *dirty;
 	int dirty_len, dirty_size;
 	size_t ios;
+	size_t ios_peak;        /* the most since memory was given back */
+	uint64_t trim_at_ns;    /* memory is given back then; 0: never */
 	uint64_t refused_at_ns; /* the back-end refused one; 0: none */
 	bool complained;        /* which was logged, ... */
 	uint64_t complained_ns; /* ... the last time then */
