@@ -1,7 +1,7 @@
 /*
  * A reload ends, whatever its workers do: one that boots with the old
- * configuration when the roll reaches it, one that is never ready.  A worker of
- * this test waits in its boot for as long as the test wants.
+ * configuration when the roll reaches it, one that is never ready.  And nobody
+ * starts with a configuration that is still being tried.  A worker of this test waits in its boot for as long as the test wants.
  */
 #include <prefork.h>
 #include <signal.h>
@@ -204,6 +204,41 @@ roll_never_ready(void)
 	end();
 }
 
+/* A death and one worker more during a trial, which then ends. */
+static void
+nobody_joins_a_trial(bool succeeds)
+{
+	const char *end_text = succeeds ? "reloaded: 3 workers\n"
+					: "nothing has changed";
+	const char *line = succeeds ? "serves with version 2\n"
+				    : "serves with version 1\n";
+	size_t trial, over, at;
+
+	start((succeeds ? 30 : 3) * PFK_SECOND_NS);
+	hold(0, 2);
+	trial = signalled(SIGHUP, "waits with version 2");
+	kill(service_worker(0, 1), SIGKILL);
+	ok(service_wait(trial, "restarting when the reload is decided") != 0,
+	    "a slot whose worker dies waits for the end of the trial");
+	signalled(SIGTTIN, "now 3 workers");
+	if (succeeds)
+		hold(-1, 0);
+	over = service_wait(trial,
+	    succeeds ? "is leaving" : "nothing has changed");
+	ok(over != 0 && service_wait(trial, end_text) != 0, "%s", end_text);
+	for (int slot = 1; slot < 3; slot++) {
+		char name[32], text[80];
+
+		snprintf(name, sizeof(name), "started worker %d (", slot);
+		at = service_wait(trial, name);
+		ok(at > over, "slot %d starts after the trial", slot);
+		snprintf(text, sizeof(text), "[worker-%d (%d)] %s", slot,
+		    (int)service_worker(trial, slot), line);
+		ok(service_wait(trial, text) != 0, "slot %d: %s", slot, line);
+	}
+	end();
+}
+
 int
 main(void)
 {
@@ -219,5 +254,7 @@ main(void)
 	trial_never_ready();
 	trial_meets_a_boot();
 	roll_never_ready();
+	nobody_joins_a_trial(true);
+	nobody_joins_a_trial(false);
 	return done_testing();
 }

@@ -31,7 +31,7 @@ needs_help(const struct pfk__master *m, int slot)
 		return false;
 	return p->stall.stalled ||
 	    (p->serving == NULL &&
-		(p->slot.state == PFK__SLOT_EMPTY ||
+		(p->slot.state == PFK__SLOT_EMPTY || p->held ||
 		    p->slot.state == PFK__SLOT_BACKOFF));
 }
 

@@ -25,9 +25,11 @@ is_child(const struct pfk__master *m, const struct pfk__child *which, int slot)
 static void
 check_state(const struct pfk__place *p)
 {
-	bool serving = p->serving != NULL, booting = p->booting != NULL;
+	bool serving = p->serving != NULL;
+	bool booting = p->booting != NULL || p->held;
 
 	pfk__slot_check(&p->slot);
+	assert(p->booting == NULL || !p->held);
 	switch (p->slot.state) {
 	case PFK__SLOT_EMPTY:
 	case PFK__SLOT_BACKOFF:

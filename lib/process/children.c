@@ -310,6 +310,10 @@ log_death(const struct pfk__child *c, int status, bool expected)
 		snprintf(next, sizeof(next), "; restarting in %llu ms",
 		    (unsigned long long)((at - pfk_loop_now(c->master->loop)) /
 			PFK_MSEC_NS));
+	else if (!expected && s->state == PFK__SLOT_STARTING &&
+	    c->master->reload == PFK__RELOAD_TRYING && c->slot != 0)
+		strlcpy(next, "; restarting when the reload is decided",
+		    sizeof(next));
 	else if (!expected && s->state == PFK__SLOT_STARTING)
 		strlcpy(next, "; restarting", sizeof(next));
 	pfk_log(PFK_WARNING, "worker %d (%d) %s%s%s%s", c->slot,

@@ -34,8 +34,12 @@ static void arm_tick(struct pfk__master *m);
 static void
 spawn(struct pfk__master *m, int slot)
 {
-	bool tried;
+	bool trying = m->reload == PFK__RELOAD_TRYING, tried;
 
+	/* It would start with a configuration that may yet be refused. */
+	m->places[slot].held = trying && slot != m->rolling;
+	if (m->places[slot].held)
+		return;
 	if (pfk__child_spawn(m, slot) == 0) {
 		m->spawn_error = 0;
 		return;
@@ -46,7 +50,7 @@ spawn(struct pfk__master *m, int slot)
 		pfk__master_stop(m, PFK__STOP_FAST, EX_OSERR, 0);
 		return;
 	}
-	tried = m->reload == PFK__RELOAD_TRYING && m->rolling == slot;
+	tried = trying;
 	if (tried) {
 		pfk__reload_abandon(m, pfk__why(errno));
 	} else if (errno != m->spawn_error) {
@@ -79,6 +83,8 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__child *predecessor = p->serving;
 
+	if ((todo & PFK__DO_KILL_BOOTING) != 0)
+		p->held = false;
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
 		p->booting->phase = PFK__PHASE_LEAVING;
 		pfk__child_signal(p->booting, SIGKILL);
@@ -199,11 +205,13 @@ must_wait(const struct pfk__master *m, int slot, bool *opening)
 
 	if (p->slot.state != PFK__SLOT_EMPTY) {
 		*opening = *opening ||
-		    (p->booting != NULL &&
+		    ((p->booting != NULL || p->held) &&
 			pfk__custody_count(&m->custody, slot) == 0);
 		return false;
 	}
 	if (slot > 0 && !m->started && m->places[0].serving == NULL)
+		return true;
+	if (m->reload == PFK__RELOAD_TRYING)
 		return true;
 	if (pfk__custody_count(&m->custody, slot) > 0)
 		return false;
@@ -211,6 +219,18 @@ must_wait(const struct pfk__master *m, int slot, bool *opening)
 		return true;
 	*opening = true;
 	return false;
+}
+
+/* The trial has ended: start the slots that waited for that. */
+static void
+start_held(struct pfk__master *m)
+{
+	if (m->reload == PFK__RELOAD_TRYING)
+		return;
+	for (int i = 0; i < m->places_top; i++) {
+		if (m->places[i].held)
+			spawn(m, i);
+	}
 }
 
 static void
@@ -247,6 +267,7 @@ maintain(void *arg)
 		all_ready(m);
 	if (m->reload != PFK__RELOAD_SETTLED)
 		pfk__reload_continue(m);
+	start_held(m);
 	if (m->reload == PFK__RELOAD_SETTLED && m->reload_wanted && m->started)
 		pfk__reload_begin(m);
 	if (m->stop == PFK__STOP_NONE && hopeless(m)) {

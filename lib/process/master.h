@@ -64,6 +64,7 @@ struct pfk__place {
 	bool broken;  /* broken.c: a listener of it may be */
 	bool waiting; /* its worker has something to serve, at the last look */
 	bool late;    /* the last reload ended without it */
+	bool held;    /* it starts when the trial has ended */
 };
 
 enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
@@ -96,6 +97,7 @@ struct pfk__master {
 	int workers;     /* wanted now: the configuration's, TTIN and TTOU */
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
+	bool resized; /* workers were ordered during the trial */
 	bool reload_wanted;
 	bool drains_due;        /* a retire_wanted can be carried out */
 	int rolling;            /* the slot that is being renewed */

@@ -79,6 +79,9 @@ commit(struct pfk__master *m)
 {
 	m->reload = PFK__RELOAD_ROLLING;
 	pfk_timer_cancel(&m->late);
+	/* The later order counts. */
+	if (m->resized)
+		m->config.workers = m->workers;
 	if (m->config.workers != m->workers &&
 	    m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(m->config.workers, m->arg);
@@ -108,7 +111,7 @@ renew(struct pfk__master *m, int slot)
 {
 	const struct pfk__place *p = &m->places[slot];
 
-	if (!p->slot.renew &&
+	if (!p->slot.renew && !p->held &&
 	    (p->booting == NULL || p->booting->epoch != m->epoch))
 		pfk__master_step(m, slot, PFK__SLOT_RENEW);
 }
@@ -129,6 +132,7 @@ pfk__reload_begin(struct pfk__master *m)
 	m->epoch++;
 	m->reload = PFK__RELOAD_TRYING;
 	m->rolling = 0;
+	m->resized = false;
 	for (int i = 0; i < m->places_top; i++)
 		m->places[i].late = false;
 	pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late, m);
