@@ -12,8 +12,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "process/listing.h"
 #include "logger/logger.h"
+#include "process/listing.h"
 #include "process/master.h"
 #include "process/worker.h"
 
