@@ -908,6 +908,12 @@ struct pfk_master_config {
 	 * 0: never.  Waiting for a CPU does not count, nor does a debugger.
 	 */
 	uint64_t hang_ns;
+	/*
+	 * When the master dies, its workers serve on for so long and wait for
+	 * the next master of the same name, which takes them over; 0: they
+	 * drain and end.  It needs the control socket and keepers.
+	 */
+	uint64_t orphan_ns;
 	const char *poller; /* as pfk_loop_new */
 	bool no_keeper;     /* connections end with their worker */
 	/*

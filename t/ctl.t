@@ -95,7 +95,7 @@ sub finding {
 	fails(69, qr/no\spid/x, '-P', write_file("$dir/empty", q{}), 'status');
 	fails(69, qr/connect/, '-s', 'x' x 200, 'status');
 
-	my $one = Prefork->start(qw(--name one -w 1 -p 0 -4), '-P', "$dir/pid");
+	my $one = Prefork->start(qw(--name one -w 1 -p 0 -4 --orphan-timeout 0), '-P', "$dir/pid");
 	my $path = control_socket($one);
 	for my $how ([ '-s', $path ], [qw(--name one)], [ '-P', "$dir/pid" ]) {
 		my ($code, $output) = ctl(@{$how}, 'status');

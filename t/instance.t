@@ -310,7 +310,7 @@ sub detached_in_vain {
 }
 
 sub dead_master {
-	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4');
+	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4', '--orphan-timeout', 0);
 	my $port   = $server->port;
 	my ($idle) = connect_to($server, 0);
 	my @workers = current_workers($server);

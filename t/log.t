@@ -72,7 +72,7 @@ sub killed {
 
 # The orphans' lines are still written, and the log process ends after them.
 sub master_killed {
-	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4');
+	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4', '--orphan-timeout', 0);
 	my $pid    = log_pid($server->log_text);
 	my $client = $server->tcp_socket;
 

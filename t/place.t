@@ -193,7 +193,7 @@ sub race {
 
 sub after_kill {
 	for my $round (1 .. 3) {
-		my $server = Prefork->start('--name', 'again', @echo);
+		my $server = Prefork->start('--name', 'again', @echo, '--orphan-timeout', 0);
 		like(ask($server, '1 status'), qr/\AOK\n/, "start $round answers");
 		kill 'KILL', $server->pid;
 		is($server->wait_exit, 137, 'it is killed');

@@ -23,8 +23,8 @@
 
 static const char *const state_names[] = {"EMPTY", "STARTING", "SERVING",
     "REPLACING", "BACKOFF"};
-static const char *const event_names[] = {"WANT", "UNWANT", "RENEW", "KEEP",
-    "READY", "DIED_BOOTING", "DIED_SERVING", "LEFT", "TICK"};
+static const char *const event_names[] = {"WANT", "FOUND", "UNWANT", "RENEW",
+    "KEEP", "READY", "DIED_BOOTING", "DIED_SERVING", "LEFT", "TICK"};
 
 #define STATES (sizeof(state_names) / sizeof(state_names[0]))
 #define EVENTS (sizeof(event_names) / sizeof(event_names[0]))
@@ -40,6 +40,7 @@ static const struct edge {
 	unsigned renew_after;
 } edges[] = {
     {EMPTY, 0, 0, 0, PFK__SLOT_WANT, STARTING, SPAWN, 0},
+    {EMPTY, 0, 0, 0, PFK__SLOT_FOUND, STARTING, 0, 0},
     {EMPTY, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, 0, 0},
     {EMPTY, 0, 0, 0, PFK__SLOT_RENEW, EMPTY, 0, 0},
     {EMPTY, 0, 0, 0, PFK__SLOT_KEEP, EMPTY, 0, 0},
@@ -50,6 +51,7 @@ static const struct edge {
     {EMPTY, 0, 0, 0, PFK__SLOT_TICK, EMPTY, 0, 0},
 
     {STARTING, 0, 0, 0, PFK__SLOT_WANT, STARTING, 0, 0},
+    {STARTING, 0, 0, 0, PFK__SLOT_FOUND, STARTING, 0, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, KILL, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_RENEW, STARTING, 0, 1},
     {STARTING, 1, 0, 0, PFK__SLOT_KEEP, STARTING, 0, 0},
@@ -64,6 +66,7 @@ static const struct edge {
     {STARTING, 0, 0, 0, PFK__SLOT_TICK, STARTING, 0, 0},
 
     {SERVING, 0, 0, 0, PFK__SLOT_WANT, SERVING, 0, 0},
+    {SERVING, 0, 0, 0, PFK__SLOT_FOUND, SERVING, 0, 0},
     {SERVING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, RETIRE, 0},
     {SERVING, 0, 0, 0, PFK__SLOT_RENEW, REPLACING, SPAWN, 0},
     {SERVING, 1, 1, LATER, PFK__SLOT_RENEW, REPLACING, SPAWN, 0},
@@ -79,6 +82,7 @@ static const struct edge {
     {SERVING, 1, 1, 0, PFK__SLOT_TICK, REPLACING, SPAWN, 0},
 
     {REPLACING, 0, 0, 0, PFK__SLOT_WANT, REPLACING, 0, 0},
+    {REPLACING, 0, 0, 0, PFK__SLOT_FOUND, REPLACING, 0, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, RETIRE | KILL, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_RENEW, REPLACING, 0, 1},
     {REPLACING, 1, 0, 0, PFK__SLOT_KEEP, REPLACING, 0, 0},
@@ -94,6 +98,7 @@ static const struct edge {
     {REPLACING, 0, 0, 0, PFK__SLOT_TICK, REPLACING, 0, 0},
 
     {BACKOFF, 0, 3, LATER, PFK__SLOT_WANT, BACKOFF, 0, 0},
+    {BACKOFF, 0, 3, LATER, PFK__SLOT_FOUND, BACKOFF, 0, 0},
     {BACKOFF, 0, 3, LATER, PFK__SLOT_UNWANT, EMPTY, 0, 0},
     {BACKOFF, 0, 3, LATER, PFK__SLOT_RENEW, STARTING, SPAWN, 0},
     {BACKOFF, 0, 3, LATER, PFK__SLOT_KEEP, BACKOFF, 0, 0},

@@ -25,6 +25,7 @@ set_defaults(struct config *c)
 	c->keeper = true;
 	c->shutdown_ns = 8 * PFK_SECOND_NS;
 	c->hang_ns = 5 * PFK_SECOND_NS;
+	c->orphan_ns = 60 * PFK_SECOND_NS;
 	c->idle_ns = 300 * PFK_SECOND_NS;
 	c->backlog = PFK_UNSET;
 	c->receive_buffer = c->send_buffer = PFK_UNSET;

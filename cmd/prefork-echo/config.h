@@ -44,7 +44,7 @@ struct config {
 	char *user;
 	char *control, *name, *control_group;
 	bool verbose, quiet;
-	uint64_t shutdown_ns, drain_ns, hang_ns;
+	uint64_t shutdown_ns, drain_ns, hang_ns, orphan_ns;
 	char *poller;
 	bool coalesce;
 	bool keeper;

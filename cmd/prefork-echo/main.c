@@ -66,6 +66,7 @@ master_config(const struct config *c)
 	    .shutdown_ns = c->shutdown_ns,
 	    .drain_ns = c->drain_ns,
 	    .hang_ns = c->hang_ns,
+	    .orphan_ns = c->orphan_ns,
 	    .poller = c->poller,
 	    .no_keeper = !c->keeper,
 	    .control = c->control,

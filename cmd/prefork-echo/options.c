@@ -349,6 +349,9 @@ const struct pfk_option config_options[] = {
     {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
 	.help = "replace a worker whose loop has stood still for so long; 0: "
 		"never (5)"},
+    {0, "orphan-timeout", SECONDS(0, YEAR), AT(orphan_ns),
+	.help = "when the master dies, its workers serve on for so long and "
+		"wait for the next one; 0: they drain and end (60)"},
     {0, "keeper", ONOFF, AT(keeper),
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "logger/logger.h"
+#include "process/control.h"
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/worker.h"
@@ -31,7 +32,8 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	    .page = c->pulse.page,
 	    .config = &m->config,
 	    .hooks = m->hooks,
-	    .arg = m->arg};
+	    .arg = m->arg,
+	    .control_path = pfk__control_path(m)};
 
 	if (pfk__pages_keep(&m->pages, c->pulse.page) == -1)
 		_exit(EX_OSERR);
@@ -120,6 +122,34 @@ err1:
 	close(fds[0]);
 	close(fds[1]);
 	return -1;
+}
+
+struct pfk__child *
+pfk__child_found(struct pfk__master *m, int slot, uint64_t generation, int fd)
+{
+	struct pfk__child *c = new_child(m, slot, fd);
+
+	if (c == NULL)
+		return NULL;
+	c->orphan = true;
+	c->generation = generation;
+	/* It beats in a page of another master's. */
+	c->hang_ns = 0;
+	c->epoch = UINT64_MAX;
+	/* Its turn comes: read_orphans. */
+	pfk_io_want(c->io, 0);
+	LIST_INSERT_HEAD(&m->children, c, link);
+	return c;
+}
+
+void
+pfk__child_drop(struct pfk__child *c)
+{
+	pfk__hear_no_more(c);
+	pfk__child_forget(c);
+	pfk__pulse_close(&c->pulse, &c->master->pages);
+	LIST_REMOVE(c, link);
+	free(c);
 }
 
 /* telling */
@@ -362,7 +392,7 @@ died(struct pfk__child *c, int status)
 		log_death(c, status, true);
 		return;
 	}
-	if (booting &&
+	if (booting && !c->orphan &&
 	    (!m->started ||
 		(m->reload == PFK__RELOAD_TRYING && c->slot == 0 &&
 		    c->epoch == m->epoch))) {
@@ -416,6 +446,16 @@ survives_keeper(struct pfk__child *c, int status)
 	if (serves && m->stop == PFK__STOP_NONE)
 		pfk__master_step(m, c->slot, PFK__SLOT_RENEW);
 	return true;
+}
+
+void
+pfk__child_orphan_ended(struct pfk__child *c)
+{
+	/* As far as its channel tells. */
+	died(c, 0);
+	if (pfk__child_runs(c))
+		pfk__child_signal(c, SIGKILL);
+	pfk__child_drop(c);
 }
 
 void

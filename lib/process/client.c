@@ -13,8 +13,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "process/control.h"
 #include "process/master.h"
+#include "process/takeover.h"
 
 #define REQUEST_NS (5 * PFK_SECOND_NS)
 #define ANSWER_NS (5 * PFK_SECOND_NS)
@@ -45,6 +47,8 @@ pfk__client_drop(struct pfk__client *c)
 	pfk_timer_cancel(&c->deadline);
 	pfk_io_del(&c->io);
 	close(c->fd);
+	if (c->passed != -1)
+		pfk__close_received(c->passed);
 	free(c->answer);
 	free(c);
 }
@@ -190,11 +194,60 @@ read_rest(struct pfk__client *c)
 		at_end(c);
 }
 
+/* The first descriptor that comes along is kept, for a knock. */
+static ssize_t
+receive(struct pfk__client *c)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {c->line + c->len, sizeof(c->line) - c->len};
+	struct msghdr h = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *cm = n >= 0 ? CMSG_FIRSTHDR(&h) : NULL;
+	int fd;
+
+	if (cm == NULL || cm->cmsg_level != SOL_SOCKET ||
+	    cm->cmsg_type != SCM_RIGHTS || cm->cmsg_len < CMSG_LEN(sizeof(fd)))
+		return n;
+	memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
+	if (c->passed == -1)
+		c->passed = fd;
+	else
+		pfk__close_received(fd);
+	return n;
+}
+
+static void
+hear_knock(struct pfk__client *c)
+{
+	struct pfk__knock k;
+	const char *why;
+	int fd = c->passed;
+
+	if (c->len < sizeof(k))
+		return;
+	memcpy(&k, c->line, sizeof(k));
+	if (fd == -1) {
+		pfk__client_fail(c, EX_USAGE, "a knock without a channel");
+		return;
+	}
+	c->passed = -1;
+	why = pfk__takeover_knock(c->control->master, &k, c->pid, fd);
+	if (why == NULL)
+		pfk__client_done(c, "taken over");
+	else
+		pfk__client_fail(c, EX_UNAVAILABLE, "%s", why);
+}
+
 static void
 read_line(struct pfk__client *c)
 {
-	ssize_t n = recv(c->fd, c->line + c->len, sizeof(c->line) - c->len,
-	    MSG_DONTWAIT);
+	ssize_t n = receive(c);
 	char *end;
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
@@ -205,8 +258,7 @@ read_line(struct pfk__client *c)
 	}
 	c->len += (size_t)n;
 	if (c->line[0] == PFK__CONTROL_BINARY) {
-		pfk__client_fail(c, EX_UNAVAILABLE,
-		    "this version knows no binary message");
+		hear_knock(c);
 		return;
 	}
 	end = memchr(c->line, '\n', c->len);

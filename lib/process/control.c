@@ -49,7 +49,7 @@ has_group(int fd, gid_t primary, gid_t group)
 }
 
 static enum pfk__right
-right_of(const struct pfk__control_socket *k, int fd, uid_t *uid)
+right_of(const struct pfk__control_socket *k, int fd, uid_t *uid, pid_t *pid)
 {
 	const struct pfk_master_config *config = &k->master->config;
 	socklen_t len = sizeof(struct ucred);
@@ -59,6 +59,7 @@ right_of(const struct pfk__control_socket *k, int fd, uid_t *uid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
 		return PFK__RIGHT_NONE;
 	*uid = peer.uid;
+	*pid = peer.pid;
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return PFK__RIGHT_COMMAND;
 	if (config->worker_user != 0 && peer.uid == config->worker_user)
@@ -102,7 +103,8 @@ static void
 admit(struct pfk__control_socket *k, int fd)
 {
 	uid_t uid;
-	enum pfk__right right = right_of(k, fd, &uid);
+	pid_t pid = 0;
+	enum pfk__right right = right_of(k, fd, &uid, &pid);
 	struct pfk__client *c, *old;
 
 	if (right == PFK__RIGHT_NONE) {
@@ -120,7 +122,11 @@ admit(struct pfk__control_socket *k, int fd)
 		goto err1;
 	if (old != NULL)
 		pfk__client_drop(old);
-	*c = (struct pfk__client){.control = k, .fd = fd, .right = right};
+	*c = (struct pfk__client){.control = k,
+	    .fd = fd,
+	    .right = right,
+	    .pid = pid,
+	    .passed = -1};
 	if (pfk__client_start(c) == 0)
 		return;
 	free(c);
@@ -265,6 +271,20 @@ pfk__control_open(struct pfk__master *m)
 		    "service: %s; give it a place, or turn it off",
 		    err);
 	return status;
+}
+
+const char *
+pfk__control_path(const struct pfk__master *m)
+{
+	const struct pfk__control_socket *k = m->control;
+
+	return k != NULL && k->instance.fd != -1 ? k->instance.socket : NULL;
+}
+
+bool
+pfk__control_was_stale(const struct pfk__master *m)
+{
+	return m->control != NULL && m->control->instance.was_stale;
 }
 
 void

@@ -54,6 +54,8 @@ struct pfk__client {
 	struct pfk_io *io;
 	struct pfk_timer *deadline;
 	enum pfk__right right;
+	pid_t pid;  /* its own, by SO_PEERCRED */
+	int passed; /* a descriptor that came along, or -1 */
 	char line[256];
 	size_t len;
 	enum pfk__wish wish;
@@ -94,6 +96,10 @@ struct pfk__control_socket {
  * which is logged; else the exit status, after a complaint.
  */
 int pfk__control_open(struct pfk__master *m);
+
+/* The socket's path, or NULL; and whether a dead master had left one there. */
+const char *pfk__control_path(const struct pfk__master *m);
+bool pfk__control_was_stale(const struct pfk__master *m);
 
 /* Stop listening; who waits for the stop is kept for pfk__control_end. */
 void pfk__control_close(struct pfk__master *m);

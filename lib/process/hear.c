@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "process/lend.h"
 #include "process/listing.h"
 #include "process/master.h"
@@ -213,13 +214,17 @@ pfk__hear_all(struct pfk__child *c)
 			give_up(c, "no room for a listener of it");
 		else if (rc == -1)
 			distrust(c, "garbage");
+		if (rc == 0 && c->orphan) {
+			pfk__child_orphan_ended(c);
+			return;
+		}
 		if (rc == 0)
 			pfk__hear_no_more(c); /* its death is coming */
 		if (rc != 1)
 			return;
 		hear(c, &msg, &fd);
 		if (fd != -1)
-			close(fd);
+			pfk__close_received(fd);
 	}
 }
 

@@ -79,9 +79,12 @@ pfk__child_signal(struct pfk__child *c, int signo)
 
 	if (last)
 		c->pulse.page->last = 1;
+	/* An orphan's keeper does not see this master's page. */
+	if (last && c->orphan && c->keeper > 1)
+		kill(c->keeper, SIGKILL);
 	if (c->pid != 0)
 		send_signal(c->pidfd, c->pid, signo);
-	if (last && c->keeper != 0 && c->keeper != c->pid) {
+	if (last && !c->orphan && c->keeper != 0 && c->keeper != c->pid) {
 		kill(c->keeper, SIGUSR2);
 		/* A stopped one would never wait for its worker's end. */
 		kill(c->keeper, SIGCONT);

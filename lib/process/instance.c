@@ -32,6 +32,7 @@
 #define SUFFIX_BYTES (sizeof(".sock") - 1)
 /* A fork of a master that was killed lets go within moments. */
 #define LOCK_TRIES 50
+#define LOCK_TRIES_ALIVE 10
 #define LOCK_WAIT_MS 20
 
 /* lock */
@@ -131,9 +132,13 @@ take_lock(struct pfk__instance *i, char *err, const char **errstr)
 		error = try_lock(i, &pid, errstr);
 		if (error != EWOULDBLOCK)
 			break;
-		/* A holder that lives has it for its life. */
+		/*
+		 * A holder that lives has it for its life; but one that was
+		 * just killed lives until it has closed its descriptors.
+		 */
 		if (tries == LOCK_TRIES ||
-		    (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM)))
+		    (tries >= LOCK_TRIES_ALIVE && pid > 0 &&
+			(kill(pid, 0) == 0 || errno == EPERM)))
 			break;
 		poll(NULL, 0, LOCK_WAIT_MS);
 	}
@@ -183,7 +188,7 @@ is_served(const struct pfk__instance *i)
 }
 
 static int
-remove_stale(const struct pfk__instance *i, const char **errstr)
+remove_stale(struct pfk__instance *i, const char **errstr)
 {
 	struct stat st;
 
@@ -199,6 +204,7 @@ remove_stale(const struct pfk__instance *i, const char **errstr)
 		*errstr = "another program listens there";
 		errno = EADDRINUSE;
 	} else {
+		i->was_stale = true;
 		return unlink(i->socket);
 	}
 	return -1;

@@ -19,7 +19,8 @@ struct pfk__instance {
 	int lock_fd;
 	int fd; /* listens, or -1 */
 	dev_t device;
-	ino_t inode; /* the socket's, to know it again */
+	ino_t inode;    /* the socket's, to know it again */
+	bool was_stale; /* a dead process's was there */
 };
 
 /*

@@ -23,6 +23,7 @@
 #include "net/listener.h"
 #include "process/control.h"
 #include "process/orders.h"
+#include "process/takeover.h"
 
 /* What a worker gets beyond its own time before it is killed. */
 #define KILL_GRACE_NS PFK_SECOND_NS
@@ -154,6 +155,18 @@ log_ready(const struct pfk__master *m)
 	    m->workers == 1 ? "" : "s", text);
 }
 
+/* Workers of a master that has died are replaced, as in a reload. */
+static void
+roll_orphans(struct pfk__master *m)
+{
+	const struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->orphan && m->reload == PFK__RELOAD_SETTLED)
+			pfk__reload_roll(m);
+	}
+}
+
 static void
 all_ready(struct pfk__master *m)
 {
@@ -167,6 +180,7 @@ all_ready(struct pfk__master *m)
 		return;
 	}
 	log_ready(m);
+	roll_orphans(m);
 }
 
 /* Every slot has died again and again: that will not get better. */
@@ -244,6 +258,8 @@ maintain(void *arg)
 			pfk_loop_stop(m->loop);
 		return;
 	}
+	if (m->awaiting)
+		return;
 	pfk__children_retire_deferred(m);
 	for (int i = 0; i < m->places_used || i < m->workers; i++) {
 		bool wanted = i < m->workers && !must_wait(m, i, &opening);
@@ -327,6 +343,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	else if (how < m->stop)
 		return;
 	m->stop = how;
+	pfk__takeover_cancel(m);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);
@@ -377,6 +394,7 @@ run(struct pfk__master *m)
 	m->loop->check = pfk__master_check;
 	m->loop->check_arg = m;
 	pfk__watch_start(m);
+	pfk__takeover_await(m);
 	maintain(m);
 	/* Nothing could even be forked. */
 	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))

@@ -46,6 +46,7 @@ struct pfk__child {
 	uint64_t hang_ns;     /* it beats by the configuration it has */
 	unsigned receiving;   /* from so many that leave; it stays until then */
 	bool retire_wanted;   /* once `receiving` is 0 */
+	bool orphan;          /* another master has started it */
 	bool left;            /* it drains by itself, and hands nothing over */
 	int fail_status;      /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
@@ -106,6 +107,9 @@ struct pfk__master {
 	bool terminated;        /* SIGTERM came: a later one is urgent */
 	uint64_t terminated_ns; /* when */
 	int status;             /* to exit with */
+	bool awaiting;          /* orphans may knock: takeover.c */
+	uint64_t await_ns;
+	struct pfk_timer *await;
 	struct pfk__soon maintain;
 	struct pfk_timer *tick;
 	struct pfk_timer *kill;
@@ -150,6 +154,13 @@ void pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns);
 
 /* children.c */
+/* A child that another master has started; fd is its channel.  Or NULL. */
+struct pfk__child *pfk__child_found(struct pfk__master *m, int slot,
+    uint64_t generation, int fd);
+/* It is none: forget it, and close its channel. */
+void pfk__child_drop(struct pfk__child *c);
+/* Its channel has ended: so has an orphan, which nobody else tells of. */
+void pfk__child_orphan_ended(struct pfk__child *c);
 /* Order again whatever its worker's predecessor may not have carried out. */
 void pfk__child_repeat(struct pfk__child *c);
 int pfk__child_spawn(struct pfk__master *m, int slot);
@@ -207,6 +218,8 @@ void pfk__watch_start(struct pfk__master *m);
 void pfk__surplus_maintain(struct pfk__master *m);
 
 /* reload.c */
+/* Replace all workers by ones with the configuration in force. */
+void pfk__reload_roll(struct pfk__master *m);
 /* For the trial, and for each slot of the roll; a test may change it. */
 extern uint64_t pfk__reload_bound_ns;
 void pfk__reload_begin(struct pfk__master *m);

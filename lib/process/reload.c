@@ -139,6 +139,17 @@ pfk__reload_begin(struct pfk__master *m)
 	renew(m, 0);
 }
 
+void
+pfk__reload_roll(struct pfk__master *m)
+{
+	pfk__control_reload_begun(m);
+	m->reload = PFK__RELOAD_ROLLING;
+	m->rolling = 0;
+	for (int i = 0; i < m->places_top; i++)
+		m->places[i].late = false;
+	pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late, m);
+}
+
 static void
 log_end(const struct pfk__master *m)
 {

@@ -186,9 +186,13 @@ pfk__slot_step(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now_ns,
 	}
 	switch (s->state) {
 	case PFK__SLOT_EMPTY:
-		if (event != PFK__SLOT_WANT)
+		if (event != PFK__SLOT_WANT && event != PFK__SLOT_FOUND)
 			return 0;
 		*s = (struct pfk__slot){0};
+		if (event == PFK__SLOT_FOUND) {
+			s->state = PFK__SLOT_STARTING;
+			return 0;
+		}
 		return spawn(s, PFK__SLOT_STARTING);
 	case PFK__SLOT_STARTING:
 		return in_starting(s, event, now_ns, random);

@@ -25,6 +25,7 @@ enum pfk__slot_state {
 
 enum pfk__slot_event {
 	PFK__SLOT_WANT,   /* somebody shall serve here */
+	PFK__SLOT_FOUND,  /* one boots that nobody has started: takeover.h */
 	PFK__SLOT_UNWANT, /* nobody shall */
 	PFK__SLOT_RENEW,  /* a new process shall serve */
 	PFK__SLOT_KEEP,   /* give up renewing: who serves, stays */

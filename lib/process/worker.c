@@ -19,6 +19,7 @@
 #include "event/io.h"
 #include "event/loop.h"
 #include "process/heartbeat.h"
+#include "process/takeover.h"
 
 struct pfk_loop *
 pfk_worker_loop(struct pfk_worker *w)
@@ -70,8 +71,8 @@ on_deadline(void *arg)
 	pfk_loop_stop(w->loop);
 }
 
-static void
-drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
+void
+pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 {
 	/* What goes further than this has its own time. */
 	if (w->leaving && how < w->how)
@@ -97,7 +98,8 @@ on_terminate(void *arg, int signo)
 
 	if (!w->leaving)
 		say(w, &m, PFK__MSG_LEAVING);
-	drain(w, PFK_DRAIN_STOP, signo == SIGTERM ? w->config->shutdown_ns : 0);
+	pfk__worker_drain(w, PFK_DRAIN_STOP,
+	    signo == SIGTERM ? w->config->shutdown_ns : 0);
 }
 
 static void
@@ -120,9 +122,11 @@ on_taken(void *arg)
 static void
 master_died(struct pfk_worker *w)
 {
+	if (pfk__orphan_begin(w))
+		return;
 	pfk_log(PFK_WARNING, "the master has died: draining, then ending");
 	pfk_io_del(&w->io);
-	drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
+	pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
 }
 
 static void
@@ -138,8 +142,8 @@ adopt(struct pfk_worker *w, const struct pfk__message *m, int *fd)
 		pfk_warn("cannot serve for slot %d", m->owner);
 }
 
-static void
-release(struct pfk_worker *w, int owner)
+void
+pfk__worker_release(struct pfk_worker *w, int owner)
 {
 	for (int kind = PFK_TCP; kind <= PFK_UDP; kind++) {
 		if (w->loop->serving[kind] != NULL)
@@ -168,7 +172,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 
 	switch (m->type) {
 	case PFK__MSG_DRAIN:
-		drain(w, (enum pfk_drain)m->how, m->timeout_ns);
+		pfk__worker_drain(w, (enum pfk_drain)m->how, m->timeout_ns);
 		if (fd != -1 && tcp != NULL) {
 			tcp->give(w->loop, fd);
 			fd = -1;
@@ -186,7 +190,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		adopt(w, m, &fd);
 		break;
 	case PFK__MSG_RELEASE:
-		release(w, m->owner);
+		pfk__worker_release(w, m->owner);
 		break;
 	case PFK__MSG_LEVEL:
 		pfk_log_set_level((enum pfk_level)m->status);
@@ -223,6 +227,13 @@ on_channel(void *arg, unsigned ready)
 		master_died(w);
 	else
 		obey(w, &m, fd);
+}
+
+int
+pfk__worker_watch(struct pfk_worker *w)
+{
+	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
+	return w->io != NULL ? 0 : -1;
 }
 
 /* boot */
@@ -333,7 +344,7 @@ boot(struct pfk_worker *w)
 	if (w->loop == NULL)
 		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
 		    strerror(errno));
-	w->io = pfk_io_add(w->loop, w->channel, PFK_READ, on_channel, w);
+	pfk__worker_watch(w);
 	w->loop->taken = on_taken;
 	w->loop->taken_arg = w;
 	pfk__heartbeat_start(w->loop, &w->page->beat, w->config->hang_ns / 4);
@@ -389,6 +400,7 @@ pfk__worker_main(struct pfk_worker *w)
 	/* A stop signal that comes now must not change the status. */
 	pfk__signals_block(NULL);
 	pfk_timer_cancel(&w->deadline);
+	pfk__orphan_cancel(w);
 	pfk_io_del(&w->io);
 	pfk_loop_free(w->loop);
 	exit(status);

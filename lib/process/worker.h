@@ -26,6 +26,8 @@ struct pfk_worker {
 	struct pfk_loop *loop;
 	struct pfk_io *io; /* the channel's */
 	struct pfk_timer *deadline;
+	const char *control_path; /* the service's control socket, or NULL */
+	struct pfk_timer *knock;  /* an orphan's: orphan.c */
 	struct pfk__message failure;
 	bool leaving;
 	enum pfk_drain how; /* it leaves */
@@ -36,6 +38,12 @@ struct pfk_worker {
  * and no descriptor of others': boot, serve until drained, and exit(3).
  */
 void pfk__worker_main(struct pfk_worker *w) __attribute__((noreturn));
+
+/* For orphan.c: watch the channel; -1 with errno. */
+int pfk__worker_watch(struct pfk_worker *w);
+void pfk__worker_release(struct pfk_worker *w, int owner);
+void pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how,
+    uint64_t timeout_ns);
 
 /*
  * listen_again.c: the listener's record, from which a successor takes it; and

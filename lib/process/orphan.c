@@ -1,0 +1,190 @@
+/*
+ * orphan.c: a worker whose master has died looks for the next one.
+ *
+ * Layer: process.  unix(7).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/title.h"
+#include "event/loop.h"
+#include "process/control.h"
+#include "process/takeover.h"
+#include "process/worker.h"
+
+#define KNOCK_NS (50 * PFK_MSEC_NS)
+
+static void knock_later(struct pfk_worker *w);
+
+static int
+connect_control(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		return -1;
+	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int
+send_knock(const struct pfk_worker *w, int to, int channel)
+{
+	struct pfk__knock k = {.first = PFK__CONTROL_BINARY,
+	    .version = PFK__KNOCK_VERSION,
+	    .message_bytes = sizeof(struct pfk__message),
+	    .slot = w->slot,
+	    .workers = w->config->workers,
+	    .keeper = getppid(),
+	    .generation = w->generation};
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {&k, sizeof(k)};
+	struct msghdr h = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&h);
+
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cm), &channel, sizeof(int));
+	return sendmsg(to, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(k) ? 0 : -1;
+}
+
+/* What a booting worker says of its listeners. */
+static int
+lend_all(struct pfk_worker *w)
+{
+	const struct pfk__ledger *g = w->ledger;
+	struct pfk__message m = {.slot = w->slot, .generation = w->generation};
+
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if ((r->entry != PFK__ENTRY_LISTENER &&
+			r->entry != PFK__ENTRY_DATAGRAM) ||
+		    r->owner != -1)
+			continue;
+		m.type = PFK__MSG_LEND;
+		m.kind = r->listener.kind;
+		m.asked = r->listener.asked;
+		m.bound = r->listener.bound;
+		if (pfk__channel_send(w->channel, &m, fd) == -1)
+			return -1;
+	}
+	m.type = PFK__MSG_READY;
+	m.kind = PFK_TCP;
+	return pfk__channel_send(w->channel, &m, -1);
+}
+
+/* Siblings' listeners: the new master orders anew. */
+static void
+release_adopted(struct pfk_worker *w)
+{
+	const struct pfk__ledger *g = w->ledger;
+
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if ((r->entry == PFK__ENTRY_LISTENER ||
+			r->entry == PFK__ENTRY_DATAGRAM) &&
+		    r->owner >= 0)
+			pfk__worker_release(w, r->owner);
+	}
+}
+
+/* The new channel gets the old one's number, which the keeper knows. */
+static int
+take_channel(struct pfk_worker *w, int fd)
+{
+	pfk_io_del(&w->io);
+	if (dup3(fd, w->channel, O_CLOEXEC) == -1)
+		return -1;
+	return pfk__worker_watch(w);
+}
+
+static bool
+knock(struct pfk_worker *w)
+{
+	int to = connect_control(w->control_path), fds[2];
+	bool good = false;
+
+	if (to == -1)
+		return false;
+	if (pfk__channel_pair(fds) == 0) {
+		good = send_knock(w, to, fds[1]) == 0 &&
+		    take_channel(w, fds[0]) == 0 && lend_all(w) == 0;
+		close(fds[0]);
+		close(fds[1]);
+	}
+	close(to);
+	if (!good)
+		return false;
+	release_adopted(w);
+	pfk__title_set("worker %d", w->slot);
+	return true;
+}
+
+static void
+on_knock(void *arg)
+{
+	struct pfk_worker *w = arg;
+	uint64_t now = pfk_loop_now(w->loop);
+
+	if (now >= w->ledger->head->orphan_ns) {
+		pfk_log(PFK_WARNING,
+		    "no new master came: draining, then ending");
+		pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
+	} else if (!knock(w)) {
+		knock_later(w);
+	} else {
+		w->ledger->head->orphan_ns = 0;
+	}
+}
+
+static void
+knock_later(struct pfk_worker *w)
+{
+	pfk_timer_set(&w->knock, w->loop, KNOCK_NS, on_knock, w);
+}
+
+bool
+pfk__orphan_begin(struct pfk_worker *w)
+{
+	const struct pfk_master_config *config = w->config;
+
+	if (w->ledger == NULL || w->leaving || config->orphan_ns == 0 ||
+	    w->control_path == NULL)
+		return false;
+	/* A successor of this process goes on waiting, and no longer. */
+	if (w->ledger->head->orphan_ns == 0) {
+		w->ledger->head->orphan_ns = pfk_loop_now(w->loop) +
+		    config->orphan_ns;
+		pfk_log(PFK_WARNING,
+		    "the master has died: serving on for %llu s, until a new "
+		    "one takes over",
+		    (unsigned long long)(config->orphan_ns / PFK_SECOND_NS));
+	}
+	pfk_io_del(&w->io);
+	pfk__title_set("worker %d (orphan)", w->slot);
+	knock_later(w);
+	return true;
+}
+
+void
+pfk__orphan_cancel(struct pfk_worker *w)
+{
+	pfk_timer_cancel(&w->knock);
+}

@@ -1,0 +1,151 @@
+/*
+ * takeover.c: a new master takes over the workers of a dead one.
+ *
+ * Layer: process.
+ */
+#include "process/takeover.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fds.h"
+#include "process/control.h"
+#include "process/master.h"
+
+/* Orphans knock each 50 ms: so long without a knock, and there are none... */
+#define SILENCE_NS (400 * PFK_MSEC_NS)
+/* ... and no longer than this in all. */
+#define AWAIT_NS (1500 * PFK_MSEC_NS)
+
+static int
+count_orphans(const struct pfk__master *m)
+{
+	const struct pfk__child *c;
+	int n = 0;
+
+	LIST_FOREACH(c, &m->children, link)
+		n += c->orphan;
+	return n;
+}
+
+/* Their listeners come into custody in order of the slots. */
+static void
+read_orphans(struct pfk__master *m)
+{
+	int top = m->places_top > m->places_used ? m->places_top
+						 : m->places_used;
+
+	for (int i = 0; i < top; i++) {
+		struct pfk__child *c = m->places[i].booting;
+
+		if (c == NULL || !c->orphan)
+			continue;
+		pfk_io_want(c->io, PFK_READ);
+		pfk__hear_all(c);
+	}
+}
+
+static void
+end_waiting(struct pfk__master *m)
+{
+	int n = count_orphans(m);
+
+	pfk_timer_cancel(&m->await);
+	m->awaiting = false;
+	if (n > 0)
+		pfk_log(PFK_INFO,
+		    "took over %d worker%s of a master that has died", n,
+		    n == 1 ? "" : "s");
+	read_orphans(m);
+	pfk__master_wake(m);
+}
+
+static void
+on_silence(void *arg)
+{
+	end_waiting(arg);
+}
+
+static void
+wait_on(struct pfk__master *m)
+{
+	uint64_t passed = pfk_loop_now(m->loop) - m->await_ns;
+	uint64_t left = passed < AWAIT_NS ? AWAIT_NS - passed : 0;
+
+	pfk_timer_set(&m->await, m->loop, left < SILENCE_NS ? left : SILENCE_NS,
+	    on_silence, m);
+}
+
+void
+pfk__takeover_await(struct pfk__master *m)
+{
+	if (!pfk__control_was_stale(m))
+		return;
+	m->awaiting = true;
+	m->await_ns = pfk_loop_now(m->loop);
+	wait_on(m);
+}
+
+void
+pfk__takeover_cancel(struct pfk__master *m)
+{
+	pfk_timer_cancel(&m->await);
+	m->awaiting = false;
+}
+
+/* Whether it can become a child now, or why not. */
+static const char *
+check(const struct pfk__master *m, const struct pfk__knock *k)
+{
+	const struct pfk__place *p;
+
+	if (k->version != PFK__KNOCK_VERSION ||
+	    k->message_bytes != sizeof(struct pfk__message))
+		return "it is of another version";
+	if (k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1)
+		return "its knock makes no sense";
+	if (!m->awaiting)
+		return "it comes too late";
+	p = &m->places[k->slot];
+	if (p->booting != NULL || p->serving != NULL ||
+	    p->slot.state != PFK__SLOT_EMPTY)
+		return "its slot is taken";
+	return NULL;
+}
+
+const char *
+pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
+    pid_t pid, int fd)
+{
+	const char *why = check(m, k);
+	struct pfk__child *c;
+
+	if (why == NULL) {
+		c = pfk__child_found(m, k->slot, k->generation, fd);
+		if (c == NULL)
+			why = "there is no memory for it";
+	}
+	if (why != NULL) {
+		pfk__close_received(fd);
+		return why;
+	}
+	c->keeper = k->keeper;
+	if (!pfk__child_identify(c, pid)) {
+		pfk__child_drop(c);
+		return "it is not its keeper's worker";
+	}
+	if (k->generation > m->generation)
+		m->generation = k->generation;
+	if (k->slot >= m->places_used)
+		m->places_used = k->slot + 1;
+	if (k->slot >= m->places_top)
+		m->places_top = k->slot + 1;
+	m->places[k->slot].booting = c;
+	pfk__master_step(m, k->slot, PFK__SLOT_FOUND);
+	if (count_orphans(m) >= k->workers)
+		end_waiting(m);
+	else
+		wait_on(m);
+	return NULL;
+}

@@ -1,0 +1,61 @@
+/*
+ * takeover.h: workers that outlive their master find the next one.
+ *
+ * A worker whose master has died is an orphan: it goes on serving, and knocks at
+ * the service's control socket until a master listens there (orphan.c).  A master
+ * that finds the socket of a dead one waits a moment for knocks before it starts
+ * workers (takeover.c).  Each orphan becomes the child of its slot as if it had
+ * just booted: it lends its listeners and is READY.  When all slots serve, they
+ * are renewed as in a reload, and the orphans hand their connections over.
+ *
+ * Sequence: the orphan connects, and sends a knock with one end of a new channel;
+ * on the other end, which takes the old channel's number, follow LEND for each
+ * of its listeners, and READY.  The master reads the channels in order of slots,
+ * because steering goes by the order of opening.
+ *
+ * Invariants:
+ *  1. a knock counts if the kernel says that it comes from root, from the
+ *     master's own user or from the user that its workers become;
+ *  2. generations of orphans are below those that the master gives.
+ */
+#ifndef PFK_PROCESS_TAKEOVER_H
+#define PFK_PROCESS_TAKEOVER_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PFK__KNOCK_VERSION 1
+
+/* The first byte is PFK__CONTROL_BINARY. */
+struct pfk__knock {
+	uint8_t first;
+	uint8_t version;
+	uint16_t message_bytes; /* of a channel's messages */
+	int32_t slot;
+	int32_t workers; /* of the service: so many may knock */
+	int32_t keeper;  /* the pid of its parent */
+	uint64_t generation;
+};
+
+struct pfk__master;
+struct pfk__child;
+struct pfk_worker;
+
+/* takeover.c: wait for orphans, if there may be any. */
+void pfk__takeover_await(struct pfk__master *m);
+void pfk__takeover_cancel(struct pfk__master *m);
+
+/*
+ * An orphan knocks: pid is its own by SO_PEERCRED, and fd its channel, which is
+ * the callee's.  NULL, or why it is refused.
+ */
+const char *pfk__takeover_knock(struct pfk__master *m,
+    const struct pfk__knock *k, pid_t pid, int fd);
+
+/* orphan.c: the channel has ended.  False: this worker cannot go on. */
+bool pfk__orphan_begin(struct pfk_worker *w);
+void pfk__orphan_cancel(struct pfk_worker *w);
+
+#endif

@@ -1,0 +1,143 @@
+#!/usr/bin/perl
+
+# A master that dies costs nobody: its workers serve on, established connections
+# and new ones, until the next master of the same name takes them over.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life;
+use Test::More;
+
+use constant CLIENTS => 8;
+
+my $dir = temp_dir();
+
+twice();
+another_configuration();
+killed_meanwhile();
+nobody_comes();
+a_stopped_master();
+done_testing();
+
+# A server with a port of its own that its next master has, too.
+sub first {
+	my (@options) = @_;
+	my $server = Prefork->start('-w', 2, '-p', 0, '-4', '--control', 'off');
+	my $port = $server->port;
+
+	is($server->stop, 0, 'a port that is free');
+	return (start($port, @options), $port);
+}
+
+sub start {
+	my ($port, @options) = @_;
+
+	return Prefork->start('-w', 3, '-b', "127.0.0.1:$port", '--control', "$dir/$port.sock",
+		@options);
+}
+
+sub kill_master {
+	my ($server) = @_;
+	my $count = $server->workers_alive;
+	my $from  = $server->log_size;
+
+	kill 'KILL', $server->pid;
+	ok($server->wait_log(qr/(?:serving\son\sfor\s\d+\ss.*){$count}/xs, 20, $from),
+		'the master is killed, and all workers serve on');
+	return;
+}
+
+sub served {
+	my ($name, @sockets) = @_;
+
+	is(scalar(grep { echo_once($_, $name) eq $name } @sockets), scalar @sockets, $name);
+	return;
+}
+
+sub gone {
+	my ($server, $name) = @_;
+
+	return ok(wait_for(sub { !$server->workers_alive }, 30), $name);
+}
+
+sub twice {
+	my ($server, $port) = first();
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+
+	served('before', @clients);
+	for my $time (1 .. 2) {
+		my $old = $server;
+		kill_master($old);
+		served("without a master, $time", @clients, tcp('127.0.0.1', $port));
+		$server = start($port);
+		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next one takes them over');
+		ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'and replaces them');
+		gone($old, 'which end');
+		served("with the next one, $time", @clients, tcp('127.0.0.1', $port));
+	}
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub another_configuration {
+	my ($old, $port) = first();
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+
+	served('before', @clients);
+	kill_master($old);
+	my $server = Prefork->start('-w', 2, '-b', "127.0.0.1:$port", '-b', "127.0.0.2:$port",
+		'--control', "$dir/$port.sock");
+	ok($server->wait_log(qr/\]\sreloaded:\s2\sworkers/x), 'fewer workers, one address more');
+	gone($old, 'the old ones end');
+	served('as before', @clients, map { tcp($_, $port) } '127.0.0.1', '127.0.0.2');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub killed_meanwhile {
+	my ($old, $port) = first();
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+
+	served('before', @clients);
+	kill_master($old);
+	kill 'KILL', values %{ { $old->workers } };
+	served('an orphan is killed', @clients);
+	my $server = start($port);
+	gone($old, 'and taken over');
+	served('with the next master', @clients);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub nobody_comes {
+	my ($server) = first('--orphan-timeout', 1);
+	my $client = $server->tcp_socket;
+
+	served('before', $client);
+	kill_master($server);
+	ok($server->wait_log(qr/no\snew\smaster\scame/x), 'no new master');
+	gone($server, 'they end');
+	($server) = first('--orphan-timeout', 0);
+	kill 'KILL', $server->pid;
+	gone($server, '--orphan-timeout 0: at once');
+	return;
+}
+
+sub a_stopped_master {
+	my ($server, $port) = first();
+	my $client = $server->tcp_socket;
+
+	$server->signal('STOP');
+	my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port",
+		'--control', "$dir/$port.sock");
+	is($second->wait_exit, 75, 'a stopped master is not dead: exit 75');
+	$server->signal('CONT');
+	served('it keeps its workers', $client);
+	is($server->stop, 0, 'exit status');
+	return;
+}
