@@ -12,6 +12,7 @@
 #include "event/loop.h"
 #include "record.h"
 #include "tap.h"
+#include "transport/tcp.h"
 #include "unit.h"
 
 static const char *backend;
@@ -289,6 +290,13 @@ test_serve_fails(void)
 
 /* idleness */
 
+/* When it was last active, by its record. */
+static uint64_t
+noted_ns(const struct pfk_transport *tr)
+{
+	return pfk__record(loop->ledger, tr->io.fd)->stream.active_ns;
+}
+
 static void
 test_idle(void)
 {
@@ -307,6 +315,9 @@ test_idle(void)
 		n++;
 	}
 	is_int(lost, 0, "%s: idle: not while there is traffic", backend);
+	ok(noted_ns(rec.conns[0].tr) > start &&
+		noted_ns(rec.conns[0].tr) == rec.conns[0].tr->active_ns,
+	    "%s: idle: a successor would know of the traffic", backend);
 	start = pfk_loop_now(loop);
 	drinker_start(&d, loop, fd);
 	ok(unit_run_until(loop, &d.ended, 1), "%s: idle: closed", backend);

@@ -146,6 +146,17 @@ drain(struct pfk__member *m, enum pfk_drain how)
 
 /* idleness */
 
+/* In the record too, because a successor of this process goes on counting. */
+static void
+set_active(struct pfk_transport *tr, uint64_t ns)
+{
+	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
+
+	tr->active_ns = ns;
+	if (r != NULL)
+		r->stream.active_ns = ns;
+}
+
 static void
 on_idle(void *arg)
 {
@@ -161,7 +172,7 @@ on_idle(void *arg)
 			pfk_abort(tr);
 		else
 			pfk_close(tr);
-		tr->active_ns = now;
+		set_active(tr, now);
 		TAILQ_REMOVE(&s->transports, tr, link);
 		TAILQ_INSERT_TAIL(&s->transports, tr, link);
 	}
@@ -188,7 +199,7 @@ pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr)
 	/* Exact to the slack only, so that a busy one rarely moves. */
 	if (now - tr->active_ns < s->slack_ns || s->idle_ns == 0)
 		return;
-	tr->active_ns = now;
+	set_active(tr, now);
 	TAILQ_REMOVE(&s->transports, tr, link);
 	TAILQ_INSERT_TAIL(&s->transports, tr, link);
 }
@@ -209,7 +220,7 @@ pfk__server_backdate(struct pfk_server *s, struct pfk_transport *tr,
 
 	if (s->idle_ns == 0)
 		return;
-	tr->active_ns = idle_ns < now ? now - idle_ns : 0;
+	set_active(tr, idle_ns < now ? now - idle_ns : 0);
 	TAILQ_REMOVE(&s->transports, tr, link);
 	before = TAILQ_LAST(&s->transports, pfk__transports);
 	while (before != NULL && before->active_ns > tr->active_ns)
