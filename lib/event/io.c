@@ -117,6 +117,9 @@ pfk__io_resume(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
 		errno = EINVAL;
 		return -1;
 	}
+	/* A fresh listener is noted before anybody watches it. */
+	if (r->generation == 0)
+		return pfk__io_start(l, io, fd, want, cb, arg);
 	if (start(l, io, fd, cb, arg) == -1)
 		return -1;
 	l->table[fd].generation = r->generation;
