@@ -18,6 +18,9 @@ use Test::More;
 
 use constant OF_SLOT => 8;
 
+# A sanitizer would take the signal for a fault, and exit.
+my %plain = (env => { ASAN_OPTIONS => ($ENV{ASAN_OPTIONS} // q{}) . ':handle_segv=0' });
+
 by_signal();
 many();
 in_callback();
@@ -57,7 +60,7 @@ sub kill_worker {
 }
 
 sub by_signal {
-	my $server = Prefork->start(qw(-w 2 -p 0 -4));
+	my $server = Prefork->start({%plain}, qw(-w 2 -p 0 -4));
 
 	is(why($server), "no worker has died since the start\n", 'none');
 	is(why($server, 1), "no worker 1 has died since the start\n", 'none in the slot');
@@ -96,7 +99,7 @@ sub many {
 
 # A signal that a system call of the callback gets.
 sub in_callback {
-	my $server = Prefork->start(qw(-w 1 -p 0 -4));
+	my $server = Prefork->start({%plain}, qw(-w 1 -p 0 -4));
 	my $socket = $server->tcp_socket;
 	my ($worker) = current_workers($server);
 	my $peer = '127[.]0[.]0[.]1:' . $socket->sockport;

@@ -28,6 +28,7 @@ struct instance {
 /* options.c: an exit status; err (PFK_ERROR_SIZE bytes) has the message. */
 int options_read(struct ctl *c, int argc, char *const *argv, char *err);
 int options_usage(void);
+void options_free(struct ctl *c);
 
 /* The request's line without its end. */
 int options_request(const struct ctl *c, char *line, size_t size, char *err);

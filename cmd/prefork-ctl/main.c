@@ -23,6 +23,17 @@ run(const struct ctl *c, char *err)
 	return talk(c, service.fd, line);
 }
 
+static int
+obey(const struct ctl *c, char *err)
+{
+	if (c->help)
+		return options_usage();
+	if (!c->version)
+		return run(c, err);
+	printf("%s %s\n", getprogname(), PFK_VERSION);
+	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -32,15 +43,10 @@ main(int argc, char **argv)
 
 	pfk_ensure_stdio();
 	status = options_read(&c, argc, argv, err);
-	if (status == EX_OK && c.help)
-		return options_usage();
-	if (status == EX_OK && c.version) {
-		printf("%s %s\n", getprogname(), PFK_VERSION);
-		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
-	}
 	if (status == EX_OK)
-		status = run(&c, err);
+		status = obey(&c, err);
 	if (err[0] != '\0')
 		pfk_complain("%s", err);
+	options_free(&c);
 	return status;
 }

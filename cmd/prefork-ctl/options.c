@@ -85,6 +85,12 @@ options_usage(void)
 	return EX_OK;
 }
 
+void
+options_free(struct ctl *c)
+{
+	pfk_options_free(options, c);
+}
+
 static int
 bad_usage(char *err, const char *why)
 {
