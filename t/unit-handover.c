@@ -94,8 +94,8 @@ hand(void)
 
 	pfk__channel_pair(fds);
 	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
-	from->serving[PFK_TCP]->give(from, fds[0]);
-	to->serving[PFK_TCP]->take(to, fds[1]);
+	from->serving[PFK_TCP]->give(from, fds[0], true);
+	to->serving[PFK_TCP]->take(to, fds[1], false);
 	for (int i = 0; i < 5000 && taken == 0; i++) {
 		unit_settle(to);
 		unit_settle(from);
@@ -339,7 +339,7 @@ test_nobody(void)
 	pfk__channel_pair(fds);
 	close(fds[1]);
 	pfk_loop_drain(from, PFK_DRAIN_LEAVE);
-	from->serving[PFK_TCP]->give(from, fds[0]);
+	from->serving[PFK_TCP]->give(from, fds[0], true);
 	unit_settle(from);
 	unit_write(fd, "abc", 3);
 	unit_run_until(from, &old.calls[RECORD_DATA], 1);
@@ -429,7 +429,7 @@ test_garbage(int byte, size_t len)
 	cm->cmsg_len = CMSG_LEN(sizeof(pass));
 	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
 	pfk__channel_pair(fds);
-	to->serving[PFK_TCP]->take(to, fds[1]);
+	to->serving[PFK_TCP]->take(to, fds[1], false);
 	is_int(sendmsg(fds[0], &m, 0), (int)len, "%s: garbage: sent", backend);
 	ok(unit_run_until(to, &taken, 1), "%s: garbage: it ends", backend);
 	is_int(n_resumed, 0, "%s: garbage: nothing is resumed", backend);
@@ -461,7 +461,7 @@ test_two_descriptors(void)
 	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
 	for (; iov.iov_len <= sizeof(data); iov.iov_len++) {
 		pfk__channel_pair(fds);
-		to->serving[PFK_TCP]->take(to, fds[1]);
+		to->serving[PFK_TCP]->take(to, fds[1], false);
 		if (sendmsg(fds[0], &m, 0) == (ssize_t)iov.iov_len)
 			close(fds[0]);
 		unit_run_until(to, &taken, (int)iov.iov_len + 1);

@@ -82,6 +82,7 @@ pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 	l->soon_order = 1;
 	l->spread_ns = PFK_SECOND_NS;
 	l->beat = &l->own_beat;
+	l->full = &l->own_full;
 	l->now = clock_now();
 	return l;
 err2:

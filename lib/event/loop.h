@@ -90,11 +90,11 @@ struct pfk__serving {
 	 * caller's.  And close all that were adopted from the owner. */
 	int (*adopt)(struct pfk_loop *l, int fd, int owner);
 	void (*release)(struct pfk_loop *l, int owner);
-	/* Send all connections to another process, or receive those of one; fd
-	 * is the hand-over channel and belongs to the callee.  NULL where there
-	 * are no connections. */
-	void (*give)(struct pfk_loop *l, int fd);
-	void (*take)(struct pfk_loop *l, int fd);
+	/* Send all connections to other processes, or receive those of one; fd
+	 * is a hand-over channel and belongs to the callee, see handover.h.
+	 * NULL where there are no connections. */
+	void (*give)(struct pfk_loop *l, int fd, bool last);
+	void (*take)(struct pfk_loop *l, int fd, bool bounded);
 	/* Write all connections into a file (event/connections.h): how many,
 	 * or -1 with errno.  NULL where there are none. */
 	int (*list)(struct pfk_loop *l, int fd);
@@ -134,6 +134,9 @@ struct pfk_loop {
 	bool may_rest;
 	uint64_t *beat; /* now, there too: it may be shared memory */
 	uint64_t own_beat;
+	uint32_t *full; /* whether it can take no connection; the same */
+	uint32_t own_full;
+	unsigned limits_full;       /* how many of its limits are reached */
 	struct pfk__batch *batch;   /* the datagram endpoints', or NULL */
 	struct pfk__ledger *ledger; /* the worker's, or own_ledger */
 	struct pfk__ledger own_ledger;
@@ -147,7 +150,9 @@ struct pfk_loop {
 	const struct pfk__serving *serving[2];
 	/* Set by worker.c, called by handover.c: a giver has given all. */
 	void (*taken)(void *arg);
-	void *taken_arg;
+	/* The same: the givers have ended, and n connections are still here. */
+	void (*kept)(void *arg, size_t n);
+	void *taken_arg; /* of both */
 	/* Set by master.c, called by loop_check.c: the master's invariants. */
 	void (*check)(void *arg);
 	void *check_arg;

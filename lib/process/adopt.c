@@ -3,11 +3,9 @@
  *
  * Layer: process.  A slot cannot serve while it is in back-off or given up by
  * a smaller number of workers; then there is no process.  Or it does not: its
- * queue is not empty and its loop has not turned for a while, be it stopped,
- * hung or starting slowly.  One that has all the connections that it may have
- * gets help only while they are silent; its loop turns for those that are not,
- * and its queue waits.  What is seen wrongly does no harm: two serve one queue
- * for a moment.
+ * queue is not empty for a while, and its loop does not turn (it is stopped,
+ * hung or starting slowly), or it has all the connections that it may have.  A
+ * false positive does no harm: two workers accept from one queue for a moment.
  */
 #include <stdlib.h>
 
@@ -17,7 +15,8 @@
 static uint64_t
 beat(const struct pfk__place *p)
 {
-	if (p->serving == NULL)
+	/* A full one turns, but not for its queue. */
+	if (p->serving == NULL || p->serving->pulse.page->full != 0)
 		return p->stall.beat;
 	return __atomic_load_n(&p->serving->pulse.page->beat, __ATOMIC_RELAXED);
 }
@@ -50,10 +49,10 @@ sibling(const struct pfk__master *m, int slot)
 
 		if (k == slot || c == NULL)
 			continue;
-		if (!m->places[k].stall.stalled)
-			return c;
-		if (m->places[k].stall.still)
+		if (!pfk__heirs_can_take(c))
 			still = c;
+		else if (!m->places[k].stall.stalled)
+			return c;
 		else if (turns == NULL)
 			turns = c;
 	}
@@ -109,7 +108,7 @@ has_better(const struct pfk__master *m, int slot)
 {
 	const struct pfk__child *c = sibling(m, slot);
 
-	return c != NULL && !is_still(m, c);
+	return c != NULL && pfk__heirs_can_take(c);
 }
 
 static void

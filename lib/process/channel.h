@@ -15,6 +15,7 @@ enum pfk__msg {
 	PFK__MSG_KEEP,     /* a listener taken out of custody is in use */
 	PFK__MSG_READY,    /* boot is over */
 	PFK__MSG_FAIL,     /* boot failed: status and text */
+	PFK__MSG_KEPT,     /* status: connections that nobody has taken */
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
 	PFK__MSG_LISTED,   /* its connections: status of them, or -1 */
@@ -22,9 +23,10 @@ enum pfk__msg {
 	/* From the keeper. */
 	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
 	/* From the master. */
-	PFK__MSG_DRAIN,   /* how, within timeout_ns; perhaps where to give */
-	PFK__MSG_TAKE,    /* where another worker's connections come from */
-	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
+	PFK__MSG_DRAIN, /* how, within timeout_ns */
+	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */
+	PFK__MSG_TAKE,  /* where the owner's connections come from */
+	PFK__MSG_ADOPT, /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves itself again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */

@@ -170,40 +170,6 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 	return -1;
 }
 
-/* Who goes on with the connections of a worker of the slot. */
-static struct pfk__child *
-heir(struct pfk__master *m, int slot)
-{
-	if (m->places[slot].serving != NULL)
-		return m->places[slot].serving;
-	for (int i = 0; i < m->workers; i++) {
-		int k = (slot + i) % m->workers;
-
-		if (m->places[k].serving != NULL && !m->places[k].stall.still)
-			return m->places[k].serving;
-	}
-	return NULL;
-}
-
-/* The giver's end of a way to c, or -1: then it keeps what it has. */
-static int
-open_handover(struct pfk__child *c)
-{
-	struct pfk__message msg = {.type = PFK__MSG_TAKE};
-	int fds[2];
-
-	if (c == NULL || pfk__channel_pair(fds) == -1)
-		return -1;
-	if (pfk__child_tell(c, &msg, fds[1]) == 0) {
-		c->receiving++;
-	} else {
-		close(fds[0]);
-		fds[0] = -1;
-	}
-	close(fds[1]);
-	return fds[0];
-}
-
 void
 pfk__child_promote(struct pfk__child *c)
 {
@@ -223,17 +189,17 @@ order_drain(struct pfk__child *c)
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 	    .how = PFK_DRAIN_LEAVE,
 	    .timeout_ns = c->master->config.drain_ns};
-	int give = c->left ? -1 : open_handover(heir(c->master, c->slot));
 
 	/* Sent to one that left by itself, too: it may only have said so. */
-	pfk__child_tell(c, &msg, give);
-	if (give != -1)
-		close(give);
+	pfk__child_tell(c, &msg, -1);
 	pfk_log(PFK_INFO,
 	    c->left ? "worker %d (%d) got a stop signal from outside; starting "
 		      "its successor"
 		    : "worker %d (%d) is leaving",
 	    c->slot, (int)pfk__child_pid(c));
+	c->kept = 0;
+	if (!c->left)
+		pfk__heirs_offer(c);
 }
 
 /*

@@ -174,6 +174,10 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 	case PFK__MSG_READY:
 		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);
 		break;
+	case PFK__MSG_KEPT:
+		if (c->phase == PFK__PHASE_LEAVING && !c->left)
+			pfk__heirs_kept(c, msg->status);
+		break;
 	case PFK__MSG_TAKEN:
 		if (c->receiving > 0 && --c->receiving == 0)
 			c->master->drains_due |= c->retire_wanted;

@@ -27,6 +27,8 @@
  */
 struct pfk__page {
 	uint64_t beat; /* heartbeat.h */
+	/* By the worker: it has all the connections that it may have. */
+	uint32_t full;
 	/* By the master: do not clone another one; SIGUSR2 kills this one. */
 	uint32_t last;
 	/* By the master: the deaths that it knows of. */

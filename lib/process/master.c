@@ -406,6 +406,20 @@ run(struct pfk__master *m)
 	}
 }
 
+static void
+cancel_all(struct pfk__master *m)
+{
+	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->late);
+	pfk_timer_cancel(&m->kill);
+	pfk_timer_cancel(&m->sample);
+	pfk_timer_cancel(&m->surplus);
+	pfk_timer_cancel(&m->heirs);
+	pfk_timer_cancel(&m->watch);
+	pfk__handshakes_free(&m->handshakes);
+	pfk__soon_cancel(m->loop, &m->maintain);
+}
+
 int
 pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg)
@@ -450,14 +464,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__signals_block(NULL);
 	pfk__custody_clear(&m->custody);
 	pfk__control_close(m);
-	pfk_timer_cancel(&m->tick);
-	pfk_timer_cancel(&m->late);
-	pfk_timer_cancel(&m->kill);
-	pfk_timer_cancel(&m->sample);
-	pfk_timer_cancel(&m->surplus);
-	pfk_timer_cancel(&m->watch);
-	pfk__handshakes_free(&m->handshakes);
-	pfk__soon_cancel(m->loop, &m->maintain);
+	cancel_all(m);
 	pfk__logger_stop(&m->logger);
 	pfk_loop_free(m->loop);
 	if (hooks->on_exit != NULL)

@@ -45,6 +45,9 @@ struct pfk__child {
 	struct pfk__pulse pulse;
 	uint64_t hang_ns;     /* it beats by the configuration it has */
 	unsigned receiving;   /* from so many that leave; it stays until then */
+	int kept;             /* of its connections: no heir has taken them */
+	bool kept_logged;     /* that none has room for them; and that they */
+	bool again_logged;    /* are offered again */
 	bool retire_wanted;   /* once `receiving` is 0 */
 	bool orphan;          /* another master has started it */
 	bool left;            /* it drains by itself, and hands nothing over */
@@ -115,6 +118,7 @@ struct pfk__master {
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
 	struct pfk_timer *surplus;
+	struct pfk_timer *heirs; /* offers again what was kept */
 	/* surplus.c: those at the first look, and when all are over. */
 	struct pfk__handshakes handshakes;
 	bool handshakes_known;
@@ -194,6 +198,14 @@ int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
 void pfk__hear_ready(void *arg, unsigned ready);
 void pfk__hear_all(struct pfk__child *c);
 void pfk__hear_no_more(struct pfk__child *c);
+
+/* heirs.c */
+/* Let c, which leaves, give its connections to its heirs. */
+void pfk__heirs_offer(struct pfk__child *c);
+/* c has still n connections after an offer: make another one before long. */
+void pfk__heirs_kept(struct pfk__child *c, int n);
+/* Whether the worker can take a connection more, and comes to it. */
+bool pfk__heirs_can_take(const struct pfk__child *c);
 
 /* adopt.c */
 /* See to it that every slot's sockets are served, by whom they may. */

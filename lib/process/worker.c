@@ -120,6 +120,15 @@ on_taken(void *arg)
 }
 
 static void
+on_kept(void *arg, size_t n)
+{
+	struct pfk__message m = {
+	    .status = n < INT32_MAX ? (int32_t)n : INT32_MAX};
+
+	say(arg, &m, PFK__MSG_KEPT);
+}
+
+static void
 master_died(struct pfk_worker *w)
 {
 	if (pfk__orphan_begin(w))
@@ -165,6 +174,7 @@ list(struct pfk_worker *w, int fd)
 	say(w, &m, PFK__MSG_LISTED);
 }
 
+/* Do as the master says; fd came with it, or is -1. */
 static void
 obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 {
@@ -173,14 +183,16 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 	switch (m->type) {
 	case PFK__MSG_DRAIN:
 		pfk__worker_drain(w, (enum pfk_drain)m->how, m->timeout_ns);
-		if (fd != -1 && tcp != NULL) {
-			tcp->give(w->loop, fd);
+		break;
+	case PFK__MSG_GIVE:
+		if (w->leaving && tcp != NULL) {
+			tcp->give(w->loop, fd, m->status == 0);
 			fd = -1;
 		}
 		break;
 	case PFK__MSG_TAKE:
 		if (fd != -1 && tcp != NULL) {
-			tcp->take(w->loop, fd);
+			tcp->take(w->loop, fd, m->owner != w->slot);
 			fd = -1;
 		} else {
 			on_taken(w);
@@ -346,6 +358,9 @@ boot(struct pfk_worker *w)
 		    strerror(errno));
 	pfk__worker_watch(w);
 	w->loop->taken = on_taken;
+	w->loop->kept = on_kept;
+	w->loop->full = &w->page->full;
+	w->page->full = 0;
 	w->loop->taken_arg = w;
 	pfk__heartbeat_start(w->loop, &w->page->beat, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)

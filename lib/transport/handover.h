@@ -5,7 +5,8 @@
  * descriptor, where it belongs, its protocol's state and its unsent bytes,
  * which are in a file of their own when they are many.
  * What has not been read stays in the socket.  The receiver answers each
- * packet, in order, with one byte: taken or refused.
+ * packet, in order, with one byte: taken, refused for good, or full.  A worker
+ * that leaves may give to several others at a time, to each until it is full.
  *
  * Invariants:
  *  1. a transport is GIVEN from its packet's sending to the answer; then it is
@@ -16,15 +17,23 @@
 #ifndef PFK_TRANSPORT_HANDOVER_H
 #define PFK_TRANSPORT_HANDOVER_H
 
+#include <stdbool.h>
+
 struct pfk_loop;
 
 /*
- * Give all connections of l that can be given to who reads at the other end
- * of fd; fd is taken over.  What is refused, or cannot be sent, stays.
+ * Give all connections of l that can be given to the process at the other end
+ * of fd, which is taken over, or -1; it begins with the last of some channels,
+ * and gives to each in turn.  When all channels have ended and connections are
+ * left that could be given, because the other ends are full or dead, the loop's
+ * `kept` tells.
  */
-void pfk__handover_give(struct pfk_loop *l, int fd);
+void pfk__handover_give(struct pfk_loop *l, int fd, bool last);
 
-/* Take what comes from fd, which is taken over. */
-void pfk__handover_take(struct pfk_loop *l, int fd);
+/*
+ * Take what comes from fd, which is taken over.  bounded: no more than
+ * max-connections, and a few descriptors stay free.
+ */
+void pfk__handover_take(struct pfk_loop *l, int fd, bool bounded);
 
 #endif

@@ -32,6 +32,7 @@ struct pfk_limits {
 	size_t max_per_source;
 	size_t connections;
 	size_t holders;
+	bool full;     /* counted in the loop's limits_full */
 	void *sources; /* a tree of tsearch(3) */
 	TAILQ_HEAD(, pfk__waiter) waiting;
 	struct pfk_timer *timer;
@@ -100,6 +101,20 @@ pfk__limits_open(const struct pfk_limits *lim)
 {
 	return lim->max_connections == 0 ||
 	    lim->connections < lim->max_connections;
+}
+
+/* Tell the loop, and by it the master, whether a connection more can come. */
+static void
+publish(struct pfk_limits *lim)
+{
+	struct pfk_loop *l = lim->loop;
+	bool full = !pfk__limits_open(lim);
+
+	if (full == lim->full)
+		return;
+	lim->full = full;
+	l->limits_full += full ? 1 : -1u;
+	__atomic_store_n(l->full, l->limits_full > 0, __ATOMIC_RELAXED);
 }
 
 static struct source
@@ -173,6 +188,7 @@ pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr)
 	struct source *s;
 
 	lim->connections++;
+	publish(lim);
 	if (lim->max_per_source == 0)
 		return;
 	s = find_source(lim, addr);
@@ -188,6 +204,7 @@ pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
 	if (lim->max_per_source > 0 && admit_source(lim, addr) == -1)
 		return -1;
 	lim->connections++;
+	publish(lim);
 	return 0;
 }
 
@@ -207,6 +224,7 @@ void
 pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
 {
 	lim->connections--;
+	publish(lim);
 	if (lim->max_per_source > 0)
 		release_source(lim, addr);
 	if (lim->spare == -1)

@@ -29,7 +29,7 @@ bool pfk__limits_open(const struct pfk_limits *lim);
  * from there (or no memory to count them).
  */
 int pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr);
-/* The same for one that was admitted by this process's predecessor. */
+/* Count one that a predecessor or another worker has admitted before. */
 void pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr);
 void pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr);
 

@@ -72,6 +72,19 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 }
 
 struct pfk_transport *
+pfk__server_take(struct pfk_server *s, int fd, const struct pfk_addr *peer)
+{
+	struct pfk_transport *tr = pfk__tcp_new(s, fd, peer);
+
+	if (tr == NULL)
+		return NULL;
+	pfk__limits_readmit(s->limits, peer);
+	tr->active_ns = pfk_loop_now(s->loop);
+	enter(s, tr);
+	return tr;
+}
+
+struct pfk_transport *
 pfk__server_rebuild(struct pfk_server *s, int fd, struct pfk__record *r)
 {
 	struct pfk_transport *tr = pfk__tcp_rebuild(s, fd, r);

@@ -62,6 +62,13 @@ struct pfk_transport *pfk__server_add(struct pfk_server *s, int fd,
     const struct pfk_addr *peer);
 
 /*
+ * The same for a connection that another worker has admitted: a source that has
+ * too many here has not come anew.
+ */
+struct pfk_transport *pfk__server_take(struct pfk_server *s, int fd,
+    const struct pfk_addr *peer);
+
+/*
  * A transport of the server for fd, as a predecessor's record tells of it; no
  * limit refuses it, because it was admitted before.
  */

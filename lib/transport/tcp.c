@@ -255,7 +255,6 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 		pfk__tcp_lose(tr, PFK_HANDED_OVER);
 		return;
 	}
-	tr->stays = true;
 	tr->state = PFK__TCP_OPEN;
 	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
 		pfk__tcp_lose(tr, errno);

@@ -1,0 +1,46 @@
+/*
+ * packet.h: a connection on its way from one process to another.
+ *
+ * The header, the protocol's state, and the unsent bytes; with the connection's
+ * descriptor, and that of a file if the unsent bytes are many.
+ */
+#ifndef PFK_TRANSPORT_PACKET_H
+#define PFK_TRANSPORT_PACKET_H
+
+#include <assert.h>
+#include <prefork.h>
+#include <sys/socket.h>
+
+#include "event/ledger.h"
+
+#define PFK__PACKET_STATE 4096
+#define PFK__UNSENT_MAX 2097152
+#define PFK__PACKETS_A_TURN 64
+
+struct pfk__packet_header {
+	struct pfk_addr local; /* the listener's, which names the server */
+	struct pfk_addr peer;
+	uint64_t idle_ns;  /* since its last activity */
+	uint64_t since_ns; /* of its accept(2) */
+	uint32_t low, high;
+	uint32_t state_len, unsent_len;
+	uint8_t paused, told_pause;
+	uint8_t eof_received, eof_wanted, eof_sent;
+	uint8_t apart; /* the unsent bytes are in a file */
+};
+
+#define PFK__PACKET_MAX \
+	(sizeof(struct pfk__packet_header) + PFK__PACKET_STATE + \
+	    PFK__UNSENT_MAX)
+
+static_assert(PFK__PACKET_MAX <= PFK__SCRATCH_BYTES, "no room");
+
+/* FULL: not now, and not by this taker. */
+enum pfk__answer { PFK__ANSWER_REFUSED, PFK__ANSWER_TAKEN, PFK__ANSWER_FULL };
+
+union pfk__packet_control {
+	char buf[CMSG_SPACE(2 * sizeof(int))];
+	struct cmsghdr align;
+};
+
+#endif
