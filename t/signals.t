@@ -308,10 +308,14 @@ sub every_signal_to_the_master {
 	}
 	is($server->stop('INT'), 0, 'exit status');
 	for my $signal (FATAL) {
-		my $victim = Prefork->start('-w', 1, '-p', 0, '-4');
+		my $victim = Prefork->start('-w', 1, '-p', 0, '-4',
+			'--orphan-timeout', 0.1);
 		is($victim->stop($signal), 128 + $number{$signal},
 			"$signal ends the master");
-		ok(wait_for(sub { !$victim->workers_alive }), 'and its worker');
+		ok($victim->wait_log(qr/serving\son\sfor\s0\.1\ss/x),
+			'its worker serves on');
+		ok(wait_for(sub { !$victim->workers_alive }),
+			'and ends when its time is up');
 	}
 	return;
 }

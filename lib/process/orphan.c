@@ -173,9 +173,9 @@ pfk__orphan_begin(struct pfk_worker *w)
 		w->ledger->head->orphan_ns = pfk_loop_now(w->loop) +
 		    config->orphan_ns;
 		pfk_log(PFK_WARNING,
-		    "the master has died: serving on for %llu s, until a new "
+		    "the master has died: serving on for %g s, until a new "
 		    "one takes over",
-		    (unsigned long long)(config->orphan_ns / PFK_SECOND_NS));
+		    (double)config->orphan_ns / PFK_SECOND_NS);
 	}
 	pfk_io_del(&w->io);
 	pfk__title_set("worker %d (orphan)", w->slot);
