@@ -200,6 +200,8 @@ sub no_watches_later {
 	my $old    = $server->tcp_socket;
 
 	is(echo_once($old, 'before'), 'before', 'a connection');
+	# The client may have its answer before its socket is being watched.
+	ok(wait_for(sub { all_sleep($server) }), 'all workers wait');
 	break_it('epoll_ctl', $number);
 	my $new = $server->tcp_socket;
 	syswrite $new, 'after';
@@ -219,6 +221,18 @@ sub no_watches_later {
 	serves($server);
 	is($server->stop, 0, 'exit status');
 	return;
+}
+
+sub all_sleep {
+	my ($server) = @_;
+	my %workers = $server->workers;
+
+	for my $pid (values %workers) {
+		open my $stat, '<', "/proc/$pid/stat" or return;
+		my $line = <$stat> // q{};
+		return if $line !~ /\)\sS\s/x;
+	}
+	return 1;
 }
 
 sub serves {
