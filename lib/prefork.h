@@ -152,11 +152,20 @@ void pfk_signals_prepare(void);
 void pfk_signals_hold(void);
 
 /*
- * Close every descriptor above standard error but the log's: what whoever
- * started us has left open.  For a program that will run for long, once its
- * log is open and before anything else is.
+ * Close every descriptor above standard error but the log's and those of
+ * pfk_keep_fd: what whoever started us has left open.  For a program that will
+ * run for long, once its log is open and before anything else is.
  */
 void pfk_close_inherited(void);
+
+/*
+ * Whether the workers of pfk_master_run have the descriptor too.  Without this
+ * call they have each one that is open when that is called, and none that a hook
+ * in the master opens later.  A successor of a killed worker has the same.  It
+ * is for the file that is open now: once fd is closed, its number means nothing.
+ * EINVAL: a standard descriptor.  EBADF: it is closed.
+ */
+int pfk_keep_fd(int fd, bool keep);
 
 enum pfk_option_type {
 	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
@@ -962,8 +971,13 @@ struct pfk_hooks {
  * reopens the log, TTIN and TTOU change the number of workers.  Signals are
  * blocked as by pfk_signals_hold from the end of the loop to on_exit's, and then
  * as they were before.  Returns an exit status of sysexits(3), in the master
- * only; workers exit(3).  It binds nothing but the control socket, an AF_UNIX
- * one.  EX_TEMPFAIL: a service of this name runs already.
+ * only.  It binds nothing but the control socket, an AF_UNIX one.  EX_TEMPFAIL:
+ * a service of this name runs already.
+ *
+ * Output of stdio is flushed before each fork.  Workers end by exit(3), which
+ * runs their own handlers of atexit(3) and none that main has registered.  In a
+ * worker, signals of no effect are caught rather than ignored, so that a program
+ * that it executes does not inherit that; but for TTIN and TTOU.
  */
 int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);

@@ -56,6 +56,8 @@ daemon_detach(void)
 	close(fds[0]);
 	/* As nginx, it stays in its folder: file names keep their meaning. */
 	setsid();
+	/* Workers live longer than a start that fails. */
+	pfk_keep_fd(fds[1], false);
 	daemon_close_stdio(STDOUT_FILENO);
 	return fds[1];
 }

@@ -286,8 +286,11 @@ pidfile_lock(const char *path, int *status, char *err)
 			close(f->fd);
 		rc = try_lock(f, status, err);
 	}
-	if (rc == 1)
+	if (rc == 1) {
+		pfk_keep_fd(f->fd, false);
+		pfk_keep_fd(f->dir, false);
 		return f;
+	}
 	if (rc == 0)
 		fail(EX_CANTCREAT, err, path,
 		    "somebody replaces it all the time");

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/kept.h"
 #include "base/log.h"
 
 /* More than any process has. */
@@ -139,10 +140,20 @@ pfk__close_others(int *keep, size_t n)
 void
 pfk_close_inherited(void)
 {
-	int keep = pfk__log_fd();
+	int *keep = calloc(pfk__kept_count() + 1, sizeof(*keep)), log;
+	size_t n;
 
 	pfk__log_forked();
-	pfk__close_others(&keep, 1);
+	if (keep == NULL) {
+		/* Out of memory so early, it will not run for long. */
+		log = pfk__log_fd();
+		pfk__close_others(&log, 1);
+		return;
+	}
+	n = pfk__kept(keep);
+	keep[n++] = pfk__log_fd();
+	pfk__close_others(keep, n);
+	free(keep);
 }
 
 void

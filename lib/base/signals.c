@@ -9,6 +9,7 @@
 #include "base/signals.h"
 
 #include <prefork.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,9 @@ static const int strays[] = {SIGUSR2, SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF,
 static const int crashes[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS,
     SIGTRAP};
 static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+
+/* Those that the library ignores, and the program did not. */
+static bool ignored[NSIG];
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -35,11 +39,11 @@ ignore_reserved(int signo)
 	struct {
 		void (*handler)(int);
 		unsigned long rest[19];
-	} now = {0}, ignored = {.handler = SIG_IGN};
+	} now = {0}, nothing = {.handler = SIG_IGN};
 
 	if (syscall(SYS_rt_sigaction, signo, NULL, &now, NSIG / 8) == 0 &&
 	    now.handler == SIG_DFL)
-		syscall(SYS_rt_sigaction, signo, &ignored, NULL, NSIG / 8);
+		syscall(SYS_rt_sigaction, signo, &nothing, NULL, NSIG / 8);
 }
 
 static void
@@ -47,8 +51,10 @@ ignore(int signo)
 {
 	struct sigaction now;
 
-	if (sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-		signal(signo, SIG_IGN);
+	if (sigaction(signo, NULL, &now) == -1 || now.sa_handler != SIG_DFL)
+		return;
+	signal(signo, SIG_IGN);
+	ignored[signo] = true;
 }
 
 void
@@ -60,6 +66,41 @@ pfk__signals_ignore_strays(void)
 		ignore_reserved(signo);
 	for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
 		ignore(signo);
+}
+
+static void
+do_nothing(int signo)
+{
+	(void)signo;
+}
+
+static void catch (int signo)
+{
+	struct sigaction nothing = {.sa_handler = do_nothing,
+	    .sa_flags = SA_RESTART};
+
+	sigaction(signo, &nothing, NULL);
+}
+
+void
+pfk__signals_catch(void)
+{
+	static const int commands[] = {SIGHUP, SIGUSR1};
+	struct sigaction now;
+
+	for (int signo = 1; signo < NSIG; signo++) {
+		if (ignored[signo])
+			catch (signo);
+	}
+	for (size_t i = 0; i < N(commands); i++) {
+		/* Ignored, it was so before us, as by nohup(1). */
+		if (sigaction(commands[i], NULL, &now) == 0 &&
+		    now.sa_handler != SIG_IGN)
+			catch (commands[i]);
+	}
+	/* Caught, a write(2) to a terminal would begin anew for ever. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
 }
 
 void

@@ -13,6 +13,14 @@
  */
 void pfk__signals_ignore_strays(void);
 
+/*
+ * In a worker: what is to have no effect, the strays and the commands to a
+ * master, is caught from now on, because a program that the worker executes
+ * would inherit an ignored signal; but TTIN and TTOU are ignored, as are the two
+ * real-time signals that the C library keeps.
+ */
+void pfk__signals_catch(void);
+
 /* Block all signals but those of a crash; *old is the mask before, or NULL. */
 void pfk__signals_block(sigset_t *old);
 

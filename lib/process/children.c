@@ -14,6 +14,7 @@
 
 #include "logger/logger.h"
 #include "process/control.h"
+#include "process/exit.h"
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/worker.h"
@@ -38,6 +39,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	if (pfk__pages_keep(&m->pages, c->pulse.page) == -1)
 		_exit(EX_OSERR);
 	pfk_loop_free(m->loop);
+	pfk__exit_forked();
 	pfk__keeper_main(&w);
 }
 
@@ -47,6 +49,8 @@ fork_blocked(sigset_t *old)
 	sigset_t all;
 	pid_t pid;
 
+	/* Or it would be written once for each worker. */
+	fflush(NULL);
 	/* The child's handlers are its own only once it has set them. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, old);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/kept.h"
 #include "base/log.h"
 #include "base/title.h"
 #include "event/ledger.h"
@@ -67,17 +68,19 @@ now(void)
 
 /* the table */
 
-/* Only the worker's business stays open. */
+/* Only what the worker uses stays open. */
 static void
 keep_own_descriptors(struct pfk_worker *w)
 {
 	size_t n = 0;
-	int *keep = calloc(pfk__custody_count(w->custody, w->slot) + 2,
+	int *keep = calloc(pfk__custody_count(w->custody, w->slot) +
+		pfk__kept_count() + 2,
 	    sizeof(*keep));
 	const struct pfk__lent *l;
 
 	if (keep == NULL)
 		_exit(EX_OSERR);
+	n = pfk__kept(keep);
 	keep[n++] = w->channel;
 	keep[n++] = pfk__log_fd();
 	for (l = pfk__custody_first(w->custody, w->slot); l != NULL;
@@ -368,12 +371,22 @@ start_worker(struct keeper *k)
 }
 
 /* Descriptors that are neither listeners nor connections, from the start. */
-static void
+static bool
 note_base(struct keeper *k)
 {
+	int *kept = calloc(pfk__kept_count() + 1, sizeof(*kept));
+	size_t n;
+
+	if (kept == NULL)
+		return false;
+	n = pfk__kept(kept);
+	for (size_t i = 0; i < n; i++)
+		pfk__ledger_note(&k->ledger, kept[i], PFK__ENTRY_BASE);
+	free(kept);
 	pfk__ledger_note(&k->ledger, k->w->channel, PFK__ENTRY_BASE);
 	if (pfk__log_fd() > STDERR_FILENO)
 		pfk__ledger_note(&k->ledger, pfk__log_fd(), PFK__ENTRY_BASE);
+	return true;
 }
 
 static bool
@@ -381,12 +394,12 @@ prepare(struct keeper *k)
 {
 	if (k->w->config->no_keeper || under_valgrind())
 		return false;
-	if (pfk__ledger_open(&k->ledger, true) == -1) {
+	if (pfk__ledger_open(&k->ledger, true) == -1 || !note_base(k)) {
+		pfk__ledger_close(&k->ledger);
 		pfk_warn("cannot map a ledger; connections end with worker %d",
 		    k->w->slot);
 		return false;
 	}
-	note_base(k);
 	grow_table();
 	return true;
 }

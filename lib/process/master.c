@@ -15,6 +15,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/kept.h"
+#include "base/log.h"
 #include "base/signals.h"
 #include "base/title.h"
 #include "base/why.h"
@@ -22,6 +24,7 @@
 #include "logger/logger.h"
 #include "net/listener.h"
 #include "process/control.h"
+#include "process/exit.h"
 #include "process/orders.h"
 #include "process/takeover.h"
 
@@ -429,8 +432,12 @@ pfk_master_run(const struct pfk_master_config *config,
 	const char *cause;
 	int status;
 
-	if (m == NULL)
+	if (m == NULL || pfk__kept_open(pfk__log_fd()) == -1 ||
+	    pfk__exit_prepare() == -1) {
+		pfk_complain("cannot start: %s", strerror(errno));
+		free(m);
 		return EX_OSERR;
+	}
 	m->config = *config;
 	m->hooks = hooks;
 	m->arg = arg;

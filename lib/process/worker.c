@@ -253,12 +253,9 @@ pfk__worker_watch(struct pfk_worker *w)
 static int
 set_signals(struct pfk_worker *w)
 {
-	/* The master's commands; it ignores for us what is stray. */
-	static const int ignored[] = {SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
 	sigset_t none;
 
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-		signal(ignored[i], SIG_IGN);
+	pfk__signals_catch();
 	if (pfk_signal_add(w->loop, SIGTERM, on_terminate, w) == NULL ||
 	    pfk_signal_add(w->loop, SIGQUIT, on_terminate, w) == NULL ||
 	    pfk_signal_add(w->loop, SIGINT, on_interrupt, w) == NULL)
