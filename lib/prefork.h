@@ -946,9 +946,12 @@ struct pfk_master_config {
 
 /*
  * What the program adds, in gunicorn's names; any but worker_init may be NULL.
- * on_reload fills in a new configuration or returns -1, and nothing changes;
- * reload_done tells whether the first new worker came up with it (commit) or
- * not (go back).
+ * prepare_reload runs before on_reload, in a child, so that it may block, for at
+ * most 30 s, while the master goes on: it checks the new configuration, looks up
+ * names and users, and writes the answers to fd, which has room for 16 MiB.
+ * on_reload, which must not block, reads them by pfk_reload_prepared and fills in
+ * a new configuration.  Either may return -1, and nothing changes.  reload_done
+ * tells whether the first new worker came up with it (commit) or not (go back).
  */
 struct pfk_hooks {
 	/* In the worker: listen, serve, drop privileges.  -1: pfk_worker_fail */
@@ -956,6 +959,7 @@ struct pfk_hooks {
 	void (*worker_exit)(struct pfk_worker *w, void *arg);
 	/* In the master. */
 	int (*on_ready)(void *arg);
+	int (*prepare_reload)(int fd, void *arg);
 	int (*on_reload)(struct pfk_master_config *config, void *arg);
 	void (*reload_done)(bool ok, void *arg);
 	void (*workers_changed)(int workers, void *arg);
@@ -983,13 +987,19 @@ int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);
 
 /*
- * Say in on_reload why it refuses: one line, which prefork-ctl(8) prints.
- * Returns -1.
+ * Say in prepare_reload or on_reload why it refuses, in one line, which the
+ * master logs and prefork-ctl(8) prints.  Returns -1.
  */
 int pfk_reload_fail(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /* Say in on_reload what the new configuration changes, for the status. */
 void pfk_reload_changes(const char *fmt, ...) PFK_PRINTF(1, 2);
+
+/*
+ * The bytes that prepare_reload has written, for on_reload, and their number; they
+ * are aligned as by malloc(3), and gone when it returns.
+ */
+const void *pfk_reload_prepared(size_t *size);
 
 /*
  * For programs that look for control sockets, which are called NAME.sock: write

@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 use Prefork;
 use Prefork::Life;
 use Prefork::Sockets qw(have);
+use Prefork::Tools qw(spawn_process);
 use Test::More;
 
 use constant ADDRESS => '[2001:db8::5]';
@@ -47,6 +48,7 @@ my $lost  = Prefork->spawn({ wrapper => \@boot }, '-w', 1, '-b',
 late_address();
 stopped();
 reloaded();
+reloaded_slowly();
 tested();
 is($never->wait_exit(PATIENCE), 75, 'an address that stays tentative: exit 75');
 is(count($never->log_text, $waits), 1, 'one line said that it was waited for');
@@ -95,12 +97,55 @@ sub reloaded {
 	ok($server->wait_log(qr/\Q${\ADDRESS}\E.*still\stentative/x),
 		'a reload does not wait for an address');
 	unlike($server->log_text, $waits, 'it says so at once');
+	unlike($server->log_text, qr/worker\s\d+\s\(0\)/x, 'with the pid of the worker');
 	write_file($file, 'workers 1', 'port 0', 'bind echo.example.org');
 	$server->signal('HUP');
-	ok($server->wait_log(qr/bad\sconfiguration:.*echo[.]example[.]org/x),
+	ok($server->wait_log(qr/reload\srefused:.*echo[.]example[.]org/x),
 		'nor for a name server');
 	is($server->stop, 0, 'exit status');
 	return;
+}
+
+# While the look-ups of a reload take their time, the master goes on.
+sub reloaded_slowly {
+	my $file   = write_file("$dir/conf", 'workers 2', 'port 0', 'bind 127.0.0.1');
+	my $server = Prefork->start({ wrapper => \@boot }, '-c', $file, '--keeper',
+		'off');
+	my $silent = silent_name_server($server);
+	my %worker = $server->workers;
+
+	write_file($file, 'workers 1', 'port 0', 'bind echo.example.org');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloading$/mx), 'a reload begins to look names up');
+	my $at = $server->log_size;
+	kill 'KILL', $worker{1};
+	ok($server->wait_log(qr/started\sworker/x, undef, $at),
+		'a worker that dies meanwhile is replaced');
+	ok($server->wait_log(qr/reload\srefused:.*no\sname\sserver/x, undef, $at),
+		'the reload is refused, with the cause');
+	like($server->log_text, qr/started\sworker.*reload\srefused/xs, 'later');
+	$at = $server->log_size;
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloading$/mx, undef, $at), 'again');
+	is($server->stop, 0, 'TERM is obeyed meanwhile');
+	is(count($server->log_text, qr/reload\srefused/x), 1, 'at once');
+	return;
+}
+
+# One that takes questions and does not answer, until the handle is closed.
+sub silent_name_server {
+	my ($server) = @_;
+	my $program = 'use IO::Socket::INET; '
+	    . q{my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.9', }
+	    . q{LocalPort => 53, Proto => 'udp') or die "$!\n"; }
+	    . '$| = 1; print "up\n"; <STDIN>';
+	pipe my $up, my $up_w or die "pipe: $!\n";
+	pipe my $end, my $end_w or die "pipe: $!\n";
+	spawn_process({ stdin => $end, stdout => $up_w }, 'nsenter', '-t',
+		$server->spawned, '-n', $^X, '-e', $program);
+	close $up_w;
+	is(scalar <$up>, "up\n", 'a name server that does not answer');
+	return $end_w;
 }
 
 sub tested {

@@ -236,10 +236,8 @@ is_good_name(const char *name)
 }
 
 static int
-check_control(struct config *c, char *err, int *status)
+check_control(const struct config *c, char *err, int *status)
 {
-	const char *group = c->control_group;
-
 	*status = c->file != NULL ? EX_CONFIG : EX_USAGE;
 	if (c->name != NULL && !is_good_name(c->name)) {
 		snprintf(err, PFK_ERROR_SIZE,
@@ -253,6 +251,14 @@ check_control(struct config *c, char *err, int *status)
 		    PFK_ERROR_SIZE);
 		return -1;
 	}
+	return 0;
+}
+
+static int
+check_control_group(struct config *c, char *err, int *status)
+{
+	const char *group = c->control_group;
+
 	if (group == NULL || find_group(&c->control_gid, group) == 0)
 		return 0;
 	*status = EX_NOUSER;
@@ -279,20 +285,39 @@ derive_sockopts(struct config *c)
 		o->fastopen = c->fastopen;
 }
 
-int
-config_check(struct config *c, char *err, int *status)
+static void
+forget_findings(struct config *c)
 {
 	free(c->user_name);
 	c->user_name = NULL;
 	free(c->endpoints);
 	c->endpoints = NULL;
 	c->n_endpoints = 0;
-	if (check_user(c, err, status) == -1 ||
-	    check_control(c, err, status) == -1)
+}
+
+int
+config_check(struct config *c, char *err, int *status)
+{
+	forget_findings(c);
+	if (check_control(c, err, status) == -1 ||
+	    check_user(c, err, status) == -1 ||
+	    check_control_group(c, err, status) == -1)
 		return -1;
 	derive_sockopts(c);
 	*status = c->file != NULL ? EX_CONFIG : EX_USAGE;
 	return config_endpoints(c, err, status);
+}
+
+int
+config_take(struct config *c, const void *findings, size_t size, char *err,
+    int *status)
+{
+	forget_findings(c);
+	if (check_control(c, err, status) == -1)
+		return -1;
+	derive_sockopts(c);
+	*status = EX_CONFIG;
+	return config_receive(c, findings, size, err);
 }
 
 int

@@ -86,6 +86,17 @@ struct config *config_read(int argc, char *const *argv, bool again, char *err,
  */
 int config_check(struct config *c, char *err, int *status);
 
+/* The same without look-ups, with the answers that config_send has written. */
+int config_take(struct config *c, const void *findings, size_t size, char *err,
+    int *status);
+
+/*
+ * findings.c: write what config_check has looked up to fd, and take it from
+ * there into a configuration that would look the same up.  -1: errno, or err.
+ */
+int config_send(const struct config *c, int fd);
+int config_receive(struct config *c, const void *data, size_t size, char *err);
+
 void config_free(struct config *c);
 
 /* Print the configuration in force. */

@@ -43,12 +43,13 @@ add(struct config *c, const struct bind *b, enum pfk_kind kind,
 		return -1;
 	}
 	c->endpoints = e;
-	c->endpoints[c->n_endpoints++] =
-	    (struct endpoint){.listen = {.kind = kind,
-				  .addr = *addr,
-				  .optional = optional,
-				  .options = &c->sockopts},
-		.once = kind == PFK_TCP && (b->once || c->once)};
+	e += c->n_endpoints++;
+	memset(e, 0, sizeof(*e)); /* findings.c sends its bytes */
+	e->listen.kind = kind;
+	e->listen.addr = *addr;
+	e->listen.optional = optional;
+	e->listen.options = &c->sockopts;
+	e->once = kind == PFK_TCP && (b->once || c->once);
 	return 0;
 }
 

@@ -9,23 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "daemon.h"
 #include "echo.h"
 #include "pidfile.h"
+#include "program.h"
 
 /* How long a start tries to look a host up. */
 #define PATIENCE_S 10
 #define RETRY_MS 500
-
-struct program {
-	int argc;
-	char **argv;
-	struct config *config;
-	struct config *old; /* while a reload is being tried */
-	struct pidfile *pid_file;
-	int detached; /* to say ready on, or -1 */
-};
 
 static int
 cannot_write(void)
@@ -51,16 +42,16 @@ usage(void)
 	return fflush(stdout) == 0 ? EX_OK : cannot_write();
 }
 
-static void
-set_log_level(const struct config *c)
+void
+program_set_log_level(const struct config *c)
 {
 	pfk_log_set_level(c->verbose ? PFK_DEBUG
 		: c->quiet           ? PFK_WARNING
 				     : PFK_INFO);
 }
 
-static struct pfk_master_config
-master_config(const struct config *c)
+struct pfk_master_config
+program_master_config(const struct config *c)
 {
 	return (struct pfk_master_config){.workers = config_workers(c),
 	    .shutdown_ns = c->shutdown_ns,
@@ -119,71 +110,6 @@ on_ready(void *arg)
 	return EX_OK;
 }
 
-/* What a running master cannot change any more. */
-static void
-warn_unchangeable(const struct config *old, const struct config *new)
-{
-	const struct {
-		const char *name, *old, *new;
-	} fixed[] = {{"log", old->log, new->log},
-	    {"pid-file", old->pid_file, new->pid_file},
-	    {"control", old->control, new->control},
-	    {"name", old->name, new->name}};
-
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-		const char *a = fixed[i].old, *b = fixed[i].new;
-
-		if (strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0)
-			pfk_log(PFK_WARNING,
-			    "a new %s takes effect at a restart",
-			    fixed[i].name);
-	}
-	if (old->log_format != new->log_format ||
-	    old->log_time != new->log_time)
-		pfk_log(PFK_WARNING,
-		    "a new log-format or log-time takes effect at a restart");
-}
-
-static int
-on_reload(struct pfk_master_config *mc, void *arg)
-{
-	struct program *p = arg;
-	char err[PFK_ERROR_SIZE], changes[1024];
-	struct config *new;
-	int status;
-
-	new = config_read(p->argc, p->argv, true, err, &status);
-	if (new == NULL || config_check(new, err, &status) == -1) {
-		config_free(new);
-		pfk_log(PFK_ERROR, "bad configuration: %s", err);
-		return pfk_reload_fail("%s", err);
-	}
-	if (pfk_options_diff(config_options, p->config, new, changes,
-		sizeof(changes)) > 0)
-		pfk_reload_changes("%s", changes);
-	warn_unchangeable(p->config, new);
-	p->old = p->config;
-	p->config = new;
-	set_log_level(new);
-	*mc = master_config(new);
-	return 0;
-}
-
-static void
-reload_done(bool ok, void *arg)
-{
-	struct program *p = arg;
-
-	if (!ok) {
-		config_free(p->config);
-		p->config = p->old;
-		set_log_level(p->config);
-	} else {
-		config_free(p->old);
-	}
-	p->old = NULL;
-}
-
 static void
 on_exit_master(int status, void *arg)
 {
@@ -199,7 +125,8 @@ static const struct pfk_hooks hooks = {
     .worker_init = worker_init,
     .worker_exit = worker_exit,
     .on_ready = on_ready,
-    .on_reload = on_reload,
+    .prepare_reload = reload_prepare,
+    .on_reload = reload_try,
     .reload_done = reload_done,
     .on_exit = on_exit_master,
 };
@@ -277,10 +204,10 @@ detach(struct program *p)
 static int
 run_service(struct program *p)
 {
-	struct pfk_master_config mc = master_config(p->config);
+	struct pfk_master_config mc = program_master_config(p->config);
 	int status;
 
-	set_log_level(p->config);
+	program_set_log_level(p->config);
 	status = open_log(p->config);
 	pfk_close_inherited();
 	if (status != EX_OK || (status = detach(p)) != EX_OK)

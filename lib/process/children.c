@@ -17,6 +17,7 @@
 #include "process/exit.h"
 #include "process/listing.h"
 #include "process/master.h"
+#include "process/prepare.h"
 #include "process/worker.h"
 
 /* fork */
@@ -437,8 +438,9 @@ pfk__children_reap(struct pfk__master *m)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct pfk__child *c = find(m, pid);
 
+		pfk__prepare_reaped(pid);
 		if (c == NULL)
-			continue; /* adopted, as process 1 of a container */
+			continue; /* or adopted, as process 1 of a container */
 		pfk__hear_all(c); /* its last words */
 		if (survives_keeper(c, status))
 			continue;

@@ -26,6 +26,7 @@
 #include "process/control.h"
 #include "process/exit.h"
 #include "process/orders.h"
+#include "process/prepare.h"
 #include "process/takeover.h"
 
 /* What a worker gets beyond its own time before it is killed. */
@@ -347,6 +348,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 		return;
 	m->stop = how;
 	pfk__takeover_cancel(m);
+	pfk__prepare_cancel();
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);

@@ -76,6 +76,7 @@ enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
 /* A reload: the first slot tries the new configuration for all. */
 enum pfk__reload {
 	PFK__RELOAD_SETTLED,
+	PFK__RELOAD_PREPARING, /* in a child; the old configuration counts */
 	PFK__RELOAD_TRYING,
 	PFK__RELOAD_ROLLING
 };
@@ -101,7 +102,7 @@ struct pfk__master {
 	int workers;     /* wanted now: the configuration's, TTIN and TTOU */
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
-	bool resized; /* workers were ordered during the trial */
+	bool resized; /* workers were ordered before the end of the trial */
 	bool reload_wanted;
 	bool drains_due;        /* a retire_wanted can be carried out */
 	int rolling;            /* the slot that is being renewed */
@@ -232,9 +233,13 @@ void pfk__surplus_maintain(struct pfk__master *m);
 /* reload.c */
 /* Replace all workers by ones with the configuration in force. */
 void pfk__reload_roll(struct pfk__master *m);
-/* For the trial, and for each slot of the roll; a test may change it. */
+/* For each: preparation, trial, slot of the roll; a test may change it. */
 extern uint64_t pfk__reload_bound_ns;
 void pfk__reload_begin(struct pfk__master *m);
+/* The preparation has ended; why: the reload is refused, else NULL. */
+void pfk__reload_prepared(struct pfk__master *m, const char *why);
+/* The cause that a hook has given. */
+void pfk__reload_refusal(char *dst, size_t size);
 /* The first slot's new worker did not come up: back to what was. */
 void pfk__reload_abandon(struct pfk__master *m, const char *why);
 /* One more slot, or the end. */

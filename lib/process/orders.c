@@ -68,7 +68,8 @@ void
 pfk__orders_workers(struct pfk__master *m, int workers)
 {
 	m->workers = workers;
-	m->resized = m->reload == PFK__RELOAD_TRYING;
+	m->resized = m->reload == PFK__RELOAD_PREPARING ||
+	    m->reload == PFK__RELOAD_TRYING;
 	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
 	if (m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(workers, m->arg);

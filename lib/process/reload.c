@@ -1,23 +1,28 @@
 /*
  * reload.c: replace the workers slot by slot.
  *
- * Layer: process.  The first slot's successor tries the new configuration for
+ * Layer: process.  Whatever may take time is prepared in a child (prepare.c), and
+ * the master goes on meanwhile.  The first slot's successor tries the new configuration for
  * all: where it does not come up, nothing has changed and nothing will.  A slot
  * that takes too long is left behind, so that each reload ends.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
+#include "base/why.h"
 #include "process/control.h"
 #include "process/master.h"
+#include "process/prepare.h"
 
 uint64_t pfk__reload_bound_ns = 30 * PFK_SECOND_NS;
 
 static void on_late(void *arg);
 
-/* What on_reload says of the configuration that it reads. */
+/* What the hooks say of the configuration that they read. */
 static struct {
 	char refused[PFK_ERROR_SIZE];
 	char changes[1024];
@@ -44,18 +49,20 @@ pfk_reload_changes(const char *fmt, ...)
 	va_end(ap);
 }
 
-static bool
-is_refused(struct pfk__master *m, struct pfk_master_config *config)
+void
+pfk__reload_refusal(char *dst, size_t size)
 {
-	said.refused[0] = said.changes[0] = '\0';
-	if (m->hooks->on_reload == NULL ||
-	    m->hooks->on_reload(config, m->arg) != -1)
-		return false;
-	pfk_log(PFK_ERROR, "reload refused; nothing has changed");
-	pfk__control_reload_ended(m, EX_CONFIG, "%s",
+	strlcpy(dst,
 	    said.refused[0] != '\0' ? said.refused
-				    : "the service refused the reload");
-	return true;
+				    : "the service refused the reload",
+	    size);
+}
+
+static void
+refuse(struct pfk__master *m, const char *why)
+{
+	pfk_log(PFK_ERROR, "reload refused: %s; nothing has changed", why);
+	pfk__control_reload_ended(m, EX_CONFIG, "%s", why);
 }
 
 void
@@ -116,27 +123,59 @@ renew(struct pfk__master *m, int slot)
 		pfk__master_step(m, slot, PFK__SLOT_RENEW);
 }
 
-void
-pfk__reload_begin(struct pfk__master *m)
+static void
+try(struct pfk__master *m)
 {
 	struct pfk_master_config config = m->config;
+	char why[PFK_ERROR_SIZE];
 
-	m->reload_wanted = false;
-	pfk__control_reload_begun(m);
-	if (is_refused(m, &config))
+	if (m->hooks->on_reload != NULL &&
+	    m->hooks->on_reload(&config, m->arg) == -1) {
+		pfk__reload_refusal(why, sizeof(why));
+		refuse(m, why);
 		return;
+	}
 	pfk__control_reload_changes(m, said.changes);
-	pfk_log(PFK_INFO, "reloading");
 	m->old_config = m->config;
 	m->config = config;
 	m->epoch++;
 	m->reload = PFK__RELOAD_TRYING;
 	m->rolling = 0;
-	m->resized = false;
 	for (int i = 0; i < m->places_top; i++)
 		m->places[i].late = false;
 	pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late, m);
 	renew(m, 0);
+}
+
+void
+pfk__reload_prepared(struct pfk__master *m, const char *why)
+{
+	m->reload = PFK__RELOAD_SETTLED;
+	pfk_timer_cancel(&m->late);
+	if (why == NULL)
+		try(m);
+	else
+		refuse(m, why);
+	pfk__master_wake(m);
+}
+
+void
+pfk__reload_begin(struct pfk__master *m)
+{
+	m->reload_wanted = false;
+	m->resized = false;
+	said.refused[0] = said.changes[0] = '\0';
+	pfk_log(PFK_INFO, "reloading");
+	pfk__control_reload_begun(m);
+	if (m->hooks->prepare_reload == NULL) {
+		try(m);
+	} else if (pfk__prepare_start(m) == -1) {
+		refuse(m, pfk__why(errno));
+	} else {
+		m->reload = PFK__RELOAD_PREPARING;
+		pfk_timer_set(&m->late, m->loop, pfk__reload_bound_ns, on_late,
+		    m);
+	}
 }
 
 void
@@ -243,11 +282,25 @@ give_up_trial(struct pfk__master *m)
 }
 
 static void
+give_up_preparing(struct pfk__master *m)
+{
+	char why[100];
+
+	pfk__prepare_cancel();
+	snprintf(why, sizeof(why),
+	    "its names were not looked up within %d s; see /etc/resolv.conf",
+	    bound_s());
+	pfk__reload_prepared(m, why);
+}
+
+static void
 on_late(void *arg)
 {
 	struct pfk__master *m = arg;
 
-	if (m->reload == PFK__RELOAD_TRYING) {
+	if (m->reload == PFK__RELOAD_PREPARING) {
+		give_up_preparing(m);
+	} else if (m->reload == PFK__RELOAD_TRYING) {
 		give_up_trial(m);
 	} else {
 		m->places[m->rolling].late = true;
