@@ -108,7 +108,7 @@ started(struct pfk__child *c, const struct pfk__message *msg)
 	c->cause[0] = '\0';
 	c->started_ns = pfk_loop_now(c->master->loop);
 	pfk__pulse_restart(&c->pulse, pfk_loop_now(c->master->loop));
-	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, (int)c->pid);
+	pfk_log(PFK_INFO, "started worker %d (%d)", c->slot, msg->pid);
 	/* Killed before it was known, and not by a keeper. */
 	if (c->pulse.page->last != 0)
 		pfk__child_signal(c, SIGKILL);
