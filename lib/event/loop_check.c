@@ -20,7 +20,8 @@ check_ios(const struct pfk_loop *l)
 		if (io == NULL)
 			continue;
 		assert(io->active && io->loop == l && io->fd == fd);
-		assert(io->dirty || io->want == io->armed);
+		assert(io->dirty || io->want == io->armed ||
+		    l->refused_at_ns != 0);
 		assert(l->table[fd].generation > 0);
 		dirty += io->dirty;
 		/* Signals alone do not keep the loop running. */
