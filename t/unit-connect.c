@@ -36,7 +36,7 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
 {
 	static struct addrinfo infos[8];
 	static struct pfk_addr addrs[8];
-	char *text = strdup(name), *part, *rest = text;
+	char *text, *part, *rest;
 	size_t n = 0;
 
 	if (strcmp(name, "never") == 0)
@@ -49,6 +49,7 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
 		errno = EMFILE;
 		return EAI_SYSTEM;
 	}
+	text = rest = strdup(name);
 	for (char *c = text; *c != '\0'; c++)
 		*c = *c == ';' ? ':' : *c;
 	while ((part = strsep(&rest, ",")) != NULL && n < 8) {

@@ -31,8 +31,9 @@ format(enum pfk_log_format form, bool timed, const char *message)
 	    .message = message};
 	size_t n = pfk__line_format(buf, &style, &line);
 
-	buf[n] = '\0';
-	ok(n <= PFK__LINE_MAX && buf[n - 1] == '\n', "a line of %zu bytes", n);
+	if (!ok(n > 0 && n <= PFK__LINE_MAX && buf[n - 1] == '\n',
+		"a line of %zu bytes", n))
+		return "";
 	buf[n - 1] = '\0';
 	return buf;
 }

@@ -403,14 +403,14 @@ static void
 test_diff(void)
 {
 	struct settings was = {.number = 7, .onoff = true}, is = was;
-	char text[100];
+	char text[100], string[] = "abc";
 
 	is_int(pfk_options_diff(table, &was, &is, text, sizeof(text)), 0,
 	    "no difference");
 	is_str(text, "", "and no text");
 	is.number = 8;
 	is.hidden = true; /* not a key of the file */
-	is.string = strdup("abc");
+	is.string = string;
 	strlcpy(is.list[0], "a", sizeof(is.list[0]));
 	strlcpy(is.list[1], "b", sizeof(is.list[1]));
 	is.list_len = 2;
@@ -421,7 +421,6 @@ test_diff(void)
 	is_int(pfk_options_diff(table, &was, &is, text, 20), 3,
 	    "little room: all are counted");
 	is_str(text, "number 7 -> 8", "and none is cut");
-	free(is.string);
 }
 
 static void

@@ -200,7 +200,7 @@ roll_never_ready(void)
 	hold(-1, 0);
 	at = service_wait(at, "[worker-1 (");
 	ok(service_wait(at, "serves with version 2") != 0, "the slot follows");
-	at = signalled(SIGHUP, "reloaded: 2 workers\n");
+	signalled(SIGHUP, "reloaded: 2 workers\n");
 	end();
 }
 

@@ -46,10 +46,11 @@ fill_standard_descriptors(void)
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
 		int way = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
 
-		/* The lowest number is free: this one. It stays open. */
+		if (fcntl(fd, F_GETFD) != -1 || errno != EBADF)
+			continue;
+		/* The lowest free number is fd, which stays open. */
 		/* cppcheck-suppress leakReturnValNotUsed */
-		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
-		    open("/dev/null", way) != fd)
+		if (open("/dev/null", way) != fd)
 			exit(EXIT_NOT_STARTED);
 	}
 }

@@ -241,10 +241,9 @@ drop(int error)
 
 /* A log that cannot be written must not stop the service. */
 static void
-write_or_drop(const struct pfk__line_style *style, struct pfk__line *line)
+write_or_drop(const struct pfk__line_style *style, const struct pfk__line *line)
 {
-	const char *message = line->message;
-	enum pfk_level level = line->level;
+	struct pfk__line count = *line;
 	char buf[PFK__LINE_MAX], text[120];
 	int error = the_log.dropped_error;
 
@@ -252,17 +251,16 @@ write_or_drop(const struct pfk__line_style *style, struct pfk__line *line)
 		snprintf(text, sizeof(text), "%lu log line%s dropped, %s",
 		    the_log.dropped, the_log.dropped == 1 ? "" : "s",
 		    error == EAGAIN ? "reader too slow" : strerror(error));
-		line->message = text;
-		line->level = PFK_WARNING;
+		count.message = text;
+		count.level = PFK_WARNING;
 		/* In order: the count goes before the next line. */
-		if (write_now(buf, pfk__line_format(buf, style, line)) == -1) {
+		if (write_now(buf, pfk__line_format(buf, style, &count)) ==
+		    -1) {
 			drop(errno);
 			return;
 		}
 		the_log.dropped = 0;
 	}
-	line->message = message;
-	line->level = level;
 	if (write_now(buf, pfk__line_format(buf, style, line)) == -1)
 		drop(errno);
 }

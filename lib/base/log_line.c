@@ -101,6 +101,7 @@ put_plain(struct out *o, const char *s)
 static size_t
 escape_quoted(char *text, unsigned char c, bool json)
 {
+	static const char prefix[] = {'\\', 'u', '0', '0'};
 	size_t n;
 
 	if (c == '"' || c == '\\') {
@@ -115,7 +116,7 @@ escape_quoted(char *text, unsigned char c, bool json)
 		n = escape_control(text, c);
 		return n + (json && c != '\n');
 	}
-	memcpy(text, "\\u00", 4);
+	memcpy(text, prefix, sizeof(prefix));
 	text[4] = hex[c >> 4];
 	text[5] = hex[c & 15];
 	return 6;

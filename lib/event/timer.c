@@ -43,21 +43,21 @@ disarm_by(struct pfk_timer **handle)
 }
 
 int
-pfk_timer_set(struct pfk_timer **handle, struct pfk_loop *l, uint64_t ns,
+pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
     void (*cb)(void *arg), void *arg)
 {
-	struct pfk_timer *t = *handle;
+	struct pfk_timer *timer = *t;
 
 	/* The memory of a pending one is kept: setting it again cannot fail. */
-	if (t != NULL)
-		disarm_by(handle);
-	else if ((t = malloc(sizeof(*t))) == NULL)
+	if (timer != NULL)
+		disarm_by(t);
+	else if ((timer = malloc(sizeof(*timer))) == NULL)
 		return -1;
-	*t = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
-	if (arm(t, ns) == -1)
+	*timer = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
+	if (arm(timer, ns) == -1)
 		return -1;
-	t->handle = handle;
-	*handle = t;
+	timer->handle = t;
+	*t = timer;
 	return 0;
 }
 
@@ -73,14 +73,14 @@ pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg), void *arg)
 }
 
 void
-pfk_timer_cancel(struct pfk_timer **handle)
+pfk_timer_cancel(struct pfk_timer **t)
 {
-	struct pfk_timer *t = *handle;
+	struct pfk_timer *timer = *t;
 
-	if (t == NULL)
+	if (timer == NULL)
 		return;
-	disarm_by(handle);
-	free(t);
+	disarm_by(t);
+	free(timer);
 }
 
 bool

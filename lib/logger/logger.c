@@ -181,7 +181,7 @@ fork_again(struct pfk__logger *lg, int control)
 		pfk__scribe_run(lg);
 	}
 	pfk__logger_page(lg, PID_PAGE)->pid = (int32_t)pid;
-	_exit(pid == -1);
+	_exit(pid == -1 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 /* As long as the master is a subreaper, a grandchild becomes its child. */

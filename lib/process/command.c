@@ -347,22 +347,23 @@ pfk__control_reload_changes(struct pfk__master *m, const char *text)
 }
 
 void
-pfk__control_reload_ended(struct pfk__master *m, int how, const char *fmt, ...)
+pfk__control_reload_ended(struct pfk__master *m, int status, const char *fmt,
+    ...)
 {
 	struct pfk__control_socket *k = m->control;
 	struct pfk__reload_note *r = &k->reload;
 	struct pfk__client *c, *next;
 	va_list ap;
 
-	if (how == EX_OK) {
+	if (status == EX_OK) {
 		k->configured = r->at;
 		k->configured_ns = r->at_ns;
 	}
 	/* A configuration that was not taken has changed nothing. */
-	if (how == EX_CONFIG || how == EX_UNAVAILABLE)
+	if (status == EX_CONFIG || status == EX_UNAVAILABLE)
 		r->changes[0] = '\0';
 	r->running = false;
-	r->status = how;
+	r->status = status;
 	r->at = time(NULL);
 	r->at_ns = pfk_loop_now(m->loop);
 	va_start(ap, fmt);
@@ -371,11 +372,11 @@ pfk__control_reload_ended(struct pfk__master *m, int how, const char *fmt, ...)
 	TAILQ_FOREACH_SAFE(c, &k->clients, link, next) {
 		if (c->wish != PFK__WISH_RELOAD || c->number > r->begun)
 			continue;
-		if (how == EX_OK)
+		if (status == EX_OK)
 			pfk__client_done(c, "%s%s%s", r->text,
 			    r->changes[0] != '\0' ? ", changed: " : "",
 			    r->changes);
 		else
-			pfk__client_fail(c, how, "%s", r->text);
+			pfk__client_fail(c, status, "%s", r->text);
 	}
 }

@@ -31,13 +31,15 @@ has_group(int fd, gid_t primary, gid_t group)
 {
 	socklen_t len = 0;
 	gid_t *groups;
-	bool found = primary == group;
+	bool found = false;
 
-	/* It fails with the length that it takes. */
-	if (found ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 ||
+	if (primary == group)
+		return true;
+	/* Without room it fails, and sets the length that it takes. */
+	/* cppcheck-suppress nullPointer */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 ||
 	    errno != ERANGE)
-		return found;
+		return false;
 	groups = malloc(len);
 	if (groups != NULL &&
 	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {

@@ -224,10 +224,10 @@ end_giving(struct giver *g)
 static int
 share(const struct pfk_loop *l)
 {
-	struct giver *g = NULL;
-	int n = 0;
+	const struct giver *g = next_giver(l, NULL);
+	int n = 1;
 
-	while ((g = next_giver(l, g != NULL ? &g->member : NULL)) != NULL)
+	while (g != NULL && (g = next_giver(l, &g->member)) != NULL)
 		n++;
 	return n < PFK__PACKETS_A_TURN ? PFK__PACKETS_A_TURN / n : 1;
 }

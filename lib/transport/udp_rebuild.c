@@ -59,7 +59,6 @@ rebuild_hand(struct pfk_loop *l)
 	if (d == NULL || !d->proto->survives) {
 		b->n_trains = b->n_pieces = 0;
 		b->reading = 0;
-		n = 0;
 	} else {
 		l->ledger->head->serving = d->io.fd;
 		pfk__udp_send_rest(d);
