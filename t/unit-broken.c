@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "linger.h"
 #include "process/worker.h"
 #include "service.h"
 #include "tap.h"
@@ -51,7 +52,7 @@ send_message(struct pfk_worker *w, uint32_t type)
 {
 	struct pfk__message m = message(w, type);
 
-	pfk__channel_send(w->channel, &m, listener);
+	pfk__channel_send(w->channel, &m, -1);
 }
 
 static void
@@ -132,6 +133,29 @@ send_lend(struct pfk_worker *w)
 }
 
 static void
+send_lingering(struct pfk_worker *w)
+{
+	struct pfk__message m = message(w, PFK__MSG_KEEP);
+	int fd = linger_socket();
+
+	for (int i = 0; i < 5; i++)
+		pfk__channel_send(w->channel, &m, fd);
+	close(fd);
+}
+
+/* What is queued behind the garbage is closed with the channel. */
+static void
+queue_lingering(struct pfk_worker *w)
+{
+	struct pfk__message m = message(w, PFK__MSG_READY);
+	int fd = linger_socket();
+
+	send_garbage(w);
+	pfk__channel_send(w->channel, &m, fd);
+	close(fd);
+}
+
+static void
 send_ready(struct pfk_worker *w)
 {
 	send_message(w, PFK__MSG_READY);
@@ -195,6 +219,10 @@ static const struct evil evils[] = {
 	"sent a message of another worker; killing it"},
     {"a master's message", send_drain, NULL,
 	"sent a message that only the master sends; killing it"},
+    {"connections that linger", send_lingering, NULL,
+	"sent a descriptor that nobody asked for; killing it"},
+    {"such a connection in its queue", queue_lingering, NULL,
+	"sent garbage; killing it"},
     {"death in mid-boot", die, NULL, "exited with status 3"},
     {"it cannot say ready", go_deaf, NULL, "exited with status 71"},
     {"garbage later", NULL, send_garbage, "sent garbage; killing it"},

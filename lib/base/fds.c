@@ -155,13 +155,3 @@ pfk_close_inherited(void)
 	pfk__close_others(keep, n);
 	free(keep);
 }
-
-void
-pfk__close_received(int fd)
-{
-	struct linger off = {0};
-
-	/* Of no meaning to what is no socket. */
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-	close(fd);
-}

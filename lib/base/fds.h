@@ -22,12 +22,6 @@ pfk__is_denied(int error)
 	return error == EPERM || error == ENOSYS;
 }
 
-/*
- * Close a descriptor that another process has sent.  close(2) of a TCP socket
- * with unsent bytes may wait for hours (SO_LINGER), at its owner's will.
- */
-void pfk__close_received(int fd);
-
 /* accept4(2), also where a sandbox denies it and allows accept(2). */
 int pfk__accept(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 

@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/received.h"
+
 #define RECORDS_MAX (1 << 20)
 #define PAGE ((size_t)4096)
 /* A descriptor without a record is at most so far above those that have one. */
@@ -294,8 +296,10 @@ pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),
 			continue;
 		if (entry == PFK__ENTRY_NONE && is_open(fd))
 			found(arg, fd);
-		else if (entry == PFK__ENTRY_DOOMED)
-			pfk__ledger_end(g, fd);
+		if (entry != PFK__ENTRY_DOOMED)
+			continue;
+		pfk__never_linger(fd);
+		pfk__ledger_end(g, fd);
 	}
 	close_range((unsigned)end, ~0u, 0);
 }

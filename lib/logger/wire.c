@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "base/received.h"
 
 union control {
 	char buf[CMSG_SPACE(sizeof(int))];
@@ -43,31 +44,17 @@ pfk__wire_send(int socket, const struct pfk__wire *w, int fd)
 int
 pfk__wire_receive(int socket, struct pfk__wire *w, int *fd)
 {
-	struct iovec iov = {.iov_base = w, .iov_len = sizeof(*w)};
-	union control control = {0};
-	struct msghdr h = {.msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.buf,
-	    .msg_controllen = sizeof(control.buf)};
-	struct cmsghdr *cm;
-	ssize_t n;
+	struct pfk__parcel p;
+	ssize_t n = pfk__receive(socket, w, sizeof(*w), &p);
 
 	*fd = -1;
-	do {
-		n = recvmsg(socket, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return errno == ECONNRESET ? 0 : -1;
-	cm = CMSG_FIRSTHDR(&h);
-	if (cm != NULL && cm->cmsg_level == SOL_SOCKET &&
-	    cm->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(cm), sizeof(int));
-	if (n == (ssize_t)sizeof(*w)) {
-		w->name[sizeof(w->name) - 1] = '\0';
-		return 1;
+	if (n != (ssize_t)sizeof(*w) || p.n > 1) {
+		pfk__parcel_close(&p);
+		return 0;
 	}
-	if (*fd != -1)
-		close(*fd);
-	*fd = -1;
-	return 0;
+	w->name[sizeof(w->name) - 1] = '\0';
+	*fd = p.fds[0];
+	return 1;
 }

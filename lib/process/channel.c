@@ -9,7 +9,8 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "base/received.h"
 
 #define SEND_PATIENCE_MS 1000
 
@@ -45,7 +46,7 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 		memcpy(CMSG_DATA(cm), &pass, sizeof(int));
 	}
 	for (;;) {
-		if (sendmsg(fd, &h, MSG_NOSIGNAL) != -1)
+		if (sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
 			return 0;
 		if (errno == EINTR)
 			continue;
@@ -62,69 +63,25 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 	}
 }
 
-/* Take the one descriptor of a message; more than one is too many: false. */
-static bool
-take_descriptors(struct msghdr *h, int *passed)
-{
-	struct cmsghdr *cm;
-	bool good = true;
-
-	for (cm = CMSG_FIRSTHDR(h); cm != NULL; cm = CMSG_NXTHDR(h, cm)) {
-		size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int),
-			    sizeof(int));
-			if (*passed == -1) {
-				*passed = fd;
-			} else {
-				close(fd);
-				good = false;
-			}
-		}
-	}
-	/* Cut after the first, there were more; before it, no room. */
-	return good && (*passed == -1 || (h->msg_flags & MSG_CTRUNC) == 0);
-}
-
 int
 pfk__channel_receive(int fd, struct pfk__message *m, int *passed)
 {
-	union {
-		char buf[CMSG_SPACE(8 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
-	struct msghdr h = {.msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.buf,
-	    .msg_controllen = sizeof(control.buf)};
-	ssize_t n;
+	struct pfk__parcel p;
+	ssize_t n = pfk__receive(fd, m, sizeof(*m), &p);
 
 	*passed = -1;
-	do {
-		n = recvmsg(fd, &h, MSG_CMSG_CLOEXEC);
-	} while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return errno == ECONNRESET ? 0 : -1;
-	if (n == 0 && h.msg_controllen == 0)
+	if (p.is_end)
 		return 0;
-	if (take_descriptors(&h, passed) && n == (ssize_t)sizeof(*m) &&
-	    (h.msg_flags & MSG_TRUNC) == 0 && m->type > 0 &&
-	    m->type < PFK__MSG_TYPES) {
-		m->text[sizeof(m->text) - 1] = '\0';
-		if ((h.msg_flags & MSG_CTRUNC) == 0)
-			return 1;
-		errno = EMFILE;
+	if (n != (ssize_t)sizeof(*m) || p.too_long || m->type == 0 ||
+	    m->type >= PFK__MSG_TYPES || p.n > 1 || (p.no_room && p.n > 0)) {
+		pfk__parcel_close(&p);
+		errno = EPROTO;
 		return -1;
 	}
-	if (*passed != -1)
-		close(*passed);
-	*passed = -1;
-	errno = EPROTO;
-	return -1;
+	m->text[sizeof(m->text) - 1] = '\0';
+	*passed = p.fds[0];
+	errno = EMFILE;
+	return p.no_room ? -1 : 1;
 }

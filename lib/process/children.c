@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "logger/logger.h"
 #include "process/control.h"
 #include "process/exit.h"
@@ -183,6 +184,8 @@ pfk__child_promote(struct pfk__child *c)
 
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
 	c->phase = PFK__PHASE_SERVING;
+	/* It has lent all that it will lend. */
+	pfk__receive_none(c->channel);
 	p->serving = c;
 	p->booting = NULL;
 	p->stall = (struct pfk__stall){0};

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#include "base/fds.h"
+#include "base/received.h"
 #include "process/control.h"
 #include "process/master.h"
 #include "process/takeover.h"
@@ -21,21 +20,6 @@
 #define REQUEST_NS (5 * PFK_SECOND_NS)
 #define ANSWER_NS (5 * PFK_SECOND_NS)
 #define RESULT_NS (3600 * PFK_SECOND_NS)
-/* What a client has sent beyond its line would turn the end into a reset. */
-#define DISCARD_BYTES 65536
-
-void
-pfk__client_discard(int fd)
-{
-	char buf[4096];
-	ssize_t n;
-
-	for (size_t sum = 0; sum < DISCARD_BYTES; sum += (size_t)n) {
-		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-		if (n <= 0)
-			return;
-	}
-}
 
 void
 pfk__client_drop(struct pfk__client *c)
@@ -46,7 +30,8 @@ pfk__client_drop(struct pfk__client *c)
 	k->n_clients--;
 	pfk_timer_cancel(&c->deadline);
 	pfk_io_del(&c->io);
-	close(c->fd);
+	/* Bytes beyond its line would turn the end into a reset. */
+	pfk__close_emptied(c->fd);
 	if (c->passed != -1)
 		pfk__close_received(c->passed);
 	free(c->answer);
@@ -72,9 +57,6 @@ pfk__client_write(struct pfk__client *c)
 			break;
 		c->sent += (size_t)n;
 	}
-	pfk__client_discard(c->fd);
-	/* A fork under way may have the descriptor too. */
-	shutdown(c->fd, SHUT_RDWR);
 	pfk__client_drop(c);
 }
 
@@ -188,8 +170,10 @@ static void
 read_rest(struct pfk__client *c)
 {
 	char buf[4096];
-	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	struct pfk__parcel p;
+	ssize_t n = pfk__receive(c->fd, buf, sizeof(buf), &p);
 
+	pfk__parcel_close(&p);
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
 		at_end(c);
 }
@@ -198,27 +182,15 @@ read_rest(struct pfk__client *c)
 static ssize_t
 receive(struct pfk__client *c)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {c->line + c->len, sizeof(c->line) - c->len};
-	struct msghdr h = {.msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.buf,
-	    .msg_controllen = sizeof(control.buf)};
-	ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *cm = n >= 0 ? CMSG_FIRSTHDR(&h) : NULL;
-	int fd;
+	struct pfk__parcel p;
+	ssize_t n = pfk__receive(c->fd, c->line + c->len,
+	    sizeof(c->line) - c->len, &p);
 
-	if (cm == NULL || cm->cmsg_level != SOL_SOCKET ||
-	    cm->cmsg_type != SCM_RIGHTS || cm->cmsg_len < CMSG_LEN(sizeof(fd)))
-		return n;
-	memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
-	if (c->passed == -1)
-		c->passed = fd;
-	else
-		pfk__close_received(fd);
+	if (c->passed == -1) {
+		c->passed = p.fds[0];
+		p.fds[0] = -1;
+	}
+	pfk__parcel_close(&p);
 	return n;
 }
 
@@ -232,6 +204,10 @@ hear_knock(struct pfk__client *c)
 	if (c->len < sizeof(k))
 		return;
 	memcpy(&k, c->line, sizeof(k));
+	if (c->right == PFK__RIGHT_READ) {
+		pfk__client_fail(c, EX_NOPERM, "no worker's user");
+		return;
+	}
 	if (fd == -1) {
 		pfk__client_fail(c, EX_USAGE, "a knock without a channel");
 		return;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/received.h"
 #include "process/master.h"
 
 #define CLIENTS_MAX 32
@@ -82,9 +83,9 @@ refuse(int fd, int status, const char *why, uid_t uid)
 	int n = snprintf(line, sizeof(line), "ERR %d %s (user %u)\n", status,
 	    why, (unsigned)uid);
 
-	if (send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != -1)
-		pfk__client_discard(fd);
-	close(fd);
+	send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* Anybody may have sent descriptors. */
+	pfk__close_emptied(fd);
 }
 
 /* The oldest that has the fewest rights, and that no result is due to. */
@@ -129,11 +130,14 @@ admit(struct pfk__control_socket *k, int fd)
 	    .right = right,
 	    .pid = pid,
 	    .passed = -1};
+	/* Only a knock brings a descriptor. */
+	if (right == PFK__RIGHT_READ)
+		pfk__receive_none(fd);
 	if (pfk__client_start(c) == 0)
 		return;
 	free(c);
 err1:
-	close(fd);
+	pfk__close_emptied(fd);
 }
 
 static void

@@ -130,7 +130,6 @@ void pfk__client_drop(struct pfk__client *c);
 void pfk__client_write(struct pfk__client *c);
 
 /* Read what is there, so that close(2) does not reset the connection. */
-void pfk__client_discard(int fd);
 
 /* "OK" and the text, or "ERR". Frees the client. */
 void pfk__client_done(struct pfk__client *c, const char *fmt, ...)

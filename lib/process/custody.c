@@ -9,8 +9,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/received.h"
 #include "net/listener.h"
 
 static int
@@ -151,7 +151,8 @@ pfk__custody_drop(struct pfk__lent *l)
 	if (pfk_addr_port(&l->asked) == 0)
 		c->any_port--;
 	pfk_io_del(&l->io);
-	close(l->fd);
+	/* Its lender can have made a connection of it. */
+	pfk__close_received(l->fd);
 	free(l);
 }
 

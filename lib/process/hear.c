@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#include "base/fds.h"
+#include "base/received.h"
 #include "process/lend.h"
 #include "process/listing.h"
 #include "process/master.h"
@@ -21,7 +20,7 @@ pfk__hear_no_more(struct pfk__child *c)
 {
 	pfk_io_del(&c->io);
 	if (c->channel != -1)
-		close(c->channel);
+		pfk__close_emptied(c->channel);
 	c->channel = -1;
 }
 
@@ -145,24 +144,37 @@ is_of_boot(uint32_t type)
 	    type == PFK__MSG_READY || type == PFK__MSG_FAIL;
 }
 
-static void
-hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+/* Whether the message counts; one that it must not send ends it. */
+static bool
+counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 {
 	if (msg->slot != c->slot || msg->generation != c->generation ||
 	    (msg->kind != PFK_TCP && msg->kind != PFK_UDP)) {
 		distrust(c, "a message of another worker");
-		return;
+		return false;
+	}
+	if (fd != -1 && msg->type != PFK__MSG_LEND &&
+	    msg->type <= PFK__MSG_DIED) {
+		distrust(c, "a descriptor that nobody asked for");
+		return false;
 	}
 	/* A boot that ends after the stop adds no listener and no worker. */
 	if (is_of_boot(msg->type) && c->master->stop != PFK__STOP_NONE &&
 	    msg->type != PFK__MSG_FAIL)
+		return false;
+	if (!is_of_boot(msg->type) || c->phase == PFK__PHASE_BOOTING)
+		return true;
+	/* One that was stopped in its boot may have sent it before. */
+	if (c->phase == PFK__PHASE_SERVING)
+		distrust(c, "what belongs to its boot");
+	return false;
+}
+
+static void
+hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
+{
+	if (!counts(c, msg, *fd))
 		return;
-	if (is_of_boot(msg->type) && c->phase != PFK__PHASE_BOOTING) {
-		/* One that was stopped in its boot may have sent it before. */
-		if (c->phase == PFK__PHASE_SERVING)
-			distrust(c, "what belongs to its boot");
-		return;
-	}
 	switch (msg->type) {
 	case PFK__MSG_LEND:
 		take_lent(c, msg, fd);

@@ -9,6 +9,7 @@
  */
 #include <unistd.h>
 
+#include "base/received.h"
 #include "process/master.h"
 
 /* Heirs at a time; others come with the next offer. */
@@ -79,11 +80,14 @@ pfk__heirs_offer(struct pfk__child *c)
 	if (n == 0)
 		pfk__child_tell(c, &msg, -1);
 	for (int i = 0; i < n; i++) {
-		int fd = open_handover(c, heirs[i]);
+		int fd = open_handover(c, heirs[i]), rc;
 
 		msg.status = n - 1 - i;
-		pfk__child_tell(c, &msg, fd);
-		if (fd != -1)
+		rc = pfk__child_tell(c, &msg, fd);
+		/* Nobody else has it, and the heir may have sent something. */
+		if (fd != -1 && rc == -1)
+			pfk__close_emptied(fd);
+		else if (fd != -1)
 			close(fd);
 	}
 }

@@ -39,10 +39,14 @@ pfk__lend_check(const struct pfk__custody *c, const struct pfk__message *m,
 {
 	struct pfk_addr name = {.len = sizeof(name.in6)};
 	bool tcp = m->kind == PFK_TCP;
+	int protocol;
 
 	if (fd == -1)
 		return "a listener without a descriptor";
+	protocol = option(fd, SO_PROTOCOL);
 	if (option(fd, SO_TYPE) != (tcp ? SOCK_STREAM : SOCK_DGRAM) ||
+	    (tcp ? protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP
+		 : protocol != IPPROTO_UDP) ||
 	    option(fd, SO_ACCEPTCONN) != tcp)
 		return "a descriptor that is no such listener";
 	if (!is_inet(&m->bound) || !is_inet(&m->asked) ||

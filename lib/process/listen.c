@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "event/ledger.h"
 #include "event/loop.h"
 #include "net/explain.h"
@@ -438,7 +439,7 @@ close_unwanted(struct attempt *a)
 		for (size_t i = 0; i < a->n && !used; i++)
 			used = a->opened[i].fd == l->fd;
 		if (!used)
-			close(l->fd);
+			pfk__close_received(l->fd);
 	}
 }
 

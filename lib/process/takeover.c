@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/fds.h"
+#include "base/received.h"
 #include "process/control.h"
 #include "process/master.h"
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/received.h"
 #include "base/signals.h"
 #include "base/title.h"
 #include "event/io.h"
@@ -215,7 +216,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		    m->type);
 	}
 	if (fd != -1)
-		close(fd);
+		pfk__close_received(fd);
 }
 
 static void
@@ -278,7 +279,7 @@ found(void *arg, int fd)
 	    peer.sa.sa_family != AF_UNIX)
 		*accepted = fd;
 	else
-		close(fd);
+		pfk__close_received(fd);
 }
 
 /* Returns a connection that was accepted and not recorded, or -1. */

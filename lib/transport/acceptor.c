@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/received.h"
 #include "transport/server.h"
 
 #define ACCEPT_BATCH 64 /* then others get their turn */
@@ -222,6 +223,9 @@ pfk__acceptor_close(struct pfk__acceptor *a)
 {
 	LIST_REMOVE(a, link);
 	pfk__io_stop(&a->io);
+	/* Its owner can have made a connection of it. */
+	if (a->owner != PFK__OWN)
+		pfk__never_linger(a->io.fd);
 	pfk__ledger_end(a->server->loop->ledger, a->io.fd);
 	free(a);
 }

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "transport/join.h"
 #include "transport/packet.h"
 #include "transport/server.h"
@@ -213,7 +214,7 @@ end_giving(struct giver *g)
 	while (!TAILQ_EMPTY(&g->given))
 		settle(g, PFK__ANSWER_FULL);
 	pfk__io_stop(&g->io);
-	close(g->io.fd);
+	pfk__close_emptied(g->io.fd);
 	pfk__member_remove(&g->member);
 	free(g);
 	if (next_giver(l, NULL) == NULL)
@@ -237,11 +238,16 @@ on_giver_ready(void *arg, unsigned ready)
 {
 	struct giver *g = arg;
 	struct pfk_transport *tr;
+	struct pfk__parcel parcel;
 	char answer;
 	ssize_t n;
 
 	(void)ready;
-	while ((n = recv(g->io.fd, &answer, 1, MSG_DONTWAIT)) == 1) {
+	for (;;) {
+		n = pfk__receive(g->io.fd, &answer, 1, &parcel);
+		pfk__parcel_close(&parcel);
+		if (n != 1)
+			break;
 		settle(g, (enum pfk__answer)answer);
 		pfk__io_want(&g->io, PFK_READ | PFK_WRITE);
 	}
@@ -283,6 +289,7 @@ add_giver(struct pfk_loop *l, int fd)
 		close(fd);
 		return;
 	}
+	pfk__receive_none(fd);
 	TAILQ_INIT(&g->given);
 	pfk__member_add(l, &g->member, drain_giver);
 }

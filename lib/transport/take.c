@@ -4,6 +4,7 @@
  * Layer: transport.  unix(7), SCM_RIGHTS.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "transport/handover.h"
 #include "transport/packet.h"
 #include "transport/server.h"
@@ -25,73 +27,72 @@ struct packet {
 	int fd;
 };
 
-/* Its descriptor, and that of the file, if any; -1 for none. */
-static void
-take_descriptors(struct msghdr *m, int fds[2])
-{
-	struct cmsghdr *cm = CMSG_FIRSTHDR(m);
-
-	fds[0] = fds[1] = -1;
-	if (cm != NULL && cm->cmsg_level == SOL_SOCKET &&
-	    cm->cmsg_type == SCM_RIGHTS)
-		memcpy(fds, CMSG_DATA(cm), cm->cmsg_len - CMSG_LEN(0));
-}
-
+/*
+ * The unsent bytes out of a file.  Only one in memory has seals: another one,
+ * on a file system of the giver's, say, could be slow to read.
+ */
 static bool
 read_apart(int fd, char *buf, size_t len)
 {
-	bool all = fd != -1 && pread(fd, buf, len, 0) == (ssize_t)len;
+	return fcntl(fd, F_GET_SEALS) != -1 &&
+	    pread(fd, buf, len, 0) == (ssize_t)len;
+}
 
-	if (fd != -1)
-		close(fd);
-	return all;
+/* A stream of ours that is connected: it waits for nothing from now on. */
+static bool
+is_connection(int fd)
+{
+	int type = 0, listens = 1;
+	socklen_t len = sizeof(int);
+	struct pfk_addr peer = {.len = sizeof(peer.in6)};
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_STREAM &&
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
+	    !listens && getsockname(fd, &peer.sa, &peer.len) == 0 &&
+	    (peer.sa.sa_family == AF_INET || peer.sa.sa_family == AF_INET6) &&
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool
+unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel)
+{
+	size_t len;
+
+	if (n < sizeof(p->h) || parcel->too_long || parcel->n > 2)
+		return false;
+	memcpy(&p->h, buf, sizeof(p->h));
+	p->rest = buf + sizeof(p->h);
+	len = sizeof(p->h) + (size_t)p->h.state_len;
+	if (n != (p->h.apart ? len : len + p->h.unsent_len) ||
+	    len + p->h.unsent_len > PFK__PACKET_MAX ||
+	    (!p->h.apart && parcel->n > 1) ||
+	    (parcel->fds[0] != -1 && !is_connection(parcel->fds[0])))
+		return false;
+	/* Out of descriptors: it is refused, as without the first one. */
+	if (!p->h.apart ||
+	    read_apart(parcel->fds[1], buf + len, p->h.unsent_len))
+		p->fd = parcel->fds[0];
+	return true;
 }
 
 /* 1, 0 at the end, -1 with errno. */
 static int
 receive_packet(int from, char *buf, struct packet *p)
 {
-	union pfk__packet_control control;
-	struct iovec iov = {buf, PFK__PACKET_MAX};
-	struct msghdr m = {.msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.buf,
-	    .msg_controllen = sizeof(control.buf)};
-	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fds[2];
-	size_t len;
+	struct pfk__parcel parcel;
+	ssize_t n = pfk__receive(from, buf, PFK__PACKET_MAX, &parcel);
+	bool good;
 
 	p->fd = -1;
-	if (n == -1)
-		return -1;
-	take_descriptors(&m, fds);
-	/* A packet of no bytes may have descriptors; the end has none. */
-	if (n == 0 && fds[0] == -1)
-		return 0;
-	p->fd = fds[0];
+	if (n == -1 || parcel.is_end)
+		return n == -1 ? -1 : 0;
+	good = unpack(p, buf, (size_t)n, &parcel);
+	if (p->fd != -1)
+		parcel.fds[0] = -1;
+	pfk__parcel_close(&parcel);
 	errno = EPROTO;
-	if ((size_t)n < sizeof(p->h) || (m.msg_flags & MSG_TRUNC) != 0)
-		goto err;
-	memcpy(&p->h, buf, sizeof(p->h));
-	p->rest = buf + sizeof(p->h);
-	len = sizeof(p->h) + (size_t)p->h.state_len;
-	if ((size_t)n != (p->h.apart ? len : len + p->h.unsent_len) ||
-	    len + p->h.unsent_len > PFK__PACKET_MAX)
-		goto err;
-	if (!p->h.apart && fds[1] == -1)
-		return 1;
-	if (!p->h.apart)
-		goto err;
-	/* Out of descriptors: it is refused, as without the first one. */
-	if (!read_apart(fds[1], buf + len, p->h.unsent_len) && p->fd != -1) {
-		close(p->fd);
-		p->fd = -1;
-	}
-	return 1;
-err:
-	if (fds[1] != -1)
-		close(fds[1]);
-	return -1;
+	return good ? 1 : -1;
 }
 
 static bool
@@ -169,7 +170,7 @@ end_taking(struct taker *t)
 	struct pfk_loop *l = t->io.loop;
 
 	pfk__io_stop(&t->io);
-	close(t->io.fd);
+	pfk__close_emptied(t->io.fd);
 	pfk__member_remove(&t->member);
 	free(t);
 	if (l->taken != NULL)
@@ -194,7 +195,7 @@ on_taker_ready(void *arg, unsigned ready)
 			a = take(t->io.loop, &p, t->bounded);
 		/* Not taken: our duplicate goes, the giver has its own. */
 		if (a != PFK__ANSWER_TAKEN && p.fd != -1)
-			close(p.fd);
+			pfk__close_received(p.fd);
 		if (rc != 1 || answer_packet(t->io.fd, a) == -1) {
 			end_taking(t);
 			return;

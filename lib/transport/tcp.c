@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "transport/join.h"
 #include "transport/server.h"
 #include "transport/tx.h"
@@ -53,6 +54,9 @@ on_lost(void *arg)
 	pfk__tcp_note(tr);
 	pfk__tx_end(tr->io.loop);
 	pfk__point(tr->io.loop->ledger);
+	/* The other process that has it may have turned SO_LINGER on. */
+	if (tr->shared)
+		pfk__never_linger(tr->io.fd);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
 	free(tr);

@@ -18,6 +18,7 @@
 #define SOON_MS 10000
 
 bool service_no_keeper;
+const char *service_control = "off";
 
 static pid_t master;
 static int ear;
@@ -30,7 +31,7 @@ service_start(const struct pfk_hooks *hooks, int workers)
 	struct pfk_master_config config = {.workers = workers,
 	    .shutdown_ns = PFK_SECOND_NS,
 	    .no_keeper = service_no_keeper,
-	    .control = "off"};
+	    .control = service_control};
 	int fds[2];
 
 	if (pipe(fds) == -1)

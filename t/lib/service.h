@@ -9,6 +9,8 @@
 
 /* Set before the start: a worker that dies is the master's to replace. */
 extern bool service_no_keeper;
+/* Or the path of its control socket. */
+extern const char *service_control;
 
 /* Fork it, with shutdown_ns and so on of a second. */
 void service_start(const struct pfk_hooks *hooks, int workers);

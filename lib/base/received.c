@@ -1,0 +1,177 @@
+/*
+ * received.c: descriptors that another process has sent.
+ *
+ * Layer: base.  unix(7), SCM_RIGHTS.
+ */
+#include "base/received.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* SCM_MAX_FD of the kernel. */
+#define FDS_MAX 253
+/* Sockets in a socket's queue; the kernel allows four levels in flight. */
+#define DEPTH_MAX 8
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+static int
+option(int fd, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* Keep the first descriptors of a control message, and close the others. */
+static void
+take(struct pfk__parcel *p, struct cmsghdr *cm)
+{
+	size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(int));
+		if (cm->cmsg_type == SCM_RIGHTS && p->n < PFK__PARCEL_FDS)
+			p->fds[p->n] = fd;
+		else
+			pfk__close_received(fd);
+		p->n += cm->cmsg_type == SCM_RIGHTS;
+	}
+}
+
+ssize_t
+pfk__receive(int fd, void *buf, size_t len, struct pfk__parcel *p)
+{
+	union {
+		/* And a pidfd, and a sender's identity. */
+		char buf[CMSG_SPACE(FDS_MAX * sizeof(int)) +
+		    CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	struct msghdr h = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	ssize_t n;
+
+	*p = (struct pfk__parcel){.fds = {-1, -1}};
+	do {
+		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n == -1 && errno == EINTR);
+	if (n == -1)
+		return -1;
+	p->no_room = (h.msg_flags & MSG_CTRUNC) != 0;
+	p->too_long = (h.msg_flags & MSG_TRUNC) != 0;
+	p->is_end = n == 0 && h.msg_controllen == 0 && !p->no_room;
+	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&h); cm != NULL;
+	     cm = CMSG_NXTHDR(&h, cm)) {
+		if (cm->cmsg_level == SOL_SOCKET &&
+		    (cm->cmsg_type == SCM_RIGHTS || cm->cmsg_type == SCM_PIDFD))
+			take(p, cm);
+	}
+	return n;
+}
+
+void
+pfk__parcel_close(struct pfk__parcel *p)
+{
+	for (size_t i = 0; i < PFK__PARCEL_FDS; i++) {
+		if (p->fds[i] != -1)
+			pfk__close_received(p->fds[i]);
+		p->fds[i] = -1;
+	}
+}
+
+/* closing */
+
+static void close_deep(int fd, int depth);
+
+/*
+ * After the shutdown nothing comes any more.  Each message then shows the
+ * sender's identity, which tells one of 0 bytes from the end.
+ */
+static void
+empty(int fd, int depth)
+{
+	bool stream = option(fd, SO_TYPE) == SOCK_STREAM;
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	shutdown(fd, SHUT_RD);
+	/* Without a wait, because of the shutdown. */
+	while (option(fd, SO_ACCEPTCONN) == 1) {
+		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (peer == -1)
+			return;
+		close_deep(peer, depth + 1);
+	}
+	for (;;) {
+		char buf[4096];
+		struct pfk__parcel p;
+		ssize_t n = pfk__receive(fd, buf, sizeof(buf), &p);
+
+		for (size_t i = 0; i < PFK__PARCEL_FDS; i++) {
+			if (p.fds[i] != -1)
+				close_deep(p.fds[i], depth + 1);
+		}
+		if (n == -1 || (n == 0 && (stream || p.is_end)))
+			return;
+	}
+}
+
+static void
+close_deep(int fd, int depth)
+{
+	pfk__never_linger(fd);
+	if (option(fd, SO_DOMAIN) == AF_UNIX && depth < DEPTH_MAX)
+		empty(fd, depth);
+	close(fd);
+}
+
+void
+pfk__never_linger(int fd)
+{
+	struct linger l = {0}, off = {0};
+	socklen_t len = sizeof(l);
+
+	/* With a time of 0 it resets the connection, and does not wait. */
+	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0 &&
+	    l.l_onoff != 0 && l.l_linger > 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
+void
+pfk__close_received(int fd)
+{
+	close_deep(fd, 0);
+}
+
+void
+pfk__close_emptied(int fd)
+{
+	int saved_errno = errno;
+
+	shutdown(fd, SHUT_RDWR);
+	close_deep(fd, 0);
+	errno = saved_errno;
+}
+
+void
+pfk__receive_none(int fd)
+{
+	int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
