@@ -369,6 +369,40 @@ struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
     void (*cb)(void *arg, int signo), void *arg);
 void pfk_signal_del(struct pfk_signal **s);
 
+/*
+ * Metrics of the program's own, which prefork-ctl(8) and prefork-exporter(8) show
+ * beside the library's.  Counters and times go on over restarts and reloads.
+ */
+enum pfk_metric_kind {
+	PFK_COUNTER, /* a sum that only grows; its name ends in _total */
+	PFK_GAUGE,   /* a value that each worker has; they are added up */
+	PFK_TIMES    /* a histogram of times; its name ends in _seconds */
+};
+
+/*
+ * Define a metric, before pfk_master_run and in the same order at each start.
+ * name is of lower-case letters, digits and underscores, with the program's
+ * prefix, "chat_lines_total"; "prefork_" is taken.  help is one line.  Returns its
+ * number, or -1: EINVAL: no such name; EEXIST; ENOSPC: 32 counters and gauges and
+ * 4 of times are defined already.
+ */
+int pfk_metric_define(enum pfk_metric_kind kind, const char *name,
+    const char *help);
+
+/*
+ * In a worker: add to a counter, set a gauge, or count a time of ns.  A number
+ * that pfk_metric_define has not returned, and a metric of another kind, do
+ * nothing.
+ */
+void pfk_metric_add(struct pfk_loop *l, int metric, uint64_t n);
+void pfk_metric_set(struct pfk_loop *l, int metric, uint64_t value);
+void pfk_metric_time(struct pfk_loop *l, int metric, uint64_t ns);
+
+enum pfk_dropped { PFK_DROPPED_LOOP_GUARD, PFK_DROPPED_LIMIT };
+
+/* Count n datagrams that the program has refused, in prefork_dropped_total. */
+void pfk_count_dropped(struct pfk_loop *l, enum pfk_dropped why, uint64_t n);
+
 /* ----------------------------------------------------------------- net */
 
 struct pfk_addr {

@@ -198,6 +198,8 @@ count(struct guard *g, int reason, const struct pfk_packet *p, const char *why)
 	struct count *c = &g->counts[reason];
 	char name[PFK_ADDR_SIZE];
 
+	pfk_count_dropped(g->loop,
+	    reason == TOO_MANY ? PFK_DROPPED_LIMIT : PFK_DROPPED_LOOP_GUARD, 1);
 	c->last = *p->from;
 	if (c->n++ == 0 && why != NULL) {
 		pfk_log(PFK_WARNING,

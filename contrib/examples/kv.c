@@ -11,8 +11,10 @@
 #include <string.h>
 
 struct pfk_server *server;
+static struct pfk_loop *loop;
 static char *store; /* KEY=VALUE strings, envz_add(3) */
 static size_t store_len;
+static int requests, bytes; /* metrics, for prefork-ctl(8) */
 
 static const char *
 run(char *line)
@@ -41,7 +43,9 @@ on_event(void *arg, const struct pfk_result *r)
 		pfk_read_until(s, '\n', on_event, s);
 	} else if (r->error == 0 && r->len <= 256) {
 		memcpy(buf, r->buf, r->len - 1);
+		pfk_metric_add(loop, requests, 1);
 		pfk_stream_write(s, buf, snprintf(buf, 260, "%s\n", run(buf)));
+		pfk_metric_set(loop, bytes, store_len);
 		pfk_stream_drain(s, on_event, s);
 	} else {
 		if (r->error != ENODATA)
@@ -64,7 +68,8 @@ worker_init(struct pfk_worker *w, void *arg)
 
 	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
 		return -1;
-	server = pfk_stream_serve(pfk_worker_loop(w), fd, begin, NULL, NULL);
+	loop = pfk_worker_loop(w);
+	server = pfk_stream_serve(loop, fd, begin, NULL, NULL);
 	return server != NULL ? 0 : -1;
 }
 
@@ -73,6 +78,9 @@ main(int argc, char **argv)
 {
 	struct pfk_listen at = {.kind = PFK_TCP};
 
+	requests = pfk_metric_define(PFK_COUNTER, "kv_requests_total",
+	    "Lines.");
+	bytes = pfk_metric_define(PFK_GAUGE, "kv_store_bytes", "In the store.");
 	pfk_addr_parse(&at.addr, "127.0.0.1", argc > 1 ? atoi(argv[1]) : 6380);
 	return pfk_master_run(&(struct pfk_master_config){.workers = 1},
 	    &(struct pfk_hooks){.worker_init = worker_init}, &at);

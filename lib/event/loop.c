@@ -29,8 +29,8 @@ static const struct pfk__poller *const pollers[] = {
     &pfk__poller_poll,
 };
 
-static uint64_t
-clock_now(void)
+uint64_t
+pfk__clock_now(void)
 {
 	struct timespec ts;
 
@@ -61,6 +61,16 @@ open_backend(struct pfk_loop *l, const char *name)
 	return -1;
 }
 
+/* A worker has shared ones in their place. */
+static int
+need_stats(struct pfk_loop *l)
+{
+	l->own_stats = calloc(1, sizeof(*l->own_stats));
+	l->own_recorder = calloc(1, sizeof(*l->own_recorder));
+	l->recorder = l->own_recorder;
+	return l->own_stats != NULL && l->own_recorder != NULL ? 0 : -1;
+}
+
 struct pfk_loop *
 pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 {
@@ -75,7 +85,7 @@ pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 			goto err1;
 	}
 	l->scratch = l->ledger->scratch;
-	if (open_backend(l, backend) == -1)
+	if (need_stats(l) == -1 || open_backend(l, backend) == -1)
 		goto err2;
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
@@ -83,9 +93,12 @@ pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 	l->spread_ns = PFK_SECOND_NS;
 	l->beat = &l->own_beat;
 	l->full = &l->own_full;
-	l->now = clock_now();
+	l->now = pfk__clock_now();
+	pfk__stats_begin(l, l->own_stats);
 	return l;
 err2:
+	free(l->own_stats);
+	free(l->own_recorder);
 	pfk__ledger_close(&l->own_ledger);
 err1:
 	free(l);
@@ -109,6 +122,8 @@ pfk_loop_free(struct pfk_loop *l)
 	l->poller->close(l->backend);
 	pfk__ledger_close(&l->own_ledger);
 	pfk__pipes_free(&l->pipes);
+	free(l->own_stats);
+	free(l->own_recorder);
 	free(l->dirty);
 	free(l->table);
 	free(l);
@@ -211,9 +226,9 @@ run_soon(struct pfk_loop *l)
 }
 
 static int
-timeout_ms(const struct pfk_loop *l)
+timeout_ms(const struct pfk_loop *l, uint64_t now)
 {
-	uint64_t deadline, now, ms;
+	uint64_t deadline, ms;
 
 	/* A fault that was told while arming may have stopped it. */
 	if (l->stop || !TAILQ_EMPTY(&l->soon) || l->dirty_len > 0)
@@ -227,7 +242,6 @@ timeout_ms(const struct pfk_loop *l)
 		deadline = l->trim_at_ns;
 	if (deadline == UINT64_MAX)
 		return -1;
-	now = clock_now();
 	if (deadline <= now)
 		return 0;
 	ms = (deadline - now + PFK_MSEC_NS - 1) / PFK_MSEC_NS;
@@ -275,17 +289,20 @@ turn(struct pfk_loop *l)
 {
 	struct pfk__ready ready[READY_MAX];
 	int n, ms, stale = 0;
+	uint64_t end;
 
 	run_soon(l);
 	if (finished(l))
 		return 0; /* or the wait would be for nothing */
 	pfk__io_arm(l);
-	ms = timeout_ms(l);
+	end = pfk__clock_now();
+	pfk__stats_turn(l, end);
+	ms = timeout_ms(l, end);
 	if (l->may_rest && pfk__coalesce_turn(&l->coalesce, l->now, l->work) &&
 	    ms != 0)
 		rest();
 	n = l->poller->wait(l->backend, ready, READY_MAX, ms);
-	l->now = clock_now();
+	l->now = pfk__clock_now();
 	*l->beat = l->now;
 	l->turns++;
 	if (n == -1 && errno != EINTR)

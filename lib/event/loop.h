@@ -27,6 +27,8 @@
 #include "event/coalesce.h"
 #include "event/ledger.h"
 #include "event/poller.h"
+#include "event/recorder.h"
+#include "event/stats.h"
 
 /* A connection's or a datagram's share of the work, beside its bytes. */
 #define PFK__WORK_UNIT 64
@@ -136,6 +138,12 @@ struct pfk_loop {
 	uint64_t own_beat;
 	uint32_t *full; /* whether it can take no connection; the same */
 	uint32_t own_full;
+	/* Never NULL; they may be shared memory, too. */
+	struct pfk__stats *stats;
+	struct pfk__recorder *recorder;
+	struct pfk__stats *own_stats;
+	struct pfk__recorder *own_recorder;
+	uint64_t cpu_base_ns;       /* used by predecessors of this process */
 	unsigned limits_full;       /* how many of its limits are reached */
 	struct pfk__batch *batch;   /* the datagram endpoints', or NULL */
 	struct pfk__ledger *ledger; /* the worker's, or own_ledger */
@@ -162,6 +170,9 @@ struct pfk_loop {
 	uint64_t spread_ns;   /* in which a stop tells all connections */
 	bool stop;
 };
+
+/* The clock itself; l->now is its value at the turn's begin. */
+uint64_t pfk__clock_now(void);
 
 /*
  * A loop that keeps its records in the ledger, which outlives it.  With a

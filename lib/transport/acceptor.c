@@ -19,6 +19,13 @@
 #define FLUSH_MAX 4096  /* of the queue that a leaving one still serves */
 
 static void
+count_refused(const struct pfk_loop *l)
+{
+	l->stats->counts[PFK__COUNT_ACCEPTED]++;
+	l->stats->counts[PFK__COUNT_CLOSED_LIMIT]++;
+}
+
+static void
 add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 {
 	struct pfk_transport *tr = pfk__server_add(s, fd, peer);
@@ -28,6 +35,7 @@ add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 		pfk__tcp_begin(tr, s->arg);
 		return;
 	}
+	count_refused(s->loop);
 	pfk__limits_complain(s->limits, "refused %s: %s",
 	    pfk_addr_format(name, peer),
 	    errno == EDQUOT ? "max-per-source" : strerror(errno));

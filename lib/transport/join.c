@@ -114,6 +114,7 @@ pfk__join_flush(struct pfk_transport *tr)
 		return false;
 	}
 	tr->sent += (uint64_t)n;
+	pfk__tcp_count_sent(tr, (uint64_t)n);
 	j->in_pipe -= (size_t)n;
 	if (j->in_pipe == 0)
 		empty_pipe(tr);
@@ -189,16 +190,22 @@ pfk__join_rebuild(struct pfk_transport *tr, struct pfk__pipe pipe, size_t n)
 static ssize_t
 copy(struct pfk_transport *from, struct pfk_transport *to)
 {
-	void *buf = from->io.loop->scratch;
+	struct pfk_loop *l = from->io.loop;
+	void *buf = l->scratch;
 	ssize_t n;
 
 	pfk__hand_take(from, to);
-	pfk__point(from->io.loop->ledger);
+	pfk__point(l->ledger);
 	n = recv(from->io.fd, buf,
 	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
-	if (pfk__tcp_received(from, n))
+	if (pfk__tcp_received(from, n)) {
+		uint64_t begun = pfk__tcp_response_begins(l);
+		uint64_t sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];
+
 		pfk__tcp_send(to, buf, (size_t)n);
-	pfk__hand_empty(from->io.loop);
+		pfk__tcp_response_ends(l, begun, sent);
+	}
+	pfk__hand_empty(l);
 	return n;
 }
 

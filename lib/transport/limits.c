@@ -273,8 +273,11 @@ pfk__limits_shed(struct pfk_limits *lim, int listener)
 		return;
 	close(lim->spare);
 	fd = pfk__accept(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd != -1)
+	if (fd != -1) {
+		lim->loop->stats->counts[PFK__COUNT_ACCEPTED]++;
+		lim->loop->stats->counts[PFK__COUNT_CLOSED_LIMIT]++;
 		close(fd);
+	}
 	lim->spare = open_spare();
 }
 

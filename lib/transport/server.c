@@ -47,7 +47,47 @@ enter(struct pfk_server *s, struct pfk_transport *tr)
 {
 	TAILQ_INSERT_TAIL(&s->transports, tr, link);
 	s->count++;
+	if (s->limits != NULL)
+		s->loop->stats->connections++;
 	watch_idle(s);
+}
+
+static void
+note_new(const struct pfk_server *s, const struct pfk_transport *tr,
+    enum pfk__count count, enum pfk__happened kind)
+{
+	struct pfk_loop *l = s->loop;
+
+	l->stats->counts[count]++;
+	pfk__record_peer(l->recorder, l->now, kind, tr->io.fd, &tr->peer);
+}
+
+/* Why it has ended. */
+static enum pfk__count
+cause_of(const struct pfk_transport *tr)
+{
+	if (tr->error == PFK_HANDED_OVER)
+		return PFK__COUNT_HANDED_OVER;
+	if (tr->idled)
+		return PFK__COUNT_CLOSED_IDLE;
+	if (tr->told_drain || tr->cut)
+		return PFK__COUNT_CLOSED_DRAIN;
+	if (tr->error != 0 && tr->error != ECONNABORTED)
+		return PFK__COUNT_CLOSED_ERROR;
+	return tr->ended || tr->error != 0 ? PFK__COUNT_CLOSED_ONCE
+					   : PFK__COUNT_CLOSED_PEER;
+}
+
+static void
+note_end(const struct pfk_server *s, const struct pfk_transport *tr)
+{
+	struct pfk_loop *l = s->loop;
+	enum pfk__count cause = cause_of(tr);
+
+	l->stats->counts[cause]++;
+	l->stats->connections--;
+	pfk__record_detail(l->recorder, l->now, PFK__HAPPENED_CLOSE, tr->io.fd,
+	    cause);
 }
 
 struct pfk_transport *
@@ -68,6 +108,8 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	}
 	tr->active_ns = pfk_loop_now(s->loop);
 	enter(s, tr);
+	if (s->limits != NULL)
+		note_new(s, tr, PFK__COUNT_ACCEPTED, PFK__HAPPENED_ACCEPT);
 	return tr;
 }
 
@@ -81,6 +123,7 @@ pfk__server_take(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	pfk__limits_readmit(s->limits, peer);
 	tr->active_ns = pfk_loop_now(s->loop);
 	enter(s, tr);
+	note_new(s, tr, PFK__COUNT_RESUMED, PFK__HAPPENED_TAKE);
 	return tr;
 }
 
@@ -180,6 +223,7 @@ on_idle(void *arg)
 	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
 		if (tr->active_ns + s->idle_ns + s->slack_ns > now)
 			break;
+		tr->idled = true;
 		/* Twice idle: it does not even take our FIN or our data. */
 		if (pfk_is_closing(tr) || pfk_write_buffered(tr) > 0)
 			pfk_abort(tr);
@@ -253,8 +297,10 @@ pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 {
 	TAILQ_REMOVE(&s->transports, tr, link);
 	s->count--;
-	if (s->limits != NULL)
+	if (s->limits != NULL) {
+		note_end(s, tr);
 		pfk__limits_release(s->limits, &tr->peer);
+	}
 	release_if_done(s);
 }
 

@@ -193,6 +193,7 @@ pfk_close(struct pfk_transport *tr)
 	if (tr->state != PFK__TCP_OPEN)
 		return;
 	tr->state = PFK__TCP_CLOSING;
+	tr->ended = !tr->eof_received;
 	/* After the peer's end, close(2) itself sends the FIN. */
 	tr->eof_wanted = !tr->eof_received;
 	pfk__tcp_note(tr);
@@ -221,6 +222,7 @@ pfk_abort(struct pfk_transport *tr)
 void
 pfk__tcp_end(struct pfk_transport *tr)
 {
+	tr->cut = true;
 	pfk__tcp_lose(tr, ECONNABORTED);
 }
 
@@ -350,6 +352,7 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 		return false;
 	}
 	tr->io.loop->ledger->head->hand.len = (uint32_t)n;
+	pfk__tcp_count_received(tr, (uint64_t)n);
 	tr->received += (uint64_t)n;
 	tr->io.loop->work += (uint64_t)n;
 	rearm_quickack(tr);
@@ -377,17 +380,23 @@ pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n)
 static bool
 receive(struct pfk_transport *tr)
 {
-	void *buf = tr->io.loop->scratch;
+	struct pfk_loop *l = tr->io.loop;
+	void *buf = l->scratch;
 	ssize_t n;
 
 	if (tr->state == PFK__TCP_OPEN && pfk__join_sink(tr) != NULL)
 		return pfk__join_receive(tr);
 	pfk__hand_take(tr, tr);
 	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
-	pfk__point(tr->io.loop->ledger);
-	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING)
+	pfk__point(l->ledger);
+	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING) {
+		uint64_t begun = pfk__tcp_response_begins(l);
+		uint64_t sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];
+
 		pfk__tcp_deliver(tr, buf, (size_t)n);
-	pfk__hand_empty(tr->io.loop);
+		pfk__tcp_response_ends(l, begun, sent);
+	}
+	pfk__hand_empty(l);
 	return n == PFK__READ_BYTES || (n > 0 && tr->state == PFK__TCP_CLOSING);
 }
 

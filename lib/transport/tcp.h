@@ -81,6 +81,10 @@ struct pfk_transport {
 	bool touched : 1;   /* by the transaction under way */
 	bool new_block : 1; /* which has written the block's other copy */
 	bool gone : 1;      /* connection_lost has returned */
+	/* For the counters: who has ended it. */
+	bool idled : 1; /* the idle timeout */
+	bool ended : 1; /* the protocol, before the peer */
+	bool cut : 1;   /* the worker's end */
 	SLIST_ENTRY(pfk_transport) tx_link;
 };
 
@@ -184,6 +188,19 @@ void pfk__tcp_lose(struct pfk_transport *tr, int error);
 
 /* The interest that its state asks for. */
 unsigned pfk__tcp_interest(struct pfk_transport *tr);
+
+/* tcp_stats.c: count n bytes that were read, before `received` has them. */
+void pfk__tcp_count_received(const struct pfk_transport *tr, uint64_t n);
+/* Count n bytes that the socket took. */
+void pfk__tcp_count_sent(const struct pfk_transport *tr, uint64_t n);
+
+/*
+ * Around the handling of a message: the time at its begin, or 0 where it is not
+ * timed; and with that the end.  `sent` is how many messages had been sent.
+ */
+uint64_t pfk__tcp_response_begins(const struct pfk_loop *l);
+void pfk__tcp_response_ends(const struct pfk_loop *l, uint64_t begun_ns,
+    uint64_t sent);
 
 /* tcp_check.c: abort unless the invariants hold; of all of the loop's. */
 void pfk__tcp_check(struct pfk_transport *tr);

@@ -82,6 +82,7 @@ flush_out(struct pfk_transport *tr)
 		return false;
 	}
 	tr->sent += (uint64_t)n;
+	pfk__tcp_count_sent(tr, (uint64_t)n);
 	pfk__outq_consume(&tr->out, tr->io.loop->ledger, (size_t)n);
 	return true;
 }
@@ -119,6 +120,8 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 		}
 		n = n > 0 ? n : 0;
 		tr->sent += (uint64_t)n;
+		if (n > 0)
+			pfk__tcp_count_sent(tr, (uint64_t)n);
 		if ((size_t)n == len)
 			return 0;
 	}

@@ -141,6 +141,7 @@ is_skipped(const struct pfk__batch *b)
 static void
 deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 {
+	struct pfk__stats *stats = d->io.loop->stats;
 	struct msghdr *h = &b->in[i].msg_hdr;
 	size_t left = b->in[i].msg_len;
 	struct meta m = {d->local, true, left, d->drops.kernel};
@@ -149,6 +150,7 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	    .to = &m.to};
 
 	d->io.loop->work += PFK__WORK_UNIT + left;
+	stats->counts[PFK__COUNT_DATAGRAM_BYTES_IN] += left;
 	b->in_addr[i].len = h->msg_namelen <= sizeof(b->in_addr[i].in6)
 	    ? h->msg_namelen
 	    : sizeof(b->in_addr[i].in6);
@@ -163,6 +165,7 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 		p.len = left < m.segment ? left : m.segment;
 		if (!is_done(b) && !is_skipped(b))
 			d->proto->datagram_received(d->self, &p);
+		stats->counts[PFK__COUNT_DATAGRAMS_IN]++;
 		p.buf = (const char *)p.buf + p.len;
 		left -= p.len;
 		b->at.offset += (uint32_t)p.len;
@@ -200,6 +203,12 @@ read_batch(int fd, struct pfk__batch *b)
 void
 pfk__udp_handle(struct pfk_datagram *d, struct pfk__batch *b, unsigned n)
 {
+	struct pfk_loop *l = d->io.loop;
+	uint64_t sent = l->stats->counts[PFK__COUNT_DATAGRAMS_OUT];
+	uint64_t begun = (l->turns & 15) == 0 ? pfk__clock_now() : 0;
+
+	pfk__record_event(l->recorder, l->now, PFK__HAPPENED_DATAGRAMS,
+	    d->io.fd, n);
 	b->reader = d;
 	for (unsigned i = 0; i < n; i++) {
 		if (!d->closed && d->proto->datagram_received != NULL)
@@ -207,6 +216,13 @@ pfk__udp_handle(struct pfk_datagram *d, struct pfk__batch *b, unsigned n)
 	}
 	b->at = (struct pfk__cursor){n, 0};
 	pfk__udp_send_flush(d);
+	sent = l->stats->counts[PFK__COUNT_DATAGRAMS_OUT] - sent;
+	if (sent > 0)
+		pfk__record_event(l->recorder, l->now, PFK__HAPPENED_ANSWERS,
+		    d->io.fd, sent);
+	if (sent > 0 && begun != 0)
+		pfk__histogram_add(&l->stats->times[PFK__TIME_RESPONSE],
+		    pfk__clock_now() - begun, sent);
 	b->reader = NULL;
 	b->reading = 0;
 	b->skipping = 0;

@@ -114,6 +114,8 @@ pfk__udp_drops_begin(struct pfk_datagram *d)
 void
 pfk__udp_drops_unread(struct pfk_datagram *d, uint32_t kernel)
 {
+	d->io.loop->stats->counts[PFK__COUNT_DROPPED_RECEIVE_BUFFER] += kernel -
+	    d->drops.kernel;
 	d->drops.unread += kernel - d->drops.kernel;
 	d->drops.kernel = kernel;
 	report_soon(d);
@@ -122,6 +124,7 @@ pfk__udp_drops_unread(struct pfk_datagram *d, uint32_t kernel)
 void
 pfk__udp_drops_unsent(struct pfk_datagram *d, unsigned n)
 {
+	d->io.loop->stats->counts[PFK__COUNT_DROPPED_SEND_BUFFER] += n;
 	d->drops.unsent += n;
 	report_soon(d);
 }
@@ -132,6 +135,7 @@ pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h, int error,
 {
 	struct pfk__udp_drops *s = &d->drops;
 
+	d->io.loop->stats->counts[PFK__COUNT_DROPPED_ERROR] += n;
 	s->failed += n;
 	s->failed_error = error;
 	s->failed_to.len = h->msg_namelen;

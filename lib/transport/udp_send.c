@@ -91,14 +91,26 @@ address(struct msghdr *h, struct pfk__train *t, union pfk__control *c,
 /* sending */
 
 static void
+count_sent(const struct pfk_datagram *d, unsigned n, size_t bytes)
+{
+	struct pfk_loop *l = d->io.loop;
+
+	l->stats->counts[PFK__COUNT_DATAGRAMS_OUT] += n;
+	l->stats->counts[PFK__COUNT_DATAGRAM_BYTES_OUT] += bytes;
+}
+
+static void
 send_one(struct pfk_datagram *d, const struct msghdr *h)
 {
-	while (sendmsg(d->io.fd, h, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+	ssize_t n;
+
+	while ((n = sendmsg(d->io.fd, h, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1) {
 		if (errno == EINTR)
 			continue;
 		count_failed(d, h, errno, 1);
 		return;
 	}
+	count_sent(d, 1, (size_t)n);
 }
 
 /* Each of the train's datagrams by itself. */
@@ -212,7 +224,9 @@ send_all(struct pfk_datagram *d, struct pfk__batch *b)
 		}
 		n = send_trains(d->io.fd, b, at);
 		if (n > 0) {
-			at += (unsigned)n;
+			for (; n > 0; n--, at++)
+				count_sent(d, b->trains[at].n,
+				    b->trains[at].bytes);
 		} else if (errno != EINTR) {
 			train_failed(d, &b->trains[at], &b->out[at].msg_hdr,
 			    errno);
