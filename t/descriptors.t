@@ -110,6 +110,7 @@ sub wrong {
 		lock     => 1,
 		inotify  => 1,
 		control  => 1,
+		areas    => 1, # the memory that it shares with the workers
 		channel  => $workers + 1, # and the log process's
 		pidfd    => $workers,
 		listener => $workers * $sockets,
@@ -157,6 +158,7 @@ sub account {
 		    : $target =~ /[.]lock$/       ? 'lock'
 		    : $target =~ /inotify/        ? 'inotify'
 		    : $target =~ /pidfd/          ? 'pidfd'
+		    : $target =~ /memfd:prefork/  ? 'areas'
 		    : $target =~ /^socket:\[(\d+)/ ? $kinds->{$1} // 'other socket'
 		    :                               'other';
 		push @{ $account{$kind} }, $target;

@@ -32,6 +32,8 @@ static struct {
 		bool captured;
 		bool keeper;
 	} relay;
+	void (*tap)(void *arg, const char *message); /* or NULL */
+	void *tap_arg;
 	char process[32];
 	pid_t pid;
 } the_log = {
@@ -187,6 +189,13 @@ pfk__log_relay(int fd, struct pfk__relay_page *page, bool captured)
 	the_log.sink.on_stderr = false;
 }
 
+void
+pfk__log_tap(void (*tap)(void *arg, const char *message), void *arg)
+{
+	the_log.tap = tap;
+	the_log.tap_arg = arg;
+}
+
 uint64_t
 pfk__log_clock_ns(clockid_t clock)
 {
@@ -322,6 +331,8 @@ log_valist(enum pfk_level level, const char *suffix, const char *fmt,
 		n = strlen(message);
 		snprintf(message + n, PFK__LINE_MAX - n, ": %s", suffix);
 	}
+	if (the_log.tap != NULL)
+		the_log.tap(the_log.tap_arg, message);
 	if (the_log.relay.fd != -1)
 		relay(level, text);
 	else

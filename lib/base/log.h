@@ -59,6 +59,9 @@ struct pfk__relay_page {
  */
 void pfk__log_relay(int fd, struct pfk__relay_page *page, bool captured);
 
+/* Call tap with each message that this process logs; NULL: no longer. */
+void pfk__log_tap(void (*tap)(void *arg, const char *message), void *arg);
+
 /* A line as its writer gave it.  pid and time_ns are 0 where it gave none. */
 struct pfk__relayed {
 	enum pfk_level level;

@@ -14,8 +14,10 @@
 
 #include "base/received.h"
 #include "logger/logger.h"
+#include "process/area.h"
 #include "process/control.h"
 #include "process/exit.h"
+#include "process/history.h"
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/prepare.h"
@@ -80,6 +82,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->list_fd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
+	pfk__area_of(c->pulse.page)->version = PFK__AREA_VERSION;
 	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
 	if (c->io == NULL)
 		goto err2;
@@ -153,6 +156,7 @@ pfk__child_drop(struct pfk__child *c)
 {
 	pfk__hear_no_more(c);
 	pfk__child_forget(c);
+	pfk__history_fold(c->master, c);
 	pfk__pulse_close(&c->pulse, &c->master->pages);
 	LIST_REMOVE(c, link);
 	free(c);
@@ -377,6 +381,7 @@ died(struct pfk__child *c, int status)
 		return;
 	}
 	p->restarts++;
+	pfk__history_restart(m, c, status);
 	todo = pfk__master_decide(m, c->slot,
 	    booting ? PFK__SLOT_DIED_BOOTING : PFK__SLOT_DIED_SERVING);
 	log_death(c, status, false);
@@ -456,6 +461,7 @@ pfk__children_reap(struct pfk__master *m)
 		if (c->pid != pid && pfk__child_runs(c))
 			pfk__child_signal(c, SIGKILL);
 		pfk__child_forget(c);
+		pfk__history_fold(m, c);
 		pfk__pulse_close(&c->pulse, &m->pages);
 		LIST_REMOVE(c, link);
 		free(c);

@@ -11,6 +11,7 @@
 #include <sysexits.h>
 
 #include "base/received.h"
+#include "process/history.h"
 #include "process/lend.h"
 #include "process/listing.h"
 #include "process/master.h"
@@ -91,6 +92,7 @@ leaves(struct pfk__child *c)
 		return;
 	c->left = true;
 	m->places[c->slot].restarts++;
+	pfk__history_count(m, c->slot, PFK__COUNT_RESTARTS_LEFT);
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
 }
 
@@ -126,6 +128,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	pfk__listing_forget(c);
 	c->incarnation++;
 	m->places[c->slot].restarts++;
+	pfk__history_restart(m, c, msg->status);
 	pfk__deaths_note(c, msg->pid, msg->status, msg->text,
 	    "its successor went on with them");
 	if (m->hooks->child_exit != NULL)

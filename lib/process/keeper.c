@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "event/ledger.h"
+#include "process/area.h"
 #include "process/worker.h"
 
 /* The table grows while it is not shared: later it would wait for all CPUs. */
@@ -273,6 +274,8 @@ blame(struct keeper *k, int fd, const char *why)
 	    "hand%s; closing that connection",
 	    k->w->slot, (int)k->worker, name, h->fd == fd ? h->len : 0, why);
 	r->entry = PFK__ENTRY_DOOMED;
+	/* There is no worker now: nobody else writes here. */
+	pfk__area_of(k->page)->stats.counts[PFK__COUNT_BLAMED]++;
 	strlcat(k->doing, "; that connection was closed", sizeof(k->doing));
 }
 

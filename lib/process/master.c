@@ -25,6 +25,7 @@
 #include "net/listener.h"
 #include "process/control.h"
 #include "process/exit.h"
+#include "process/history.h"
 #include "process/orders.h"
 #include "process/prepare.h"
 #include "process/takeover.h"
@@ -480,6 +481,7 @@ pfk_master_run(const struct pfk_master_config *config,
 		hooks->on_exit(status, arg);
 	pfk__control_end(m);
 	pfk__signals_drop(&old);
+	pfk__history_free(m);
 	free(m);
 	return status;
 }

@@ -69,6 +69,7 @@ struct pfk__place {
 	bool waiting; /* its worker has something to serve, at the last look */
 	bool late;    /* the last reload ended without it */
 	bool held;    /* it starts when the trial has ended */
+	struct pfk__stats *past; /* history.h; NULL: nothing yet */
 };
 
 enum pfk__stop { PFK__STOP_NONE, PFK__STOP_GRACEFUL, PFK__STOP_FAST };
@@ -91,7 +92,7 @@ struct pfk__master {
 	struct pfk_loop *loop;
 	struct pfk__logger *logger;
 	struct pfk__custody custody;
-	struct pfk__pages pages; /* the children's heartbeats */
+	struct pfk__pages pages; /* the children's areas */
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
 	int places_top;  /* never used from here on */

@@ -1,37 +1,67 @@
 /*
- * pages.c: memory that the master shares with its workers, one page each.
+ * pages.c: memory that the master shares with its workers, an area each.
  *
- * Layer: process.
+ * Layer: process.  memfd_create(2), F_SEAL_FUTURE_WRITE in fcntl(2).
  */
 #include "process/pages.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGES 1024
+#define AREAS 64
+#define REGION_BYTES (AREAS * PFK__AREA_BYTES)
 
 struct pfk__region {
 	SLIST_ENTRY(pfk__region) link;
 	char *base;
-	size_t given; /* pages given out so far, from the base on */
+	size_t given; /* areas given out so far, from the base on */
 	size_t in_use;
+	int fd; /* or -1 */
 };
 
-static size_t
-page_bytes(void)
+static bool
+is_in(const struct pfk__region *r, const void *area)
 {
-	return (size_t)sysconf(_SC_PAGESIZE);
+	const char *p = area;
+
+	return p >= r->base && p < r->base + REGION_BYTES;
 }
 
-static bool
-is_in(const struct pfk__region *r, const void *page)
+static void *
+map(int fd)
 {
-	const char *p = page;
+	return mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_NORESERVE | (fd == -1 ? MAP_ANONYMOUS : 0), fd, 0);
+}
 
-	return p >= r->base && p < r->base + PAGES * page_bytes();
+/* It is in nobody's way: a limit of file sizes (RLIMIT_FSIZE) may refuse it. */
+static int
+make_file(void)
+{
+	int fd = memfd_create("prefork", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd != -1 && ftruncate(fd, REGION_BYTES) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Ours stays writable: it is mapped already. */
+static void
+seal(int fd)
+{
+	int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+	/* A kernel before 5.1 lacks the third one. */
+	if (fcntl(fd, F_ADD_SEALS, seals | F_SEAL_FUTURE_WRITE) == -1)
+		fcntl(fd, F_ADD_SEALS, seals);
 }
 
 static struct pfk__region *
@@ -41,12 +71,16 @@ new_region(struct pfk__pages *pages)
 
 	if (r == NULL)
 		return NULL;
-	r->base = mmap(NULL, PAGES * page_bytes(), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	r->fd = make_file();
+	r->base = map(r->fd);
 	if (r->base == MAP_FAILED) {
+		if (r->fd != -1)
+			close(r->fd);
 		free(r);
 		return NULL;
 	}
+	if (r->fd != -1)
+		seal(r->fd);
 	SLIST_INSERT_HEAD(&pages->regions, r, link);
 	return r;
 }
@@ -56,31 +90,40 @@ pfk__pages_get(struct pfk__pages *pages)
 {
 	struct pfk__region *r = SLIST_FIRST(&pages->regions);
 
-	if (r == NULL || r->given == PAGES)
+	if (r == NULL || r->given == AREAS)
 		r = new_region(pages);
 	if (r == NULL)
 		return NULL;
 	r->in_use++;
-	return r->base + r->given++ * page_bytes();
+	return r->base + r->given++ * PFK__AREA_BYTES;
 }
 
-void
-pfk__pages_put(struct pfk__pages *pages, void *page)
+static struct pfk__region *
+region_of(const struct pfk__pages *pages, const void *area)
 {
 	struct pfk__region *r;
 
 	SLIST_FOREACH(r, &pages->regions, link) {
-		if (is_in(r, page))
+		if (is_in(r, area))
 			break;
 	}
-	assert(r != NULL && r->in_use > 0);
-	if (--r->in_use > 0) {
-		/* Gives its memory back; without, it lasts as the region. */
-		madvise(page, page_bytes(), MADV_REMOVE);
+	assert(r != NULL);
+	return r;
+}
+
+void
+pfk__pages_put(struct pfk__pages *pages, void *area)
+{
+	struct pfk__region *r = region_of(pages, area);
+
+	assert(r->in_use > 0);
+	/* A sealed file gives no memory back before its end. */
+	if (--r->in_use > 0)
 		return;
-	}
 	SLIST_REMOVE(&pages->regions, r, pfk__region, link);
-	munmap(r->base, PAGES * page_bytes());
+	munmap(r->base, REGION_BYTES);
+	if (r->fd != -1)
+		close(r->fd);
 	free(r);
 }
 
@@ -91,19 +134,50 @@ unmap(char *from, const char *to)
 }
 
 int
-pfk__pages_keep(struct pfk__pages *pages, const void *page)
+pfk__pages_keep(struct pfk__pages *pages, const void *area)
 {
 	struct pfk__region *r;
 
 	SLIST_FOREACH(r, &pages->regions, link) {
-		char *end = r->base + PAGES * page_bytes();
-		char *own = is_in(r, page)
-		    ? r->base + ((const char *)page - r->base)
+		char *end = r->base + REGION_BYTES;
+		char *own = is_in(r, area)
+		    ? r->base + ((const char *)area - r->base)
 		    : end;
 
 		if (unmap(r->base, own) == -1 ||
-		    (own < end && unmap(own + page_bytes(), end) == -1))
+		    (own < end && unmap(own + PFK__AREA_BYTES, end) == -1))
 			return -1;
 	}
 	return 0;
+}
+
+int
+pfk__pages_fd(const struct pfk__pages *pages, const void *area, off_t *offset)
+{
+	const struct pfk__region *r = region_of(pages, area);
+
+	*offset = (const char *)area - r->base;
+	return r->fd;
+}
+
+const void *
+pfk__pages_read(int fd, off_t offset)
+{
+	struct stat st;
+	void *area;
+
+	errno = EINVAL;
+	if (fstat(fd, &st) == -1 || offset < 0 ||
+	    offset % (off_t)PFK__AREA_BYTES != 0 ||
+	    offset + (off_t)PFK__AREA_BYTES > st.st_size)
+		return NULL;
+	area = mmap(NULL, PFK__AREA_BYTES, PROT_READ, MAP_SHARED, fd, offset);
+	return area != MAP_FAILED ? area : NULL;
+}
+
+void
+pfk__pages_forget(const void *area)
+{
+	if (area != NULL)
+		munmap((void *)(uintptr_t)area, PFK__AREA_BYTES);
 }

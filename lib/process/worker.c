@@ -19,6 +19,7 @@
 #include "base/title.h"
 #include "event/io.h"
 #include "event/loop.h"
+#include "process/area.h"
 #include "process/heartbeat.h"
 #include "process/takeover.h"
 
@@ -87,6 +88,8 @@ pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	/* Most of the time is for what they still have to do. */
 	if (timeout_ns > 0 && timeout_ns / 8 < w->loop->spread_ns)
 		w->loop->spread_ns = timeout_ns / 8;
+	pfk__record_detail(w->loop->recorder, w->loop->now, PFK__HAPPENED_DRAIN,
+	    -1, (unsigned)how);
 	pfk__title_set("worker %d (leaving)", w->slot);
 	pfk_loop_drain(w->loop, how);
 }
@@ -146,15 +149,20 @@ adopt(struct pfk_worker *w, const struct pfk__message *m, int *fd)
 
 	if (*fd == -1 || s == NULL || w->leaving)
 		return;
-	if (s->adopt(w->loop, *fd, m->owner) == 0)
+	if (s->adopt(w->loop, *fd, m->owner) == 0) {
 		*fd = -1;
-	else
+		w->loop->stats->counts[PFK__COUNT_ADOPTIONS]++;
+		pfk__record_event(w->loop->recorder, w->loop->now,
+		    PFK__HAPPENED_ADOPT, -1, (uint64_t)m->owner);
+	} else
 		pfk_warn("cannot serve for slot %d", m->owner);
 }
 
 void
 pfk__worker_release(struct pfk_worker *w, int owner)
 {
+	pfk__record_event(w->loop->recorder, w->loop->now,
+	    PFK__HAPPENED_RELEASE, -1, (uint64_t)owner);
 	for (int kind = PFK_TCP; kind <= PFK_UDP; kind++) {
 		if (w->loop->serving[kind] != NULL)
 			w->loop->serving[kind]->release(w->loop, owner);
@@ -299,6 +307,18 @@ sweep(struct pfk_worker *w)
 	return accepted;
 }
 
+/* The predecessor's connections that this worker does not go on with. */
+static void
+count_lost(const struct pfk_worker *w)
+{
+	struct pfk__stats *s = w->loop->stats;
+
+	if (w->lost > s->connections)
+		s->counts[PFK__COUNT_CLOSED_ERROR] += w->lost - s->connections;
+	pfk__record_event(w->loop->recorder, w->loop->now,
+	    PFK__HAPPENED_REBUILT, -1, s->connections);
+}
+
 /* Go on where the predecessor died. */
 static void
 resume(struct pfk_worker *w, int accepted)
@@ -317,6 +337,8 @@ resume(struct pfk_worker *w, int accepted)
 		close(accepted);
 	g->head->at_fault = 0;
 	g->head->rebuilt = 1;
+	if (g->resumed)
+		count_lost(w);
 }
 
 static void
@@ -341,6 +363,27 @@ introduce(struct pfk_worker *w)
 	send(w->channel, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void
+on_line(void *arg, const char *text)
+{
+	pfk__record_line(arg, pfk__clock_now(), text);
+}
+
+/* Where the predecessor, if any, has ended. */
+static void
+begin_to_count(struct pfk_worker *w)
+{
+	struct pfk__area *a = pfk__area_of(w->page);
+	struct pfk_loop *l = w->loop;
+
+	w->lost = a->stats.connections;
+	pfk__stats_begin(l, &a->stats);
+	l->recorder = &a->recorder;
+	pfk__record_event(l->recorder, l->now, PFK__HAPPENED_START, -1,
+	    (uint64_t)getpid());
+	pfk__log_tap(on_line, l->recorder);
+}
+
 static int
 boot(struct pfk_worker *w)
 {
@@ -359,6 +402,7 @@ boot(struct pfk_worker *w)
 	w->loop->kept = on_kept;
 	w->loop->full = &w->page->full;
 	w->page->full = 0;
+	begin_to_count(w);
 	w->loop->taken_arg = w;
 	pfk__heartbeat_start(w->loop, &w->page->beat, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)
@@ -415,6 +459,7 @@ pfk__worker_main(struct pfk_worker *w)
 	pfk_timer_cancel(&w->deadline);
 	pfk__orphan_cancel(w);
 	pfk_io_del(&w->io);
+	pfk__log_tap(NULL, NULL);
 	pfk_loop_free(w->loop);
 	exit(status);
 }

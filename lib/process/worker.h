@@ -30,6 +30,7 @@ struct pfk_worker {
 	struct pfk_timer *knock;  /* an orphan's: orphan.c */
 	struct pfk__message failure;
 	bool leaving;
+	uint64_t lost;      /* connections of the predecessor, to begin with */
 	enum pfk_drain how; /* it leaves */
 };
 

@@ -1,0 +1,37 @@
+/*
+ * area.h: what one child shares with the master, in its area of pages.h.
+ *
+ * The worker alone writes counters and events, its keeper only while there is no
+ * worker.  A worker may be hostile: the master takes numbers from here, and
+ * checks whatever it uses as an index.  36 KiB of the area are in use, of which
+ * those of the ring take memory as it fills.
+ */
+#ifndef PFK_PROCESS_AREA_H
+#define PFK_PROCESS_AREA_H
+
+#include <assert.h>
+
+#include "event/recorder.h"
+#include "event/stats.h"
+#include "process/keeper.h"
+#include "process/pages.h"
+
+/* One that another version of the library has laid out is not read. */
+#define PFK__AREA_VERSION 1
+
+struct pfk__area {
+	struct pfk__page page; /* first: pages.h hands it out */
+	uint32_t version;
+	_Alignas(4096) struct pfk__stats stats;
+	_Alignas(4096) struct pfk__recorder recorder;
+};
+
+static_assert(sizeof(struct pfk__area) <= PFK__AREA_BYTES, "no room");
+
+static inline struct pfk__area *
+pfk__area_of(struct pfk__page *page)
+{
+	return (struct pfk__area *)(void *)page;
+}
+
+#endif
