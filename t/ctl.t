@@ -76,6 +76,7 @@ sub usage {
 	fails(64, qr/too\smany/x, qw(reload now));
 	fails(64, qr/too\smany/x, qw(workers 2 3));
 	fails(64, qr/--json\sis\sfor\sstatus\sand\sconnections/x, qw(--json reload));
+	fails(64, qr/--output\sis\sfor\smetrics/x, qw(status --output x));
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
 	fails(64, qr/--timeout/, qw(--timeout soon status));
@@ -148,7 +149,7 @@ sub describes {
 
 	is_deeply([ sort keys %{$s} ],
 		[qw(configuration deaths generation last_reload leaving library listeners log_level
-		    name pid program protocol slots state uptime_seconds version workers
+		    name pid program protocol slots state totals uptime_seconds version workers
 		    workers_configured workers_serving)], 'the JSON has these members');
 	is("@{$s}{qw(name program version library state pid workers workers_serving)}",
 		'shown prefork-echo 0.1.0 0.1.0 running ' . $server->pid . ' 2 2', 'of the service');

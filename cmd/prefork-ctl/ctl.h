@@ -13,6 +13,7 @@ struct ctl {
 	uint64_t timeout_ns;
 	bool json, now;
 	char *by;             /* connections: "source", "slot" or NULL */
+	char *output;         /* metrics: a file, or NULL */
 	int top;              /* so many rows of them; 0: all */
 	const char *words[2]; /* the command and its argument, or NULL */
 };
@@ -38,6 +39,9 @@ int find_service(const struct ctl *c, struct instance *found, char *err);
 
 /* talk.c: send the line, print the answer; an exit status. */
 int talk(const struct ctl *c, int fd, const char *line);
+
+/* output.c: write it to c->output, which is replaced; an exit status. */
+int output_replace(const struct ctl *c, const char *text, size_t len);
 
 /* connections.c: print that command's answer; an exit status. */
 int connections_print(const struct ctl *c, char *text);

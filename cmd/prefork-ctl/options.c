@@ -27,6 +27,8 @@ static const struct pfk_option options[] = {
 	.help = "connections: sum up by source or by slot"},
     {0, "top", "N", .type = PFK_OPT_INT, .min = 1, .max = INT32_MAX, AT(top),
 	.help = "connections: the first N rows only"},
+    {0, "output", "FILE", .type = PFK_OPT_STRING, AT(output),
+	.help = "metrics: replace this file by them"},
     {0, "now", NULL, .type = PFK_OPT_FLAG, AT(now),
 	.help = "stop: cut the connections off"},
     {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),
@@ -46,6 +48,8 @@ static const struct command {
     {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
 	true},
     {"connections", NULL, "who is connected, most bytes first", "json", false},
+    {"metrics", "[openmetrics]", "all counters, as Prometheus reads them",
+	"output", true},
     {"reload", NULL, "read the configuration again and replace the workers",
 	NULL, false},
     {"workers", "N", "want so many workers until the next reload", NULL, false},
@@ -166,6 +170,8 @@ options_request(const struct ctl *c, char *line, size_t size, char *err)
 	if (c->by != NULL && strcmp(c->by, "source") != 0 &&
 	    strcmp(c->by, "slot") != 0)
 		return bad_usage(err, "--by takes source or slot");
+	if (c->output != NULL && !is_of(found, "output"))
+		return bad_usage(err, "--output is for metrics");
 	if (c->now && !is_of(found, "now"))
 		return bad_usage(err, "--now is for stop");
 	if (found->argument == NULL && argument != NULL)

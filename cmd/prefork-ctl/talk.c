@@ -84,6 +84,8 @@ print_text(const struct ctl *c, char *text, size_t len)
 {
 	int status = EX_OK;
 
+	if (c->output != NULL)
+		return output_replace(c, text, len);
 	if (strcmp(c->words[0], "connections") == 0)
 		status = connections_print(c, text);
 	else

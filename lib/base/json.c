@@ -117,3 +117,10 @@ pfk__json_seconds(struct pfk__json *j, const char *key, double value)
 	begin(j, key);
 	fprintf(j->f, "%.3f", value);
 }
+
+void
+pfk__json_number(struct pfk__json *j, const char *key, double value)
+{
+	begin(j, key);
+	fprintf(j->f, "%.9g", value);
+}

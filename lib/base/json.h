@@ -24,5 +24,7 @@ void pfk__json_null(struct pfk__json *j, const char *key);
 
 /* With three digits after the point. */
 void pfk__json_seconds(struct pfk__json *j, const char *key, double value);
+/* With nine digits at most; it is finite. */
+void pfk__json_number(struct pfk__json *j, const char *key, double value);
 
 #endif

@@ -67,6 +67,21 @@ status(struct pfk__client *c, const char *argument)
 }
 
 static void
+metrics(struct pfk__client *c, const char *argument)
+{
+	bool open = argument != NULL && strcmp(argument, "openmetrics") == 0;
+	struct answer a;
+
+	if (argument != NULL && !open) {
+		pfk__client_fail(c, EX_USAGE,
+		    "metrics takes openmetrics or nothing");
+	} else if (begin_answer(c, &a)) {
+		pfk__report_metrics(a.f, c->control->master, open);
+		end_answer(c, &a);
+	}
+}
+
+static void
 why(struct pfk__client *c, const char *argument)
 {
 	const char *errstr = NULL;
@@ -217,6 +232,7 @@ static const struct {
 	bool argument;
 	void (*run)(struct pfk__client *c, const char *argument);
 } commands[] = {{"status", PFK__RIGHT_READ, true, status},
+    {"metrics", PFK__RIGHT_READ, true, metrics},
     {"why", PFK__RIGHT_READ, true, why},
     {"connections", PFK__RIGHT_READ, false, connections},
     {"dump", PFK__RIGHT_COMMAND, false, dump},
@@ -258,8 +274,8 @@ pfk__command_run(struct pfk__client *c, char *line)
 		return;
 	}
 	pfk__client_fail(c, EX_USAGE,
-	    "unknown command; it is status, why, connections, reload, "
-	    "workers, stop, reopen, loglevel or dump");
+	    "unknown command; it is status, why, connections, metrics, "
+	    "reload, workers, stop, reopen, loglevel or dump");
 }
 
 /* wishes */

@@ -259,7 +259,7 @@ pfk__control_open(struct pfk__master *m)
 	m->control = k;
 	k->master = m;
 	k->started_ns = k->configured_ns = pfk_loop_now(m->loop);
-	k->configured = time(NULL);
+	k->started = k->configured = time(NULL);
 	TAILQ_INIT(&k->clients);
 	status = pfk__instance_open(&k->instance, &m->config, err);
 	if (status == EX_OK && k->instance.fd != -1 && watch(k) == -1) {

@@ -87,6 +87,7 @@ struct pfk__control_socket {
 	struct pfk__reload_note reload;
 	struct pfk__listing listing;
 	uint64_t started_ns;
+	time_t started;
 	uint64_t configured_ns; /* when the configuration in force was read */
 	time_t configured;
 };
