@@ -73,7 +73,7 @@ sub by_signal {
 		\s+it\smeans:\s+sent\sby\sa\sperson,\sor\sby\sthe\skernel[^\n]*\n
 		\s+it\sran\sfor:\s+\d+s\n\s+it\swas:\s+in\sno\sdescriptor's\scallback[^\n]*\n
 		\s+connections:\sits\ssuccessor\swent\son[ ]with[ ]them\n/x, 'each with its details');
-	unlike(why($server, 0), qr/worker\s1/x, 'of one slot');
+	unlike(why($server, 0), qr/^worker\s1\s/mx, 'of one slot');
 	my ($death) = deaths($server, 1);
 	is("$death->{pid} $death->{signal}", "$second 11", 'in JSON, too');
 	is($death->{exit_status}, undef, 'it has no exit status');

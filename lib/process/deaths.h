@@ -21,26 +21,43 @@ struct pfk__child;
 struct pfk__json;
 struct pfk__master;
 
+#define PFK__LAST_EVENTS 32
+#define PFK__LAST_LINES 4
+
+/* Each is a line: the seconds before the death, then what happened. */
+struct pfk__last {
+	int n, n_lines;
+	char events[PFK__LAST_EVENTS][120];
+	char lines[PFK__LAST_LINES][176];
+};
+
 struct pfk__death {
 	time_t at;
 	uint64_t at_ns;
 	uint64_t age_ns; /* of the worker */
 	int slot;
 	pid_t pid;
-	int status;          /* as wait(2) has it */
-	char cause[160];     /* that the master knows of, or "" */
-	char doing[200];     /* at its death, by its keeper's word, or "" */
-	const char *outcome; /* of its connections */
+	int status;             /* as wait(2) has it */
+	char cause[160];        /* that the master knows of, or "" */
+	char doing[200];        /* at its death, by its keeper's word, or "" */
+	const char *outcome;    /* of its connections */
+	struct pfk__last *last; /* its last events and lines, or NULL */
 };
 
 struct pfk__deaths {
 	struct pfk__death list[PFK__DEATHS_MAX];
 	int n;
+	uint64_t oom_kills; /* in the cgroup, at the last look */
 };
+
+/* Begin: what the cgroup has counted so far was of others. */
+void pfk__deaths_watch(struct pfk__deaths *d);
 
 /* Note the death of c's worker; doing may be "". */
 void pfk__deaths_note(const struct pfk__child *c, pid_t pid, int status,
     const char *doing, const char *outcome);
+
+void pfk__deaths_free(struct pfk__deaths *d);
 
 /* Of one slot, or of all of them for -1; the latest comes first. */
 void pfk__deaths_text(FILE *f, const struct pfk__master *m, int slot);

@@ -400,6 +400,7 @@ run(struct pfk__master *m)
 	m->loop->check = pfk__master_check;
 	m->loop->check_arg = m;
 	pfk__watch_start(m);
+	pfk__deaths_watch(&m->deaths);
 	pfk__takeover_await(m);
 	maintain(m);
 	/* Nothing could even be forked. */
@@ -482,6 +483,7 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__control_end(m);
 	pfk__signals_drop(&old);
 	pfk__history_free(m);
+	pfk__deaths_free(&m->deaths);
 	free(m);
 	return status;
 }
