@@ -75,7 +75,7 @@ sub usage {
 	fails(64, qr/workers\stakes\sN/x, 'workers', '2 3');
 	fails(64, qr/too\smany/x, qw(reload now));
 	fails(64, qr/too\smany/x, qw(workers 2 3));
-	fails(64, qr/--json\sis\sfor\sstatus\sand\sconnections/x, qw(--json reload));
+	fails(64, qr/--json\sis\sfor\sstatus,\sconnections\sand\sdoctor/x, qw(--json reload));
 	fails(64, qr/--output\sis\sfor\smetrics/x, qw(status --output x));
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
@@ -227,8 +227,14 @@ sub reloads {
 	is_deeply([ ctl(@reload) ],
 		[ 0, "reloaded: 3 workers, changed: workers 2 -> 3, idle-timeout 300 -> 10\n", q{} ],
 		'and what it changes');
+	write_file($file, 'workers 1', 'idle-timeout 10', 'bind 127.0.0.1:0');
+	is((ctl(@reload))[0], 0, 'one worker');
+	write_file($file, 'workers 3', 'idle-timeout 10', 'bind 127.0.0.1:0');
+	is_deeply([ (ctl(@reload))[ 0, 1 ] ], [ 0, "reloaded: 3 workers, changed: workers 1 -> 3\n" ],
+		'a reload ends when the workers that are more serve');
+	is(status($server)->{workers_serving}, 3, 'which they do');
 	my $last = status($server)->{last_reload};
-	is("$last->{result}: $last->{changes}", 'ok: workers 2 -> 3, idle-timeout 300 -> 10',
+	is("$last->{result}: $last->{changes}", 'ok: workers 1 -> 3',
 		'which the status remembers');
 	is(status($server)->{workers_serving}, 3, 'it is done by then');
 

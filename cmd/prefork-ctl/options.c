@@ -22,7 +22,7 @@ static const struct pfk_option options[] = {
     {0, "timeout", "SEC", .type = PFK_OPT_SECONDS, .min = 0, .max = 3600,
 	AT(timeout_ns), .help = "wait so long for the result (60)"},
     {0, "json", NULL, .type = PFK_OPT_FLAG, AT(json),
-	.help = "status, connections: JSON in the place of text"},
+	.help = "status, connections, doctor: JSON in the place of text"},
     {0, "by", "source|slot", .type = PFK_OPT_STRING, AT(by),
 	.help = "connections: sum up by source or by slot"},
     {0, "top", "N", .type = PFK_OPT_INT, .min = 1, .max = INT32_MAX, AT(top),
@@ -48,6 +48,8 @@ static const struct command {
     {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
 	true},
     {"connections", NULL, "who is connected, most bytes first", "json", false},
+    {"doctor", NULL, "limits and settings that are wrong, with their cures",
+	"json", false},
     {"metrics", "[openmetrics]", "all counters, as Prometheus reads them",
 	"output", true},
     {"reload", NULL, "read the configuration again and replace the workers",
@@ -164,7 +166,8 @@ options_request(const struct ctl *c, char *line, size_t size, char *err)
 		return EX_USAGE;
 	}
 	if (c->json && !is_of(found, "json"))
-		return bad_usage(err, "--json is for status and connections");
+		return bad_usage(err,
+		    "--json is for status, connections and doctor");
 	if ((c->by != NULL || c->top != 0) && strcmp(name, "connections") != 0)
 		return bad_usage(err, "--by and --top are for connections");
 	if (c->by != NULL && strcmp(c->by, "source") != 0 &&

@@ -79,6 +79,17 @@ read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
 	return (int)n;
 }
 
+/* Only a warning is a failure. */
+static int
+doctor_status(const struct ctl *c, const char *text)
+{
+	bool warned = c->json
+	    ? strstr(text, "{\"level\": \"warn\"") != NULL
+	    : strncmp(text, "warn ", 5) == 0 || strstr(text, "\nwarn ") != NULL;
+
+	return warned ? FAILED : EX_OK;
+}
+
 static int
 print_text(const struct ctl *c, char *text, size_t len)
 {
@@ -90,6 +101,8 @@ print_text(const struct ctl *c, char *text, size_t len)
 		status = connections_print(c, text);
 	else
 		fwrite(text, 1, len, stdout);
+	if (strcmp(c->words[0], "doctor") == 0)
+		status = doctor_status(c, text);
 	if (fflush(stdout) == 0)
 		return status;
 	pfk_complain("cannot write: %s", strerror(errno));

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "process/control.h"
+#include "process/doctor.h"
 #include "process/master.h"
 #include "process/orders.h"
 #include "process/report.h"
@@ -77,6 +78,28 @@ metrics(struct pfk__client *c, const char *argument)
 		    "metrics takes openmetrics or nothing");
 	} else if (begin_answer(c, &a)) {
 		pfk__report_metrics(a.f, c->control->master, open);
+		end_answer(c, &a);
+	}
+}
+
+static void
+doctor(struct pfk__client *c, const char *argument)
+{
+	bool json = argument != NULL && strcmp(argument, "json") == 0;
+	struct pfk__findings findings;
+	struct pfk__facts facts;
+	struct answer a;
+
+	if (argument != NULL && !json) {
+		pfk__client_fail(c, EX_USAGE, "doctor takes json or nothing");
+	} else if (begin_answer(c, &a)) {
+		pfk__facts_of_system(&facts, "");
+		pfk__facts_of_service(&facts, c->control->master);
+		pfk__doctor_judge(&findings, &facts);
+		if (json)
+			pfk__doctor_json(a.f, &findings);
+		else
+			pfk__doctor_text(a.f, &findings);
 		end_answer(c, &a);
 	}
 }
@@ -233,6 +256,7 @@ static const struct {
 	void (*run)(struct pfk__client *c, const char *argument);
 } commands[] = {{"status", PFK__RIGHT_READ, true, status},
     {"metrics", PFK__RIGHT_READ, true, metrics},
+    {"doctor", PFK__RIGHT_READ, true, doctor},
     {"why", PFK__RIGHT_READ, true, why},
     {"connections", PFK__RIGHT_READ, false, connections},
     {"dump", PFK__RIGHT_COMMAND, false, dump},
@@ -275,7 +299,7 @@ pfk__command_run(struct pfk__client *c, char *line)
 	}
 	pfk__client_fail(c, EX_USAGE,
 	    "unknown command; it is status, why, connections, metrics, "
-	    "reload, workers, stop, reopen, loglevel or dump");
+	    "doctor, reload, workers, stop, reopen, loglevel or dump");
 }
 
 /* wishes */
