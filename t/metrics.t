@@ -125,6 +125,7 @@ sub ends {
 	my @many = map { $server->tcp_socket } 1 .. 5;
 	closed($server, 'limit', 2);
 	close $_ for @many;
+	closed($server, 'peer', 5);
 	my $reset = $server->tcp_socket;
 	setsockopt $reset, SOL_SOCKET, SO_LINGER, pack 'II', 1, 0;
 	close $reset;
