@@ -96,6 +96,8 @@ commit(struct pfk__master *m)
 	pfk__watch_start(m);
 	if (m->hooks->reload_done != NULL)
 		m->hooks->reload_done(true, m->arg);
+	/* There may be more slots than before. */
+	pfk__master_wake(m);
 }
 
 /* Whether the slot is done with: renewed, or failing on its own account. */
@@ -106,8 +108,8 @@ settled(const struct pfk__master *m, int slot)
 
 	if (p->serving != NULL && p->serving->epoch == m->epoch)
 		return true;
-	return p->slot.state == PFK__SLOT_EMPTY ||
-	    p->slot.state == PFK__SLOT_BACKOFF ||
+	/* An empty one has not been started yet. */
+	return p->slot.state == PFK__SLOT_BACKOFF ||
 	    (p->slot.state == PFK__SLOT_SERVING && p->slot.renew &&
 		p->slot.failures > 0);
 }
