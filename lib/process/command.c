@@ -373,6 +373,7 @@ pfk__control_reload_begun(struct pfk__master *m)
 {
 	struct pfk__reload_note *r = &m->control->reload;
 
+	pfk__notify_reloading(m);
 	*r = (struct pfk__reload_note){.begun = r->begun + 1,
 	    .running = true,
 	    .at = time(NULL),
@@ -409,6 +410,7 @@ pfk__control_reload_ended(struct pfk__master *m, int status, const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(r->text, sizeof(r->text), fmt, ap);
 	va_end(ap);
+	pfk__notify_ready(m);
 	TAILQ_FOREACH_SAFE(c, &k->clients, link, next) {
 		if (c->wish != PFK__WISH_RELOAD || c->number > r->begun)
 			continue;

@@ -185,6 +185,7 @@ all_ready(struct pfk__master *m)
 		return;
 	}
 	log_ready(m);
+	pfk__notify_ready(m);
 	roll_orphans(m);
 }
 
@@ -348,6 +349,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	else if (how < m->stop)
 		return;
 	m->stop = how;
+	pfk__notify_stopping(m);
 	pfk__takeover_cancel(m);
 	pfk__prepare_cancel();
 	pfk_timer_cancel(&m->tick);
@@ -401,6 +403,7 @@ run(struct pfk__master *m)
 	m->loop->check_arg = m;
 	pfk__watch_start(m);
 	pfk__deaths_watch(&m->deaths);
+	pfk__notify_open(m);
 	pfk__takeover_await(m);
 	maintain(m);
 	/* Nothing could even be forked. */
@@ -423,6 +426,7 @@ cancel_all(struct pfk__master *m)
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->heirs);
 	pfk_timer_cancel(&m->watch);
+	pfk__notify_close(m);
 	pfk__handshakes_free(&m->handshakes);
 	pfk__soon_cancel(m->loop, &m->maintain);
 }

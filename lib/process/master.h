@@ -22,6 +22,7 @@
 #include "process/custody.h"
 #include "process/deaths.h"
 #include "process/heartbeat.h"
+#include "process/notify.h"
 #include "process/pages.h"
 #include "process/slot.h"
 #include "process/stall.h"
@@ -131,6 +132,7 @@ struct pfk__master {
 	uint64_t watched_ns;
 	struct pfk__control_socket *control;
 	struct pfk__deaths deaths;
+	struct pfk__notify notify;
 };
 
 /*
