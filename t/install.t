@@ -73,6 +73,7 @@ sub finds_files {
 		'lib/libprefork.so'                        => '644',
 		'lib/pkgconfig/libprefork.pc'              => '644',
 		'lib/systemd/system/prefork-echo.service'  => '644',
+		'lib/sysusers.d/prefork-echo.conf'         => '644',
 		'share/bash-completion/completions/echo-check'   => '644',
 		'share/bash-completion/completions/echo-client'  => '644',
 		'share/bash-completion/completions/prefork-ctl'  => '644',
@@ -123,6 +124,7 @@ sub checks_unit {
 	    or return fail("the unit: $!");
 	my $unit = join q{}, <$in>;
 	like($unit, qr{^ExecStart=/usr/bin/prefork-echo\s}m, 'the unit names it');
+	like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and what reloads it');
 	SKIP: {
 		skip 'systemd-analyze is not installed', 1
 		    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
