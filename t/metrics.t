@@ -28,6 +28,7 @@ traffic();
 never_fall();
 balance();
 own();
+top();
 textfile();
 done_testing();
 
@@ -279,6 +280,28 @@ sub own {
 	is($put->(), "a=b\n", 'after a reload');
 	(undef, $sample) = scrape($server);
 	is($sample->{'kv_requests_total{slot="0"}'}, 4, 'the counter goes on');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Rates: of one second where there is no terminal, else until q.
+sub top {
+	my $server = Prefork->start(qw(-w 2 -p 0 -4));
+	my @clients = map { $server->tcp_socket } 1 .. 3;
+	my @ctl = (Prefork::program('prefork-ctl'), '-s', control_socket($server), 'top');
+
+	echo_once($_, 'x') for @clients;
+	my ($code, $output, $errors) = run_cmd({ timeout => 30 }, @ctl);
+	is("$code$errors", '0', 'top, once');
+	like($output, qr/\A\s+SLOT\s+CONNS\s[^\n]*\n(?:\s+[01]\s+\d[^\n]*\n){2}
+		\s+all\s+3\s+0\s[^\n]*%\s+0\n\z/x, 'a row a slot, and their sum');
+	SKIP: {
+		skip 'no script(1)', 2 if !have('script');
+		($code, $output) = run_cmd({ timeout => 30, input => 'q' }, '/usr/bin/env', 'script',
+			'-qec', "@ctl", '/dev/null');
+		is($code, 0, 'on a terminal, until q');
+		like($output, qr/\e\[[?]1049h.*\e\[[?]1049l/xs, 'whose screen comes back');
+	}
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -39,6 +39,11 @@ int find_service(const struct ctl *c, struct instance *found, char *err);
 
 /* talk.c: send the line, print the answer; an exit status. */
 int talk(const struct ctl *c, int fd, const char *line);
+/* The same, but *text is the answer, without its "OK"; the caller frees it. */
+int talk_fetch(const struct ctl *c, int fd, const char *line, char **text);
+
+/* top.c: show the service at that socket until the user ends it. */
+int top_run(const struct ctl *c, const char *path);
 
 /* output.c: write it to c->output, which is replaced; an exit status. */
 int output_replace(const struct ctl *c, const char *text, size_t len);

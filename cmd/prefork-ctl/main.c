@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "ctl.h"
 
@@ -20,6 +21,10 @@ run(const struct ctl *c, char *err)
 		status = find_service(c, &service, err);
 	if (status != EX_OK)
 		return status;
+	if (strcmp(c->words[0], "top") == 0) {
+		close(service.fd);
+		return top_run(c, service.path);
+	}
 	return talk(c, service.fd, line);
 }
 

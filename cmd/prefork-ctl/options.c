@@ -45,6 +45,8 @@ static const struct command {
 } commands[] = {
     {"status", NULL, "how it is, what the last reload did, a row a slot",
 	"json", false},
+    {"top", NULL, "the slots with their rates, again and again; q ends it",
+	NULL, false},
     {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
 	true},
     {"connections", NULL, "who is connected, most bytes first", "json", false},

@@ -109,10 +109,11 @@ print_text(const struct ctl *c, char *text, size_t len)
 	return EX_IOERR;
 }
 
+/* EX_OK: *text is what follows "OK".  Otherwise it has complained. */
 static int
-print_answer(const struct ctl *c, char *answer, size_t len)
+check_answer(char *answer, size_t len, char **text)
 {
-	char *end = strchr(answer, '\n'), *text;
+	char *end = strchr(answer, '\n');
 	long code;
 
 	if (end == NULL) {
@@ -121,46 +122,77 @@ print_answer(const struct ctl *c, char *answer, size_t len)
 			: "the answer is cut");
 		return EX_PROTOCOL;
 	}
+	*text = answer + 3;
 	if (strncmp(answer, "OK\n", 3) == 0)
-		return print_text(c, answer + 3, len - 3);
+		return EX_OK;
 	*end = '\0';
 	if (strncmp(answer, "ERR ", 4) != 0) {
 		pfk_complain("this is no control socket: it says '%.100s'",
 		    answer);
 		return EX_PROTOCOL;
 	}
-	code = strtol(answer + 4, &text, 10);
-	pfk_complain("%s", text + (*text == ' '));
+	code = strtol(answer + 4, text, 10);
+	pfk_complain("%s", *text + (**text == ' '));
 	return code == EX_USAGE || code == EX_NOPERM || code == EX_PROTOCOL
 	    ? (int)code
 	    : FAILED;
 }
 
-int
-talk(const struct ctl *c, int fd, const char *line)
+/* EX_OK: *answer is what came, to be freed. */
+static int
+exchange(const struct ctl *c, int fd, const char *line, char **answer,
+    size_t *len)
 {
 	uint64_t deadline = clock_now() + c->timeout_ns;
-	char request[128], *answer;
-	size_t len;
-	int n = snprintf(request, sizeof(request), "%s\n", line), status;
+	char request[128];
+	int n = snprintf(request, sizeof(request), "%s\n", line);
 
+	*answer = NULL;
 	/* A fresh socket has room for a line. */
 	if (send(fd, request, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 &&
 	    errno != EPIPE) {
 		pfk_complain("cannot send the command: %s", strerror(errno));
 		return EX_UNAVAILABLE;
 	}
-	if (read_answer(fd, deadline, &answer, &len) == 0) {
-		status = print_answer(c, answer, len);
-	} else if (errno == ETIMEDOUT) {
-		pfk_complain("no answer within %.9g s; the command may still "
-			     "be carried out",
-		    (double)c->timeout_ns / 1e9);
-		status = EX_TEMPFAIL;
-	} else {
+	if (read_answer(fd, deadline, answer, len) == 0)
+		return EX_OK;
+	if (errno != ETIMEDOUT) {
 		pfk_complain("cannot read the answer: %s", strerror(errno));
-		status = EX_UNAVAILABLE;
+		return EX_UNAVAILABLE;
 	}
+	pfk_complain("no answer within %.9g s; the command may still be "
+		     "carried out",
+	    (double)c->timeout_ns / 1e9);
+	return EX_TEMPFAIL;
+}
+
+int
+talk(const struct ctl *c, int fd, const char *line)
+{
+	char *answer, *text;
+	size_t len;
+	int status = exchange(c, fd, line, &answer, &len);
+
+	if (status == EX_OK)
+		status = check_answer(answer, len, &text);
+	if (status == EX_OK)
+		status = print_text(c, text, len - 3);
+	free(answer);
+	return status;
+}
+
+int
+talk_fetch(const struct ctl *c, int fd, const char *line, char **text)
+{
+	char *answer, *at;
+	size_t len;
+	int status = exchange(c, fd, line, &answer, &len);
+
+	*text = NULL;
+	if (status == EX_OK)
+		status = check_answer(answer, len, &at);
+	if (status == EX_OK && (*text = strdup(at)) == NULL)
+		status = EX_OSERR;
 	free(answer);
 	return status;
 }
