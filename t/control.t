@@ -67,6 +67,8 @@ sub refusals {
 		[ '1 workers 1025' => 64, qr/too\slarge/x ],
 		[ '1 workers 9999999999999999999999' => 64, qr/too\slarge/x ],
 		[ '1 workers two'  => 64, qr/invalid/ ],
+		[ '1 drain'        => 64, qr/missing;\sit\stakes\s0\sto\s1\b/x ],
+		[ '1 undrain 2'    => 64, qr/too\slarge;\sit\stakes\s0\sto\s1\b/x ],
 		[ '1 stop later'   => 64, qr/now\sor\snothing/x ],
 		[ '1 loglevel'     => 64, qr/error,\swarning/x ],
 		[ '1 loglevel all' => 64, qr/error,\swarning/x ],

@@ -28,6 +28,7 @@ describes();
 reloads();
 reload_during_reload();
 workers();
+drains();
 stops();
 stop_under_load();
 stop_during_reload();
@@ -310,6 +311,42 @@ sub workers {
 	my @answers = sort map { scalar read_until_eof($_) } $socket, $other;
 	like($answers[0], qr/\AERR\s75\sovertaken:\s\d\sworkers/x, 'the earlier of two is overtaken');
 	like($answers[1], qr/\AOK\n\d\sworkers\n/x, 'the later one is carried out');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# A worker out of service and in again: nobody notices.
+sub drains {
+	my $server = Prefork->start(qw(--name dr -w 3 -p 0 -4));
+	my @clients = map { $server->tcp_socket } 1 .. 12;
+	my $drain = sub { ctl(qw(--name dr), @_) };
+	my $serves = sub {
+		my ($name) = @_;
+		is(grep({ (echo_once($_, 'x') // q{}) eq 'x' } @clients, map { $server->tcp_socket } 1 .. 30),
+			42, $name);
+	};
+
+	$serves->('before');
+	like(join(q{ }, $drain->('drain', 1)), qr/\A0[ ]drained\sslot\s1(?::\sworker\s[02]\sserves\sits\squeue)?\n[ ]\z/x,
+		'drain');
+	my $slot = status($server)->{slots}[1];
+	is("$slot->{state} " . ($slot->{pid} // 'none'), 'drained none', 'it has no worker');
+	$serves->('the others serve');
+	is(($drain->('drain', 1))[0], 0, 'again');
+	is(($drain->('drain', 0))[0], 0, 'another one');
+	$serves->('one is left');
+	my ($code, undef, $errors) = $drain->('drain', 2);
+	is($code, 1, 'the last one');
+	like($errors, qr/no\sother\sworker\sserves/x, 'stays');
+	is_deeply([ $drain->('undrain', 1) ], [ 0, "slot 1 serves\n", q{} ], 'undrain');
+	$serves->('two');
+	is(($drain->('reload'))[0], 0, 'a reload');
+	is(status($server)->{workers_serving}, 3, 'ends all drains');
+	$serves->('all');
+	is(($drain->('drain', 2))[0], 0, 'drained');
+	is(($drain->('workers', 3))[0], 0, 'as does the number of workers');
+	is(status($server)->{workers_serving}, 3, 'all serve');
+	$serves->('at the end');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -189,6 +189,7 @@ workers(struct pfk__client *c, const char *argument)
 		return;
 	}
 	pfk__client_wait(c, PFK__WISH_WORKERS, (uint64_t)n);
+	pfk__drains_end(m);
 	if (n != m->workers)
 		pfk__orders_workers(m, n);
 	else
@@ -211,6 +212,18 @@ stop(struct pfk__client *c, const char *argument)
 		pfk__orders_stop_now(m);
 	else if (!now && m->stop == PFK__STOP_NONE)
 		pfk__orders_stop(m, m->config.shutdown_ns);
+}
+
+static void
+drain(struct pfk__client *c, const char *argument)
+{
+	pfk__drain_order(c, argument, true);
+}
+
+static void
+undrain(struct pfk__client *c, const char *argument)
+{
+	pfk__drain_order(c, argument, false);
 }
 
 static void
@@ -262,6 +275,8 @@ static const struct {
     {"dump", PFK__RIGHT_COMMAND, false, dump},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
     {"workers", PFK__RIGHT_COMMAND, true, workers},
+    {"drain", PFK__RIGHT_COMMAND, true, drain},
+    {"undrain", PFK__RIGHT_COMMAND, true, undrain},
     {"stop", PFK__RIGHT_COMMAND, true, stop},
     {"reopen", PFK__RIGHT_COMMAND, false, reopen},
     {"loglevel", PFK__RIGHT_COMMAND, true, loglevel}};
@@ -299,7 +314,8 @@ pfk__command_run(struct pfk__client *c, char *line)
 	}
 	pfk__client_fail(c, EX_USAGE,
 	    "unknown command; it is status, why, connections, metrics, "
-	    "doctor, reload, workers, stop, reopen, loglevel or dump");
+	    "doctor, reload, workers, drain, undrain, stop, reopen, loglevel "
+	    "or dump");
 }
 
 /* wishes */
@@ -363,6 +379,9 @@ pfk__control_maintain(struct pfk__master *m)
 			    "the service is stopping");
 		else if (c->wish == PFK__WISH_WORKERS)
 			maintain_workers(c);
+		else if (c->wish == PFK__WISH_DRAIN ||
+		    c->wish == PFK__WISH_UNDRAIN)
+			pfk__drain_maintain(c);
 	}
 }
 

@@ -44,7 +44,9 @@ enum pfk__wish {
 	PFK__WISH_RELOAD,
 	PFK__WISH_WORKERS,
 	PFK__WISH_STOP,
-	PFK__WISH_CONNECTIONS
+	PFK__WISH_CONNECTIONS,
+	PFK__WISH_DRAIN,
+	PFK__WISH_UNDRAIN
 };
 
 struct pfk__client {
@@ -59,7 +61,7 @@ struct pfk__client {
 	char line[256];
 	size_t len;
 	enum pfk__wish wish;
-	uint64_t number; /* of the reload, or of workers, that it waits for */
+	uint64_t number; /* of the reload, slot or workers that it waits for */
 	char *answer;    /* NULL until there is one */
 	size_t size, sent;
 };
@@ -144,6 +146,13 @@ void pfk__client_answer(struct pfk__client *c, char *answer, size_t size);
 /* Wait for the wish, with the deadline of a result. */
 void pfk__client_wait(struct pfk__client *c, enum pfk__wish wish,
     uint64_t number);
+
+/*
+ * drain.c: take the worker of the slot out of service, or in again; the client
+ * waits, and pfk__drain_maintain answers it when that is done.
+ */
+void pfk__drain_order(struct pfk__client *c, const char *argument, bool drain);
+void pfk__drain_maintain(struct pfk__client *c);
 
 /* command.c: carry the client's line out. */
 void pfk__command_run(struct pfk__client *c, char *line);

@@ -231,8 +231,9 @@ must_wait(const struct pfk__master *m, int slot, bool *opening)
 	}
 	if (slot > 0 && !m->started && m->places[0].serving == NULL)
 		return true;
+	/* One that was drained tries the configuration itself. */
 	if (m->reload == PFK__RELOAD_TRYING)
-		return true;
+		return slot != m->rolling;
 	if (pfk__custody_count(&m->custody, slot) > 0)
 		return false;
 	if (*opening)
@@ -268,7 +269,8 @@ maintain(void *arg)
 		return;
 	pfk__children_retire_deferred(m);
 	for (int i = 0; i < m->places_used || i < m->workers; i++) {
-		bool wanted = i < m->workers && !must_wait(m, i, &opening);
+		bool wanted = i < m->workers && !m->places[i].drained &&
+		    !must_wait(m, i, &opening);
 
 		if (wanted || m->places[i].slot.state != PFK__SLOT_EMPTY)
 			pfk__master_step(m, i,

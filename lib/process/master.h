@@ -68,6 +68,7 @@ struct pfk__place {
 	struct pfk__stall stall;
 	bool broken;  /* broken.c: a listener of it may be */
 	bool waiting; /* its worker has something to serve, at the last look */
+	bool drained; /* by order: no worker is wanted */
 	bool late;    /* the last reload ended without it */
 	bool held;    /* it starts when the trial has ended */
 	struct pfk__stats *past; /* history.h; NULL: nothing yet */
@@ -222,6 +223,9 @@ void pfk__adopt_release(struct pfk__master *m, int slot);
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
 void pfk__adopt_queued(void *arg, int slot);
+
+/* drain.c: all slots are wanted again. */
+void pfk__drains_end(struct pfk__master *m);
 
 /* broken.c: look whether listeners of the slot are broken; and replace them. */
 void pfk__broken_look(struct pfk__master *m, int slot);

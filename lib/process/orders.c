@@ -68,6 +68,7 @@ void
 pfk__orders_workers(struct pfk__master *m, int workers)
 {
 	m->workers = workers;
+	pfk__drains_end(m);
 	m->resized = m->reload == PFK__RELOAD_PREPARING ||
 	    m->reload == PFK__RELOAD_TRYING;
 	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");

@@ -141,6 +141,7 @@ try(struct pfk__master *m)
 	m->old_config = m->config;
 	m->config = config;
 	m->epoch++;
+	pfk__drains_end(m);
 	m->reload = PFK__RELOAD_TRYING;
 	m->rolling = 0;
 	for (int i = 0; i < m->places_top; i++)

@@ -67,6 +67,8 @@ pfk__row_state(const struct pfk__row *r)
 	    [PFK__SLOT_BACKOFF] = "backoff"};
 	const struct pfk__place *p = r->place;
 
+	if (p->drained)
+		return "drained";
 	return p->stall.stalled && p->serving != NULL ? "stalled"
 						      : names[p->slot.state];
 }
