@@ -62,7 +62,8 @@ config_send(const struct config *c, int fd)
 		fwrite(&h, sizeof(h), 1, f);
 		fwrite(c->endpoints, sizeof(*c->endpoints), h.n_endpoints, f);
 		fwrite(asked, 1, h.questions, f);
-		fwrite(c->user_name, 1, h.user_name, f);
+		if (c->user_name != NULL)
+			fwrite(c->user_name, 1, h.user_name, f);
 		rc = ferror(f) ? -1 : 0;
 	}
 	if (f != NULL && fclose(f) != 0)
