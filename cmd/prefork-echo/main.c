@@ -300,6 +300,8 @@ main(int argc, char **argv)
 		return status;
 	}
 	status = act(&p);
+	/* A stop during a reload leaves two. */
+	config_free(p.old);
 	config_free(p.config);
 	return status;
 }
