@@ -16,6 +16,7 @@
 #include "unit.h"
 
 static struct pfk_sockopts options;
+struct pfk_server *server; /* not static: it is no leak */
 static struct pfk_listen want = {.kind = PFK_TCP};
 static int *open_gate; /* shared: slot 1 waits for it in its boot */
 
@@ -45,10 +46,10 @@ worker_init(struct pfk_worker *w, void *arg)
 	while (pfk_worker_slot(w) == 1 &&
 	    __atomic_load_n(open_gate, __ATOMIC_ACQUIRE) == 0)
 		poll(NULL, 0, 5);
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1 ||
-	    pfk_serve(pfk_worker_loop(w), fd, &proto, NULL, NULL) == NULL)
+	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
 		return -1;
-	return 0;
+	server = pfk_serve(pfk_worker_loop(w), fd, &proto, NULL, NULL);
+	return server != NULL ? 0 : -1;
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};

@@ -20,6 +20,7 @@
 static struct pfk_sockopts options;
 static struct pfk_listen want[2] = {{.kind = PFK_TCP}, {.kind = PFK_TCP}};
 static size_t wanted = 1;
+struct pfk_server *servers[2]; /* not static: they are no leak */
 
 /* Shared: the last slot has the second address. */
 static int *last_has_it;
@@ -45,8 +46,9 @@ worker_init(struct pfk_worker *w, void *arg)
 	if (pfk_worker_listen(w, want, wanted, fds) == -1)
 		return -1;
 	for (size_t i = 0; i < wanted; i++) {
-		if (pfk_serve(pfk_worker_loop(w), fds[i], &proto, NULL, NULL) ==
-		    NULL)
+		servers[i] = pfk_serve(pfk_worker_loop(w), fds[i], &proto, NULL,
+		    NULL);
+		if (servers[i] == NULL)
 			return -1;
 	}
 	if (wanted == 2 && pfk_worker_slot(w) == 2)

@@ -74,6 +74,19 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* Read on in the log; false at its end. */
+static bool
+hear(void)
+{
+	ssize_t n = read(ear, text + len, sizeof(text) - 1 - len);
+
+	if (n <= 0)
+		return false;
+	len += (size_t)n;
+	text[len] = '\0';
+	return true;
+}
+
 size_t
 service_wait(size_t offset, const char *what)
 {
@@ -82,17 +95,10 @@ service_wait(size_t offset, const char *what)
 	const char *found;
 
 	while ((found = strstr(text + offset, what)) == NULL) {
-		ssize_t n;
-
 		if (now_ms() > until)
 			return 0;
-		if (poll(&p, 1, 50) != 1)
-			continue;
-		n = read(ear, text + len, sizeof(text) - 1 - len);
-		if (n <= 0)
+		if (poll(&p, 1, 50) == 1 && !hear())
 			return 0;
-		len += (size_t)n;
-		text[len] = '\0';
 	}
 	return (size_t)(found - text) + strlen(what);
 }
@@ -149,10 +155,18 @@ service_signal(int signo)
 int
 service_end(int signo)
 {
+	struct pollfd p = {.fd = ear, .events = POLLIN};
 	int status = -1;
 
 	kill(master, signo);
 	waitpid(master, &status, 0);
+	while (poll(&p, 1, 0) == 1 && hear())
+		;
 	close(ear);
+	/* A worker's exit status alone fails no test. */
+	if (strstr(text, "Sanitizer: ") != NULL) {
+		fail("a sanitizer's report");
+		diag("%s", text);
+	}
 	return status;
 }
