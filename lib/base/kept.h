@@ -12,8 +12,8 @@
 
 #include <stddef.h>
 
-/* Keep each open descriptor above standard error but fd.  -1 with errno. */
-int pfk__kept_open(int fd);
+/* Keep each open descriptor above standard error but except.  -1 with errno. */
+int pfk__kept_open(int except);
 
 /*
  * Write the descriptors that are kept into list, which has room for
