@@ -353,12 +353,13 @@ sub children {
 	return sort { $a <=> $b } @children;
 }
 
-# The pids of a master's workers, of which most are children of a keeper.
+# The pids of a master's workers, of which most are children of a keeper. A
+# zombie has no title, so that a keeper's could not be told from a worker.
 sub workers_of {
 	my ($master) = @_;
 	my %is_keeper = map { $_ => 1 } grep { is_keeper($_) } children($master);
 
-	return sort { $a <=> $b } grep { !$is_keeper{$_} }
+	return sort { $a <=> $b } grep { !$is_keeper{$_} && alive($_) }
 	    children($master), map { children($_) } keys %is_keeper;
 }
 
