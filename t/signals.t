@@ -14,7 +14,7 @@ use IO::Socket::IP;
 use POSIX ();
 use Prefork;
 use Prefork::Life;
-use Prefork::Sockets qw(have);
+use Prefork::Sockets qw(asan_env have);
 use Prefork::Tools   qw(now spawn_process);
 use Test::More;
 
@@ -26,6 +26,8 @@ use constant SOON => 1.8;
 # By number, because Perl has no names for some real-time ones. Not here: those
 # that stop a process or end it by a crash, and the orders.
 use constant FATAL => (qw(KILL ABRT BUS FPE ILL SEGV SYS TRAP));
+# A sanitizer would take some of them for faults, and exit.
+use constant PLAIN => (qw(handle_segv=0 handle_sigbus=0 handle_sigfpe=0));
 my %number;
 @number{ split q{ }, $Config{sig_name} } = split q{ }, $Config{sig_num};
 
@@ -308,8 +310,8 @@ sub every_signal_to_the_master {
 	}
 	is($server->stop('INT'), 0, 'exit status');
 	for my $signal (FATAL) {
-		my $victim = Prefork->start('-w', 1, '-p', 0, '-4',
-			'--orphan-timeout', 0.1);
+		my $victim = Prefork->start({ env => asan_env(PLAIN) },
+			'-w', 1, '-p', 0, '-4', '--orphan-timeout', 0.1);
 		is($victim->stop($signal), 128 + $number{$signal},
 			"$signal ends the master");
 		ok($victim->wait_log(qr/serving\son\sfor\s0\.1\ss/x),
@@ -322,8 +324,8 @@ sub every_signal_to_the_master {
 
 # What is the master's business leaves a worker alone, too.
 sub every_signal_to_a_worker {
-	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4', SMALL,
-		'--drain-timeout', 60);
+	my $server = Prefork->start({ env => asan_env(PLAIN) },
+		'-v', '-w', 1, '-p', 0, '-4', SMALL, '--drain-timeout', 60);
 	my ($socket, $pid) = connect_to($server, 0);
 	my @strays = numbers_without(qw(TERM INT QUIT));
 
