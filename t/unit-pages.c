@@ -44,6 +44,7 @@ sealed(void)
 {
 	char *area = pfk__pages_get(&pages), path[40];
 	const char *seen;
+	const void *writable;
 	off_t offset;
 	int fd = pfk__pages_fd(&pages, area, &offset), again;
 
@@ -52,9 +53,9 @@ sealed(void)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = open(path, O_RDWR | O_CLOEXEC);
 	is_int(again != -1, 1, "which can be opened again");
-	ok(mmap(NULL, PFK__AREA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-	       again, offset) == MAP_FAILED &&
-		errno == EPERM,
+	writable = mmap(NULL, PFK__AREA_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_SHARED, again, offset);
+	ok(writable == MAP_FAILED && errno == EPERM,
 	    "and not be mapped to be written");
 	ok(pwrite(again, "x", 1, offset) == -1 && errno == EPERM,
 	    "nor written");

@@ -184,7 +184,7 @@ talk(const struct ctl *c, int fd, const char *line)
 int
 talk_fetch(const struct ctl *c, int fd, const char *line, char **text)
 {
-	char *answer, *at;
+	char *answer, *at = NULL;
 	size_t len;
 	int status = exchange(c, fd, line, &answer, &len);
 
