@@ -167,6 +167,13 @@ void pfk_close_inherited(void);
  */
 int pfk_keep_fd(int fd, bool keep);
 
+/*
+ * Whether this program replaces a master's in its process (SIGUSR2): then it is
+ * detached already, its pid file names it, and pfk_master_run takes over the
+ * workers.
+ */
+bool pfk_upgrading(void);
+
 enum pfk_option_type {
 	PFK_OPT_FLAG,    /* bool; no argument; in a file: on, off or nothing */
 	PFK_OPT_ONOFF,   /* bool; on or off */

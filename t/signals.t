@@ -291,7 +291,7 @@ sub master_obeys {
 sub every_signal_to_the_master {
 	my $server =
 	    Prefork->start('-w', 1, '-p', 0, '-4', SMALL, '--shutdown-timeout', 60);
-	my @strays = numbers_without(qw(TERM INT QUIT HUP TTIN TTOU USR1));
+	my @strays = numbers_without(qw(TERM INT QUIT HUP TTIN TTOU USR1 USR2));
 	my %workers = $server->workers;
 
 	for my $signal (@strays) {
@@ -303,7 +303,7 @@ sub every_signal_to_the_master {
 	my ($deaf) = deaf_peer($server);
 	$server->signal('TERM');
 	ok($server->wait_log(qr/\]\sstopping$/mx), 'it is stopping');
-	for my $signal (@strays, map { $number{$_} } qw(HUP TTIN TTOU USR1)) {
+	for my $signal (@strays, map { $number{$_} } qw(HUP TTIN TTOU USR1 USR2)) {
 		kill $signal, $server->pid;
 		ok(master_obeys($server), "signal $signal: it is still stopping")
 		    or return;

@@ -56,6 +56,8 @@ static const struct command {
 	"output", true},
     {"reload", NULL, "read the configuration again and replace the workers",
 	NULL, false},
+    {"upgrade", NULL, "let the program's file replace the running program",
+	NULL, false},
     {"workers", "N", "want so many workers until the next reload", NULL, false},
     {"drain", "SLOT", "take a worker out of service; siblings serve for it",
 	NULL, false},

@@ -90,7 +90,7 @@ signal_of(const char *command)
 		const char *command;
 		int signo;
 	} table[] = {{"stop", SIGTERM}, {"quit", SIGQUIT}, {"reload", SIGHUP},
-	    {"reopen", SIGUSR1}};
+	    {"reopen", SIGUSR1}, {"upgrade", SIGUSR2}};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (strcmp(command, table[i].command) == 0)
@@ -107,7 +107,7 @@ daemon_signal(const char *pid_file, const char *command, char *err)
 	if (signo != -1)
 		return pidfile_signal(pid_file, signo, err);
 	snprintf(err, PIDFILE_ERROR,
-	    "unknown command '%.100s': it is stop, quit, reload or reopen",
+	    "unknown command '%.100s': it is stop, quit, reload, reopen or upgrade",
 	    command);
 	return EX_USAGE;
 }

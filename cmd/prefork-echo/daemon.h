@@ -16,8 +16,8 @@ void daemon_ready(int fd);
 void daemon_close_stdio(int last);
 
 /*
- * Send the master of the locked pid file a command: stop, quit, reload or
- * reopen.  Returns an exit status; err (PIDFILE_ERROR bytes) gets the reason.
+ * Send the master of the locked pid file a command: stop, quit, reload,
+ * reopen or upgrade.  Returns an exit status; err (PIDFILE_ERROR bytes) gets the reason.
  */
 int daemon_signal(const char *pid_file, const char *command, char *err);
 

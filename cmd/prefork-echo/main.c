@@ -192,7 +192,8 @@ lock_pid_file(struct program *p)
 static int
 detach(struct program *p)
 {
-	if (!p->config->daemon)
+	/* One that replaces a daemon is one. */
+	if (!p->config->daemon || pfk_upgrading())
 		return EX_OK;
 	p->detached = daemon_detach();
 	if (p->detached != -1)

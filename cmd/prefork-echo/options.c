@@ -284,7 +284,7 @@ const struct pfk_option config_options[] = {
 	.help = "the same, and print what would be in force"},
     {'s', "signal", "CMD", STRING, ARGV_ONLY, AT(signal),
 	.help = "tell the master named by --pid-file: stop, quit, reload, "
-		"reopen"},
+		"reopen, upgrade"},
     {'P', "pid-file", "FILE", STRING, AT(pid_file),
 	.help = "locked pid file, written once the service is ready (none)"},
     {'D', "daemon", NULL, FLAG, ARGV_ONLY, AT(daemon),

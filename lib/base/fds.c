@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/inherit.h"
 #include "base/kept.h"
 #include "base/log.h"
 
@@ -140,8 +141,8 @@ pfk__close_others(int *keep, size_t n)
 void
 pfk_close_inherited(void)
 {
-	int *keep = calloc(pfk__kept_count() + 1, sizeof(*keep)), log;
-	size_t n;
+	size_t n, max = pfk__kept_count() + 1 + PFK__INHERITED_MAX;
+	int *keep = calloc(max, sizeof(*keep)), log;
 
 	pfk__log_forked();
 	if (keep == NULL) {
@@ -151,6 +152,7 @@ pfk_close_inherited(void)
 		return;
 	}
 	n = pfk__kept(keep);
+	n += pfk__inherited_fds(keep + n);
 	keep[n++] = pfk__log_fd();
 	pfk__close_others(keep, n);
 	free(keep);

@@ -115,6 +115,15 @@ pfk__signals_block(sigset_t *old)
 }
 
 void
+pfk__signals_allow(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void
 pfk__signals_drop(const sigset_t *old)
 {
 	static const struct timespec at_once;
@@ -154,6 +163,7 @@ pfk_signals_prepare(void)
 	sigemptyset(&commands);
 	sigaddset(&commands, SIGHUP);
 	sigaddset(&commands, SIGUSR1);
+	sigaddset(&commands, SIGUSR2);
 	sigaddset(&commands, SIGTTIN);
 	sigaddset(&commands, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &commands, NULL);

@@ -24,6 +24,9 @@ void pfk__signals_catch(void);
 /* Block all signals but those of a crash; *old is the mask before, or NULL. */
 void pfk__signals_block(sigset_t *old);
 
+/* Let all signals come. */
+void pfk__signals_allow(void);
+
 /* Take and drop the signals that are pending, then set the mask to *old. */
 void pfk__signals_drop(const sigset_t *old);
 

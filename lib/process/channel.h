@@ -30,6 +30,7 @@ enum pfk__msg {
 	PFK__MSG_RELEASE, /* the owner serves itself again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */
+	PFK__MSG_LET_GO,  /* the master gives way to another program's */
 	PFK__MSG_TYPES
 };
 

@@ -447,6 +447,8 @@ pfk__children_reap(struct pfk__master *m)
 		struct pfk__child *c = find(m, pid);
 
 		pfk__prepare_reaped(pid);
+		if (c == NULL && pfk__upgrade_reaped(m, pid, status))
+			continue;
 		if (c == NULL)
 			continue; /* or adopted, as process 1 of a container */
 		pfk__hear_all(c); /* its last words */

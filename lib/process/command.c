@@ -214,6 +214,20 @@ stop(struct pfk__client *c, const char *argument)
 		pfk__orders_stop(m, m->config.shutdown_ns);
 }
 
+/* The stand-in answers, when the new program serves (standin.c). */
+static void
+upgrade(struct pfk__client *c, const char *argument)
+{
+	const char *why;
+
+	(void)argument;
+	why = pfk__upgrade_begin(c->control->master);
+	if (why != NULL)
+		pfk__client_fail(c, EX_TEMPFAIL, "upgrade refused: %s", why);
+	else
+		pfk__client_wait(c, PFK__WISH_UPGRADE, 0);
+}
+
 static void
 drain(struct pfk__client *c, const char *argument)
 {
@@ -274,6 +288,7 @@ static const struct {
     {"connections", PFK__RIGHT_READ, false, connections},
     {"dump", PFK__RIGHT_COMMAND, false, dump},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
+    {"upgrade", PFK__RIGHT_COMMAND, false, upgrade},
     {"workers", PFK__RIGHT_COMMAND, true, workers},
     {"drain", PFK__RIGHT_COMMAND, true, drain},
     {"undrain", PFK__RIGHT_COMMAND, true, undrain},
@@ -314,8 +329,8 @@ pfk__command_run(struct pfk__client *c, char *line)
 	}
 	pfk__client_fail(c, EX_USAGE,
 	    "unknown command; it is status, why, connections, metrics, "
-	    "doctor, reload, workers, drain, undrain, stop, reopen, loglevel "
-	    "or dump");
+	    "doctor, reload, upgrade, workers, drain, undrain, stop, reopen, "
+	    "loglevel or dump");
 }
 
 /* wishes */
@@ -382,6 +397,18 @@ pfk__control_maintain(struct pfk__master *m)
 		else if (c->wish == PFK__WISH_DRAIN ||
 		    c->wish == PFK__WISH_UNDRAIN)
 			pfk__drain_maintain(c);
+	}
+}
+
+void
+pfk__control_upgrade_failed(struct pfk__master *m, const char *why)
+{
+	struct pfk__client *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &m->control->clients, link, next) {
+		if (c->wish == PFK__WISH_UPGRADE)
+			pfk__client_fail(c, EX_UNAVAILABLE,
+			    "upgrade refused: %s; nothing has changed", why);
 	}
 }
 

@@ -46,7 +46,8 @@ enum pfk__wish {
 	PFK__WISH_STOP,
 	PFK__WISH_CONNECTIONS,
 	PFK__WISH_DRAIN,
-	PFK__WISH_UNDRAIN
+	PFK__WISH_UNDRAIN,
+	PFK__WISH_UPGRADE
 };
 
 struct pfk__client {
@@ -115,6 +116,9 @@ void pfk__control_restore(struct pfk__master *m);
 
 /* Answer the clients whose wishes have come true, or cannot any more. */
 void pfk__control_maintain(struct pfk__master *m);
+
+/* The upgrade was refused. */
+void pfk__control_upgrade_failed(struct pfk__master *m, const char *why);
 
 /* A reload begins; it ends: with a sysexits(3) status and one line. */
 void pfk__control_reload_begun(struct pfk__master *m);

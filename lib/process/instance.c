@@ -21,6 +21,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/inherit.h"
 #include "net/listener.h"
 #include "process/name.h"
 #include "process/rundir.h"
@@ -95,6 +96,17 @@ is_current(int fd, const char *path)
 	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+static int
+write_pid(int fd)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (ftruncate(fd, 0) == -1)
+		return -1;
+	return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -1;
+}
+
 /* 0: locked.  Else the errno; EWOULDBLOCK: *pid has it, or 0. */
 static int
 try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
@@ -109,8 +121,7 @@ try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
 		*pid = holder(fd);
 	} else if (!is_current(fd, i->lock)) {
 		error = EAGAIN;
-	} else if (ftruncate(fd, 0) == -1 ||
-	    dprintf(fd, "%d\n", (int)getpid()) < 0) {
+	} else if (write_pid(fd) == -1) {
 		error = errno;
 		unlink(i->lock);
 	}
@@ -253,6 +264,27 @@ has_socket(const struct pfk__instance *i)
 	    st.st_ino == i->inode;
 }
 
+/* Lock and socket of the program that this one replaces; false: other ones. */
+static bool
+inherit(struct pfk__instance *i, const struct pfk__inherited *from)
+{
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+	struct stat st;
+
+	if (!is_current(from->lock, i->lock) ||
+	    getsockname(from->control, (struct sockaddr *)&sun, &len) == -1 ||
+	    strcmp(sun.sun_path, i->socket) != 0 ||
+	    lstat(i->socket, &st) == -1 || write_pid(from->lock) == -1)
+		return false;
+	i->lock_fd = from->lock;
+	i->fd = from->control;
+	i->device = st.st_dev;
+	i->inode = st.st_ino;
+	i->was_stale = true;
+	return true;
+}
+
 /* place */
 
 /* EX_OK, EX_TEMPFAIL, or EX_CANTCREAT with what is wrong in err. */
@@ -260,7 +292,20 @@ static int
 settle(struct pfk__instance *i, char *err)
 {
 	const char *errstr, *at = i->lock;
-	int status = take_lock(i, err, &errstr);
+	struct pfk__inherited from;
+	int status;
+
+	if (pfk__inherited(&from)) {
+		if (inherit(i, &from))
+			return EX_OK;
+		snprintf(err, PFK_ERROR_SIZE,
+		    "cannot take over the running service: the new program "
+		    "has its lock at %s, which is another one; restart the "
+		    "service instead",
+		    i->lock);
+		return EX_CONFIG;
+	}
+	status = take_lock(i, err, &errstr);
 
 	if (status == EX_OK) {
 		at = i->socket;

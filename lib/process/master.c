@@ -1,5 +1,5 @@
 /*
- * master.c: supervise: slots, start and stop.
+ * master.c: supervise: slots, and stop.
  *
  * Layer: process.
  */
@@ -10,23 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#include "base/kept.h"
-#include "base/log.h"
-#include "base/signals.h"
 #include "base/title.h"
 #include "base/why.h"
-#include "event/io.h"
-#include "logger/logger.h"
 #include "net/listener.h"
 #include "process/control.h"
-#include "process/exit.h"
 #include "process/history.h"
-#include "process/orders.h"
 #include "process/prepare.h"
 #include "process/takeover.h"
 
@@ -187,6 +177,8 @@ all_ready(struct pfk__master *m)
 	log_ready(m);
 	pfk__notify_ready(m);
 	roll_orphans(m);
+	if (m->reload == PFK__RELOAD_SETTLED)
+		pfk__upgrade_done(m);
 }
 
 /* Every slot has died again and again: that will not get better. */
@@ -254,8 +246,8 @@ start_held(struct pfk__master *m)
 	}
 }
 
-static void
-maintain(void *arg)
+void
+pfk__master_maintain(void *arg)
 {
 	struct pfk__master *m = arg;
 	bool opening = false;
@@ -301,12 +293,13 @@ maintain(void *arg)
 	}
 	arm_tick(m);
 	pfk__control_maintain(m);
+	pfk__upgrade_maintain(m);
 }
 
 void
 pfk__master_wake(struct pfk__master *m)
 {
-	pfk__soon_add(m->loop, &m->maintain, maintain, m);
+	pfk__soon_add(m->loop, &m->maintain, pfk__master_maintain, m);
 }
 
 static void
@@ -346,14 +339,21 @@ void
 pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
     uint64_t timeout_ns)
 {
+	if (m->awaiting) {
+		pfk__takeover_then_stop(m, how, status, timeout_ns);
+		return;
+	}
 	if (m->stop == PFK__STOP_NONE)
 		m->status = status;
 	else if (how < m->stop)
 		return;
 	m->stop = how;
 	pfk__notify_stopping(m);
-	pfk__takeover_cancel(m);
 	pfk__prepare_cancel();
+	if (status != EX_OK)
+		pfk__upgrade_back(m, "it cannot serve");
+	pfk__upgrade_done(m);
+	pfk__upgrade_cancel(m);
 	pfk_timer_cancel(&m->tick);
 	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);
@@ -376,120 +376,4 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	pfk__control_maintain(m);
 	if (LIST_EMPTY(&m->children))
 		pfk_loop_stop(m->loop);
-}
-
-/* run */
-
-/* For the workers too: no set-user-id program, all descriptors allowed. */
-static void
-harden(void)
-{
-	struct rlimit r;
-
-	/* A worker whose keeper has died becomes ours. */
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
-		pfk_warn("cannot become the reaper of the workers");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		pfk_warn("cannot set no_new_privs");
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &r) == -1)
-			pfk_warn("cannot raise the limit of descriptors");
-	}
-}
-
-static void
-run(struct pfk__master *m)
-{
-	m->loop->check = pfk__master_check;
-	m->loop->check_arg = m;
-	pfk__watch_start(m);
-	pfk__deaths_watch(&m->deaths);
-	pfk__notify_open(m);
-	pfk__takeover_await(m);
-	maintain(m);
-	/* Nothing could even be forked. */
-	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))
-		return;
-	if (pfk_loop_run(m->loop) == -1) {
-		pfk_warn("the event loop failed");
-		pfk__children_signal(m, SIGTERM);
-		m->status = EX_OSERR;
-	}
-}
-
-static void
-cancel_all(struct pfk__master *m)
-{
-	pfk_timer_cancel(&m->tick);
-	pfk_timer_cancel(&m->late);
-	pfk_timer_cancel(&m->kill);
-	pfk_timer_cancel(&m->sample);
-	pfk_timer_cancel(&m->surplus);
-	pfk_timer_cancel(&m->heirs);
-	pfk_timer_cancel(&m->watch);
-	pfk__notify_close(m);
-	pfk__handshakes_free(&m->handshakes);
-	pfk__soon_cancel(m->loop, &m->maintain);
-}
-
-int
-pfk_master_run(const struct pfk_master_config *config,
-    const struct pfk_hooks *hooks, void *arg)
-{
-	struct pfk__master *m = calloc(1, sizeof(*m));
-	sigset_t old;
-	const char *cause;
-	int status;
-
-	if (m == NULL || pfk__kept_open(pfk__log_fd()) == -1 ||
-	    pfk__exit_prepare() == -1) {
-		pfk_complain("cannot start: %s", strerror(errno));
-		free(m);
-		return EX_OSERR;
-	}
-	m->config = *config;
-	m->hooks = hooks;
-	m->arg = arg;
-	m->workers = config->workers;
-	LIST_INIT(&m->children);
-	pfk__signals_block(&old);
-	pfk__signals_ignore_strays();
-	harden();
-	pfk_log_set_process("master");
-	pfk__title_set("master");
-	m->loop = pfk_loop_new(NULL);
-	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
-	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {
-		pfk_warn("cannot start");
-		m->status = EX_OSERR;
-	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
-		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
-		    cause);
-		m->status = EX_OSERR;
-	} else if ((m->logger = pfk__logger_start(m->loop)) == NULL) {
-		pfk_complain("cannot start the log process: %s",
-		    pfk__why(errno));
-		m->status = EX_OSERR;
-	} else {
-		m->status = pfk__control_open(m);
-		if (m->status == EX_OK)
-			run(m);
-	}
-	status = m->status;
-	/* The handlers go with the loop, and on_exit has still to tidy up. */
-	pfk__signals_block(NULL);
-	pfk__custody_clear(&m->custody);
-	pfk__control_close(m);
-	cancel_all(m);
-	pfk__logger_stop(&m->logger);
-	pfk_loop_free(m->loop);
-	if (hooks->on_exit != NULL)
-		hooks->on_exit(status, arg);
-	pfk__control_end(m);
-	pfk__signals_drop(&old);
-	pfk__history_free(m);
-	pfk__deaths_free(&m->deaths);
-	free(m);
-	return status;
 }

@@ -16,6 +16,7 @@
 #include <prefork.h>
 #include <sys/queue.h>
 
+#include "base/inherit.h"
 #include "event/loop.h"
 #include "net/handshakes.h"
 #include "process/channel.h"
@@ -26,6 +27,7 @@
 #include "process/pages.h"
 #include "process/slot.h"
 #include "process/stall.h"
+#include "process/upgrade.h"
 
 enum pfk__phase { PFK__PHASE_BOOTING, PFK__PHASE_SERVING, PFK__PHASE_LEAVING };
 
@@ -115,6 +117,10 @@ struct pfk__master {
 	uint64_t terminated_ns; /* when */
 	int status;             /* to exit with */
 	bool awaiting;          /* orphans may knock: takeover.c */
+	/* A stop ordered meanwhile waits for them. */
+	enum pfk__stop stop_next;
+	int stop_status;
+	uint64_t stop_timeout_ns;
 	uint64_t await_ns;
 	struct pfk_timer *await;
 	struct pfk__soon maintain;
@@ -134,13 +140,16 @@ struct pfk__master {
 	struct pfk__control_socket *control;
 	struct pfk__deaths deaths;
 	struct pfk__notify notify;
+	struct pfk__trial trial;
+	struct pfk__inherited inherited; /* standin: -1 once it is not needed */
 };
 
 /*
  * Compare the slots with the wishes and do what is missing, once at the end of
- * this turn, however many events ask for it.
+ * this turn, however many events ask for it; or now.
  */
 void pfk__master_wake(struct pfk__master *m);
+void pfk__master_maintain(void *arg);
 
 /* One slot's event, and what follows from it; or in two steps. */
 unsigned pfk__master_decide(struct pfk__master *m, int slot,

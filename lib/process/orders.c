@@ -117,6 +117,13 @@ on_usr1(void *arg, int signo)
 }
 
 static void
+on_usr2(void *arg, int signo)
+{
+	(void)signo;
+	pfk__upgrade_begin(arg);
+}
+
+static void
 on_count(void *arg, int signo)
 {
 	struct pfk__master *m = arg;
@@ -142,7 +149,8 @@ pfk__orders_by_signal(struct pfk__master *m)
 		void (*cb)(void *arg, int signo);
 	} table[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal},
 	    {SIGQUIT, on_stop_signal}, {SIGHUP, on_hup}, {SIGUSR1, on_usr1},
-	    {SIGTTIN, on_count}, {SIGTTOU, on_count}, {SIGCHLD, on_child}};
+	    {SIGUSR2, on_usr2}, {SIGTTIN, on_count}, {SIGTTOU, on_count},
+	    {SIGCHLD, on_child}};
 
 	sigset_t none;
 

@@ -147,7 +147,8 @@ on_knock(void *arg)
 		pfk_log(PFK_WARNING,
 		    "no new master came: draining, then ending");
 		pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
-	} else if (!knock(w)) {
+	} else if (w->leaving || !knock(w)) {
+		/* One that leaves needs no master, but an end. */
 		knock_later(w);
 	} else {
 		w->ledger->head->orphan_ns = 0;
@@ -157,7 +158,10 @@ on_knock(void *arg)
 static void
 knock_later(struct pfk_worker *w)
 {
-	pfk_timer_set(&w->knock, w->loop, KNOCK_NS, on_knock, w);
+	uint64_t now = pfk_loop_now(w->loop), end = w->ledger->head->orphan_ns;
+	uint64_t in = w->leaving && end > now ? end - now : KNOCK_NS;
+
+	pfk_timer_set(&w->knock, w->loop, in, on_knock, w);
 }
 
 bool
@@ -165,21 +169,27 @@ pfk__orphan_begin(struct pfk_worker *w)
 {
 	const struct pfk_master_config *config = w->config;
 
-	if (w->ledger == NULL || w->leaving || config->orphan_ns == 0 ||
-	    w->control_path == NULL)
+	if (w->ledger == NULL || config->orphan_ns == 0 ||
+	    w->control_path == NULL ||
+	    (w->leaving && w->how != PFK_DRAIN_LEAVE))
 		return false;
 	/* A successor of this process goes on waiting, and no longer. */
 	if (w->ledger->head->orphan_ns == 0) {
 		w->ledger->head->orphan_ns = pfk_loop_now(w->loop) +
 		    config->orphan_ns;
-		pfk_log(PFK_WARNING,
-		    "the master has died: serving on for %g s, until a new "
+		pfk_log(w->let_go ? PFK_DEBUG : PFK_WARNING,
+		    "the master has %s: serving on for %g s, until a new "
 		    "one takes over",
+		    w->let_go ? "given way" : "died",
 		    (double)config->orphan_ns / PFK_SECOND_NS);
 	}
 	pfk_io_del(&w->io);
 	pfk__title_set("worker %d (orphan)", w->slot);
-	knock_later(w);
+	if (w->let_go && !w->leaving)
+		on_knock(w);
+	else
+		knock_later(w);
+	w->let_go = false;
 	return true;
 }
 

@@ -225,6 +225,9 @@ finish(struct pfk__master *m)
 	else
 		pfk__control_reload_ended(m, EX_OK, "reloaded: %d worker%s",
 		    m->workers, m->workers == 1 ? "" : "s");
+	if (failing > 0)
+		pfk__upgrade_back(m, "not all of its workers serve");
+	pfk__upgrade_done(m);
 }
 
 /* On to the next slot, or to the end. */

@@ -256,6 +256,8 @@ let_go(void *arg)
 
 	m->letting_go = false;
 	pfk__surplus_maintain(m);
+	/* An upgrade may have waited for it. */
+	pfk__master_wake(m);
 }
 
 static void

@@ -54,10 +54,14 @@ end_waiting(struct pfk__master *m)
 	pfk_timer_cancel(&m->await);
 	m->awaiting = false;
 	if (n > 0)
-		pfk_log(PFK_INFO,
-		    "took over %d worker%s of a master that has died", n,
-		    n == 1 ? "" : "s");
+		pfk_log(PFK_INFO, "took over %d worker%s of %s", n,
+		    n == 1 ? "" : "s",
+		    m->inherited.lock > 0 ? "the program before"
+					  : "a master that has died");
 	read_orphans(m);
+	if (m->stop_next != PFK__STOP_NONE)
+		pfk__master_stop(m, m->stop_next, m->stop_status,
+		    m->stop_timeout_ns);
 	pfk__master_wake(m);
 }
 
@@ -88,10 +92,15 @@ pfk__takeover_await(struct pfk__master *m)
 }
 
 void
-pfk__takeover_cancel(struct pfk__master *m)
+pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how, int status,
+    uint64_t timeout_ns)
 {
-	pfk_timer_cancel(&m->await);
-	m->awaiting = false;
+	if (how < m->stop_next)
+		return;
+	if (m->stop_next == PFK__STOP_NONE)
+		m->stop_status = status;
+	m->stop_next = how;
+	m->stop_timeout_ns = timeout_ns;
 }
 
 /* Whether it can become a child now, or why not. */

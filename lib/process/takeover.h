@@ -26,6 +26,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "process/master.h"
+
 #define PFK__KNOCK_VERSION 1
 
 /* The first byte is PFK__CONTROL_BINARY. */
@@ -39,13 +41,13 @@ struct pfk__knock {
 	uint64_t generation;
 };
 
-struct pfk__master;
-struct pfk__child;
 struct pfk_worker;
 
 /* takeover.c: wait for orphans, if there may be any. */
 void pfk__takeover_await(struct pfk__master *m);
-void pfk__takeover_cancel(struct pfk__master *m);
+/* While it waits: stop (pfk__master_stop) when that is over. */
+void pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how,
+    int status, uint64_t timeout_ns);
 
 /*
  * An orphan knocks: pid is its own by SO_PEERCRED, and fd its channel, which is

@@ -219,6 +219,9 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 	case PFK__MSG_LIST:
 		list(w, fd);
 		break;
+	case PFK__MSG_LET_GO:
+		w->let_go = true;
+		break;
 	default:
 		pfk_log(PFK_WARNING, "unknown message %u from the master",
 		    m->type);

@@ -30,7 +30,8 @@ struct pfk_worker {
 	struct pfk_timer *knock;  /* an orphan's: orphan.c */
 	struct pfk__message failure;
 	bool leaving;
-	uint64_t lost;      /* connections of the predecessor, to begin with */
+	uint64_t lost; /* connections of the predecessor, to begin with */
+	bool let_go;   /* by a master that gives way to another program's */
 	enum pfk_drain how; /* it leaves */
 };
 

@@ -1,0 +1,169 @@
+/*
+ * run.c: a service from its start to its end.
+ *
+ * Layer: process.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+
+#include "base/kept.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/signals.h"
+#include "base/title.h"
+#include "base/why.h"
+#include "event/io.h"
+#include "logger/logger.h"
+#include "process/control.h"
+#include "process/exit.h"
+#include "process/history.h"
+#include "process/master.h"
+#include "process/orders.h"
+#include "process/takeover.h"
+
+/* For the workers too: no set-user-id program, all descriptors allowed. */
+static void
+harden(void)
+{
+	struct rlimit r;
+
+	/* A worker whose keeper has died becomes ours. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
+		pfk_warn("cannot become the reaper of the workers");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		pfk_warn("cannot set no_new_privs");
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) == -1)
+			pfk_warn("cannot raise the limit of descriptors");
+	}
+}
+
+static void
+run(struct pfk__master *m)
+{
+	m->loop->check = pfk__master_check;
+	m->loop->check_arg = m;
+	pfk__watch_start(m);
+	pfk__deaths_watch(&m->deaths);
+	pfk__notify_open(m);
+	pfk__takeover_await(m);
+	pfk__upgrade_go(m);
+	pfk__master_maintain(m);
+	/* Nothing could even be forked. */
+	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))
+		return;
+	if (pfk_loop_run(m->loop) == -1) {
+		pfk_warn("the event loop failed");
+		pfk__children_signal(m, SIGTERM);
+		m->status = EX_OSERR;
+	}
+}
+
+static void
+cancel_all(struct pfk__master *m)
+{
+	pfk_timer_cancel(&m->tick);
+	pfk_timer_cancel(&m->late);
+	pfk_timer_cancel(&m->kill);
+	pfk_timer_cancel(&m->sample);
+	pfk_timer_cancel(&m->surplus);
+	pfk_timer_cancel(&m->heirs);
+	pfk_timer_cancel(&m->watch);
+	pfk_timer_cancel(&m->await);
+	pfk__notify_close(m);
+	pfk__handshakes_free(&m->handshakes);
+	pfk__soon_cancel(m->loop, &m->maintain);
+}
+
+static void
+set_up(struct pfk__master *m, const struct pfk_master_config *config,
+    const struct pfk_hooks *hooks, void *arg)
+{
+	m->config = *config;
+	m->hooks = hooks;
+	m->arg = arg;
+	m->workers = config->workers;
+	LIST_INIT(&m->children);
+	/* Without it, an upgrade is refused. */
+	if (pfk__program_note() == -1)
+		pfk_log(PFK_DEBUG, "cannot note the program: %s",
+		    strerror(errno));
+}
+
+/* EX_OK, or the status to exit with, after a complaint. */
+static int
+start(struct pfk__master *m)
+{
+	const char *cause;
+
+	pfk__signals_ignore_strays();
+	harden();
+	pfk_log_set_process("master");
+	pfk__title_set("master");
+	m->loop = pfk_loop_new(NULL);
+	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
+	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {
+		pfk_warn("cannot start");
+	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
+		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
+		    cause);
+	} else if ((m->logger = pfk__logger_start(m->loop)) == NULL) {
+		pfk_complain("cannot start the log process: %s",
+		    pfk__why(errno));
+	} else {
+		return pfk__control_open(m);
+	}
+	return EX_OSERR;
+}
+
+/* No child is left, and no signal ends this any more. */
+static void
+tear_down(struct pfk__master *m)
+{
+	pfk__custody_clear(&m->custody);
+	pfk__control_close(m);
+	cancel_all(m);
+	pfk__logger_stop(&m->logger);
+	pfk_loop_free(m->loop);
+	if (m->hooks->on_exit != NULL)
+		m->hooks->on_exit(m->status, m->arg);
+	pfk__control_end(m);
+}
+
+int
+pfk_master_run(const struct pfk_master_config *config,
+    const struct pfk_hooks *hooks, void *arg)
+{
+	struct pfk__master *m = calloc(1, sizeof(*m));
+	sigset_t old;
+	int status;
+
+	if (m == NULL || pfk__upgrade_enter(m) == -1 ||
+	    pfk__kept_open(pfk__log_fd()) == -1 || pfk__exit_prepare() == -1) {
+		pfk_complain("cannot start: %s", strerror(errno));
+		free(m);
+		return EX_OSERR;
+	}
+	set_up(m, config, hooks, arg);
+	pfk__signals_block(&old);
+	m->status = start(m);
+	if (m->status == EX_OK)
+		run(m);
+	if (m->status != EX_OK)
+		pfk__upgrade_back(m, "it cannot start");
+	/* The handlers go with the loop, and on_exit has still to tidy up. */
+	pfk__signals_block(NULL);
+	tear_down(m);
+	pfk__signals_drop(&old);
+	pfk__history_free(m);
+	pfk__deaths_free(&m->deaths);
+	status = m->status;
+	free(m);
+	return status;
+}

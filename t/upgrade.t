@@ -1,0 +1,318 @@
+#!/usr/bin/perl
+
+# Another program takes the master's place, in the same process, and no client
+# notices; if it cannot, nothing has changed.
+
+use strict;
+use warnings;
+
+use File::Copy ();
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Prefork;
+use Prefork::Life;
+use Test::More;
+
+use constant CLIENTS => 8;
+
+my $dir = temp_dir();
+my $n   = 0;
+
+upgrades();
+as_a_daemon();
+by_control_socket();
+a_signal_meanwhile();
+while_not_all_serve();
+refused($_->[0], sub { $_->[1]->(@_) }, $_->[2]) for
+    [ 'removed', sub { unlink $_[0] }, qr/cannot\sexecute\sit:\sNo\ssuch\sfile/x ],
+    [ 'not executable', sub { chmod 0600, $_[0] }, qr/cannot\sexecute\sit:\sPermission/x ],
+    [ 'garbage', sub { program_file($_[0], "\0\1garbage") }, qr/cannot\sexecute\sit:\sExec/x ],
+    [ 'does not like the options', sub { script($_[0], 'exec "$real" "$@" --unknown') },
+	qr/exited[ ]with\sstatus\s64:\s.*unknown/x ],
+    [ 'crashes in the test', sub { script($_[0], 'kill -SEGV $$') },
+	qr/killed\sby\ssignal\s11/x ],
+    [ 'hangs in the test', sub { script($_[0], 'exec sleep 60') },
+	qr/took\slonger\sthan\s10\ss/x ];
+comes_back('crashes at the start', 'kill -SEGV $$');
+comes_back('exits at the start', 'exit 3');
+goes_back('has another lock', 'exec "$real" "$@" --control "$0.other"');
+goes_back('cannot start workers', 'exec "$real" "$@" -b 192.0.2.1:1');
+not_even_taken_over();
+what_it_needs();
+done_testing();
+
+# A server that runs its own copy of the program: the server and the copy.
+sub first {
+	my (@options) = @_;
+	my $path = "$dir/" . ++$n;
+
+	File::Copy::copy(Prefork::program(), $path) or die "$path: $!\n";
+	chmod 0755, $path;
+	my $server = Prefork->start({ program => $path }, '-w', 2, '-p', 0, '-4',
+		'--control', "$path.sock", @options);
+	return ($server, $path) if $server->port;
+	die "no port\n";
+}
+
+# The same with a port of its own that does not change.
+sub fixed {
+	my (@options) = @_;
+	my ($server)  = first();
+	my $port      = $server->port;
+
+	is($server->stop, 0, 'a port that is free');
+	return first('-p', $port, @options);
+}
+
+sub program_file {
+	my ($path, $text) = @_;
+
+	write_file($path, $text);
+	chmod 0755, $path;
+	return;
+}
+
+# A program that says yes to -t, unless it is told what to do then, too.
+sub script {
+	my ($path, $then, $test) = @_;
+	my $real = Prefork::program();
+
+	return program_file($path, "#!/bin/sh\nreal='$real'\n"
+		. (defined $test ? "case \" \$* \" in *' -t '*) $test;; esac\n" : q{}) . $then);
+}
+
+sub served {
+	my ($name, @sockets) = @_;
+
+	is(scalar(grep { (echo_once($_, $name) // q{}) eq $name } @sockets),
+		scalar @sockets, "$name: served");
+	return;
+}
+
+sub keepers {
+	my @children = children(@_);
+
+	return scalar @children;
+}
+
+# New workers have come, and the old ones have gone.
+sub renewed {
+	my ($server, @old) = @_;
+
+	return ok(wait_for(sub { !grep { $server->owns($_) } @old }, 30), 'the old workers end');
+}
+
+sub upgrades {
+	my ($server, $path) = fixed();
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+	my $udp     = $server->udp_socket;
+	my $pid     = $server->pid;
+
+	served('before', @clients, $udp);
+	for my $time (1 .. 3) {
+		my $from = $server->log_size;
+		my %old  = $server->workers;
+		unlink $path;
+		File::Copy::copy(Prefork::program(), $path) or die "$path: $!\n";
+		chmod 0755, $path;
+		my $inode = (stat $path)[1];
+		$server->signal('USR2');
+		ok($server->wait_log(qr/\]\supgraded:\sversion/x, undef, $from), "upgrade $time");
+		is($server->pid, $pid, 'the same process');
+		is((stat "/proc/$pid/exe")[1], $inode, 'with the new program');
+		like(slurp("/proc/$pid/comm"), qr/^\d+$/x, 'that has the name of its file');
+		served("after $time", @clients, $udp, $server->tcp_socket);
+		renewed($server, values %old);
+	}
+	is(count($server->log_text, qr/has\sdied/x), 0, 'nobody takes it for a death');
+	is(count($server->log_text, qr/took[ ]over\s2\sworkers\sof\sthe\sprogram\sbefore/x), 3,
+		'all workers were taken over');
+	ok(wait_for(sub { keepers($pid) == 2 }), 'no process is left over');
+	close $_ for @clients;
+	is($server->stop, 0, 'exit status');
+	ok(!-e "$path.sock", 'the socket is removed');
+	return;
+}
+
+# With a pid file, whose lock goes over, and by -s.
+sub as_a_daemon {
+	my ($server, $path) = fixed();
+	my $port = $server->port;
+	my $file = "$path.pid";
+	my @options = ('-P', $file, '-b', "127.0.0.1:$port", '-w', 1, '-D', '-l', "$path.log",
+		'--control', "$path.d.sock");
+
+	$server->stop;
+	is((run_cmd($path, @options))[0], 0, 'a daemon');
+	my $client = tcp('127.0.0.1', $port);
+	served('before', $client);
+	my $pid = slurp($file);
+	is((run_cmd($path, '-P', $file, '-s', 'upgrade'))[0], 0, '-s upgrade');
+	ok(wait_for(sub { slurp("$path.log") =~ /upgraded:/x }), 'upgraded');
+	served('after', $client);
+	is(slurp($file), $pid, 'the pid file stays');
+	is((run_cmd($path, '-P', $file, '-s', 'stop'))[0], 0, '-s stop');
+	ok(wait_for(sub { !-e $file }), 'stops the new one');
+	return;
+}
+
+sub by_control_socket {
+	my ($server, $path) = fixed();
+	my $ctl    = Prefork::program('prefork-ctl');
+	my $client = $server->tcp_socket;
+
+	served('before', $client);
+	my ($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
+	is($status, 0,            'prefork-ctl upgrade');
+	is($out, "upgraded\n", 'waits for the end');
+	script($path, 'exit 1', 'echo broken; exit 78');
+	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
+	is($status, 1, 'a refusal');
+	like($err, qr/upgrade\srefused:.*:\sbroken;\snothing\shas\schanged/x, 'is told');
+	script($path, 'exec "$real" "$@" -b 192.0.2.1:1', 'exit 0');
+	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
+	is($status, 1, 'a failure');
+	like($err, qr/the\sold\sone\sis\sback/x, 'is told, too');
+	served('after all', $client);
+	$server->wait_log(qr/ready:.*ready:.*ready:.*ready:.*reloaded:/xs);
+	close $client;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The new program obeys what the old one was told last.
+sub a_signal_meanwhile {
+	my ($server, $path) = fixed();
+
+	script($path, 'kill -TERM $$; exec "$real" "$@"', 'exit 0');
+	$server->signal('USR2');
+	ok(wait_for(sub { $server->ended }), 'SIGTERM meanwhile stops the service');
+	ok(wait_for(sub { !$server->workers_alive }), 'all of it');
+	return;
+}
+
+# Sockets of a slot too many are waited for.
+sub while_not_all_serve {
+	my ($server) = fixed();
+	my $client = $server->tcp_socket;
+
+	served('before', $client);
+	$server->signal('TTIN');
+	ok($server->wait_log(qr/started\sworker\s2/x), 'one more');
+	settled_workers($server, 3);
+	$server->signal('HUP');
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgrading:\stesting.*reloaded:.*upgraded:/xs, 90),
+		'during a reload, and after it');
+	served('after', $client, $server->tcp_socket);
+	close $client;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub refused {
+	my ($name, $break, $why) = @_;
+	my ($server, $path) = first();
+	my $client = $server->tcp_socket;
+	my $pid    = $server->pid;
+
+	served('before', $client);
+	$break->($path);
+	my $from = $server->log_size;
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgrade\srefused:\s.*$why.*;\snothing\shas\schanged/x, 20, $from),
+		"a program that $name");
+	served($name, $client, $server->tcp_socket);
+	is($server->pid, $pid, 'the same process');
+	is(keepers($pid), 2, 'with nothing left over');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloaded/x), 'which obeys');
+	close $client;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The stand-in is the master then.
+sub comes_back {
+	my ($name, $then) = @_;
+	my ($server, $path) = fixed();
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+	my $port    = $server->port;
+	my $old     = $server->pid;
+
+	served('before', @clients);
+	script($path, $then, 'exit 0');
+	$server->signal('USR2');
+	ok($server->wait_log(qr/the\sold\sone\sis\sthe\smaster\sagain.*reloaded:/xs), "it $name");
+	served($name, @clients, tcp('127.0.0.1', $port));
+	ok($server->pid != $old, 'the stand-in is the master');
+	script($path, 'exec "$real" "$@"', 'exit 0');
+	my $from = $server->log_size;
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgraded:/x, undef, $from), 'and can be replaced');
+	served("$name and is mended", @clients);
+	close $_ for @clients;
+	$server->signal('TERM');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
+	return;
+}
+
+# It is killed while its stand-in has everything.
+sub not_even_taken_over {
+	my ($server, $path) = fixed();
+	my $client = $server->tcp_socket;
+	my $pid    = $server->pid;
+
+	served('before', $client);
+	script($path, 'exec sleep 1000', 'exit 0');
+	$server->signal('USR2');
+	ok(wait_for(sub { slurp("/proc/$pid/comm") =~ /sleep/x }), 'a new program that hangs');
+	served('meanwhile', $client, $server->tcp_socket);
+	my %workers = $server->workers;
+	kill 'KILL', values %workers;
+	served('workers killed meanwhile', $client, $server->tcp_socket);
+	kill 'KILL', $pid;
+	ok($server->wait_log(qr/the\sold\sone\sis\sthe\smaster\sagain.*reloaded:/xs), 'is killed');
+	served('after', $client);
+	close $client;
+	$server->signal('TERM');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
+	return;
+}
+
+# It finds out by itself, and executes the old program.
+sub goes_back {
+	my ($name, $then) = @_;
+	my ($server, $path) = fixed();
+	my @clients = map { $server->tcp_socket } 1 .. CLIENTS;
+	my $pid     = $server->pid;
+
+	served('before', @clients);
+	script($path, $then, 'exit 0');
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgrade\sfailed:.*executing\sthe\sold\sprogram.*reloaded:/xs),
+		"it $name");
+	served($name, @clients, $server->tcp_socket);
+	is($server->pid, $pid, 'the old one, in the same process');
+	script($path, 'exec "$real" "$@"', 'exit 0');
+	my $from = $server->log_size;
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgraded:/x, undef, $from), 'can be replaced');
+	served("$name and is mended", @clients);
+	close $_ for @clients;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub what_it_needs {
+	for ([ 'a control socket', '--control', 'off' ], [ 'keepers', '--keeper', 'off' ],
+		[ 'a time to wait', '--orphan-timeout', 0 ]) {
+		my ($what, @options) = @{$_};
+		my ($server) = first(@options);
+		$server->signal('USR2');
+		ok($server->wait_log(qr/upgrade\srefused:\s.*\Q$what\E/x), "it needs $what");
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
