@@ -13,6 +13,10 @@
  *    and may call anything, also close their own object.
  *  - Nothing here is thread-safe, and no object is used on the other side of
  *    a fork.
+ *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
+ *    ECHILD, and one line in the log names it.  A callback may fork, and its
+ *    child ends by _exit(2) or execve(2); a child that returns from the callback
+ *    is ended.
  *  - Times are nanoseconds (_ns) on CLOCK_MONOTONIC, sizes are bytes.
  */
 #ifndef PREFORK_H
@@ -295,7 +299,8 @@ const char *pfk_loop_backend(const struct pfk_loop *l);
  * Run until pfk_loop_stop, until nothing is left to wait for or, once drained,
  * until the last transport is gone.  A turn has a fixed order: soon-queue,
  * ready descriptors, timers, soon-queue; what is added meanwhile waits for the
- * next turn.  -1: the back-end failed.
+ * next turn.  -1: the back-end failed.  EBUSY: it runs already.  ECHILD: it
+ * belongs to the process that has forked this one.
  */
 int pfk_loop_run(struct pfk_loop *l);
 
@@ -598,7 +603,9 @@ struct pfk_server_options {
  * Accept connections on the listening, non-blocking fd, which the server owns
  * from then on [create_server].  proto and arg outlive it; options may be NULL
  * and are copied.  An idle connection is closed up to a sixteenth later than
- * asked; a hand-over to another process does not begin the time anew.
+ * asked; a hand-over to another process does not begin the time anew.  EINVAL:
+ * fd is no listening, non-blocking stream socket, or proto has no
+ * connection_made, or hand_over without connection_resumed.
  *
  * quickack acknowledges at once, by a system call and a packet after each
  * receive: an echo then costs half again per message.  Connections inherit the
@@ -641,8 +648,9 @@ struct pfk_connector;
  * Connect to a host, trying all of its addresses as RFC 8305 says
  * [create_connection].  Either proto's connection_made is called with arg, or
  * failed, once, with the first attempt's errno, ETIMEDOUT or PFK_ENOHOST, and
- * with every cause as text; the handle is gone by then.  Nothing of options is
- * kept.  The connection belongs to the loop and drains with it.
+ * with every cause as text.  The handle means nothing by then: cancelling it
+ * does nothing, in the callback and later, whatever else has been started since.
+ * Nothing of options is kept.  The connection belongs to the loop and drains with it.
  *
  * An attempt that would connect to itself, which TCP allows where nobody
  * listens and the own port is the server's, is ECONNREFUSED.
@@ -701,9 +709,10 @@ void pfk_die_at(struct pfk_loop *l, uint64_t n);
 
 /*
  * Go on with another protocol, whose self is the same [set_protocol]; from a
- * callback, connection_made and connection_resumed included.
+ * callback, connection_made and connection_resumed included.  EINVAL: it is
+ * NULL, or has only one of hand_over and connection_resumed.
  */
-void pfk_set_protocol(struct pfk_transport *tr,
+int pfk_set_protocol(struct pfk_transport *tr,
     const struct pfk_protocol *proto);
 
 /* Back-pressure towards the peer [pause_reading, resume_reading]. */
@@ -1058,6 +1067,7 @@ int pfk_worker_slot(const struct pfk_worker *w);
  * slot has left them in the master's custody, and lend those that are new.
  * All or none.  fds[i] is the worker's to serve on; -1 is an optional one that
  * the machine lacks.  On failure the reason is recorded as by pfk_worker_fail.
+ * EBUSY: it has opened listeners before.  EINVAL: n is 0, or two are the same.
  */
 int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);

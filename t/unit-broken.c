@@ -190,10 +190,17 @@ on_late(void *arg)
 		evil->late(self);
 }
 
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	static const struct pfk_protocol none;
+	static const struct pfk_protocol none = {.connection_made = made};
 
 	(void)arg;
 	self = w;

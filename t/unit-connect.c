@@ -304,6 +304,40 @@ test_look_up(bool udp)
 	end("look-up");
 }
 
+static struct pfk_connector *stale;
+
+static void
+cancel_own(void *arg, int why, const char *text)
+{
+	(void)arg;
+	(void)text;
+	ends++;
+	error = why;
+	pfk_connect_cancel(&stale);
+}
+
+/* A handle of one that has ended cancels nothing, in its callback and later. */
+static void
+test_old_handle(void)
+{
+	struct pfk_connect_options o = {.host = "again", .port = 7};
+	struct pfk_connector *copy;
+
+	begin();
+	copy = stale = pfk_connect(loop, &o, &tcp_protocol, NULL, cancel_own);
+	ok(unit_run_until(loop, &ends, 1), "%s: it fails", backend);
+	ok(stale == NULL, "%s: cancelled in its callback", backend);
+	/* Perhaps in the same memory. */
+	o.host = "never";
+	o.timeout_ns = 50 * PFK_MSEC_NS;
+	connector = start(false, &o);
+	ok(connector != copy, "%s: another handle", backend);
+	pfk_connect_cancel(&copy);
+	ok(unit_run_until(loop, &ends, 2), "%s: the next one goes on", backend);
+	is_int(error, ETIMEDOUT, "%s: until its time is up", backend);
+	end("old handle");
+}
+
 /* Urgent data comes in its place, as by an accepted connection. */
 static void
 test_urgent(void)
@@ -427,6 +461,7 @@ main(void)
 			test_look_up(udp);
 			test_look_up_fails(udp);
 		}
+		test_old_handle();
 		test_first();
 		test_urgent();
 		test_black_hole();

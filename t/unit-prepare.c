@@ -31,10 +31,17 @@ struct pfk_server *server; /* not static: it is no leak */
 
 /* the service */
 
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	static const struct pfk_protocol none;
+	static const struct pfk_protocol none = {.connection_made = made};
 	int fd;
 
 	(void)arg;

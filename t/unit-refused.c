@@ -5,6 +5,7 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,7 @@ test_all(int error)
 	struct pfk_datagram *d;
 	struct pfk_signal *s;
 	struct pfk_connect_options o = {.host = "localhost", .family = AF_INET};
-	int udp = unit_udp(&own), peer;
+	int udp = unit_udp(&own), peer, fd;
 	char text[8] = "";
 
 	signals = datagrams = connected = 0;
@@ -148,7 +149,9 @@ test_all(int error)
 	recorder_init(&rec);
 	rec.echo = true;
 	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, NULL);
-	d = pfk_datagram_open(loop, unit_udp(&udp_addr), &datagram, NULL);
+	fd = unit_udp(&udp_addr);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	d = pfk_datagram_open(loop, fd, &datagram, NULL);
 	s = pfk_signal_add(loop, SIGUSR1, on_signal, NULL);
 	o.port = pfk_addr_port(&addr);
 	pfk_connect(loop, &o, &client, NULL, on_failed);
@@ -211,6 +214,13 @@ test_connection(void)
 }
 
 static void
+nothing(void *arg, unsigned ready)
+{
+	(void)arg;
+	(void)ready;
+}
+
+static void
 test_start(void)
 {
 	const char *cause = "";
@@ -220,7 +230,7 @@ test_start(void)
 	unit_pair(fds);
 	loop = pfk_loop_new("epoll");
 	is_int(pfk__io_arm_first(loop, &cause), 0, "nothing to watch");
-	io = pfk_io_add(loop, fds[0], PFK_READ, NULL, NULL);
+	io = pfk_io_add(loop, fds[0], PFK_READ, nothing, NULL);
 	refusal = ENOSPC;
 	is_int(pfk__io_arm_first(loop, &cause), -1, "refused at the start");
 	is_str(cause,

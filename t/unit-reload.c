@@ -32,10 +32,17 @@ say_version(void *arg)
 	pfk_log(PFK_INFO, "serves with version %d", version);
 }
 
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	static const struct pfk_protocol none;
+	static const struct pfk_protocol none = {.connection_made = made};
 	bool waits = gate->slot == pfk_worker_slot(w) &&
 	    gate->version == version;
 	int fd;

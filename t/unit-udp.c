@@ -3,6 +3,7 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ echo(const struct pfk_packet *p)
 static void
 open_on(int fd)
 {
+	fcntl(fd, F_SETFL, O_NONBLOCK);
 	endpoint = pfk_datagram_open(loop, fd, &protocol, &fds_before);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "event/loop.h"
 
 /* Trouble that comes and goes is logged so often at most. */
@@ -322,8 +323,11 @@ struct pfk_io *
 pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg)
 {
-	struct pfk_io *io = malloc(sizeof(*io));
+	struct pfk_io *io;
 
+	if (pfk__need_callback("pfk_io_add", cb != NULL) == -1)
+		return NULL;
+	io = malloc(sizeof(*io));
 	if (io == NULL)
 		return NULL;
 	if (pfk__io_start(l, io, fd, want, cb, arg) == -1) {

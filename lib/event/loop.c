@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
+#include "event/fork.h"
 #include "event/io.h"
 #include "event/timer.h"
 #include "event/trim.h"
@@ -95,6 +97,7 @@ pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 	l->full = &l->own_full;
 	l->now = pfk__clock_now();
 	pfk__stats_begin(l, l->own_stats);
+	pfk__fork_watch(l);
 	return l;
 err2:
 	free(l->own_stats);
@@ -116,6 +119,13 @@ pfk_loop_free(struct pfk_loop *l)
 {
 	if (l == NULL)
 		return;
+	if (l->running && l->forks == pfk__forks) {
+		pfk__misuse(EBUSY,
+		    "pfk_loop_free: the loop runs; stop it, and free it when "
+		    "pfk_loop_run has returned");
+		return;
+	}
+	pfk__fork_unwatch(l);
 	pfk__signals_release(l);
 	pfk__soon_free(l);
 	pfk__timers_free(l);
@@ -222,6 +232,8 @@ run_soon(struct pfk_loop *l)
 
 		pfk__soon_cancel(l, s);
 		cb(s->arg);
+		if (pfk__forked(l))
+			return;
 	}
 }
 
@@ -292,6 +304,8 @@ turn(struct pfk_loop *l)
 	uint64_t end;
 
 	run_soon(l);
+	if (pfk__forked(l))
+		return -1;
 	if (finished(l))
 		return 0; /* or the wait would be for nothing */
 	pfk__io_arm(l);
@@ -307,14 +321,19 @@ turn(struct pfk_loop *l)
 	l->turns++;
 	if (n == -1 && errno != EINTR)
 		return -1;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		stale += !dispatch(l, &ready[i]);
+		if (pfk__forked(l))
+			return -1;
+	}
 	l->ledger->head->serving = -1;
 	l->stale_turns = stale > 0 && stale == n ? l->stale_turns + 1 : 0;
 	if (l->stale_turns >= STALE_TURNS_MAX)
 		pfk__io_watch_anew(l);
 	pfk__timers_run(l);
 	run_soon(l);
+	if (pfk__forked(l))
+		return -1;
 	pfk__trim_turn(l);
 	/* With many descriptors less often, so that its cost stays the same. */
 	if (PFK__CHECKED && l->turns % (1 + l->ios / 64) == 0)
@@ -325,10 +344,20 @@ turn(struct pfk_loop *l)
 int
 pfk_loop_run(struct pfk_loop *l)
 {
+	int rc = 0;
+
+	if (l->forks != pfk__forks)
+		return pfk__misuse(ECHILD,
+		    "pfk_loop_run: the loop belongs to the process that has "
+		    "forked this one; make another one");
+	if (l->running)
+		return pfk__misuse(EBUSY,
+		    "pfk_loop_run: the loop runs already; return from the "
+		    "callback instead");
 	l->stop = false;
-	while (!finished(l)) {
-		if (turn(l) == -1)
-			return -1;
-	}
-	return 0;
+	l->running = true;
+	while (rc == 0 && !finished(l))
+		rc = turn(l);
+	l->running = false;
+	return rc;
 }

@@ -111,6 +111,10 @@ struct pfk__serving {
 };
 
 struct pfk_loop {
+	LIST_ENTRY(pfk_loop) link;
+	unsigned forks; /* of its process: fork.h */
+	bool complained_fork;
+	bool running;
 	const struct pfk__poller *poller;
 	void *backend;
 	struct pfk__registration *table;

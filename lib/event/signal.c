@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "event/loop.h"
 
 struct pfk_signal {
@@ -114,9 +115,14 @@ pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
 	struct sigaction sa = {.sa_handler = handle, .sa_flags = SA_RESTART};
 	struct pfk_signal *s;
 
+	if (pfk__need_callback("pfk_signal_add", cb != NULL) == -1)
+		return NULL;
 	LIST_FOREACH(s, &registered, link) {
 		if (s->signo == signo) {
-			errno = EBUSY;
+			pfk__misuse(EBUSY,
+			    "pfk_signal_add: signal %d is taken; a worker's "
+			    "TERM, QUIT and INT are the library's",
+			    signo);
 			return NULL;
 		}
 	}

@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/misuse.h"
+#include "event/fork.h"
 #include "event/loop.h"
 
 /* Add t to its loop's timers.  -1: it is freed. */
@@ -48,6 +50,8 @@ pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
 {
 	struct pfk_timer *timer = *t;
 
+	if (pfk__need_callback("pfk_timer_set", cb != NULL) == -1)
+		return -1;
 	/* The memory of a pending one is kept: setting it again cannot fail. */
 	if (timer != NULL)
 		disarm_by(t);
@@ -64,8 +68,11 @@ pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
 int
 pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg), void *arg)
 {
-	struct pfk_timer *t = malloc(sizeof(*t));
+	struct pfk_timer *t;
 
+	if (pfk__need_callback("pfk_later", cb != NULL) == -1)
+		return -1;
+	t = malloc(sizeof(*t));
 	if (t == NULL)
 		return -1;
 	*t = (struct pfk_timer){.loop = l, .cb = cb, .arg = arg};
@@ -105,6 +112,8 @@ pfk__timers_run(struct pfk_loop *l)
 		disarm((struct pfk_timer *)n);
 		free(n);
 		t.cb(t.arg);
+		if (pfk__forked(l))
+			return;
 	}
 }
 
@@ -162,8 +171,11 @@ call(void *arg)
 int
 pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg)
 {
-	struct soon_call *c = malloc(sizeof(*c));
+	struct soon_call *c;
 
+	if (pfk__need_callback("pfk_soon", cb != NULL) == -1)
+		return -1;
+	c = malloc(sizeof(*c));
 	if (c == NULL)
 		return -1;
 	*c = (struct soon_call){.cb = cb, .arg = arg};

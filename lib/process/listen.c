@@ -19,6 +19,7 @@
 #include "net/explain.h"
 #include "net/listener.h"
 #include "net/tentative.h"
+#include "process/use.h"
 #include "process/worker.h"
 
 /* An ephemeral port that TCP has may be taken for UDP: try others. */
@@ -450,6 +451,8 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	struct attempt a = {.w = w, .want = want, .n = n, .step = "open"};
 	int rc = -1;
 
+	if (pfk__use_listen(w, want, n) == -1)
+		return -1;
 	if (w->ledger != NULL && w->ledger->resumed)
 		return pfk__listen_again(w, want, n, fds);
 	a.opened = calloc(n, sizeof(*a.opened));
@@ -475,6 +478,7 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	/* All workers have the same: one says it. */
 	if (w->slot == 0)
 		check_buffers(&a);
+	w->listened = true;
 	rc = 0;
 out:
 	free(a.opened);

@@ -89,5 +89,6 @@ pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 			    pfk_addr_format(name, &want[i].addr));
 	}
 	pfk__serving_log(&line);
+	w->listened = true;
 	return 0;
 }

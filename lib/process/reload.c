@@ -125,6 +125,19 @@ renew(struct pfk__master *m, int slot)
 		pfk__master_step(m, slot, PFK__SLOT_RENEW);
 }
 
+/* If not, the program goes back from a configuration that it has taken. */
+static bool
+has_workers(const struct pfk__master *m, const struct pfk_master_config *config)
+{
+	if (config->workers >= 1 && config->workers <= PFK_WORKERS_MAX)
+		return true;
+	pfk_reload_fail("on_reload set %d workers; it is 1 to %d",
+	    config->workers, PFK_WORKERS_MAX);
+	if (m->hooks->reload_done != NULL)
+		m->hooks->reload_done(false, m->arg);
+	return false;
+}
+
 static void
 try(struct pfk__master *m)
 {
@@ -132,7 +145,8 @@ try(struct pfk__master *m)
 	char why[PFK_ERROR_SIZE];
 
 	if (m->hooks->on_reload != NULL &&
-	    m->hooks->on_reload(&config, m->arg) == -1) {
+	    (m->hooks->on_reload(&config, m->arg) != 0 ||
+		!has_workers(m, &config))) {
 		pfk__reload_refusal(why, sizeof(why));
 		refuse(m, why);
 		return;

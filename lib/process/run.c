@@ -25,6 +25,7 @@
 #include "process/master.h"
 #include "process/orders.h"
 #include "process/takeover.h"
+#include "process/use.h"
 
 /* For the workers too: no set-user-id program, all descriptors allowed. */
 static void
@@ -140,14 +141,18 @@ int
 pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg)
 {
-	struct pfk__master *m = calloc(1, sizeof(*m));
+	struct pfk__master *m;
 	sigset_t old;
 	int status;
 
+	if (pfk__use_begin(config, hooks) == -1)
+		return EX_SOFTWARE;
+	m = calloc(1, sizeof(*m));
 	if (m == NULL || pfk__upgrade_enter(m) == -1 ||
 	    pfk__kept_open(pfk__log_fd()) == -1 || pfk__exit_prepare() == -1) {
 		pfk_complain("cannot start: %s", strerror(errno));
 		free(m);
+		pfk__use_end();
 		return EX_OSERR;
 	}
 	set_up(m, config, hooks, arg);
@@ -165,5 +170,6 @@ pfk_master_run(const struct pfk_master_config *config,
 	pfk__deaths_free(&m->deaths);
 	status = m->status;
 	free(m);
+	pfk__use_end();
 	return status;
 }

@@ -43,7 +43,7 @@ pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
 	/* The first reason is the cause. */
 	if (w->failure.status != 0)
 		return -1;
-	w->failure.status = status;
+	w->failure.status = status != 0 ? status : EX_SOFTWARE;
 	va_start(ap, fmt);
 	vsnprintf(w->failure.text, sizeof(w->failure.text), fmt, ap);
 	va_end(ap);
@@ -392,7 +392,7 @@ boot(struct pfk_worker *w)
 {
 	struct pfk__message m = {0};
 	const char *cause;
-	int accepted = sweep(w);
+	int accepted = sweep(w), rc;
 
 	name_worker(w);
 	introduce(w);
@@ -411,7 +411,11 @@ boot(struct pfk_worker *w)
 	if (w->io == NULL || set_signals(w) == -1)
 		return pfk_worker_fail(w, EX_OSERR, "cannot start: %s",
 		    strerror(errno));
-	if (w->hooks->worker_init(w, w->arg) == -1)
+	rc = w->hooks->worker_init(w, w->arg);
+	if (rc != 0 && rc != -1)
+		return pfk_worker_fail(w, EX_SOFTWARE,
+		    "worker_init returned %d; it returns 0 or -1", rc);
+	if (rc == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
 	resume(w, accepted);

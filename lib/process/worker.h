@@ -29,6 +29,7 @@ struct pfk_worker {
 	const char *control_path; /* the service's control socket, or NULL */
 	struct pfk_timer *knock;  /* an orphan's: orphan.c */
 	struct pfk__message failure;
+	bool listened; /* pfk_worker_listen was called */
 	bool leaving;
 	uint64_t lost; /* connections of the predecessor, to begin with */
 	bool let_go;   /* by a master that gives way to another program's */

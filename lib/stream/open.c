@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "stream/stream.h"
 #include "transport/server.h"
 
@@ -40,9 +41,12 @@ pfk_stream_serve(struct pfk_loop *l, int fd,
     void (*connected)(struct pfk_stream *s, void *arg), void *arg,
     const struct pfk_server_options *options)
 {
-	struct service *service = malloc(sizeof(*service));
+	struct service *service;
 	struct pfk_server *server;
 
+	if (pfk__need_callback("pfk_stream_serve", connected != NULL) == -1)
+		return NULL;
+	service = malloc(sizeof(*service));
 	if (service == NULL)
 		return NULL;
 	*service = (struct service){.connected = connected, .arg = arg};

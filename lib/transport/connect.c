@@ -25,7 +25,7 @@ struct attempt {
 };
 
 struct connector {
-	struct pfk_connector base; /* first */
+	struct pfk__connector base; /* first */
 	const struct pfk_protocol *proto;
 	char *first;
 	size_t first_len;
@@ -38,7 +38,7 @@ struct connector {
 static void start_next(void *arg);
 
 static void
-release(struct pfk_connector *base)
+release(struct pfk__connector *base)
 {
 	struct connector *c = (struct connector *)base;
 
@@ -178,7 +178,7 @@ send_syn(struct attempt *a, int fd)
 static int
 open_attempt(struct attempt *a)
 {
-	struct pfk_connector *c = &a->connector->base;
+	struct pfk__connector *c = &a->connector->base;
 	int fd, saved_errno, on = 1;
 
 	c->step = "socket";
@@ -245,14 +245,14 @@ interleave(struct pfk_addr *addrs, int n)
 }
 
 static void
-begin(struct pfk_connector *base)
+begin(struct pfk__connector *base)
 {
 	interleave(base->addrs, base->n);
 	start_next(base);
 }
 
 static void
-late(struct pfk_connector *base)
+late(struct pfk__connector *base)
 {
 	struct connector *c = (struct connector *)base;
 
@@ -276,18 +276,20 @@ pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
     const struct pfk_protocol *proto, void *arg,
     void (*failed)(void *arg, int error, const char *causes))
 {
-	struct pfk_connector *base = pfk__connector_new(l, &kind, o, arg,
-	    failed);
+	struct pfk__connector *base;
+	struct connector *c;
 
-	struct connector *c = (struct connector *)base;
-
+	if (pfk__protocol_check("pfk_connect", proto) == -1)
+		return NULL;
+	base = pfk__connector_new(l, &kind, o, arg, failed);
+	c = (struct connector *)base;
 	if (c == NULL)
 		return NULL;
 	c->proto = proto;
 	if (base->sockopts.nodelay == PFK_UNSET)
 		base->sockopts.nodelay = 1;
 	if (o->first == NULL || o->first_len == 0)
-		return base;
+		return pfk__connector_handle(base);
 	c->first = malloc(o->first_len);
 	if (c->first == NULL) {
 		pfk__connector_free(base);
@@ -295,5 +297,5 @@ pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
 	}
 	memcpy(c->first, o->first, o->first_len);
 	c->first_len = o->first_len;
-	return base;
+	return pfk__connector_handle(base);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/misuse.h"
 #include "net/self.h"
 #include "net/sockopts.h"
 #include "transport/connector.h"
@@ -15,12 +16,12 @@
 #define PORT_TRIES 4
 
 struct connector {
-	struct pfk_connector base; /* first */
+	struct pfk__connector base; /* first */
 	const struct pfk_datagram_protocol *proto;
 };
 
 static int
-bind_source(int fd, struct pfk_connector *c)
+bind_source(int fd, struct pfk__connector *c)
 {
 	if (c->source.len == 0)
 		return 0;
@@ -29,7 +30,7 @@ bind_source(int fd, struct pfk_connector *c)
 }
 
 static int
-open_once(struct pfk_connector *c, const struct pfk_addr *to)
+open_once(struct pfk__connector *c, const struct pfk_addr *to)
 {
 	int fd, saved_errno;
 
@@ -57,7 +58,7 @@ open_once(struct pfk_connector *c, const struct pfk_addr *to)
  * second gets another port.
  */
 static int
-open_connected(struct pfk_connector *c, const struct pfk_addr *to)
+open_connected(struct pfk__connector *c, const struct pfk_addr *to)
 {
 	bool chosen = c->source.len == 0 || pfk_addr_port(&c->source) == 0;
 	int fd = open_once(c, to);
@@ -81,7 +82,7 @@ open_connected(struct pfk_connector *c, const struct pfk_addr *to)
 }
 
 static void
-begin(struct pfk_connector *base)
+begin(struct pfk__connector *base)
 {
 	struct connector *c = (struct connector *)base;
 	const struct pfk_datagram_protocol *proto = c->proto;
@@ -119,10 +120,15 @@ pfk_datagram_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
     const struct pfk_datagram_protocol *proto, void *arg,
     void (*failed)(void *arg, int error, const char *causes))
 {
-	struct pfk_connector *base = pfk__connector_new(l, &kind, o, arg,
-	    failed);
+	struct pfk__connector *base;
 
-	if (base != NULL)
-		((struct connector *)base)->proto = proto;
-	return base;
+	if (proto == NULL) {
+		pfk__misuse(EINVAL, "pfk_datagram_connect: no protocol");
+		return NULL;
+	}
+	base = pfk__connector_new(l, &kind, o, arg, failed);
+	if (base == NULL)
+		return NULL;
+	((struct connector *)base)->proto = proto;
+	return pfk__connector_handle(base);
 }

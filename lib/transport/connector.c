@@ -11,12 +11,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "base/why.h"
 #include "net/explain.h"
 
-void
-pfk__connector_free(struct pfk_connector *c)
+static int
+compare(const struct pfk__connector *a, const struct pfk__connector *b)
 {
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+static RB_HEAD(connectors, pfk__connector) all = RB_INITIALIZER(&all);
+/* Not RB_GENERATE_STATIC: its __unused means nothing to glibc. */
+RB_GENERATE_INTERNAL(connectors, pfk__connector, node, compare,
+    static __attribute__((unused)))
+
+void
+pfk__connector_free(struct pfk__connector *c)
+{
+	RB_REMOVE(connectors, &all, c);
 	if (c->kind->release != NULL)
 		c->kind->release(c);
 	pfk__soon_cancel(c->loop, &c->numeric);
@@ -29,7 +42,7 @@ pfk__connector_free(struct pfk_connector *c)
 }
 
 void
-pfk__connector_fail(struct pfk_connector *c, int error)
+pfk__connector_fail(struct pfk__connector *c, int error)
 {
 	void (*failed)(void *, int, const char *) = c->failed;
 	char causes[PFK_CAUSES_SIZE];
@@ -41,7 +54,7 @@ pfk__connector_fail(struct pfk_connector *c, int error)
 }
 
 static void
-add_cause(struct pfk_connector *c, const char *what, const char *why)
+add_cause(struct pfk__connector *c, const char *what, const char *why)
 {
 	size_t n = strlen(c->causes);
 
@@ -50,7 +63,7 @@ add_cause(struct pfk_connector *c, const char *what, const char *why)
 }
 
 void
-pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
+pfk__connector_refused(struct pfk__connector *c, const struct pfk_addr *a,
     int error)
 {
 	bool source = strcmp(c->step, "bind") == 0;
@@ -66,7 +79,7 @@ pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
 }
 
 static bool
-suits_source(const struct pfk_connector *c, const struct pfk_addr *a)
+suits_source(const struct pfk__connector *c, const struct pfk_addr *a)
 {
 	return c->source.len == 0 || c->source.sa.sa_family == a->sa.sa_family;
 }
@@ -74,7 +87,7 @@ suits_source(const struct pfk_connector *c, const struct pfk_addr *a)
 static void
 on_lookup(void *arg, unsigned ready)
 {
-	struct pfk_connector *c = arg;
+	struct pfk__connector *c = arg;
 	const char *errstr = "no address of the source's family";
 	struct pfk_addr addr;
 	int rc = pfk__lookup_next(&c->lookup, &addr, &errstr);
@@ -98,7 +111,7 @@ on_lookup(void *arg, unsigned ready)
 static void
 on_numeric(void *arg)
 {
-	struct pfk_connector *c = arg;
+	struct pfk__connector *c = arg;
 
 	if (c->n > 0) {
 		c->kind->begin(c);
@@ -111,7 +124,7 @@ on_numeric(void *arg)
 static void
 on_timeout(void *arg)
 {
-	struct pfk_connector *c = arg;
+	struct pfk__connector *c = arg;
 
 	if (c->kind->late != NULL)
 		c->kind->late(c);
@@ -122,7 +135,7 @@ on_timeout(void *arg)
 }
 
 static int
-start(struct pfk_connector *c, const struct pfk_connect_options *o)
+start(struct pfk__connector *c, const struct pfk_connect_options *o)
 {
 	int rc;
 
@@ -154,15 +167,25 @@ start(struct pfk_connector *c, const struct pfk_connect_options *o)
 	return -1;
 }
 
-struct pfk_connector *
+struct pfk__connector *
 pfk__connector_new(struct pfk_loop *l, const struct pfk__connector_kind *kind,
     const struct pfk_connect_options *o, void *arg,
     void (*failed)(void *arg, int error, const char *causes))
 {
-	struct pfk_connector *c = calloc(1, kind->size);
+	static uintptr_t number;
+	struct pfk__connector *c;
 
+	if (failed == NULL || o == NULL || o->host == NULL) {
+		pfk__misuse(EINVAL,
+		    "pfk_connect: it needs a host, and a callback for its "
+		    "failure");
+		return NULL;
+	}
+	c = calloc(1, kind->size);
 	if (c == NULL)
 		return NULL;
+	c->number = ++number;
+	RB_INSERT(connectors, &all, c);
 	c->kind = kind;
 	c->loop = l;
 	c->arg = arg;
@@ -183,9 +206,12 @@ pfk__connector_new(struct pfk_loop *l, const struct pfk__connector_kind *kind,
 }
 
 void
-pfk_connect_cancel(struct pfk_connector **c)
+pfk_connect_cancel(struct pfk_connector **handle)
 {
-	if (*c != NULL)
-		pfk__connector_free(*c);
-	*c = NULL;
+	struct pfk__connector key = {.number = (uintptr_t)*handle}, *c;
+
+	c = RB_FIND(connectors, &all, &key);
+	if (c != NULL)
+		pfk__connector_free(c);
+	*handle = NULL;
 }

@@ -4,27 +4,35 @@
  *
  * Invariants:
  *  1. the struct is the first member of its kind's, and allocated as that;
- *  2. a connector is freed before the user hears of its end.
+ *  2. a connector is freed before a callback of the program;
+ *  3. its handle is a number that no other one ever gets, and no address, so
+ *     that an old handle cancels nothing.
  */
 #ifndef PFK_TRANSPORT_CONNECTOR_H
 #define PFK_TRANSPORT_CONNECTOR_H
+
+#include <sys/tree.h>
 
 #include "event/loop.h"
 #include "net/resolve.h"
 
 #define PFK__CONNECTOR_ADDRESSES 32
 
+struct pfk__connector;
+
 struct pfk__connector_kind {
 	size_t size;
 	/* The addresses are known: there is one at least. */
-	void (*begin)(struct pfk_connector *c);
+	void (*begin)(struct pfk__connector *c);
 	/* The time is up: add the causes of what is under way; or NULL. */
-	void (*late)(struct pfk_connector *c);
+	void (*late)(struct pfk__connector *c);
 	/* Let go of what the kind has; or NULL. */
-	void (*release)(struct pfk_connector *c);
+	void (*release)(struct pfk__connector *c);
 };
 
-struct pfk_connector {
+struct pfk__connector {
+	RB_ENTRY(pfk__connector) node; /* of all that are under way */
+	uintptr_t number;
 	const struct pfk__connector_kind *kind;
 	struct pfk_loop *loop;
 	void *arg;
@@ -44,18 +52,24 @@ struct pfk_connector {
 };
 
 /* Find the addresses, from the loop.  NULL with errno. */
-struct pfk_connector *pfk__connector_new(struct pfk_loop *l,
+struct pfk__connector *pfk__connector_new(struct pfk_loop *l,
     const struct pfk__connector_kind *kind, const struct pfk_connect_options *o,
     void *arg, void (*failed)(void *arg, int error, const char *causes));
 
+static inline struct pfk_connector *
+pfk__connector_handle(const struct pfk__connector *c)
+{
+	return (struct pfk_connector *)c->number;
+}
+
 /* This address cannot be had, for that errno, at the step in c->step. */
-void pfk__connector_refused(struct pfk_connector *c, const struct pfk_addr *a,
+void pfk__connector_refused(struct pfk__connector *c, const struct pfk_addr *a,
     int error);
 
 /* Free it, and tell the user. */
-void pfk__connector_fail(struct pfk_connector *c, int error);
+void pfk__connector_fail(struct pfk__connector *c, int error);
 
 /* Free it. */
-void pfk__connector_free(struct pfk_connector *c);
+void pfk__connector_free(struct pfk__connector *c);
 
 #endif

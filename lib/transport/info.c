@@ -88,12 +88,6 @@ pfk_is_closing(const struct pfk_transport *tr)
 }
 
 void
-pfk_set_protocol(struct pfk_transport *tr, const struct pfk_protocol *proto)
-{
-	tr->proto = proto;
-}
-
-void
 pfk_pause_reading(struct pfk_transport *tr)
 {
 	tr->paused = true;

@@ -380,6 +380,9 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 {
 	struct pfk_server *s;
 
+	if (pfk__protocol_check("pfk_serve", proto) == -1 ||
+	    pfk__listener_check(l, fd) == -1)
+		return NULL;
 	if (pfk__may_accept() == -1) {
 		pfk_warn("cannot accept connections: accept4(2)");
 		return NULL;

@@ -38,6 +38,14 @@ struct pfk_server {
 	bool member_of_loop;
 };
 
+/*
+ * misuse.c: -1 with EINVAL, and a line: the call has been given a protocol that
+ * cannot work; a descriptor that is no listener, or no socket for datagrams.
+ */
+int pfk__protocol_check(const char *call, const struct pfk_protocol *proto);
+int pfk__listener_check(struct pfk_loop *l, int fd);
+int pfk__datagram_check(int fd);
+
 /* The transport has moved bytes. */
 void pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr);
 

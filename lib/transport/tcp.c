@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/received.h"
+#include "event/fork.h"
 #include "transport/join.h"
 #include "transport/server.h"
 #include "transport/tx.h"
@@ -372,7 +373,7 @@ pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n)
 		tr->proto->data_received(tr->self, buf, n);
 	if (tr->survives)
 		pfk__tx_end(tr->io.loop);
-	else
+	else if (!pfk__forked(tr->io.loop))
 		pfk__tcp_tell_pause(tr);
 }
 

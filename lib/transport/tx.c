@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "event/fork.h"
 #include "transport/join.h"
 #include "transport/server.h"
 
@@ -82,6 +83,10 @@ void
 pfk__tx_end(struct pfk_loop *l)
 {
 	assert(l->tx_depth > 0);
+	if (pfk__forked(l)) {
+		l->tx_depth--;
+		return;
+	}
 	pfk__point(l->ledger);
 	/* A callback of after_commit belongs to the next transaction. */
 	while (

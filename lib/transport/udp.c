@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
+#include "event/fork.h"
+#include "transport/server.h"
 #include "transport/udp.h"
 
 #define DRAIN_BATCHES 64
@@ -165,6 +168,8 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 		p.len = left < m.segment ? left : m.segment;
 		if (!is_done(b) && !is_skipped(b))
 			d->proto->datagram_received(d->self, &p);
+		if (pfk__forked(d->io.loop))
+			return;
 		stats->counts[PFK__COUNT_DATAGRAMS_IN]++;
 		p.buf = (const char *)p.buf + p.len;
 		left -= p.len;
@@ -384,8 +389,15 @@ struct pfk_datagram *
 pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg)
 {
-	struct pfk_datagram *d = calloc(1, sizeof(*d));
+	struct pfk_datagram *d;
 
+	if (proto == NULL) {
+		pfk__misuse(EINVAL, "pfk_datagram_open: no protocol");
+		return NULL;
+	}
+	if (pfk__datagram_check(fd) == -1)
+		return NULL;
+	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return NULL;
 	if (need_batch(l) == -1)

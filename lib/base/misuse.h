@@ -1,0 +1,18 @@
+/*
+ * misuse.h: mistakes of the program in its use of the library.
+ *
+ * Each one that can be seen when it is made is logged in one line, which names
+ * the call and the cure, and the call fails with nothing done.
+ */
+#ifndef PFK_BASE_MISUSE_H
+#define PFK_BASE_MISUSE_H
+
+#include <prefork.h>
+
+/* Log the line and set errno.  Returns -1. */
+int pfk__misuse(int error, const char *fmt, ...) PFK_PRINTF(2, 3);
+
+/* -1 with EINVAL: the call needs a callback and was given none. */
+int pfk__need_callback(const char *call, bool given);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * use.c: mistakes in the use of this layer, each with one line in the log.
+ *
+ * Layer: process.
+ */
+#include "process/use.h"
+
+#include <errno.h>
+
+#include "base/misuse.h"
+#include "net/listener.h"
+
+static bool in_service;
+
+int
+pfk__use_begin(const struct pfk_master_config *config,
+    const struct pfk_hooks *hooks)
+{
+	if (config == NULL || hooks == NULL)
+		return pfk__misuse(EINVAL, "pfk_master_run: no %s",
+		    config == NULL ? "configuration" : "hooks");
+	if (hooks->worker_init == NULL)
+		return pfk__misuse(EINVAL, "pfk_master_run: no worker_init");
+	if (config->workers < 1 || config->workers > PFK_WORKERS_MAX)
+		return pfk__misuse(EINVAL,
+		    "pfk_master_run: %d workers; it is 1 to %d",
+		    config->workers, PFK_WORKERS_MAX);
+	if (in_service)
+		return pfk__misuse(EBUSY,
+		    "pfk_master_run: it runs already, in this process or in "
+		    "its master");
+	in_service = true;
+	return 0;
+}
+
+void
+pfk__use_end(void)
+{
+	in_service = false;
+}
+
+int
+pfk__use_listen(const struct pfk_worker *w, const struct pfk_listen *want,
+    size_t n)
+{
+	char name[PFK_ADDR_SIZE];
+
+	if (w->listened)
+		return pfk__misuse(EBUSY,
+		    "pfk_worker_listen: it was called before; one call opens "
+		    "all listeners of a worker");
+	if (n == 0)
+		return pfk__misuse(EINVAL, "pfk_worker_listen: no listener");
+	for (size_t i = 1; i < n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (want[k].kind == want[i].kind &&
+			    pfk_addr_equal(&want[k].addr, &want[i].addr))
+				return pfk__misuse(EINVAL,
+				    "pfk_worker_listen: %s %s is there twice",
+				    pfk__kind_name(want[i].kind),
+				    pfk_addr_format(name, &want[i].addr));
+		}
+	}
+	return 0;
+}

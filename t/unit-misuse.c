@@ -1,0 +1,418 @@
+/*
+ * unit-misuse.c: mistakes in the use of loops and transports. Each one fails
+ * with its errno and one line that names it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <prefork.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "misuse.h"
+#include "tap.h"
+#include "unit.h"
+
+static int result;
+
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
+static ssize_t
+hand_over(void *self, void *buf, size_t room)
+{
+	(void)self;
+	(void)buf;
+	(void)room;
+	return 0;
+}
+
+static void *
+resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
+{
+	(void)arg;
+	(void)buf;
+	(void)len;
+	return tr;
+}
+
+static void
+nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void
+failed(void *arg, int error, const char *causes)
+{
+	(void)arg;
+	(void)error;
+	(void)causes;
+}
+
+static const struct pfk_protocol good = {.connection_made = made};
+static const struct pfk_protocol empty;
+static const struct pfk_protocol half = {.connection_made = made,
+    .hand_over = hand_over};
+static const struct pfk_protocol other_half = {.connection_made = made,
+    .connection_resumed = resumed};
+static const struct pfk_protocol mortal = {.connection_made = made,
+    .survives = true};
+static const struct pfk_datagram_protocol datagrams;
+
+static int
+serve(int fd, const struct pfk_protocol *proto)
+{
+	return pfk_serve(misuse_loop, fd, proto, NULL, NULL) == NULL ? errno
+								     : 0;
+}
+
+static int
+new_socket(int type)
+{
+	return socket(AF_INET, type, 0);
+}
+
+static int
+listener(void)
+{
+	struct pfk_addr bound;
+
+	return unit_listen(&bound);
+}
+
+static int
+no_made(void)
+{
+	return serve(listener(), &empty);
+}
+
+static int
+no_protocol(void)
+{
+	return serve(listener(), NULL);
+}
+
+static int
+half_hand_over(void)
+{
+	return serve(listener(), &half);
+}
+
+static int
+half_resumed(void)
+{
+	return serve(listener(), &other_half);
+}
+
+static int
+survives_alone(void)
+{
+	return serve(listener(), &mortal);
+}
+
+static int
+serve_udp(void)
+{
+	return serve(new_socket(SOCK_DGRAM | SOCK_NONBLOCK), &good);
+}
+
+static int
+serve_blocking(void)
+{
+	int fd = listener();
+
+	fcntl(fd, F_SETFL, 0);
+	return serve(fd, &good);
+}
+
+static int
+serve_deaf(void)
+{
+	return serve(new_socket(SOCK_STREAM | SOCK_NONBLOCK), &good);
+}
+
+static int
+serve_file(void)
+{
+	return serve(open("/dev/null", O_RDWR), &good);
+}
+
+static int
+serve_closed(void)
+{
+	return serve(9999, &good);
+}
+
+static int
+open_datagram(int fd, const struct pfk_datagram_protocol *proto)
+{
+	return pfk_datagram_open(misuse_loop, fd, proto, NULL) == NULL ? errno
+								       : 0;
+}
+
+static int
+datagram_tcp(void)
+{
+	return open_datagram(listener(), &datagrams);
+}
+
+static int
+datagram_blocking(void)
+{
+	return open_datagram(new_socket(SOCK_DGRAM), &datagrams);
+}
+
+static int
+datagram_unbound(void)
+{
+	return open_datagram(new_socket(SOCK_DGRAM | SOCK_NONBLOCK),
+	    &datagrams);
+}
+
+static int
+datagram_nothing(void)
+{
+	return open_datagram(new_socket(SOCK_DGRAM | SOCK_NONBLOCK), NULL);
+}
+
+static int
+connect_no_host(void)
+{
+	struct pfk_connect_options o = {.port = 1};
+
+	return pfk_connect(misuse_loop, &o, &good, NULL, failed) == NULL ? errno
+									 : 0;
+}
+
+static int
+connect_no_failed(void)
+{
+	struct pfk_connect_options o = {.host = "127.0.0.1", .port = 1};
+
+	return pfk_connect(misuse_loop, &o, &good, NULL, NULL) == NULL ? errno
+								       : 0;
+}
+
+static int
+connect_no_made(void)
+{
+	struct pfk_connect_options o = {.host = "127.0.0.1", .port = 1};
+
+	return pfk_connect(misuse_loop, &o, &empty, NULL, failed) == NULL
+	    ? errno
+	    : 0;
+}
+
+static int
+stream_nobody(void)
+{
+	return pfk_stream_serve(misuse_loop, listener(), NULL, NULL, NULL) ==
+		NULL
+	    ? errno
+	    : 0;
+}
+
+static int
+soon_nothing(void)
+{
+	return pfk_soon(misuse_loop, NULL, NULL) == -1 ? errno : 0;
+}
+
+static int
+later_nothing(void)
+{
+	return pfk_later(misuse_loop, 1, NULL, NULL) == -1 ? errno : 0;
+}
+
+static int
+timer_nothing(void)
+{
+	struct pfk_timer *t = NULL;
+
+	return pfk_timer_set(&t, misuse_loop, 1, NULL, NULL) == -1 ? errno : 0;
+}
+
+static int
+io_nothing(void)
+{
+	return pfk_io_add(misuse_loop, 0, PFK_READ, NULL, NULL) == NULL ? errno
+									: 0;
+}
+
+static int
+signal_nothing(void)
+{
+	return pfk_signal_add(misuse_loop, SIGUSR2, NULL, NULL) == NULL ? errno
+									: 0;
+}
+
+static void
+on_signal(void *arg, int signo)
+{
+	(void)arg;
+	(void)signo;
+}
+
+static int
+signal_twice(void)
+{
+	pfk_signal_add(misuse_loop, SIGUSR2, on_signal, NULL);
+	return pfk_signal_add(misuse_loop, SIGUSR2, on_signal, NULL) == NULL
+	    ? errno
+	    : 0;
+}
+
+static void
+run_again(void *arg)
+{
+	(void)arg;
+	result = pfk_loop_run(misuse_loop) == -1 ? errno : 0;
+}
+
+static int
+nested_loop(void)
+{
+	pfk_soon(misuse_loop, run_again, NULL);
+	pfk_loop_run(misuse_loop);
+	return result;
+}
+
+static void
+free_it(void *arg)
+{
+	(void)arg;
+	pfk_loop_free(misuse_loop);
+}
+
+/* It goes on as if nothing had happened. */
+static int
+freed_inside(void)
+{
+	pfk_soon(misuse_loop, free_it, NULL);
+	return pfk_loop_run(misuse_loop) == 0 ? EBUSY : 0;
+}
+
+static void
+fork_and_return(void *arg)
+{
+	int *in_child = arg, status;
+	pid_t pid = fork();
+
+	*in_child = pid == 0;
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	result = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
+/* The child's run ends with an errno, and the parent's does not. */
+static int
+forked(void (*start)(void (*cb)(void *arg), void *arg))
+{
+	int in_child = 0, rc;
+
+	start(fork_and_return, &in_child);
+	rc = pfk_loop_run(misuse_loop);
+	if (in_child)
+		_exit(rc == -1 ? errno : 0);
+	return rc == 0 ? result : 0;
+}
+
+static void
+by_soon(void (*cb)(void *arg), void *arg)
+{
+	pfk_soon(misuse_loop, cb, arg);
+}
+
+static void
+by_timer(void (*cb)(void *arg), void *arg)
+{
+	pfk_later(misuse_loop, 1, cb, arg);
+}
+
+static int
+forked_soon(void)
+{
+	return forked(by_soon);
+}
+
+static int
+forked_timer(void)
+{
+	return forked(by_timer);
+}
+
+static int
+run_in_child(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	pfk_soon(misuse_loop, nothing, NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(pfk_loop_run(misuse_loop) == -1 ? errno : 0);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
+#define HALF "the protocol has hand_over and no connection_resumed"
+
+static const struct misuse rows[] = {
+    {"no connection_made", no_made, EINVAL, "has no connection_made"},
+    {"no protocol", no_protocol, EINVAL, "pfk_serve: no protocol"},
+    {"hand_over alone", half_hand_over, EINVAL, HALF},
+    {"connection_resumed alone", half_resumed, EINVAL,
+	"neither hand_over nor survives"},
+    {"survives alone", survives_alone, EINVAL,
+	"survives and has no connection_resumed"},
+    {"serve a UDP socket", serve_udp, EINVAL, "is no stream socket"},
+    {"serve a blocking socket", serve_blocking, EINVAL, "blocks"},
+    {"serve a socket that does not listen", serve_deaf, EINVAL,
+	"does not listen"},
+    {"serve a file", serve_file, ENOTSOCK, "is no socket"},
+    {"serve a closed descriptor", serve_closed, EBADF,
+	"descriptor 9999 is not open"},
+    {"a datagram endpoint on TCP", datagram_tcp, EINVAL,
+	"is no datagram socket"},
+    {"a blocking datagram socket", datagram_blocking, EINVAL, "blocks"},
+    {"an unbound datagram socket", datagram_unbound, EINVAL, "is not bound"},
+    {"no datagram protocol", datagram_nothing, EINVAL,
+	"pfk_datagram_open: no protocol"},
+    {"connect without a host", connect_no_host, EINVAL, "it needs a host"},
+    {"connect without failed", connect_no_failed, EINVAL,
+	"a callback for its failure"},
+    {"connect without connection_made", connect_no_made, EINVAL,
+	"pfk_connect: the protocol has no connection_made"},
+    {"streams for nobody", stream_nobody, EINVAL,
+	"pfk_stream_serve: the callback is NULL"},
+    {"soon nothing", soon_nothing, EINVAL, "pfk_soon: the callback is NULL"},
+    {"later nothing", later_nothing, EINVAL, "pfk_later: the callback is NULL"},
+    {"a timer of nothing", timer_nothing, EINVAL,
+	"pfk_timer_set: the callback is NULL"},
+    {"a descriptor without callback", io_nothing, EINVAL,
+	"pfk_io_add: the callback is NULL"},
+    {"a signal without callback", signal_nothing, EINVAL,
+	"pfk_signal_add: the callback is NULL"},
+    {"a signal twice", signal_twice, EBUSY, "signal 12 is taken"},
+    {"a nested loop", nested_loop, EBUSY, "the loop runs already"},
+    {"a loop freed by its callback", freed_inside, EBUSY,
+	"pfk_loop_free: the loop runs"},
+    {"a fork that returns", forked_soon, ECHILD, "the child of a fork(2)"},
+    {"a fork that returns to a timer", forked_timer, ECHILD,
+	"the child of a fork(2)"},
+    {"a loop in a child", run_in_child, ECHILD,
+	"pfk_loop_run: the loop belongs to the process"},
+};
+
+int
+main(void)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		misuse_try(&rows[i]);
+	return done_testing();
+}
