@@ -452,6 +452,9 @@ pfk__children_reap(struct pfk__master *m)
 		if (c == NULL)
 			continue; /* or adopted, as process 1 of a container */
 		pfk__hear_all(c); /* its last words */
+		/* An orphan's channel may have told of its end. */
+		if (find(m, pid) != c)
+			continue;
 		if (survives_keeper(c, status))
 			continue;
 		if (c->keeper == pid && c->pulse.page->ended != 0)
