@@ -170,6 +170,7 @@ resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 	return tr;
 }
 
+struct pfk_server *server; /* not static: it is no leak */
 static const char *what;
 static struct pfk_addr *where; /* shared with the worker */
 
@@ -196,10 +197,11 @@ worker_init(struct pfk_worker *w, void *arg)
 
 	(void)arg;
 	pfk_addr_parse(&at.addr, "127.0.0.1", 0);
-	if (pfk_worker_listen(w, &at, 1, &fd) == -1 ||
-	    pfk_serve(pfk_worker_loop(w), fd,
-		strcmp(what, "plain") == 0 ? &plain : &survivor, NULL,
-		NULL) == NULL)
+	if (pfk_worker_listen(w, &at, 1, &fd) == -1)
+		return -1;
+	server = pfk_serve(pfk_worker_loop(w), fd,
+	    strcmp(what, "plain") == 0 ? &plain : &survivor, NULL, NULL);
+	if (server == NULL)
 		return -1;
 	where->len = sizeof(where->in6);
 	return getsockname(fd, &where->sa, &where->len);
