@@ -80,12 +80,14 @@ subtest 'sent with UDP_SEGMENT' => sub {
 subtest 'ICMP errors' => sub {
 	my $server = Prefork->start(qw(-w 1 -p 0));
 	my %workers = $server->workers;
+	# A later one could get the port of one that has left, and its answers.
+	my $stays = $server->udp_socket;
 
 	for my $i (1 .. 100) {
 		my $client = $server->udp_socket;
 		send $client, "leaving $i", 0 for 1 .. 3;
 		close $client;
-		is(echo_once($server->udp_socket, 'abc'), 'abc', 'echo') if $i % 25 == 0;
+		is(echo_once($stays, 'abc'), 'abc', 'echo') if $i % 25 == 0;
 	}
 	is_deeply({ $server->workers }, \%workers, 'the worker is the same');
 };
