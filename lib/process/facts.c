@@ -198,6 +198,7 @@ look_at_listeners(struct pfk__facts *f, const struct pfk__master *m)
 
 	f->queue = f->receive_buffer = f->send_buffer = f->port = PFK__UNKNOWN;
 	f->fastopen_queue = PFK__UNKNOWN;
+	f->any_v6 = false;
 	for (; l != NULL; l = pfk__custody_next_of_all(l)) {
 		least(&f->port, pfk_addr_port(&l->bound));
 		if (l->kind == PFK_TCP)
