@@ -300,7 +300,7 @@ freed_inside(void)
 static void
 fork_and_return(void *arg)
 {
-	int *in_child = arg, status;
+	int *in_child = arg, status = 0;
 	pid_t pid = fork();
 
 	*in_child = pid == 0;
