@@ -158,7 +158,8 @@ test_listener(void)
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	peer = socket(AF_UNIX, SOCK_STREAM, 0);
 	/* The kernel chooses an abstract name. */
-	bind(listener, (struct sockaddr *)&sun, sizeof(sun.sun_family));
+	is_int(bind(listener, (struct sockaddr *)&sun, sizeof(sun.sun_family)),
+	    0, "bound");
 	listen(listener, 1);
 	getsockname(listener, (struct sockaddr *)&sun, &len);
 	is_int(connect(peer, (struct sockaddr *)&sun, len), 0, "connected");

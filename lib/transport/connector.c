@@ -206,12 +206,12 @@ pfk__connector_new(struct pfk_loop *l, const struct pfk__connector_kind *kind,
 }
 
 void
-pfk_connect_cancel(struct pfk_connector **handle)
+pfk_connect_cancel(struct pfk_connector **c)
 {
-	struct pfk__connector key = {.number = (uintptr_t)*handle}, *c;
+	struct pfk__connector key = {.number = (uintptr_t)*c}, *found;
 
-	c = RB_FIND(connectors, &all, &key);
-	if (c != NULL)
-		pfk__connector_free(c);
-	*handle = NULL;
+	found = RB_FIND(connectors, &all, &key);
+	if (found != NULL)
+		pfk__connector_free(found);
+	*c = NULL;
 }

@@ -18,6 +18,6 @@ struct misuse {
 /* Of the child. */
 extern struct pfk_loop *misuse_loop;
 
-void misuse_try(const struct misuse *m);
+void misuse_try(const struct misuse *r);
 
 #endif
