@@ -96,6 +96,16 @@ sub keepers {
 	return scalar @children;
 }
 
+sub accepted {
+	my ($server, $path) = @_;
+	my (undef, $metrics) =
+	    run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'metrics');
+	my $sum = 0;
+
+	$sum += $_ for $metrics =~ /^prefork_\w*accepted\w*\{[^}]*\}\s(\d+)/gmx;
+	return $sum;
+}
+
 # New workers have come, and the old ones have gone.
 sub renewed {
 	my ($server, @old) = @_;
@@ -110,6 +120,8 @@ sub upgrades {
 	my $pid     = $server->pid;
 
 	served('before', @clients, $udp);
+	my $accepted = accepted($server, $path);
+	cmp_ok($accepted, '>=', CLIENTS, 'connections are counted');
 	for my $time (1 .. 3) {
 		my $from = $server->log_size;
 		my %old  = $server->workers;
@@ -124,6 +136,7 @@ sub upgrades {
 		like(slurp("/proc/$pid/comm"), qr/^\d+$/x, 'that has the name of its file');
 		served("after $time", @clients, $udp, $server->tcp_socket);
 		renewed($server, values %old);
+		cmp_ok(accepted($server, $path), '>=', $accepted + $time, 'the counters go on');
 	}
 	is(count($server->log_text, qr/has\sdied/x), 0, 'nobody takes it for a death');
 	is(count($server->log_text, qr/took[ ]over\s2\sworkers\sof\sthe\sprogram\sbefore/x), 3,

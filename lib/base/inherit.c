@@ -13,13 +13,30 @@
 
 #define VARIABLE "PREFORK_UPGRADE"
 
+static size_t
+list(const struct pfk__inherited *i, int fds[PFK__INHERITED_MAX])
+{
+	const int all[] = {i->lock, i->control, i->standin, i->history};
+	size_t n = 0;
+
+	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+		if (all[k] != -1)
+			fds[n++] = all[k];
+	}
+	return n;
+}
+
 static int
 set_cloexec(const struct pfk__inherited *i, int flag)
 {
-	if (fcntl(i->lock, F_SETFD, flag) == -1 ||
-	    fcntl(i->control, F_SETFD, flag) == -1)
-		return -1;
-	return i->standin == -1 ? 0 : fcntl(i->standin, F_SETFD, flag);
+	int fds[PFK__INHERITED_MAX];
+
+	for (size_t n = list(i, fds); n > 0; n--) {
+		if (fds[n - 1] <= STDERR_FILENO ||
+		    fcntl(fds[n - 1], F_SETFD, flag) == -1)
+			return -1;
+	}
+	return 0;
 }
 
 bool
@@ -29,14 +46,12 @@ pfk__inherited(struct pfk__inherited *i)
 	int pid, n = 0;
 
 	if (text == NULL ||
-	    sscanf(text, "%d:%d:%d:%d:%d:%n", &pid, &i->lock, &i->control,
-		&i->standin, &i->standin_pid, &n) != 5 ||
+	    sscanf(text, "%d:%d:%d:%d:%d:%d:%n", &pid, &i->lock, &i->control,
+		&i->standin, &i->standin_pid, &i->history, &n) != 6 ||
 	    n == 0)
 		return false;
 	i->path = text + n;
-	return pid == getpid() && i->lock > STDERR_FILENO &&
-	    i->control > STDERR_FILENO &&
-	    (i->standin == -1 || i->standin > STDERR_FILENO) &&
+	return pid == getpid() && i->lock != -1 && i->control != -1 &&
 	    set_cloexec(i, FD_CLOEXEC) == 0;
 }
 
@@ -46,8 +61,9 @@ pfk__inherit_announce(const struct pfk__inherited *i)
 	char *text;
 	int rc;
 
-	if (asprintf(&text, "%d:%d:%d:%d:%d:%s", (int)getpid(), i->lock,
-		i->control, i->standin, (int)i->standin_pid, i->path) == -1)
+	if (asprintf(&text, "%d:%d:%d:%d:%d:%d:%s", (int)getpid(), i->lock,
+		i->control, i->standin, (int)i->standin_pid, i->history,
+		i->path) == -1)
 		return -1;
 	rc = setenv(VARIABLE, text, 1);
 	free(text);
@@ -68,12 +84,7 @@ pfk__inherited_fds(int fds[PFK__INHERITED_MAX])
 {
 	struct pfk__inherited i;
 
-	if (!pfk__inherited(&i))
-		return 0;
-	fds[0] = i.lock;
-	fds[1] = i.control;
-	fds[2] = i.standin;
-	return i.standin == -1 ? 2 : 3;
+	return pfk__inherited(&i) ? list(&i, fds) : 0;
 }
 
 bool

@@ -17,6 +17,7 @@ struct pfk__inherited {
 	int control; /* its control socket, which listens */
 	int standin; /* to the stand-in, or -1: this is the stand-in */
 	pid_t standin_pid;
+	int history;      /* the counters (process/history.h), or -1 */
 	const char *path; /* of the program's file, as it was called first */
 };
 
@@ -32,8 +33,8 @@ int pfk__inherit_announce(const struct pfk__inherited *i);
 /* They are in use now: what comes later is told nothing. */
 void pfk__inherit_forget(void);
 
-/* The descriptors of pfk__inherited, for a list of those to keep: 0 to 3. */
-#define PFK__INHERITED_MAX 3
+/* The descriptors of pfk__inherited, for a list of those to keep: 0 to 4. */
+#define PFK__INHERITED_MAX 4
 size_t pfk__inherited_fds(int fds[PFK__INHERITED_MAX]);
 
 #endif

@@ -39,11 +39,11 @@ answer(struct pfk__master *m, bool upgraded)
 
 /* The workers look for the new master; what is left here is not in its way. */
 static void
-let_go(struct pfk__master *m, int fd)
+let_go(struct pfk__master *m, int fd, int history)
 {
 	const struct pfk__instance *i = &m->control->instance;
 	struct pfk__message msg = {.type = PFK__MSG_LET_GO};
-	size_t n = 0, max = 4;
+	size_t n = 0, max = 5;
 	const struct pfk__client *c;
 	int *keep;
 
@@ -57,6 +57,8 @@ let_go(struct pfk__master *m, int fd)
 	keep[n++] = i->lock_fd;
 	keep[n++] = i->fd;
 	keep[n++] = pfk__log_fd();
+	if (history != -1)
+		keep[n++] = history;
 	TAILQ_FOREACH(c, &m->control->clients, link) {
 		if (c->wish == PFK__WISH_UPGRADE)
 			keep[n++] = c->fd;
@@ -65,19 +67,17 @@ let_go(struct pfk__master *m, int fd)
 	free(keep);
 }
 
-static void __attribute__((noreturn)) come_back(struct pfk__master *m)
+static void __attribute__((noreturn))
+come_back(struct pfk__master *m, const struct pfk__inherited *old)
 {
-	const struct pfk__instance *i = &m->control->instance;
-	const struct pfk__inherited ours = {.lock = i->lock_fd,
-	    .control = i->fd,
-	    .standin = -1,
-	    .path = pfk__program_path()};
+	struct pfk__inherited ours = *old;
 
 	pfk_log(PFK_ERROR,
 	    "upgrade failed: the new program ended before it served; the old "
 	    "one is the master again, as process %d",
 	    (int)getpid());
 	answer(m, false);
+	ours.standin = -1;
 	if (pfk__inherit_announce(&ours) == 0)
 		execv("/proc/self/exe", pfk__program_argv());
 	pfk_warn("cannot execute the old program");
@@ -85,10 +85,10 @@ static void __attribute__((noreturn)) come_back(struct pfk__master *m)
 }
 
 void
-pfk__standin_main(struct pfk__master *m, int fd)
+pfk__standin_main(struct pfk__master *m, int fd,
+    const struct pfk__inherited *old, pid_t master)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	pid_t master = getppid();
 	int timeout = GO_MS, n;
 	char byte;
 
@@ -99,7 +99,7 @@ pfk__standin_main(struct pfk__master *m, int fd)
 			answer(m, byte == PFK__STANDIN_DONE);
 			_exit(EX_OK);
 		}
-		let_go(m, fd);
+		let_go(m, fd, old->history);
 		timeout = -1;
 	}
 	if (n == 0) {
@@ -107,5 +107,5 @@ pfk__standin_main(struct pfk__master *m, int fd)
 		    GO_MS / 1000);
 		kill(master, SIGKILL);
 	}
-	come_back(m);
+	come_back(m, old);
 }

@@ -20,6 +20,7 @@
 #include "base/program.h"
 #include "base/signals.h"
 #include "process/control.h"
+#include "process/history.h"
 #include "process/master.h"
 
 #define TRIAL_NS (10 * PFK_SECOND_NS)
@@ -43,10 +44,13 @@ static void __attribute__((noreturn)) run_trial(int out)
 {
 	char *const *argv = pfk__program_argv();
 	char **args, test[] = "-t";
+	struct sigaction now;
 	size_t n = 0;
 
+	/* exec(2) resets what is caught, and no handler may run before. */
 	for (int signo = 1; signo < NSIG; signo++) {
-		if (signo != SIGPIPE)
+		if (sigaction(signo, NULL, &now) == 0 &&
+		    now.sa_handler != SIG_IGN)
 			signal(signo, SIG_DFL);
 	}
 	pfk__signals_allow();
@@ -192,6 +196,7 @@ execute(struct pfk__master *m)
 	struct pfk__inherited i = {.lock = mine->lock_fd,
 	    .control = mine->fd,
 	    .path = pfk__program_path()};
+	pid_t self = getpid();
 	sigset_t old;
 	int sv[2];
 
@@ -201,15 +206,19 @@ execute(struct pfk__master *m)
 	}
 	pfk_log(PFK_INFO, "upgrading: executing %s", pfk__program_path());
 	leave_arguments(sv[1]);
+	i.history = pfk__history_save(m);
+	if (i.history == -1)
+		pfk_warn("cannot save the counters, which begin anew");
 	pfk__signals_block(&old);
 	i.standin = sv[0];
 	i.standin_pid = fork();
 	if (i.standin_pid == 0) {
 		close(sv[0]);
-		pfk__standin_main(m, sv[1]);
+		pfk__standin_main(m, sv[1], &i, self);
 	}
-	if (i.standin_pid != -1 && pfk__inherit_announce(&i) == 0)
+	if (i.standin_pid != -1 && pfk__inherit_announce(&i) == 0) {
 		execv(pfk__program_path(), pfk__program_argv());
+	}
 	refuse(m, strerror(errno));
 	/* It must not take the end of this for the new program's. */
 	if (i.standin_pid > 0)
@@ -217,6 +226,8 @@ execute(struct pfk__master *m)
 	pfk__inherit_forget();
 	close(sv[0]);
 	close(sv[1]);
+	if (i.history != -1)
+		close(i.history);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -279,7 +290,7 @@ pfk__upgrade_enter(struct pfk__master *m)
 	size_t n = pfk__inherited_fds(fds);
 	struct pfk__inherited i;
 
-	m->inherited.standin = -1;
+	m->inherited.standin = m->inherited.history = -1;
 	if (!pfk__inherited(&i))
 		return 0;
 	m->inherited = i;
@@ -296,6 +307,9 @@ pfk__upgrade_enter(struct pfk__master *m)
 void
 pfk__upgrade_go(struct pfk__master *m)
 {
+	if (m->inherited.history != -1)
+		pfk__history_load(m, m->inherited.history);
+	m->inherited.history = -1;
 	pfk__inherit_forget();
 	tell(m, PFK__STANDIN_GO);
 }
@@ -344,6 +358,8 @@ pfk__upgrade_back(struct pfk__master *m, const char *why)
 		return;
 	i.standin = -1;
 	i.path = pfk__program_path();
+	if (i.history == -1)
+		i.history = pfk__history_save(m);
 	pfk_log(PFK_ERROR,
 	    "upgrade failed: %s; executing the old program again", why);
 	pfk__signals_block(&old);
@@ -352,6 +368,8 @@ pfk__upgrade_back(struct pfk__master *m, const char *why)
 		fexecve(exe, old_arguments(to), environ);
 	pfk_warn("cannot execute the old program");
 	pfk__inherit_forget();
+	if (m->inherited.history == -1 && i.history != -1)
+		close(i.history);
 	close(exe);
 	close(to);
 	m->inherited.standin = -1;

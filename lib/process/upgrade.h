@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 
+struct pfk__inherited;
 struct pfk__master;
 struct pfk_io;
 struct pfk_timer;
@@ -71,6 +72,8 @@ enum {
 	PFK__STANDIN_BACK = 'B'
 };
 
-void pfk__standin_main(struct pfk__master *m, int fd) __attribute__((noreturn));
+/* old: what the new master has got; its history stays this process's, too. */
+void pfk__standin_main(struct pfk__master *m, int fd,
+    const struct pfk__inherited *old, pid_t master) __attribute__((noreturn));
 
 #endif
