@@ -96,6 +96,14 @@ sub keepers {
 	return scalar @children;
 }
 
+# What a worker ignores and catches.
+sub signals_of {
+	my ($server) = @_;
+	my %workers = $server->workers;
+
+	return join q{ }, slurp("/proc/$workers{0}/status") =~ /^Sig(?:Ign|Cgt):\s+(\w+)/gmx;
+}
+
 sub accepted {
 	my ($server, $path) = @_;
 	my (undef, $metrics) =
@@ -120,6 +128,7 @@ sub upgrades {
 	my $pid     = $server->pid;
 
 	served('before', @clients, $udp);
+	my $signals  = signals_of($server);
 	my $accepted = accepted($server, $path);
 	cmp_ok($accepted, '>=', CLIENTS, 'connections are counted');
 	for my $time (1 .. 3) {
@@ -136,6 +145,7 @@ sub upgrades {
 		like(slurp("/proc/$pid/comm"), qr/^\d+$/x, 'that has the name of its file');
 		served("after $time", @clients, $udp, $server->tcp_socket);
 		renewed($server, values %old);
+		is(signals_of($server), $signals, 'the same signals are ignored and caught');
 		cmp_ok(accepted($server, $path), '>=', $accepted + $time, 'the counters go on');
 	}
 	is(count($server->log_text, qr/has\sdied/x), 0, 'nobody takes it for a death');

@@ -68,6 +68,16 @@ pfk__signals_ignore_strays(void)
 		ignore(signo);
 }
 
+void
+pfk__signals_restore(void)
+{
+	for (int signo = 1; signo < NSIG; signo++) {
+		if (ignored[signo])
+			signal(signo, SIG_DFL);
+		ignored[signo] = false;
+	}
+}
+
 static void
 do_nothing(int signo)
 {

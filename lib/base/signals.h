@@ -24,6 +24,12 @@ void pfk__signals_catch(void);
 /* Block all signals but those of a crash; *old is the mask before, or NULL. */
 void pfk__signals_block(sigset_t *old);
 
+/*
+ * Before an exec(2), with all signals blocked: undo pfk__signals_ignore_strays,
+ * so that the next program finds what this one found.
+ */
+void pfk__signals_restore(void);
+
 /* Let all signals come. */
 void pfk__signals_allow(void);
 

@@ -13,6 +13,7 @@
 #include "base/inherit.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "base/signals.h"
 #include "base/title.h"
 #include "process/control.h"
 #include "process/master.h"
@@ -78,6 +79,7 @@ come_back(struct pfk__master *m, const struct pfk__inherited *old)
 	    (int)getpid());
 	answer(m, false);
 	ours.standin = -1;
+	pfk__signals_restore();
 	if (pfk__inherit_announce(&ours) == 0)
 		execv("/proc/self/exe", pfk__program_argv());
 	pfk_warn("cannot execute the old program");

@@ -53,6 +53,7 @@ static void __attribute__((noreturn)) run_trial(int out)
 		    now.sa_handler != SIG_IGN)
 			signal(signo, SIG_DFL);
 	}
+	pfk__signals_restore();
 	pfk__signals_allow();
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
@@ -217,6 +218,7 @@ execute(struct pfk__master *m)
 		pfk__standin_main(m, sv[1], &i, self);
 	}
 	if (i.standin_pid != -1 && pfk__inherit_announce(&i) == 0) {
+		pfk__signals_restore();
 		execv(pfk__program_path(), pfk__program_argv());
 	}
 	refuse(m, strerror(errno));
@@ -224,6 +226,7 @@ execute(struct pfk__master *m)
 	if (i.standin_pid > 0)
 		kill(i.standin_pid, SIGKILL);
 	pfk__inherit_forget();
+	pfk__signals_ignore_strays();
 	close(sv[0]);
 	close(sv[1]);
 	if (i.history != -1)
@@ -364,10 +367,12 @@ pfk__upgrade_back(struct pfk__master *m, const char *why)
 	    "upgrade failed: %s; executing the old program again", why);
 	pfk__signals_block(&old);
 	tell(m, PFK__STANDIN_BACK);
+	pfk__signals_restore();
 	if (pfk__inherit_announce(&i) == 0)
 		fexecve(exe, old_arguments(to), environ);
 	pfk_warn("cannot execute the old program");
 	pfk__inherit_forget();
+	pfk__signals_ignore_strays();
 	if (m->inherited.history == -1 && i.history != -1)
 		close(i.history);
 	close(exe);
