@@ -93,6 +93,7 @@ sub another_configuration {
 	my $server = Prefork->start('-w', 2, '-b', "127.0.0.1:$port", '-b', "127.0.0.2:$port",
 		'--control', "$dir/$port.sock");
 	ok($server->wait_log(qr/\]\sreloaded:\s2\sworkers/x), 'fewer workers, one address more');
+	ok($server->wait_log(qr/worker\s2\s\(\d+\)\sis\sleaving/x), 'the surplus one hands over');
 	gone($old, 'the old ones end');
 	served('as before', @clients, map { tcp($_, $port) } '127.0.0.1', '127.0.0.2');
 	is($server->stop, 0, 'exit status');

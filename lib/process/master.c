@@ -246,11 +246,22 @@ start_held(struct pfk__master *m)
 	}
 }
 
+/*
+ * An orphan that has not said READY yet has connections, unlike others that
+ * boot: where its slot is not wanted it is retired once it serves, not killed.
+ */
+static bool
+comes_over(const struct pfk__place *p)
+{
+	return p->booting != NULL && p->booting->orphan;
+}
+
 void
 pfk__master_maintain(void *arg)
 {
 	struct pfk__master *m = arg;
 	bool opening = false;
+	int used = 0;
 
 	if (m->stop != PFK__STOP_NONE) {
 		if (LIST_EMPTY(&m->children))
@@ -264,13 +275,15 @@ pfk__master_maintain(void *arg)
 		bool wanted = i < m->workers && !m->places[i].drained &&
 		    !must_wait(m, i, &opening);
 
-		if (wanted || m->places[i].slot.state != PFK__SLOT_EMPTY)
+		if (!wanted && comes_over(&m->places[i]))
+			used = i + 1;
+		else if (wanted || m->places[i].slot.state != PFK__SLOT_EMPTY)
 			pfk__master_step(m, i,
 			    wanted ? PFK__SLOT_WANT : PFK__SLOT_UNWANT);
 		pfk__master_step(m, i, PFK__SLOT_TICK);
 	}
 	/* Those above are empty now. */
-	m->places_used = m->workers;
+	m->places_used = used > m->workers ? used : m->workers;
 	if (m->workers > m->places_top)
 		m->places_top = m->workers;
 	if (m->stop == PFK__STOP_NONE) {
