@@ -382,8 +382,8 @@ struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
 void pfk_signal_del(struct pfk_signal **s);
 
 /*
- * Metrics of the program's own, which prefork-ctl(8) and prefork-exporter(8) show
- * beside the library's.  Counters and times go on over restarts and reloads.
+ * Metrics of the program's own, which prefork-ctl(8) shows beside the library's.
+ * Counters and times go on over restarts, reloads and upgrades.
  */
 enum pfk_metric_kind {
 	PFK_COUNTER, /* a sum that only grows; its name ends in _total */

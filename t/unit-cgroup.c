@@ -4,32 +4,11 @@
 #include "base/cgroup.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tap.h"
+#include "tree.h"
 
-static char dir[] = "/tmp/prefork-cgroup-XXXXXX";
-
-static void
-put(const char *name, const char *text)
-{
-	char path[200], *at;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	for (at = path + strlen(dir) + 1; (at = strchr(at, '/')) != NULL;
-	     at++) {
-		*at = '\0';
-		mkdir(path, 0700);
-		*at = '/';
-	}
-	f = fopen(path, "w");
-	if (f == NULL || fputs(text, f) == EOF || fclose(f) != 0)
-		exit(255);
-}
+static const char *dir;
 
 /* By the list of that name. */
 static int
@@ -53,18 +32,17 @@ kills(const char *list)
 int
 main(void)
 {
-	char text[64], remove[100];
+	char text[64];
 
-	if (mkdtemp(dir) == NULL)
-		return 255;
-	put("two", "0::/a/b\n");
-	put("a/b/memory.max", "4096\n");
-	put("a/b/memory.events", "low 0\noom 5\noom_kill 3\n");
-	put("one", "3:cpu,cpuacct:/x\n4:memory:/c\n1:name=systemd:/d\n");
-	put("memory/c/memory.max", "8192\n");
-	put("memory/c/memory.oom_control", "under_oom 0\noom_kill 2\n");
-	put("none", "3:cpu:/x\n");
-	put("garbage", "\n::\n0:\nx\n");
+	dir = tree_make();
+	tree_put("two", "0::/a/b\n");
+	tree_put("a/b/memory.max", "4096\n");
+	tree_put("a/b/memory.events", "low 0\noom 5\noom_kill 3\n");
+	tree_put("one", "3:cpu,cpuacct:/x\n4:memory:/c\n1:name=systemd:/d\n");
+	tree_put("memory/c/memory.max", "8192\n");
+	tree_put("memory/c/memory.oom_control", "under_oom 0\noom_kill 2\n");
+	tree_put("none", "3:cpu:/x\n");
+	tree_put("garbage", "\n::\n0:\nx\n");
 	is_int(value("two", "memory.max", text), 0, "version 2");
 	is_str(text, "4096", "its value");
 	is_int(value("one", "memory.max", text), 0, "version 1");
@@ -76,7 +54,6 @@ main(void)
 	is_int(kills("two"), 3, "processes killed, version 2");
 	is_int(kills("one"), 2, "and 1");
 	is_int(kills("none"), 0, "or unknown");
-	snprintf(remove, sizeof(remove), "rm -rf %s", dir);
-	is_int(system(remove), 0, "clean");
+	tree_remove();
 	return done_testing();
 }

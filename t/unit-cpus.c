@@ -5,90 +5,56 @@
 #include <prefork.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cpus.h"
 
 #include "tap.h"
+#include "tree.h"
 
-static char root[] = "/tmp/unit-cpus-XXXXXX";
-
-static void
-put(const char *name, const char *text)
-{
-	char path[200];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	f = fopen(path, "w");
-	if (f == NULL || fputs(text, f) == EOF)
-		diag("cannot write %s", path);
-	if (f != NULL)
-		fclose(f);
-}
+static const char *root;
 
 static int
 quota(const char *list)
 {
 	char path[200];
 
-	put("list", list);
+	tree_put("list", list);
 	snprintf(path, sizeof(path), "%s/list", root);
 	return pfk__cpus_quota(path, root);
 }
 
 static void
-make(const char *name)
-{
-	char path[200];
-
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	mkdir(path, 0700);
-}
-
-static void
 test_quotas(void)
 {
-	char long_line[1000], command[100];
+	char long_line[1000];
 
-	if (mkdtemp(root) == NULL)
-		skip_all("no temporary directory");
+	root = tree_make();
 	/* The quota of the set is a trap: no such file is the set's. */
-	make("cpu,cpuacct");
-	make("cpu,cpuacct/a");
-	make("cpu,cpuacct/set");
-	put("cpu,cpuacct/a/cpu.cfs_quota_us", "250000\n");
-	put("cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
-	put("cpu,cpuacct/set/cpu.cfs_quota_us", "100000\n");
-	put("cpu,cpuacct/set/cpu.cfs_period_us", "100000\n");
+	tree_put("cpu,cpuacct/a/cpu.cfs_quota_us", "250000\n");
+	tree_put("cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+	tree_put("cpu,cpuacct/set/cpu.cfs_quota_us", "100000\n");
+	tree_put("cpu,cpuacct/set/cpu.cfs_period_us", "100000\n");
 	is_int(quota("4:cpu,cpuacct:/a\n"), 3, "version 1, rounded up");
-	make("cpu");
-	make("cpu/a");
-	make("cpu/set");
-	put("cpu/a/cpu.cfs_quota_us", "400000\n");
-	put("cpu/a/cpu.cfs_period_us", "100000\n");
-	put("cpu/set/cpu.cfs_quota_us", "100000\n");
-	put("cpu/set/cpu.cfs_period_us", "100000\n");
+	tree_put("cpu/a/cpu.cfs_quota_us", "400000\n");
+	tree_put("cpu/a/cpu.cfs_period_us", "100000\n");
+	tree_put("cpu/set/cpu.cfs_quota_us", "100000\n");
+	tree_put("cpu/set/cpu.cfs_period_us", "100000\n");
 	is_int(quota("4:cpuacct,cpu:/a/b\n"), 4, "cpu as the last name");
 	is_int(quota("7:cpuset:/set\n3:cpuacct:/set\n4:cpu:/a\n"), 4,
 	    "cpuset and cpuacct are others");
 	is_int(quota("7:cpuset:/set\n"), 0, "none without cpu");
 	is_int(quota("1:name=cpu:/a\n"), 0, "a hierarchy with a name is none");
-	make("b");
-	put("b/cpu.max", "150000 100000\n");
+	tree_put("b/cpu.max", "150000 100000\n");
 	is_int(quota("0::/b/c/d\n"), 2, "version 2, from a group above");
-	put("b/cpu.max", "max 100000\n");
+	tree_put("b/cpu.max", "max 100000\n");
 	is_int(quota("0::/b\n"), 0, "version 2 without a bound");
-	put("b/cpu.max", "9223372036854775807 1\n");
+	tree_put("b/cpu.max", "9223372036854775807 1\n");
 	ok(quota("0::/b\n") > 0, "version 2 with a huge one");
 	snprintf(long_line, sizeof(long_line),
 	    "0::/%0900d:cpu:/set\n4:cpu:/a\n", 0);
 	is_int(quota(long_line), 4, "a long line is one line");
 	is_int(quota("garbage\n\n:\n"), 0, "garbage is no group");
-	snprintf(command, sizeof(command), "rm -r %s", root);
-	is_int(system(command), 0, "removed");
+	tree_remove();
 }
 
 int

@@ -8,30 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tap.h"
+#include "tree.h"
 
-static char dir[] = "/tmp/prefork-doctor-XXXXXX";
-
-static void
-put(const char *name, const char *text)
-{
-	char path[200], *at;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	for (at = path + strlen(dir) + 1; (at = strchr(at, '/')) != NULL;
-	     at++) {
-		*at = '\0';
-		mkdir(path, 0700);
-		*at = '/';
-	}
-	f = fopen(path, "w");
-	if (f == NULL || fputs(text, f) == EOF || fclose(f) != 0)
-		exit(255);
-}
+static const char *dir;
 
 /* As a stock Debian 12 has it. */
 static const struct {
@@ -103,10 +84,10 @@ of_system(void)
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (files[i].bad == NULL)
 			continue;
-		put(files[i].file, files[i].bad);
+		tree_put(files[i].file, files[i].bad);
 		healthy();
 		finds(files[i].name);
-		put(files[i].file, files[i].good);
+		tree_put(files[i].file, files[i].good);
 	}
 	is_int(facts.udp_overflows, 6, "a counter of /proc/net/snmp");
 }
@@ -148,7 +129,7 @@ of_service(void)
 static void
 extremes(void)
 {
-	char *text = NULL, remove[100];
+	char *text = NULL;
 	size_t size;
 	FILE *f;
 
@@ -183,17 +164,15 @@ extremes(void)
 	facts.nofile = facts.nproc = facts.fastopen_queue = PFK__UNKNOWN;
 	pfk__doctor_judge(&found, &facts);
 	is_int(found.n, 0, "nothing is known, and nothing is said");
-	snprintf(remove, sizeof(remove), "rm -rf %s", dir);
-	is_int(system(remove), 0, "clean");
+	tree_remove();
 }
 
 int
 main(void)
 {
-	if (mkdtemp(dir) == NULL)
-		return 255;
+	dir = tree_make();
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		put(files[i].file, files[i].good);
+		tree_put(files[i].file, files[i].good);
 	healthy();
 	pfk__doctor_judge(&found, &facts);
 	is_int(found.n, 0, "a good machine has no finding");

@@ -1,6 +1,6 @@
 /*
- * output.c: replace a file by an answer, so that whoever reads it finds the old
- * one or the new one, as node_exporter(1) wants its textfiles.
+ * output.c: replace a file by an answer in one step.  A reader finds the old file
+ * or the new one and never a part, as node_exporter(1) wants its textfiles.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -5,29 +5,7 @@
  */
 #include "base/json.h"
 
-#include <string.h>
-
-/* The length of the UTF-8 character at s, which RFC 3629 allows; 0: none. */
-static size_t
-utf8_length(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1
-	    : s[0] < 0xc2      ? 0
-	    : s[0] < 0xe0      ? 2
-	    : s[0] < 0xf0      ? 3
-	    : s[0] < 0xf5      ? 4
-			       : 0;
-
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Overlong forms, surrogates, and above U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
+#include "base/utf8.h"
 
 static void
 put_string(FILE *f, const char *value)
@@ -37,7 +15,7 @@ put_string(FILE *f, const char *value)
 
 	putc('"', f);
 	for (; *s != '\0'; s += n) {
-		n = utf8_length(s);
+		n = pfk__utf8_length(s);
 		if (n == 0) {
 			fputs("\\ufffd", f);
 			n = 1;

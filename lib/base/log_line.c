@@ -11,6 +11,8 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "base/utf8.h"
+
 static const char hex[] = "0123456789abcdef";
 
 /* A line under construction; `end` leaves room for its last bytes. */
@@ -44,27 +46,6 @@ put_whole(struct out *o, const char *s, size_t n)
 		return false;
 	put(o, s, n);
 	return true;
-}
-
-/* The length of the UTF-8 character at s, or 0: it is none (RFC 3629). */
-static size_t
-utf8_length(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1
-	    : s[0] < 0xc2      ? 0
-	    : s[0] < 0xe0      ? 2
-	    : s[0] < 0xf0      ? 3
-	    : s[0] < 0xf5      ? 4
-			       : 0;
-
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 /* A control byte as \n or \xNN; its length in `text`. */
@@ -132,7 +113,7 @@ put_quoted(struct out *o, const char *s, bool json)
 	o->end -= 1;
 	while (*s != '\0') {
 		unsigned char c = (unsigned char)*s;
-		size_t n = utf8_length((const unsigned char *)s);
+		size_t n = pfk__utf8_length((const unsigned char *)s);
 
 		if (n == 0 || c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
 			if (!put_whole(o, text, escape_quoted(text, c, json)))
