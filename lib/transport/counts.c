@@ -37,16 +37,32 @@ fin_sent(int state)
 	    state == LAST_ACK || state == TIME_WAIT;
 }
 
+/* A segment may come between the calls: then what they say is of two moments. */
+static bool
+is_of_one_moment(const struct tcp_info *a, const struct tcp_info *b)
+{
+	return a->tcpi_bytes_received == b->tcpi_bytes_received &&
+	    a->tcpi_bytes_acked == b->tcpi_bytes_acked &&
+	    a->tcpi_state == b->tcpi_state;
+}
+
 int
 pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent)
 {
-	struct tcp_info info = {0};
+	struct tcp_info info = {0}, after = {0};
 	socklen_t len = sizeof(info);
 	int in = 0, out = 0;
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1 ||
-	    ioctl(fd, SIOCINQ, &in) == -1 || ioctl(fd, SIOCOUTQ, &out) == -1)
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
 		return -1;
+	/* It ends: the peer fills a buffer that nobody empties. */
+	do {
+		info = after;
+		if (ioctl(fd, SIOCINQ, &in) == -1 ||
+		    ioctl(fd, SIOCOUTQ, &out) == -1 ||
+		    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
+			return -1;
+	} while (!is_of_one_moment(&info, &after));
 	*received = info.tcpi_bytes_received - (uint64_t)in -
 	    fin_received(info.tcpi_state);
 	*sent = info.tcpi_bytes_acked + (uint64_t)out -
