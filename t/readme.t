@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# Every command in README.md runs. What would take long or need root is only
-# asked whether it could: make's targets with -n, prove's with --dry.
+# Every command in README.md and contrib/HACKING.md runs, and each path that they
+# or contrib/DESIGN.md name exists. Commands that would take long or need root only
+# prove that they could: make's targets with -n, prove's with --dry.
 
 use strict;
 use warnings;
@@ -26,11 +27,13 @@ my @rules = (
 	[ qr{^build/prefork-ctl\s.*\sstop$} => sub { runs($_[0]); is($server->wait_exit, 0, 'it stops') } ],
 	[ qr{^build/(?:echo-(?:check|client)|prefork-ctl)\s} => \&runs ],
 	[ qr{^contrib/torture/} => sub { runs("$_[0] --dry-run") } ],
+	[ qr{^contrib/cases/run\s-l$} => \&runs ],
 	[ qr{^build/\S+\s(?:--help|-[tT]\s)} => \&runs ],
 );
 
-my @commands = grep { /\S/ } map { split /\n/ } blocks('sh');
-cmp_ok(scalar @commands, '>', 5, 'README.md has commands');
+my %page = map { $_ => page($_) } qw(README.md contrib/HACKING.md contrib/DESIGN.md);
+my @commands = grep { /\S/ } map { split /\n/ } map { blocks('sh', $page{$_}) } qw(README.md contrib/HACKING.md);
+cmp_ok(scalar @commands, '>', 5, 'the pages have commands');
 for my $command (@commands) {
 	my ($rule) = grep { $command =~ $_->[0] } @rules;
 	if ($rule && $command =~ $rule->[0]) {
@@ -39,29 +42,35 @@ for my $command (@commands) {
 		fail("nobody knows how to check: $command");
 	}
 }
-for my $path (grep { m{/} } map { split q{ } } inline()) {
-	$path =~ s{/$}{};
-	ok(-e $path, "$path exists") if $path =~ m{^(?:cmd|lib|t|contrib)(?:/|$)};
+for my $name (sort keys %page) {
+	for my $path (grep { m{/} } map { split q{ } } inline($page{$name})) {
+		$path =~ s{[/:]$}{};
+		ok(-e $path, "$name: $path exists")
+		    if $path =~ m{^(?:cmd|lib|t|contrib)(?:/|$)} && $path !~ m{^t/(?:unit-)?x[.]};
+	}
 }
 my $help = join q{}, map { (run_cmd(Prefork::program($_), '--help'))[1] }
     qw(prefork-echo prefork-ctl echo-check echo-client);
-for my $option (grep { /^--?\w/ } map { split q{ } } inline()) {
+for my $option (grep { /^--?\w/ } map { split q{ } } inline($page{'README.md'})) {
 	like($help, qr/(?<![\w-])\Q$option\E(?![\w-])/, "$option is an option")
 	    if $option !~ /^--(?:cflags|libs)$/;
 }
 done_testing();
 
-sub readme {
-	open my $file, '<', 'README.md' or die "README.md: $!\n";
+sub page {
+	my ($path) = @_;
+
+	open my $file, '<', $path or die "$path: $!\n";
 	return join q{}, <$file>;
 }
 
 # The texts between ```KIND and ```.
-sub blocks { my ($kind) = @_; return readme() =~ /^```$kind\n(.*?)^```$/gms }
+sub blocks { my ($kind, $text) = @_; return $text =~ /^```$kind\n(.*?)^```$/gms }
 
-# What stands between single back-quotes.
+# The texts between single back-quotes.
 sub inline {
-	my $text = readme();
+	my ($text) = @_;
+
 	$text =~ s/^```.*?^```$//gms;
 	return $text =~ /`([^`\n]+)`/g;
 }
