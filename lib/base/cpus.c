@@ -1,8 +1,8 @@
 /*
  * cpus.c: how many CPUs this process may really use.
  *
- * Layer: base.  sched_getaffinity(2), cgroups(7).  A container sees all CPUs
- * of its host; what limits it is its cgroup's quota.
+ * Layer: base.  sched_getaffinity(2), cgroups(7).  A container sees all CPUs of
+ * its host, and the quota of its cgroup limits it.
  */
 #include "base/cpus.h"
 

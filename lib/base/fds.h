@@ -15,7 +15,7 @@
  */
 void pfk__close_others(int *keep, size_t n);
 
-/* What seccomp(2) filters say: the call is denied, whatever it is for. */
+/* An error of a seccomp(2) filter: it denies the call, with any arguments. */
 static inline bool
 pfk__is_denied(int error)
 {

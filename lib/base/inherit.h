@@ -30,7 +30,7 @@ bool pfk__inherited(struct pfk__inherited *i);
  */
 int pfk__inherit_announce(const struct pfk__inherited *i);
 
-/* They are in use now: what comes later is told nothing. */
+/* The numbers are in use now; a program that is executed later gets none. */
 void pfk__inherit_forget(void);
 
 /* The descriptors of pfk__inherited, for a list of those to keep: 0 to 4. */

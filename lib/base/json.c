@@ -1,7 +1,8 @@
 /*
  * json.c: write JSON (RFC 8259) to a stdio stream.
  *
- * Layer: base.  It keeps no stack: the caller closes what it has opened.
+ * Layer: base.  It keeps no stack: the caller closes each object and array that
+ * it has opened.
  */
 #include "base/json.h"
 

@@ -16,7 +16,7 @@ struct pfk__json {
 void pfk__json_open(struct pfk__json *j, const char *key, char bracket);
 void pfk__json_close(struct pfk__json *j, char bracket);
 
-/* A value NULL is null.  What is not UTF-8 becomes U+FFFD. */
+/* A value NULL is null.  Bytes that are not UTF-8 become U+FFFD. */
 void pfk__json_string(struct pfk__json *j, const char *key, const char *value);
 void pfk__json_int(struct pfk__json *j, const char *key, long long value);
 void pfk__json_bool(struct pfk__json *j, const char *key, bool value);

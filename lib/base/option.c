@@ -2,8 +2,8 @@
  * option.c: one table for argv and the configuration file; here the values and
  * argv.
  *
- * Layer: base.  getopt_long(3) does argv; what a value may be stands in the table
- * alone.  The file is option_file.c's.
+ * Layer: base.  getopt_long(3) does argv; the table alone says which values are
+ * allowed.  The file is option_file.c's.
  */
 #include "base/option.h"
 
@@ -95,7 +95,7 @@ parse_size(const struct pfk_option *o, int64_t *field, const char *value,
 	return *errstr == NULL ? 0 : -1;
 }
 
-/* Up to nine digits of a fraction; what is beyond them is rounded up. */
+/* Up to nine digits of a fraction; the digits beyond them are rounded up. */
 static uint64_t
 parse_fraction(const char *digits)
 {

@@ -1,5 +1,5 @@
 /*
- * option.h: what the parsers of argv and file, and the printer, share.
+ * option.h: shared by the parsers of argv and file and by the printer.
  */
 #ifndef PFK_BASE_OPTION_H
 #define PFK_BASE_OPTION_H

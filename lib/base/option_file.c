@@ -257,7 +257,7 @@ line_of(const struct text *t, const char *at)
 	return n;
 }
 
-/* What no configuration is, by its bytes. */
+/* Refuse bytes that no configuration has. */
 static int
 check_bytes(const struct text *t, const char *path, char *err)
 {

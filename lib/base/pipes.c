@@ -15,7 +15,9 @@
  * this is room for 64 of them, and often for far more than its bytes.
  */
 #define SIZE_WANTED (256 << 10)
-/* A user who has many pipes gets ones of a page or two: of no use here. */
+/*
+ * A user with many pipes gets pipes of a page or two, which are too small here.
+ */
 #define SIZE_MIN (64 << 10)
 /* After a failure the next one may come to nothing as well: count them out. */
 #define REFUSE_AFTER_FAILURE 256

@@ -32,7 +32,7 @@ int pfk__pipes_adopt(struct pfk__pipes *p);
 /* Give it back, empty. */
 void pfk__pipes_give(struct pfk__pipes *p, struct pfk__pipe pipe);
 
-/* Close one that was taken, whatever is in it. */
+/* Close a pipe that was taken, with the bytes in it. */
 void pfk__pipes_drop(struct pfk__pipes *p, struct pfk__pipe pipe);
 
 /* splice(2) is refused: close the idle ones, and let the next takes fail. */

@@ -12,7 +12,7 @@
  */
 int pfk__program_note(void);
 
-/* What was noted: an absolute path, and argv; or NULL. */
+/* The noted program: an absolute path, and argv; or NULL. */
 const char *pfk__program_path(void);
 char *const *pfk__program_argv(void);
 

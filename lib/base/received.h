@@ -1,10 +1,10 @@
 /*
  * received.h: descriptors that another process has sent.
  *
- * The sender may be hostile.  recv(2) without room for descriptors, and close(2)
- * of a socket whose queue holds some, let the kernel close them in the caller's
- * name; and a close of a TCP socket with unsent bytes waits as long as its
- * SO_LINGER says.  So each descriptor is taken in, and closed here.
+ * The sender may be hostile.  recv(2) without room for descriptors, and
+ * close(2) of a socket with descriptors in its queue, let the kernel close them
+ * in the caller's name; and a close of a TCP socket with unsent bytes waits as
+ * long as its SO_LINGER says.  So each descriptor is taken in, and closed here.
  *
  * Still open: close(2) of a file on FUSE or on a network file system waits for
  * its server, and descriptors that do not fit into the table are closed by the

@@ -14,10 +14,10 @@
 void pfk__signals_ignore_strays(void);
 
 /*
- * In a worker: what is to have no effect, the strays and the commands to a
- * master, is caught from now on, because a program that the worker executes
- * would inherit an ignored signal; but TTIN and TTOU are ignored, as are the two
- * real-time signals that the C library keeps.
+ * In a worker: catch the signals of no effect (the strays and the commands to a
+ * master) from now on, because a program that the worker executes would inherit
+ * an ignored signal; but TTIN and TTOU are ignored, as are the two real-time
+ * signals that the C library keeps.
  */
 void pfk__signals_catch(void);
 
@@ -26,7 +26,7 @@ void pfk__signals_block(sigset_t *old);
 
 /*
  * Before an exec(2), with all signals blocked: undo pfk__signals_ignore_strays,
- * so that the next program finds what this one found.
+ * so that the next program starts with the dispositions that this one got.
  */
 void pfk__signals_restore(void);
 

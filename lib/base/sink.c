@@ -54,7 +54,9 @@ look(struct pfk__sink *s)
 		s->kind = kind_of(s->fd, &s->terminal);
 }
 
-/* Only these may be the log: what a worker's user planted is not one. */
+/*
+ * Whether the file may be the log; a file that a worker's user planted may not.
+ */
 static int
 check_file(int fd)
 {

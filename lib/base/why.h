@@ -4,7 +4,7 @@
 #ifndef PFK_BASE_WHY_H
 #define PFK_BASE_WHY_H
 
-/* For fork(2) and whatever else takes a process, a descriptor or memory. */
+/* For fork(2) and other calls that take a process, a descriptor or memory. */
 const char *pfk__why(int error);
 
 #endif

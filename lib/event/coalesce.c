@@ -9,8 +9,8 @@
 
 #define WINDOW_NS (2 * PFK_MSEC_NS)
 /*
- * Turns a window when the loop turns often; then still, where it rests, or what
- * has come in batches goes on to do so for a while.
+ * Turns in a window from which the loop counts as busy; and the lower bound
+ * while it rests, or for a while after events came in batches.
  */
 #define OFTEN 32
 #define STILL_OFTEN 2
@@ -49,7 +49,7 @@ twice(uint64_t ns, uint64_t min, uint64_t max)
 	return ns < max ? ns : max;
 }
 
-/* What one trial says is soon tried again, what many have said later. */
+/* Re-test soon after one trial, and later once several trials agree. */
 static void
 settle(struct pfk__coalesce *c, uint64_t now, bool pays)
 {
@@ -74,7 +74,7 @@ add(struct pfk__work *sum, const struct pfk__work *w)
 	sum->ns += w->ns;
 }
 
-/* What was done in a, by what was done in b, in the same time. */
+/* The work done in a divided by the work done in b in the same time. */
 static double
 ratio(const struct pfk__work *a, const struct pfk__work *b)
 {

@@ -2,10 +2,10 @@
  * coalesce.h: whether a loop does more when it rests a moment before it waits.
  *
  * A loop that is faster than its peers is woken for every single event, and
- * being woken costs it and them more than the event.  What comes during a rest
- * is found in one turn, and wakes nobody.  Network interfaces have the same
- * trouble with interrupts and the same cure, ethtool(8)'s coalescing; that it
- * is chosen by trying is the way of Linux' net_dim.
+ * being woken costs it and them more than the event.  Events that arrive during
+ * a rest are picked up in one turn, without a wake-up.  Network interfaces have
+ * the same trouble with interrupts and the same cure, ethtool(8)'s coalescing;
+ * that it is chosen by trying is the way of Linux' net_dim.
  *
  * Invariants:
  *  1. no rest before the loop has turned often for a while, and none for long
@@ -48,8 +48,8 @@ struct pfk__coalesce {
 };
 
 /*
- * Once a turn, with the time and a count of all the work done so far, in
- * whatever unit.  True: rest before the wait.
+ * Once a turn, with the time and a count of all the work done so far, in any
+ * unit.  True: rest before the wait.
  */
 bool pfk__coalesce_turn(struct pfk__coalesce *c, uint64_t now, uint64_t work);
 

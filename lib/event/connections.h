@@ -16,8 +16,8 @@
 
 struct pfk__connection {
 	struct pfk_addr peer;
-	uint64_t since_ns; /* its accept(2), in whatever process; 0: unknown */
-	uint64_t idle_ns;  /* without bytes in either direction */
+	uint64_t since_ns;       /* its accept(2), in any process; 0: unknown */
+	uint64_t idle_ns;        /* without bytes in either direction */
 	uint64_t received, sent; /* bytes; sent: those that the peer has */
 };
 

@@ -1,6 +1,6 @@
 /*
- * io.c: the descriptors of a loop: what is wanted, and what the back-end has
- * been told.
+ * io.c: the descriptors of a loop: the interest of their owners, and the
+ * registrations in the back-end.
  *
  * Layer: event.  A back-end may refuse a descriptor for want of memory or of
  * watches: then it is told again every 100 ms, as long as it is wanted.
@@ -143,7 +143,10 @@ pfk__io_want(struct pfk_io *io, unsigned want)
 	l->dirty[l->dirty_len++] = io->fd;
 }
 
-/* The record says what the poller has, and says so while it is being told. */
+/*
+ * The record has the poller's interest, with a mark while epoll_ctl(2) changes
+ * it.
+ */
 static int
 set(struct pfk_loop *l, int fd, uint32_t generation, unsigned was,
     unsigned want)
@@ -196,7 +199,10 @@ pfk__io_abandon(struct pfk_io *io)
 
 /* the back-end */
 
-/* What the kernel lacks now it may have later; other errors stay. */
+/*
+ * Memory and watches that the kernel lacks now may be there later; other errors
+ * stay.
+ */
 static bool
 may_pass(int error)
 {
@@ -242,7 +248,7 @@ arm(struct pfk_loop *l, int fd)
 	return 0;
 }
 
-/* Whatever the back-end has refused differs from what is wanted. */
+/* Queue again each descriptor that the back-end has refused. */
 static void
 try_again(struct pfk_loop *l)
 {

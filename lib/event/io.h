@@ -6,10 +6,10 @@
 
 #include <prefork.h>
 
-/* When what the back-end has refused is tried again. */
+/* The time after which a refused registration is tried again. */
 #define PFK__IO_RETRY_NS (100 * PFK_MSEC_NS)
 
-/* Tell the back-end what has changed. */
+/* Register the changes of interest with the back-end. */
 void pfk__io_arm(struct pfk_loop *l);
 /*
  * The same before the first turn: -1 where it refuses one for want of memory

@@ -3,9 +3,9 @@
  *
  * A worker that has a keeper shares its descriptor table and this mapping with
  * it.  Both outlive the worker when it is killed, and the keeper clones a
- * successor into the table, which reads here what each descriptor is for and
- * which bytes were in hand.  Without a keeper the mapping is private and
- * nobody reads it again, so that there is one code path.
+ * successor into the table, which reads here the purpose of each descriptor and
+ * the bytes in hand.  Without a keeper the mapping is private and nobody reads
+ * it again, so that there is one code path.
  *
  * It holds one record a descriptor, the bytes in hand (the loop's scratch area
  * and a batch of datagrams), and chunks for unsent bytes.  It does not hold
@@ -70,7 +70,7 @@ struct pfk__version {
 	uint8_t block;  /* which copy of its block */
 };
 
-/* What one descriptor is for. */
+/* The purpose of one descriptor, and the state of its transport. */
 struct pfk__record {
 	uint32_t generation; /* of the loop's registration */
 	uint8_t entry;       /* enum pfk__entry */
@@ -121,7 +121,7 @@ struct pfk__hand {
 
 struct pfk__ledger_head {
 	struct pfk__hand hand;
-	int32_t serving;   /* the descriptor whose callback runs, or -1 */
+	int32_t serving;   /* the descriptor of the running callback, or -1 */
 	uint32_t at_fault; /* by the keeper: the datagram in hand is */
 	int32_t accepting; /* the listener in accept4(2), or -1 */
 	int32_t taking;    /* descriptors are being received from another
@@ -181,7 +181,8 @@ pfk__record(const struct pfk__ledger *g, int fd)
 }
 
 /*
- * Say what the descriptor is for; the rest of the record is filled in already.
+ * Note the purpose of the descriptor; the rest of the record is filled in
+ * already.
  */
 void pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry);
 
@@ -235,8 +236,8 @@ pfk__chunk_data(const struct pfk__ledger *g, int i)
 }
 
 /*
- * In a successor, before anything else is opened: close whatever has no record
- * and is no connection that accept4(2) had just returned; those are given to
+ * In a successor, before anything else is opened: close each descriptor without
+ * a record, but give connections that accept4(2) had just returned to
  * found(arg, fd).
  */
 void pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),

@@ -220,7 +220,10 @@ pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how)
 
 /* turns */
 
-/* Run what was queued before this round; the rest waits for the next. */
+/*
+ * Run the callbacks that were queued before this round; the rest waits for the
+ * next.
+ */
 static void
 run_soon(struct pfk_loop *l)
 {
@@ -287,7 +290,7 @@ finished(const struct pfk_loop *l)
 	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
 }
 
-/* What comes meanwhile is found at once, and wakes nobody. */
+/* Events that arrive during the sleep are picked up without a wake-up. */
 static void
 rest(void)
 {

@@ -2,8 +2,8 @@
  * loop.h: the event loop's inside, for the layers above it.
  *
  * Invariants:
- *  1. interest lives here: io->want is what the owner wants, io->armed what
- *     the back-end was told; they differ only while the descriptor is in
+ *  1. interest lives here: io->want is the owner's interest, io->armed the
+ *     back-end's registration; they differ only while the descriptor is in
  *     `dirty`, which is emptied before each wait, or while the back-end has
  *     refused it for want of memory or watches: then refused_at_ns is set.  So
  *     a descriptor that comes and goes within one turn costs no system call;
@@ -67,7 +67,7 @@ struct pfk_timer {
 	void *arg;
 };
 
-/* What drains with the loop. */
+/* An object that drains with the loop. */
 struct pfk__member {
 	LIST_ENTRY(pfk__member) link;
 	void (*drain)(struct pfk__member *m, enum pfk_drain how);
@@ -135,7 +135,7 @@ struct pfk_loop {
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
 	uint64_t turns;
-	uint64_t work; /* what has come in: bytes, and units besides */
+	uint64_t work; /* received bytes, and units besides */
 	struct pfk__coalesce coalesce;
 	bool may_rest;
 	uint64_t *beat; /* now, there too: it may be shared memory */
@@ -154,7 +154,10 @@ struct pfk_loop {
 	struct pfk__ledger own_ledger;
 	void *scratch; /* the ledger's, between two callbacks anybody's */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
-	/* tx.h: how deep in transactions, and whom this one has touched. */
+	/*
+	 * tx.h: the depth of nested transactions, and the transports that this
+	 * transaction has touched.
+	 */
 	unsigned tx_depth;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the worker's state is among that */

@@ -1,8 +1,9 @@
 /*
- * poller.h: the seam between the loop and what waits for descriptors.
+ * poller.h: the seam between the loop and the back-end that waits for
+ * descriptors.
  *
- * A back-end keeps no interest of its own beyond what it must: the loop says
- * what was wanted before and what is wanted now.  Wants are PFK_READ and
+ * A back-end keeps no interest of its own unless its system call needs it: the
+ * loop passes the interest before and the interest now.  Wants are PFK_READ and
  * PFK_WRITE; a descriptor wanted for nothing is not watched at all, not even
  * for errors.  Generations pass through untouched.
  */

@@ -1,8 +1,8 @@
 /*
  * signal.c: signals as loop events.
  *
- * Layer: event.  The handler marks the signal and writes one byte; the mark is
- * what counts, so a full pipe loses nothing.
+ * Layer: event.  The handler marks the signal and writes one byte.  Only the
+ * mark counts, so that a full pipe loses no signal.
  */
 #include <errno.h>
 #include <fcntl.h>

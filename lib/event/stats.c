@@ -113,7 +113,7 @@ void
 pfk__stats_begin(struct pfk_loop *l, struct pfk__stats *s)
 {
 	l->stats = s;
-	/* What is found again is counted again. */
+	/* The rebuild counts each connection that it finds. */
 	s->connections = 0;
 	l->cpu_base_ns = s->counts[PFK__COUNT_CPU_NS];
 	s->cpu_ns[0] = s->cpu_ns[1] = l->cpu_base_ns;

@@ -124,7 +124,7 @@ void pfk__stats_turn(struct pfk_loop *l, uint64_t end_ns);
 /* Begin to use s, which may have been a predecessor's, in a worker's loop. */
 void pfk__stats_begin(struct pfk_loop *l, struct pfk__stats *s);
 
-/* Whether this is one of the messages whose response is timed: one in 64. */
+/* Whether the response to this message is timed: to one in 64. */
 static inline bool
 pfk__stats_times(const struct pfk__stats *s)
 {

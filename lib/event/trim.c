@@ -1,9 +1,10 @@
 /*
  * trim.c: give memory back after many descriptors have left.
  *
- * Layer: event.  Free memory lies in the ledger, whose records stand in order
- * of descriptors, and in malloc's heap, which shrinks by itself from its end
- * only: malloc_trim(3).  The loop's own table, 16 bytes a descriptor, stays.
+ * Layer: event.  Free memory lies in the ledger, where the records stand in
+ * order of descriptors, and in malloc's heap, which shrinks by itself from its
+ * end only: malloc_trim(3).  The loop's own table, 16 bytes a descriptor,
+ * stays.
  */
 #include "event/trim.h"
 

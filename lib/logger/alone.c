@@ -1,5 +1,5 @@
 /*
- * alone.c: what the log process does not inherit from the master.
+ * alone.c: free the log process of the master's descriptors and signals.
  *
  * Layer: logger.
  */

@@ -59,8 +59,8 @@ int pfk__source_pid(struct pfk__source *src, int claimed);
 
 /*
  * alone.c: ignore all signals but those of a fault; close all descriptors but
- * the pipes, the control socket and the log, whose descriptor is target, or -1:
- * it is the syslog daemon's.
+ * the pipes, the control socket and target, the log's descriptor (-1: the log
+ * is the syslog daemon's).
  */
 void pfk__alone_signals(void);
 void pfk__alone_descriptors(struct pfk__logger *lg, int target);

@@ -166,8 +166,8 @@ pfk__logger_join(struct pfk__logger *lg, int index)
 /* the log process */
 
 /*
- * A grandchild, because the master's children are the service's, and in a session
- * of its own, because that has no terminal whose signals could stop it.
+ * A grandchild, because the master's children are the service's, and in a
+ * session of its own, because no terminal can stop that by signals.
  */
 static void __attribute__((noreturn))
 fork_again(struct pfk__logger *lg, int control)
@@ -259,7 +259,7 @@ give_file(struct pfk__logger *lg)
 	return 0;
 }
 
-/* Do what is missing: a log process, or news that it does not have. */
+/* Start the missing log process, or send it the news that it does not have. */
 static void
 maintain(struct pfk__logger *lg)
 {
@@ -383,7 +383,7 @@ pfk__logger_reopened(struct pfk__logger *lg)
 	maintain(lg);
 }
 
-/* Wait for the answer to a flush; what else comes is of no use any more. */
+/* Wait for the answer to a flush, and drop all other messages. */
 static int
 await_flushed(struct pfk__logger *lg)
 {

@@ -3,11 +3,11 @@
  *
  * The master has a pipe to it, and so has each slot's keeper together with its
  * worker; the log process reads all pipes and alone writes to the target.  A
- * pipe says which slot a line is from, because the master alone tells the log
- * process whose it is: no worker can log as the master or as another slot.
- * Writes to a pipe never wait; the writers count the lines that do not fit in a
- * page that they share with the log process only, and the log process reports
- * them.
+ * pipe says which slot a line is from, because the master alone names the
+ * pipe's slot to the log process: no worker can log as the master or as another
+ * slot.  Writes to a pipe never wait; the writers count the lines that do not
+ * fit in a page that they share with the log process only, and the log process
+ * reports them.
  *
  * The log process is no child of the master's and ignores signals.  It survives
  * the master and ends with the last writer.  The master keeps the reading ends

@@ -40,7 +40,10 @@ pfk__outlet_init(struct pfk__outlet *o, struct pfk__sink *sink)
 void
 pfk__outlet_move(struct pfk__outlet *o, int fd)
 {
-	/* The old file gets what it takes; the new one, whole lines. */
+	/*
+	 * The old file gets the bytes that it takes now, and the new one begins
+	 * with a whole line.
+	 */
 	pfk__outlet_write(o);
 	o->start = o->line;
 	pfk__sink_take(o->sink, fd);

@@ -1,5 +1,5 @@
 /*
- * outlet.h: lines that wait to be written to a sink, and what to do while it
+ * outlet.h: lines that wait to be written to a sink, and the retries while it
  * refuses them.
  *
  * Nothing is thrown away here: after a refusal the lines stay, a line that was

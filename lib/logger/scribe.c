@@ -1,8 +1,8 @@
 /*
  * scribe.c: the log process: read the pipes, write the target.
  *
- * Layer: logger.  While the target takes no more, the pipes are not read: they
- * hold what they can, and their writers count the rest.
+ * Layer: logger.  While the target takes no more, the pipes are not read: each
+ * holds as many lines as fit, and its writer counts the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -181,7 +181,10 @@ end_source(struct pfk__source *src)
 	src->ended = true;
 }
 
-/* The master may use again the places of those whose lines are all out. */
+/*
+ * Tell the master which places it may use again, because all lines of their
+ * writers are written.
+ */
 static void
 tell_ended(uint64_t until_ns)
 {

@@ -1,5 +1,5 @@
 /*
- * holder.c: who has this address?
+ * holder.c: find the processes that hold an address.
  *
  * Layer: net.  proc(5): /proc/net/tcp and its kin give the socket's inode and
  * user, /proc/PID/fd the process, where this user may look.
@@ -16,7 +16,9 @@
 
 #define TCP_LISTEN_STATE 0x0a
 
-/* What proc(5) writes as hexadecimal words in the machine's byte order. */
+/*
+ * Parse an address of proc(5): hexadecimal words in the machine's byte order.
+ */
 static bool
 parse(struct pfk_addr *a, const char *hex, unsigned port)
 {
@@ -41,7 +43,7 @@ parse(struct pfk_addr *a, const char *hex, unsigned port)
 	return true;
 }
 
-/* Whether who holds the one keeps others from binding the other. */
+/* Whether a socket bound to `held` prevents a bind to `wanted`. */
 static bool
 meets(struct pfk_addr *held, const struct pfk_addr *wanted)
 {

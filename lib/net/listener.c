@@ -63,7 +63,7 @@ pfk__listener_broken(int fd, enum pfk_kind kind)
 	    pfk_addr_port(&name) == 0;
 }
 
-/* What must be set before bind(2). */
+/* Set the options that take effect only before bind(2). */
 static int
 prepare(int fd, enum pfk_kind kind, const struct pfk_addr *addr,
     const struct pfk_sockopts *o, const char **step)

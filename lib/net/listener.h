@@ -32,8 +32,8 @@ bool pfk__listener_broken(int fd, enum pfk_kind kind);
 const char *pfk__kind_name(enum pfk_kind kind);
 
 /*
- * Say in buf who has the address, as far as this user may see; "another
- * process" where it may not.  Returns buf.  proc(5): net/tcp, PID/fd.
+ * Write to buf the process that holds the address, as far as this user may see;
+ * "another process" where it may not.  Returns buf.  proc(5): net/tcp, PID/fd.
  */
 const char *pfk__listener_holder(enum pfk_kind kind,
     const struct pfk_addr *addr, char *buf, size_t size);

@@ -12,14 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* SO_RCVBUF and SO_SNDBUF read back twice what was set: socket(7). */
+/*
+ * SO_RCVBUF and SO_SNDBUF read back as twice the value that was set: socket(7).
+ */
 static const struct row {
 	const char *name;
 	size_t offset;
 	int level, option;
 	bool tcp_only;
 	int doubled;
-	const char *sysctl; /* what may hold it down */
+	const char *sysctl; /* the sysctl that bounds it */
 } rows[] = {
 #define FIELD(f) offsetof(struct pfk_sockopts, f)
     {"receive-buffer", FIELD(receive_buffer), SOL_SOCKET, SO_RCVBUF, false, 2,

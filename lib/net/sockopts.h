@@ -1,5 +1,5 @@
 /*
- * sockopts.h: set what pfk_sockopts asks for.
+ * sockopts.h: set the options of a struct pfk_sockopts on a socket.
  */
 #ifndef PFK_NET_SOCKOPTS_H
 #define PFK_NET_SOCKOPTS_H
@@ -7,10 +7,11 @@
 #include <prefork.h>
 
 /*
- * Set what is asked on a socket of the kind, before listen(2) or connect(2);
- * Linux hands a TCP listener's options on to what it accepts.  backlog and
- * fastopen are the listener's own business.  An option that the protocol lacks is
- * left out: pfk_sockopts_report tells of it.  -1: *failed names the option.
+ * Set the options of o on a socket of the kind, before listen(2) or connect(2);
+ * on Linux an accepted connection inherits those of its TCP listener.  backlog
+ * and fastopen are the listener's own business.  An option that the protocol
+ * lacks is left out: pfk_sockopts_report tells of it.  -1: *failed names the
+ * option.
  */
 int pfk__sockopts_set(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **failed);

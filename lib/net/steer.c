@@ -1,5 +1,5 @@
 /*
- * steer.c: which members of a SO_REUSEPORT group get what is new.
+ * steer.c: choose the members of a SO_REUSEPORT group that get new clients.
  *
  * Layer: net.  A classic BPF program returns the member's index.  For TCP any
  * will do; a datagram's follows from its sender, as the kernel's own hash.

@@ -1,5 +1,5 @@
 /*
- * steer.h: which members of a SO_REUSEPORT group get what is new.
+ * steer.h: choose the members of a SO_REUSEPORT group that get new clients.
  */
 #ifndef PFK_NET_STEER_H
 #define PFK_NET_STEER_H
