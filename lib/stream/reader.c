@@ -1,5 +1,5 @@
 /*
- * reader.c: what has come, and who reads it.
+ * reader.c: the received bytes, and the calls that read them.
  *
  * Layer: stream.  Back-pressure is asyncio's: reading stops when more than
  * twice the limit is unread, and goes on below the limit or when somebody
@@ -106,7 +106,10 @@ pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len)
 
 	if (!s->delivering)
 		pfk__reader_drop_held(s);
-	/* Who waits for just this gets it uncopied. */
+	/*
+	 * Fast path: a waiting read of at least this size gets the buffer
+	 * directly.
+	 */
 	if (s->read.pending && s->read.cb != NULL &&
 	    s->kind == PFK__READ_SOME && s->in.len == 0 && len <= s->wanted &&
 	    !s->delivering) {
@@ -126,7 +129,7 @@ pfk__reader_adjust(struct pfk_stream *s)
 
 	if (s->tr == NULL || s->eof || s->closed)
 		return;
-	/* Who reads little at a time waits often, but not for more to come. */
+	/* Hungry only if the buffer cannot answer the pending read. */
 	hungry = s->read.pending && full_answer(s) == 0;
 	if (!s->paused && !hungry && unread(s) > 2 * s->limit) {
 		s->paused = true;

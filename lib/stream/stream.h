@@ -4,7 +4,7 @@
  * Invariants:
  *  1. it is connecting while `connector` is set, open while `tr` is, and lost
  *     when neither is; it never has both;
- *  2. the first `held` bytes of `in` are given out; what can be read stands
+ *  2. the first `held` bytes of `in` are given out; the readable bytes stand
  *     behind them.  They stay until the callback that got them has returned,
  *     and those of a result that pfk_run_until has not fetched until it has;
  *  3. a call is pending until its result is delivered, and that is done by
@@ -37,7 +37,7 @@ struct pfk_stream {
 	struct pfk__soon soon;
 	struct pfk__buffer in;
 	size_t held;
-	size_t scanned; /* of what can be read: it has no `last` */
+	size_t scanned; /* readable bytes without `last` */
 	size_t limit;
 	struct pfk__call open, read, drain;
 	size_t wanted;
@@ -78,7 +78,10 @@ void pfk__reader_drop_held(struct pfk_stream *s);
 /* Back-pressure: pause or resume the transport as the buffer stands. */
 void pfk__reader_adjust(struct pfk_stream *s);
 
-/* stream.c: answer what can be answered; from the loop, or in its next turn. */
+/*
+ * stream.c: answer the calls that can be answered; from the loop, or in its
+ * next turn.
+ */
 void pfk__stream_pump(struct pfk_stream *s);
 void pfk__stream_pump_soon(struct pfk_stream *s);
 

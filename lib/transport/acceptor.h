@@ -30,7 +30,7 @@ void pfk__acceptor_close(struct pfk__acceptor *a);
 /* Serve a connection that was accepted already. */
 void pfk__acceptor_add(struct pfk_server *s, int fd);
 
-/* Serve what is queued now. */
+/* Accept and serve the connections that are queued now. */
 void pfk__acceptors_flush(struct pfk_server *s);
 
 /* Accept again, after pfk__limits_wait. */
@@ -39,7 +39,7 @@ void pfk__acceptors_resume(struct pfk__waiter *w);
 /* Accept from fd by the server of its address; ENOENT: there is none. */
 int pfk__acceptor_adopt(struct pfk_loop *l, int fd, int owner);
 
-/* Give back what was adopted of the owner. */
+/* Release the adopted listeners of the owner. */
 void pfk__acceptors_release(struct pfk_loop *l, int owner);
 
 #endif

@@ -20,7 +20,7 @@ struct attempt {
 	struct connector *connector;
 	struct pfk_io io;
 	const struct pfk_addr *addr;
-	size_t sent; /* of what goes first, with the SYN */
+	size_t sent; /* of the first bytes, which go with the SYN */
 	bool pending;
 };
 

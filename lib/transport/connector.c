@@ -1,5 +1,5 @@
 /*
- * connector.c: the way to a host's addresses, and what went wrong on it.
+ * connector.c: the way to a host's addresses, and the causes of failures on it.
  *
  * Layer: transport.  Names are looked up in a child, so the loop goes on
  * meanwhile.

@@ -1,6 +1,6 @@
 /*
- * connector.h: what connecting over TCP and over UDP has in common: the host's
- * addresses, the time, the causes, and how it fails.
+ * connector.h: the part of connecting that TCP and UDP share: the host's
+ * addresses, the time, the causes, and the failure.
  *
  * Invariants:
  *  1. the struct is the first member of its kind's, and allocated as that;
@@ -24,9 +24,9 @@ struct pfk__connector_kind {
 	size_t size;
 	/* The addresses are known: there is one at least. */
 	void (*begin)(struct pfk__connector *c);
-	/* The time is up: add the causes of what is under way; or NULL. */
+	/* The time is up: add the causes of the attempts under way; or NULL. */
 	void (*late)(struct pfk__connector *c);
-	/* Let go of what the kind has; or NULL. */
+	/* Release the objects of the kind; or NULL. */
 	void (*release)(struct pfk__connector *c);
 };
 

@@ -1,5 +1,6 @@
 /*
- * counts.c: what the kernel has given and taken of a TCP connection.
+ * counts.c: the numbers of bytes that the kernel has given and taken on a TCP
+ * connection.
  *
  * Layer: transport.  tcp(7), struct tcp_info in <linux/tcp.h>, which has more
  * than the C library's.
@@ -37,7 +38,10 @@ fin_sent(int state)
 	    state == LAST_ACK || state == TIME_WAIT;
 }
 
-/* A segment may come between the calls: then what they say is of two moments. */
+/*
+ * Whether no segment came between the two calls, so that their answers are of
+ * one moment.
+ */
 static bool
 is_of_one_moment(const struct tcp_info *a, const struct tcp_info *b)
 {

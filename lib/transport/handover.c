@@ -221,7 +221,10 @@ end_giving(struct giver *g)
 		tell_kept(l);
 }
 
-/* What one of the loop's givers sends at a time, so that all get a share. */
+/*
+ * The number of packets that one giver of the loop sends at a time, so that all
+ * get a share.
+ */
 static int
 share(const struct pfk_loop *l)
 {

@@ -3,10 +3,10 @@
  *
  * Both ends of a sequenced-packet socket pair; a packet is one connection: its
  * descriptor, where it belongs, its protocol's state and its unsent bytes,
- * which are in a file of their own when they are many.
- * What has not been read stays in the socket.  The receiver answers each
- * packet, in order, with one byte: taken, refused for good, or full.  A worker
- * that leaves may give to several others at a time, to each until it is full.
+ * which are in a file of their own when they are many.  Unread bytes stay in
+ * the socket.  The receiver answers each packet, in order, with one byte:
+ * taken, refused for good, or full.  A worker that leaves may give to several
+ * others at a time, to each until it is full.
  *
  * Invariants:
  *  1. a transport is GIVEN from its packet's sending to the answer; then it is
@@ -31,8 +31,8 @@ struct pfk_loop;
 void pfk__handover_give(struct pfk_loop *l, int fd, bool last);
 
 /*
- * Take what comes from fd, which is taken over.  bounded: no more than
- * max-connections, and a few descriptors stay free.
+ * Take the connections that come from fd, which the loop owns from then on.
+ * bounded: no more than max-connections, and a few descriptors stay free.
  */
 void pfk__handover_take(struct pfk_loop *l, int fd, bool bounded);
 

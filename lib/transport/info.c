@@ -1,5 +1,5 @@
 /*
- * info.c: what is asked of a connection and set: addresses, options, marks.
+ * info.c: queries and settings of a connection: addresses, options, marks.
  *
  * Layer: transport.  tcp(7), socket(7).
  */

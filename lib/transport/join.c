@@ -1,5 +1,6 @@
 /*
- * join.c: what comes by one transport leaves by another, or by itself.
+ * join.c: forward the bytes that one transport receives to another, or back
+ * (echo).
  *
  * Layer: transport.  splice(2).  A short transfer is read into the scratch area
  * and sent from there, as a protocol would do it; when reads keep being large,
@@ -210,9 +211,9 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 }
 
 /*
- * False: recv(2) must say what is there.  There is no pipe, splice(2) is
- * refused, or the next byte is urgent: splice(2) does not pass it, so that
- * EAGAIN does not mean "nothing" and 0 does not mean "the end".
+ * False: only recv(2) can read on.  There is no pipe, splice(2) is refused, or
+ * the next byte is urgent: splice(2) does not pass it, so that EAGAIN does not
+ * mean "nothing" and 0 does not mean "the end".
  */
 static __attribute__((noinline)) bool
 splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)

@@ -1,5 +1,6 @@
 /*
- * join.h: what comes by one transport leaves by another, or by itself.
+ * join.h: forward the bytes that one transport receives to another, or back
+ * (echo).
  *
  * Invariants:
  *  1. sink and source mirror each other, and one transport has one of each at
@@ -22,7 +23,7 @@ struct pfk__joint {
 	size_t in_pipe;
 };
 
-/* All that is unsent: `out`, or what is in a pipe. */
+/* The number of unsent bytes, in `out` or in the pipe. */
 static inline size_t
 pfk__unsent(const struct pfk_transport *tr)
 {
@@ -48,10 +49,10 @@ pfk__join_paired(const struct pfk_transport *tr)
 /* One read, on to the sink; true while more may be there. */
 bool pfk__join_receive(struct pfk_transport *from);
 
-/* Send what is in the pipe; false when nothing moved, or it is lost. */
+/* Send the bytes in the pipe; false when nothing moved, or it is lost. */
 bool pfk__join_flush(struct pfk_transport *tr);
 
-/* Move what is in the pipe to `out`; -1: it cannot be had. */
+/* Move the bytes in the pipe to `out`; -1: it cannot be had. */
 int pfk__join_spill(struct pfk_transport *tr);
 
 /* Take a pipe over, with the n bytes in it; -1 with errno. */
@@ -61,7 +62,7 @@ int pfk__join_rebuild(struct pfk_transport *tr, struct pfk__pipe pipe,
 /* Nothing more can be sent: its source is on its own. */
 void pfk__join_end_sink(struct pfk_transport *tr);
 
-/* It is lost, and so is what is in its pipe. */
+/* It is lost: drop the bytes in its pipe, too. */
 void pfk__join_lost(struct pfk_transport *tr);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * limits.h: who may come in: admission for the servers of one loop.
+ * limits.h: admission of new connections to the servers of one loop.
  *
  * Invariants:
  *  1. `connections` counts transports from admission until their release;

@@ -29,7 +29,7 @@ struct pfk__outq {
 void pfk__outq_init(struct pfk__outq *q);
 
 /*
- * Queue a copy of len bytes of the connection at fd, whose registration has the
+ * Queue a copy of len bytes of the connection at fd, registered with the
  * generation.  An empty queue begins at pos; another one ignores it.  -1 with
  * ENOMEM and nothing changed.
  */

@@ -1,10 +1,10 @@
 /*
  * rebuild.c: make a predecessor's connections anew from the ledger.
  *
- * Layer: transport.  tcp(7).  The kernel counts what a connection's owner has
- * read and written, and it counts the truth even when the owner was killed
- * inside the system call.  So the bytes that a dead process had read and not
- * yet sent on are those between the two counts, and they lie in the queue's
+ * Layer: transport.  tcp(7).  The kernel counts the bytes that a connection's
+ * owner has read and written, and counts them exactly even when the owner was
+ * killed inside the system call.  So the bytes that a dead process had read and
+ * not yet sent on are those between the two counts, and they lie in the queue's
  * chunks, in a pipe, or in the scratch area.
  */
 #include "transport/rebuild.h"

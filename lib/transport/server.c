@@ -183,7 +183,9 @@ drain(struct pfk__member *m, enum pfk_drain how)
 	struct pfk_server *s = (struct pfk_server *)m;
 	struct pfk_transport *tr, *next;
 
-	/* Perhaps nobody else will serve who has already connected. */
+	/*
+	 * Perhaps no other worker will serve the clients that have connected.
+	 */
 	if (how != PFK_DRAIN_NOW)
 		pfk__acceptors_flush(s);
 	shut(s);

@@ -83,7 +83,7 @@ struct pfk_transport *pfk__server_take(struct pfk_server *s, int fd,
 struct pfk_transport *pfk__server_rebuild(struct pfk_server *s, int fd,
     struct pfk__record *r);
 
-/* The server whose own listener has that number, or NULL. */
+/* The server with this number as its own listener, or NULL. */
 struct pfk_server *pfk__server_of(const struct pfk_loop *l, int listener);
 
 /*

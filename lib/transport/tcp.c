@@ -237,7 +237,7 @@ pfk__tcp_freeze(struct pfk_transport *tr)
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 }
 
-/* What was to be told or done soon when it froze. */
+/* Redo the soon-callbacks that the freeze has cancelled. */
 static void
 on_thawed(void *arg)
 {
@@ -412,7 +412,10 @@ on_ready(void *arg, unsigned ready)
 		return;
 	}
 	if ((ready & (PFK_WRITE | PFK_FAULT)) != 0 && pfk__unsent(tr) > 0) {
-		/* Who was not told of the pause would miss the resumption. */
+		/*
+		 * Deliver a pending pause_writing first, so that resume_writing
+		 * has its counterpart.
+		 */
 		pfk__tcp_tell_pause(tr);
 		if (pfk__unsent(tr) > 0)
 			pfk__tcp_flush(tr);
@@ -427,7 +430,7 @@ pfk__tcp_drain(struct pfk_transport *tr)
 {
 	if (tr->told_drain)
 		return;
-	/* What has come before the stop is still delivered. */
+	/* Deliver the bytes that came before the stop. */
 	for (int i = 0; i < DRAIN_READS && (tr->io.want & PFK_READ) != 0 &&
 	     tr->state == PFK__TCP_OPEN;
 	     i++) {

@@ -4,8 +4,8 @@
  * Invariants:
  *  1. there are unsent bytes, in `out` or in a pipe (join.h), exactly while
  *     the socket refused some, and PFK_WRITE is wanted exactly then;
- *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor
- *     LOST, nor joined to who has unsent bytes; a closing transport reads to
+ *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor LOST,
+ *     nor joined to a transport with unsent bytes; a closing transport reads to
  *     discard;
  *  3. the state only grows, but for GIVEN, which may become OPEN again;
  *  4. in LOST the descriptor is out of the poller but open, so that addresses
@@ -13,7 +13,7 @@
  *     when that has returned, never before;
  *  5. the server's list is in order of last activity, to within its slack;
  *  6. the connection's record in the ledger has its flags, its peer and its
- *     marks; with the kernel's counters they say all that a successor of this
+ *     marks; with the kernel's counters they are all that a successor of this
  *     process needs to go on.
  */
 #ifndef PFK_TRANSPORT_TCP_H
@@ -58,7 +58,7 @@ struct pfk_transport {
 	struct pfk__outq out;
 	/* Bytes that the socket gave and took, from the first one on. */
 	uint64_t received, sent;
-	struct pfk__joint *joint; /* join.h; NULL: what follows says all */
+	struct pfk__joint *joint; /* join.h; NULL: there is no join or pipe */
 	struct pfk_timer *linger;
 	struct pfk_addr peer;
 	uint32_t low, high;
@@ -70,7 +70,7 @@ struct pfk_transport {
 	bool paused : 1;       /* reading, by the protocol */
 	bool told_pause : 1;   /* pause_writing was called last */
 	bool eof_received : 1; /* the peer's FIN */
-	bool eof_wanted : 1;   /* our FIN, after what is unsent */
+	bool eof_wanted : 1;   /* our FIN, after the unsent bytes */
 	bool eof_sent : 1;
 	bool stays : 1;        /* it cannot be handed over */
 	bool close_wanted : 1; /* once it is no longer GIVEN */
@@ -81,7 +81,7 @@ struct pfk_transport {
 	bool touched : 1;   /* by the transaction under way */
 	bool new_block : 1; /* which has written the block's other copy */
 	bool gone : 1;      /* connection_lost has returned */
-	/* For the counters: who has ended it. */
+	/* The side that ended it, for the counters. */
 	bool idled : 1; /* the idle timeout */
 	bool ended : 1; /* the protocol, before the peer */
 	bool cut : 1;   /* the worker's end */
@@ -109,17 +109,20 @@ void pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r);
 /* Say in its record whether a successor could go on with it. */
 void pfk__tcp_enter(const struct pfk_transport *tr);
 
-/* Do what was due when the predecessor died, from the loop. */
+/*
+ * From the loop: send and deliver everything that was due when the predecessor
+ * died.
+ */
 void pfk__tcp_go_on(struct pfk_transport *tr);
 
 /*
- * What the kernel has given to us and taken from us of the connection so far,
- * in bytes: of this process or of one before it.  Neither counts a FIN.  -1:
- * it is no TCP socket.
+ * The bytes of the connection that the kernel has given to this process and its
+ * predecessors, and taken from them, so far.  Neither counts a FIN.  -1: it is
+ * no TCP socket.
  */
 int pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent);
 
-/* When it was accepted, by whatever process; 0: that is not known. */
+/* The time of its accept(2), by any process; 0: unknown. */
 uint64_t pfk__tcp_since(const struct pfk_transport *tr);
 void pfk__tcp_backdate(const struct pfk_transport *tr, uint64_t since_ns);
 
@@ -160,7 +163,7 @@ void pfk__tcp_note(struct pfk_transport *tr);
 /* Write its state into its record, as transaction tx has left it. */
 void pfk__tcp_version(struct pfk_transport *tr, uint64_t tx);
 
-/* Ask the protocol, and read what is there already. */
+/* Call connection_made, and read the bytes that have come already. */
 void pfk__tcp_begin(struct pfk_transport *tr, void *arg);
 
 /* The process is about to stop: tell the protocol. */
@@ -170,16 +173,19 @@ void pfk__tcp_drain(struct pfk_transport *tr);
 void pfk__tcp_end(struct pfk_transport *tr);
 
 /*
- * Give the protocol what was received, as a transaction: n bytes of the scratch
- * area at buf.
+ * Give the protocol n received bytes of the scratch area, at buf, as a
+ * transaction.
  */
 void pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n);
 
-/* The parts that join.c needs: want what is due now, with its source; */
+/*
+ * For join.c.  Recompute the poll interest of tr, and of the transport that is
+ * joined to it.
+ */
 void pfk__tcp_watch(struct pfk_transport *tr);
-/* what read(2) said: false when there is nothing to deliver; */
+/* Handle the result of read(2); false when there is nothing to deliver. */
 bool pfk__tcp_received(struct pfk_transport *tr, ssize_t n);
-/* queue; -1 with ENOMEM; */
+/* Queue; -1 with ENOMEM. */
 int pfk__tcp_queue(struct pfk_transport *tr, const void *buf, size_t len);
 /* send and queue the rest; -1: it is lost; */
 int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);

@@ -44,7 +44,7 @@ tell_resume(struct pfk_transport *tr)
 
 /* writing */
 
-/* All is sent: what was waiting for that? */
+/* The queue is empty: send a pending FIN, finish a pending close. */
 void
 pfk__tcp_after_flush(struct pfk_transport *tr)
 {
@@ -157,7 +157,7 @@ pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
 		return -1;
 	if (tr->out.len == 0)
 		return 0;
-	/* Outside of callbacks a version holds what is queued, too. */
+	/* Outside of callbacks a version has the queued bytes, too. */
 	if (tr->survives)
 		pfk__tcp_note(tr);
 	pfk__tcp_watch(tr);

@@ -40,7 +40,7 @@ commit_state(struct pfk_loop *l, uint64_t tx)
 	t[pfk__state_copy(l->ledger) == 0 ? 1 : 0] = tx;
 }
 
-/* The queues may be sent, and whatever waited for that may be done. */
+/* Send the queues, then do the steps that waited for that. */
 static void
 after_commit(struct pfk_transport *tr)
 {

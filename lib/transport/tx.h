@@ -3,8 +3,8 @@
  *
  * A callback of a connection that survives its worker either has happened as a
  * whole or not at all: the bytes that it was given, its block, its output, and
- * whatever it did to other connections.  So a successor runs a callback again
- * that its predecessor died in, and to the peers each thing happens once.
+ * its calls on other connections.  So a successor runs a callback again that
+ * its predecessor died in, and to the peers each thing happens once.
  *
  * Output is queued while the callback runs.  At its end each connection that
  * was touched gets a new version in its record; one store commits them all

@@ -71,7 +71,9 @@ need_batch(struct pfk_loop *l)
 	return 0;
 }
 
-/* Ask the kernel for what makes batches cheaper; it need not offer it. */
+/*
+ * Switch on the options that make batches cheaper, where the kernel has them.
+ */
 static void
 tune(struct pfk_datagram *d)
 {
@@ -83,7 +85,7 @@ tune(struct pfk_datagram *d)
 	    0;
 }
 
-/* What stands beside a message that was received. */
+/* Ancillary data of a received message. */
 struct meta {
 	struct pfk_addr to;
 	bool unicast;
@@ -296,7 +298,7 @@ shut(struct pfk_datagram *d)
 	pfk__soon_add(d->io.loop, &d->lost, on_lost, d);
 }
 
-/* Answer what is queued: perhaps nobody else will. */
+/* Answer the queued datagrams, because perhaps no other worker will. */
 static void
 flush_queue(struct pfk_datagram *d)
 {

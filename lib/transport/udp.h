@@ -1,9 +1,9 @@
 /*
  * udp.h: a datagram endpoint, and the batch that a loop's endpoints share.
  *
- * A train is what leaves by one send: datagrams to one peer from one of our
- * addresses, all of one length but the last, which may be shorter.  More than
- * one of them the kernel segments: UDP_SEGMENT in udp(7).
+ * A train is sent by one call: datagrams to one peer from one of our addresses,
+ * all of one length but the last, which may be shorter.  More than one of them
+ * the kernel segments: UDP_SEGMENT in udp(7).
  *
  * Invariants:
  *  1. answers are queued only while a batch is delivered, and only those of
@@ -25,14 +25,17 @@
 #define PFK__BATCH 64
 #define PFK__PACKET_BYTES 65536u
 
-/* Room for what is ours, and for what else the socket has switched on. */
+/*
+ * Room for our ancillary data, and for other kinds that the socket has switched
+ * on.
+ */
 union pfk__control {
 	struct cmsghdr align;
 	char room[256];
 };
 
 struct pfk__train {
-	struct pfk_addr to;   /* its len 0: who the socket is connected to */
+	struct pfk_addr to;   /* its len 0: the connected peer */
 	struct pfk_addr from; /* its len 0: the socket's own */
 	size_t segment;       /* the length of all but the last */
 	size_t bytes;
@@ -66,12 +69,12 @@ struct pfk__batch {
 	struct pfk__cursor then; /* the same, once the trains have left */
 	struct pfk__cursor skip; /* one that is at fault */
 	uint32_t skipping;       /* whether there is */
-	/* What came; kept ready for the next recvmmsg(2). */
+	/* Received messages; kept ready for the next recvmmsg(2). */
 	struct mmsghdr in[PFK__BATCH];
 	struct iovec in_iov[PFK__BATCH];
 	struct pfk_addr in_addr[PFK__BATCH];
 	union pfk__control in_control[PFK__BATCH];
-	/* What is to go. */
+	/* Messages to be sent. */
 	unsigned n_trains, n_pieces;
 	int youngest[PFK__BATCH]; /* train by hash of its peer, or -1 */
 	struct pfk__train trains[PFK__BATCH];
@@ -120,7 +123,10 @@ struct pfk_datagram {
 /* error_received, soon, for the user may be sending; of several the last. */
 void pfk__udp_report(struct pfk_datagram *d, int error);
 
-/* Count what the kernel drops on the endpoint's socket from now on. */
+/*
+ * Count the datagrams that the kernel drops on the endpoint's socket from now
+ * on.
+ */
 void pfk__udp_drops_begin(struct pfk_datagram *d);
 
 /* The socket's own count, as a message that was received tells it. */
@@ -131,7 +137,7 @@ void pfk__udp_drops_unsent(struct pfk_datagram *d, unsigned n);
 void pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h,
     int error, unsigned n);
 
-/* Log what has not been logged, before the socket is closed. */
+/* Log the drops that are not logged yet, before the socket is closed. */
 void pfk__udp_drops_end(struct pfk_datagram *d);
 
 /* Make message i of the batch ready to be received into. */
@@ -156,8 +162,8 @@ void pfk__udp_send_rest(struct pfk_datagram *d);
 void pfk__udp_send_clear(struct pfk__batch *b);
 
 /*
- * Send all that the reader has queued; what fails is dropped, the rest goes
- * on.  Does nothing for another endpoint.
+ * Send all that the reader has queued; a datagram that fails is dropped, and
+ * the others are sent.  Does nothing for another endpoint.
  */
 void pfk__udp_send_flush(struct pfk_datagram *d);
 

@@ -9,7 +9,7 @@
 
 #include "transport/udp.h"
 
-/* The same for one that holds a message: whatever points is set anew. */
+/* The same for an entry that holds a message: set its pointers anew. */
 static void
 restore(struct pfk__batch *b, unsigned i, char *scratch)
 {
@@ -41,7 +41,9 @@ look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
 	    pfk_addr_format(name, &b->in_addr[i]), b->in[i].msg_len);
 }
 
-/* What a predecessor had received and perhaps not answered. */
+/*
+ * Deliver the datagrams that a predecessor received and perhaps did not answer.
+ */
 static void
 rebuild_hand(struct pfk_loop *l)
 {

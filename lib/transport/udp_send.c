@@ -15,7 +15,7 @@
 
 /* The kernel's UDP_MAX_SEGMENTS, of which newer ones have more. */
 #define TRAIN_MAX 64
-/* What one IPv4 packet can carry. */
+/* The largest payload of one IPv4 packet. */
 #define TRAIN_BYTES 65507
 
 #define NONE (-1)
@@ -149,7 +149,8 @@ send_singly(struct pfk_datagram *d, struct pfk__train *t,
 /*
  * The way to the peer may not take trains: its MTU is smaller than a segment
  * (EINVAL or EMSGSIZE), or the device computes no checksums (EIO).  Other
- * errors may be of an earlier datagram, and what is here has not been sent.
+ * errors may be of an earlier datagram; then nothing of this train has been
+ * sent.
  */
 static void
 train_failed(struct pfk_datagram *d, struct pfk__train *t,
@@ -434,7 +435,10 @@ queue(struct pfk_datagram *d, struct iovec iov, const struct pfk_addr *to,
 	append(b, t, iov);
 }
 
-/* What is delivered, in full, stays until it is flushed. */
+/*
+ * A delivered datagram that lies in the batch in full stays there until the
+ * flush.
+ */
 static bool
 in_batch(const struct pfk_datagram *d, const void *buf)
 {
@@ -461,7 +465,10 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 		queue(d, iov, to, from);
 		return;
 	}
-	/* Other memory ends with this call; what was before goes before. */
+	/*
+	 * Other memory is valid during this call only; send earlier datagrams
+	 * first.
+	 */
 	pfk__udp_send_flush(d);
 	copy_addr(&alone.to, to);
 	copy_addr(&alone.from, from);
