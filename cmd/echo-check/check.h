@@ -3,7 +3,7 @@
  *
  * A flow is a sequence of messages that must come back whole, once and in
  * order.  Closed loop: a flow's next message follows the last answer.  Open
- * loop: each message is due at its time, whatever the server does, and its
+ * loop: each message is due at its time, however slow the server is, and its
  * latency counts from then.
  *
  * Invariants:
@@ -108,7 +108,7 @@ struct check {
 /* run.c */
 int check_run(struct check *c);
 
-/* flow.c: what both protocols share. */
+/* flow.c: shared by both protocols. */
 bool flow_may_send(const struct flow *f);
 /* Whether there is or will be something to send. */
 bool flow_goes_on(const struct flow *f);

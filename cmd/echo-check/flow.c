@@ -21,7 +21,7 @@ flow_may_send(const struct flow *f)
 
 	if (f->next - f->oldest >= c->window / 2)
 		return false;
-	/* What was due before the end is sent after it, too. */
+	/* Messages that were due before the end are sent after it, too. */
 	if (c->o.rate > 0)
 		return f->owed > 0;
 	return c->sending && f->waiting < (unsigned)c->o.pipeline;

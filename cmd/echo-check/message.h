@@ -1,5 +1,5 @@
 /*
- * message.h: a message that proves itself: whose it is, which, and whole.
+ * message.h: a message that proves its flow, its number, and that it is whole.
  */
 #ifndef CHECK_MESSAGE_H
 #define CHECK_MESSAGE_H
@@ -19,8 +19,8 @@ void message_make(void *buf, size_t size, uint32_t flow, uint64_t number);
 
 /*
  * Whether it is a message of the flow, unchanged.  A short one is unchanged as
- * far as it goes.  *number is its number, or what a changed one says it is;
- * MESSAGE_UNKNOWN where it says nothing.
+ * far as it goes.  *number is the number in it, even if it is changed;
+ * MESSAGE_UNKNOWN where it is too short for one.
  */
 bool message_check(const void *buf, size_t len, uint32_t flow,
     uint64_t *number);

@@ -1,5 +1,5 @@
 /*
- * report.c: what a run has found, for people, programs and prove(1).
+ * report.c: the findings of a run, for people, programs and prove(1).
  */
 #include <stdio.h>
 #include <unistd.h>

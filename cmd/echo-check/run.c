@@ -43,11 +43,11 @@ close_all(struct check *c)
 	pfk_timer_cancel(&c->sweep);
 	pfk_timer_cancel(&c->live);
 	pfk_signal_del(&c->interrupt);
-	/* What still closes, closes; nothing new is said. */
+	/* Connections that are closing go on closing; nothing new is sent. */
 	pfk_loop_drain(c->loop, PFK_DRAIN_LEAVE);
 }
 
-/* What is due by now is not sent any more. */
+/* Do not send the messages that are due by now. */
 static void
 drop_owed(struct check *c)
 {
@@ -57,7 +57,7 @@ drop_owed(struct check *c)
 	}
 }
 
-/* And what is on the way is not waited for, nor counted if it comes now. */
+/* And do not wait for answers, nor count those that come now. */
 static void
 end_now(struct check *c)
 {
@@ -198,7 +198,10 @@ on_sweep(void *arg)
 		pfk_timer_set(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 }
 
-/* Open loop: hand out what has become due, and come back for the next. */
+/*
+ * Open loop: hand out the messages that have become due, and set the timer for
+ * the next.
+ */
 static void
 on_schedule(void *arg)
 {

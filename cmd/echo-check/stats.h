@@ -1,5 +1,5 @@
 /*
- * stats.h: what came back, what did not and how, and how long it took.
+ * stats.h: the answers, the losses by kind, and the latencies.
  */
 #ifndef CHECK_STATS_H
 #define CHECK_STATS_H

@@ -89,7 +89,7 @@ have_message(struct flow *f, const void *buf)
 }
 
 /*
- * Add to what has come of a message.  With --once the end is part of the
+ * Add to the received part of a message.  With --once the end is part of the
  * answer, which is whole only then.
  */
 static void
@@ -149,8 +149,8 @@ data_received(void *self, const void *buf, size_t len)
 }
 
 /*
- * It ends while none is on the way.  What has brought all messages of its flow
- * has done its work, and may.
+ * The connection ends while no message is on the way.  If it brought all
+ * messages of its flow, that is no fault.
  */
 static void
 idle_end(struct flow *f, enum fault kind)

@@ -1,5 +1,5 @@
 /*
- * client.h: a run: its options, what is to go out, what has come back.
+ * client.h: a run: its options, the bytes to send, the bytes that came back.
  *
  * A TCP run is one session or more, each a connection: a server that closes
  * after an answer gets the messages that are left on the next one.
@@ -51,7 +51,7 @@ struct options {
 	bool input; /* standard input is the message */
 };
 
-/* A place in the messages: of what is to go out, of what has come back. */
+/* A place in the messages: of the next byte to send, or to come back. */
 struct cursor {
 	int round, index;
 	size_t offset;
@@ -104,11 +104,14 @@ void client_fail(struct client *c, int status, const char *word,
 void client_not_connected(struct client *c, int error, const char *causes);
 const char *word_of(int error);
 
-/* transfer.c: what the modes share. */
+/* transfer.c: shared by the modes. */
 /* The next bytes to send, or NULL: none now. */
 const void *transfer_next(struct client *c, size_t *len);
 void transfer_sent(struct client *c, const void *buf, size_t len);
-/* What is to go with the SYN is c->connect.first; then it has been sent. */
+/*
+ * Put the bytes that go with the SYN into c->connect.first; then note them as
+ * sent.
+ */
 void transfer_first(struct client *c);
 void transfer_first_sent(struct client *c);
 void transfer_received(struct client *c, const void *buf, size_t len);
@@ -146,7 +149,7 @@ void log_connect_limits(const struct options *o);
 void log_buffer(const char *name, int value, const char *sysctl);
 
 struct tcp_info;
-/* What --syn-retries and --fastopen have come to. */
+/* Log the effect of --syn-retries and --fastopen. */
 void log_opening(const struct options *o, int syn_retries,
     const struct tcp_info *info);
 void log_transport(const struct options *o, const struct pfk_transport *tr);

@@ -2,10 +2,10 @@
  * input.c: standard input and output, for the message `-`, and the answers to
  * other messages on a terminal.
  *
- * One piece of input is in memory at a time, read when the one before is on
- * its way.  Output waits for whoever reads it: until then nothing else is read
- * from the server either.  The descriptors' flags are left alone, for others
- * have them too.
+ * One piece of input is in memory at a time, read when the one before is on its
+ * way.  Output waits for its reader: until then nothing else is read from the
+ * server either.  The descriptors' flags are left alone, for others have them
+ * too.
  */
 #include <errno.h>
 #include <poll.h>

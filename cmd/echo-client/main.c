@@ -37,8 +37,8 @@ usage(void)
 }
 
 /*
- * A socket must not become standard output because that was closed: what is
- * missing is opened the wrong way round, so that using it fails.
+ * A socket must not become standard output because that was closed: a missing
+ * descriptor is opened for the wrong direction, so that using it fails.
  */
 static void
 fill_standard_descriptors(void)

@@ -67,8 +67,8 @@ parse_source(void *config, const char *value, bool first, const char **errstr)
 
 const struct pfk_option client_options[] = {
     {0, "api", "protocol|stream|poll", CUSTOM(parse_api),
-	.help = "what to do it with: callbacks, a reader and a writer, or a "
-		"socket in a poll loop (stream)"},
+	.help = "the interface to use: callbacks, a reader and a writer, or "
+		"a socket in a poll loop (stream)"},
     {'u', "udp", NULL, FLAG, AT(udp), .help = "datagrams; default: TCP"},
     {'p', "port", "PORT", INT(1, 65535), AT(port), .help = "(8888)"},
     {'4', "ipv4", NULL, FLAG, AT(ipv4), .help = "IPv4 only"},
@@ -78,7 +78,7 @@ const struct pfk_option client_options[] = {
     {0, "interval", SECONDS, AT(interval_ns),
 	.help = "between those times (0; with -u 1)"},
     {0, "verify", NULL, FLAG, AT(verify),
-	.help = "compare what - sends, too; messages always are"},
+	.help = "compare the answers to standard input, too"},
     {0, "connect-timeout", SECONDS, AT(connect_timeout_ns),
 	.help = "of look-up and connecting; 0: the system's (3.5)"},
     {0, "timeout", SECONDS, AT(timeout_ns),
@@ -99,7 +99,7 @@ const struct pfk_option client_options[] = {
     {0, "source", "ADDR", CUSTOM(parse_source),
 	.help = "address to send from: HOST or HOST:PORT (any)"},
     {'v', "verbose", NULL, FLAG, AT(verbose),
-	.help = "log what happens on standard error"},
+	.help = "log each step on standard error"},
     {'q', "quiet", NULL, FLAG, AT(quiet),
 	.help = "no answer on a terminal, no summary after more than one "
 		"datagram"},

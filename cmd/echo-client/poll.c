@@ -1,8 +1,8 @@
 /*
  * poll.c: --api poll: a non-blocking socket and the library's poller.
  *
- * Addresses are tried one after the other, each with its share of what is
- * left of the connect timeout.
+ * Addresses are tried one after the other, each with its share of the rest of
+ * the connect timeout.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -139,7 +139,7 @@ send_piece(struct client *c)
 	if (n > 0)
 		transfer_sent(c, buf, (size_t)n);
 	else if (errno == EPIPE || errno == ECONNRESET)
-		receive(c); /* what came before, or the cause */
+		receive(c); /* the bytes before the error, or its cause */
 	else if (errno != EAGAIN && errno != EINTR)
 		transfer_ended(c, errno);
 }

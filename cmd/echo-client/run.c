@@ -93,7 +93,10 @@ run_tcp(struct client *c)
 	} while (c->status == 0 && c->again);
 	input_close(c);
 	verify_free(&c->verify);
-	/* What was closed goes; its peer has ended, or does not matter. */
+	/*
+	 * Free the closed connections; their peers have ended, or do not
+	 * matter.
+	 */
 	pfk_loop_drain(c->loop, PFK_DRAIN_NOW);
 	pfk_loop_run(c->loop);
 	pfk_loop_free(c->loop);

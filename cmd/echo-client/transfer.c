@@ -1,9 +1,9 @@
 /*
- * transfer.c: what is sent, and whether it comes back.
+ * transfer.c: send messages, and compare the answers.
  *
- * The modes move bytes; which, and when it is enough, is decided here.  FIN
- * goes out when all is back, not before: some servers drop what they owe to
- * who has ended.
+ * The modes move bytes; this file chooses them, and decides when the run is
+ * complete.  FIN goes out when all is back, because some servers drop the
+ * answers to a client that has ended.
  */
 #include <errno.h>
 #include <string.h>
@@ -86,7 +86,7 @@ transfer_next(struct client *c, size_t *len)
 
 /* the clock */
 
-/* Bytes moved: whoever waits for the server waits anew. */
+/* Bytes moved: start the wait for the server anew. */
 static void
 touch(struct client *c)
 {

@@ -173,7 +173,7 @@ error_received(void *self, int error)
 	connect_next();
 }
 
-/* What has been sent by then is what is judged, as ping(8) does it. */
+/* Judge the datagrams that have been sent by then, as ping(8) does it. */
 static void
 on_interrupt(void *arg, int signo)
 {

@@ -1,8 +1,8 @@
 /*
  * verify.c: compare a stream with itself without keeping it.
  *
- * Of what is on its way only a checksum (FNV-1a) a block is kept: 8 bytes for
- * 64 KiB.
+ * Of the bytes on the way it keeps only a checksum (FNV-1a) for each block: 8
+ * bytes for 64 KiB.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * ctl.h: what the parts of prefork-ctl share.
+ * ctl.h: shared by the parts of prefork-ctl.
  */
 #ifndef CTL_H
 #define CTL_H

@@ -1,8 +1,8 @@
 /*
  * find.c: which running service is meant.
  *
- * A socket counts when something accepts a connect; what a master that was killed
- * has left does not.
+ * A socket counts when a process accepts a connect; the socket that a killed
+ * master has left does not.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +35,7 @@ cannot_connect(char *err, const char *path)
 	return status;
 }
 
-/* Connect, and learn who listens.  -1: errno. */
+/* Connect, and learn the listener's pid.  -1: errno. */
 static int
 open_instance(struct instance *i, const char *path)
 {

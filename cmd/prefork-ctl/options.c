@@ -43,13 +43,14 @@ static const struct command {
 	const char *option; /* an own one, or NULL */
 	bool optional;      /* the argument is */
 } commands[] = {
-    {"status", NULL, "how it is, what the last reload did, a row a slot",
+    {"status", NULL, "the state, the last reload's result, a row a slot",
 	"json", false},
     {"top", NULL, "the slots with their rates, again and again; q ends it",
 	NULL, false},
     {"why", "[SLOT]", "the last deaths of workers, and their causes", NULL,
 	true},
-    {"connections", NULL, "who is connected, most bytes first", "json", false},
+    {"connections", NULL, "the connected peers, most bytes first", "json",
+	false},
     {"doctor", NULL, "limits and settings that are wrong, with their cures",
 	"json", false},
     {"metrics", "[openmetrics]", "all counters, as Prometheus reads them",

@@ -51,7 +51,10 @@ receive(int fd, char *buf, size_t size, uint64_t deadline)
 	}
 }
 
-/* All of the answer, ended by a zero; -1 with errno, and *len is what came. */
+/*
+ * Read all of the answer, ended by a zero; *len is its length so far even on -1
+ * with errno.
+ */
 static int
 read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
 {
@@ -70,7 +73,10 @@ read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
 			*answer = larger;
 		}
 		n = receive(fd, *answer + *len, size - *len - 1, deadline);
-		/* What it had not read of ours resets the connection. */
+		/*
+		 * It closed before it read all of our request, which resets the
+		 * connection.
+		 */
 		if (n == -1 && errno == ECONNRESET && *len > 0)
 			n = 0;
 		*len += n > 0 ? (size_t)n : 0;
@@ -109,7 +115,7 @@ print_text(const struct ctl *c, char *text, size_t len)
 	return EX_IOERR;
 }
 
-/* EX_OK: *text is what follows "OK".  Otherwise it has complained. */
+/* EX_OK: *text is the text after "OK".  Otherwise it has complained. */
 static int
 check_answer(char *answer, size_t len, char **text)
 {
@@ -138,7 +144,7 @@ check_answer(char *answer, size_t len, char **text)
 	    : FAILED;
 }
 
-/* EX_OK: *answer is what came, to be freed. */
+/* EX_OK: *answer is the answer, to be freed by the caller. */
 static int
 exchange(const struct ctl *c, int fd, const char *line, char **answer,
     size_t *len)

@@ -1,9 +1,9 @@
 /*
  * top.c: the slots of a service with their rates, again and again.
  *
- * It reads the metrics, whose names are stable, and shows what has changed since
- * the time before.  On a terminal it goes on until q is typed; elsewhere it prints
- * the rates of one second and ends.
+ * It reads the metrics, because their names are stable, and shows the changes
+ * since the last time.  On a terminal it goes on until q is typed; elsewhere it
+ * prints the rates of one second and ends.
  */
 #include <errno.h>
 #include <poll.h>

@@ -41,7 +41,7 @@ split_host(struct bind *b, const char *at, const char **errstr)
 		snprintf(text, sizeof(text), "*:%s", alone);
 	else
 		strlcpy(text, at, sizeof(text));
-	/* Whether there is a port shows in what two defaults give. */
+	/* There is a port if two different defaults give the same number. */
 	if (pfk_host_split(text, b->host, &port, errstr) == -1)
 		return -1;
 	b->port = port;

@@ -224,7 +224,10 @@ check_user(struct config *c, char *err, int *status)
 	return 0;
 }
 
-/* A name becomes a file's, so it has what a file's name can have anywhere. */
+/*
+ * The name becomes part of a file's, so it has only characters that are safe in
+ * one.
+ */
 static bool
 is_good_name(const char *name)
 {

@@ -1,5 +1,5 @@
 /*
- * config.h: what prefork-echo is told to do.
+ * config.h: the configuration of prefork-echo.
  */
 #ifndef ECHO_CONFIG_H
 #define ECHO_CONFIG_H
@@ -22,7 +22,7 @@ struct endpoint {
 };
 
 struct config {
-	/* What to do. */
+	/* The task. */
 	bool help, version, test, dump;
 	char *signal;
 	char *file;
@@ -60,7 +60,7 @@ struct config {
 	uint64_t user_timeout_ns;
 	int fastopen;
 
-	/* What follows from it: config_check. */
+	/* Derived from it by config_check. */
 	struct pfk_sockopts sockopts;
 	struct endpoint *endpoints;
 	size_t n_endpoints;
@@ -81,8 +81,8 @@ struct config *config_read(int argc, char *const *argv, bool again, char *err,
     int *status);
 
 /*
- * Look up what can only be looked up: hosts, user.  -1 with err's text and the
- * exit status, which is EX_TEMPFAIL where a later call may succeed.
+ * Look up hosts, user and group.  -1 with err's text and the exit status, which
+ * is EX_TEMPFAIL where a later call may succeed.
  */
 int config_check(struct config *c, char *err, int *status);
 
@@ -91,8 +91,9 @@ int config_take(struct config *c, const void *findings, size_t size, char *err,
     int *status);
 
 /*
- * findings.c: write what config_check has looked up to fd, and take it from
- * there into a configuration that would look the same up.  -1: errno, or err.
+ * findings.c: write the answers that config_check has looked up to fd, and take
+ * it from there into a configuration that would look the same up.  -1: errno,
+ * or err.
  */
 int config_send(const struct config *c, int fd);
 int config_receive(struct config *c, const void *data, size_t size, char *err);

@@ -42,7 +42,7 @@ tcp_made(struct pfk_transport *tr, void *arg)
 	if (pfk_log_wants(PFK_DEBUG))
 		pfk_log(PFK_DEBUG, "connected from %s",
 		    pfk_addr_python(name, pfk_peername(tr)));
-	/* What one read brings may be unsent, but nothing on top of it. */
+	/* The bytes of one read may be unsent, but no more. */
 	pfk_set_write_limits(tr, 0, 0);
 	return tr;
 }
@@ -80,8 +80,9 @@ tcp_made_joined(struct pfk_transport *tr, void *arg)
 }
 
 /*
- * An echo's state is what its listener was when it came: one byte with --once.
- * A reload may have changed that, but not for who is here.
+ * An echo's state is its listener's kind when it connected: one byte with
+ * --once.  A reload that changes --once does not change it for open
+ * connections.
  */
 static ssize_t
 tcp_hand_over(void *self, void *buf, size_t room)

@@ -1,14 +1,14 @@
 /*
  * guard.c: datagrams that must not be answered.
  *
- * In a loop each server sends what the other one sent, so that the same bytes
- * come from the same source again and again, each time because they were
- * answered.  Whatever is not answered is therefore missing in the loop, while a
- * client that sends the same bytes at its own pace goes on.  The server cannot
- * see the difference before it leaves some unanswered.  So it does that with
- * one datagram in 100 of those that repeat, and with fewer and fewer while they
- * go on: a loop of one datagram ends at once, one of N loses all of them, and
- * of a client's soon less than one in 1,000 is missing.
+ * In a loop each server sends back the datagram of the other server, so that
+ * the same bytes come from the same source again and again, each time because
+ * they were answered.  An unanswered datagram is therefore missing in the loop,
+ * while a client that sends the same bytes at its own pace goes on.  The server
+ * cannot see the difference before it leaves some unanswered.  So it does that
+ * with one datagram in 100 of those that repeat, and with fewer and fewer while
+ * they go on: a loop of one datagram ends at once, one of N loses all of them,
+ * and of a client's soon less than one in 1,000 is missing.
  */
 #include "guard.h"
 
@@ -48,7 +48,7 @@ struct guard {
 	struct tally sources, networks;
 };
 
-/* Services that answer whatever they get, or amplify; no port is higher. */
+/* Services that answer any datagram, or amplify; no port is higher. */
 #define CHATTY_MAX 11211
 static const uint16_t chatty[] = {7, 9, 11, 13, 17, 19, 37, 53, 69, 123, 138,
     161, 389, 1900, 3702, 5353, CHATTY_MAX};

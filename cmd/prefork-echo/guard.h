@@ -12,7 +12,7 @@
 struct guard;
 
 struct guard_options {
-	bool loops;          /* refuse what could start a loop, and end loops */
+	bool loops;          /* refuse the start of a loop, and end loops */
 	int per_source;      /* datagrams a second; 0: no limit */
 	int per_network;     /* of an IPv4 /24 or IPv6 /56; 0: no limit */
 	const uint16_t *own; /* the ports that this server itself listens on */
@@ -28,7 +28,7 @@ struct guard *guard_new(struct pfk_loop *l, const struct guard_options *o);
  */
 bool guard_refuses(struct guard *g, const struct pfk_packet *p);
 
-/* Log what has not been logged, and release. */
+/* Log the drops that are not logged yet, and release. */
 void guard_free(struct guard *g);
 
 #endif

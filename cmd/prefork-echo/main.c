@@ -76,7 +76,10 @@ worker_init(struct pfk_worker *w, void *arg)
 {
 	const struct program *p = arg;
 
-	/* What a worker has to say goes to the log, or to the master. */
+	/*
+	 * A daemon's worker writes to the log or to the master, not to a
+	 * terminal.
+	 */
 	if (p->config->daemon)
 		daemon_close_stdio(STDERR_FILENO);
 	return echo_worker_init(w, p->config);

@@ -274,14 +274,14 @@ const struct pfk_option config_options[] = {
     {'4', "ipv4", NULL, FLAG, AT(ipv4), .help = "IPv4 only"},
     {'6', "ipv6", NULL, FLAG, AT(ipv6), .help = "IPv6 only"},
     {'1', "once", NULL, FLAG, AT(once),
-	.help = "TCP: echo what the first read brings, then close"},
+	.help = "TCP: echo the bytes of the first read, then close"},
     {'c', "config", "FILE", STRING, ARGV_ONLY, AT(file),
 	.help = "configuration file, read again on reload; the command "
 		"line wins over it"},
     {'t', "test", NULL, FLAG, ARGV_ONLY, AT(test),
 	.help = "check the configuration and exit"},
     {'T', "dump-config", NULL, FLAG, ARGV_ONLY, AT(dump),
-	.help = "the same, and print what would be in force"},
+	.help = "the same, and print the values in force"},
     {'s', "signal", "CMD", STRING, ARGV_ONLY, AT(signal),
 	.help = "tell the master named by --pid-file: stop, quit, reload, "
 		"reopen, upgrade"},
@@ -356,7 +356,7 @@ const struct pfk_option config_options[] = {
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
-	.help = "what waits for descriptors (auto)"},
+	.help = "event back-end (auto)"},
     {0, "coalesce", ONOFF, AT(coalesce),
 	.help = "rest for a moment before each wait, while that makes it "
 		"faster (on)"},

@@ -1,10 +1,10 @@
 /*
  * pidfile.c: lock, write, remove and believe a pid file.
  *
- * The directory may be another user's, who then puts there a symbolic link, a
- * FIFO, or a file with the number of any process: open(2) follows no link and
- * waits for nobody, and the file must be regular, with one name, of root's or of
- * this user's, and not writable by others.
+ * The directory may belong to another user and have a symbolic link, a FIFO, or
+ * a file with the number of any process in it: open(2) follows no link and
+ * waits for nobody, and the file must be regular, with one name, of root's or
+ * of this user's, and not writable by others.
  */
 #include "pidfile.h"
 
@@ -28,7 +28,7 @@
 
 struct pidfile {
 	char *path;
-	int dir; /* names in it keep their meaning, whatever its path does */
+	int dir; /* so that names keep their meaning if its path is renamed */
 	const char *name;
 	int fd;
 };
@@ -85,7 +85,7 @@ read_pid(int fd)
 	return errstr == NULL ? pid : -1;
 }
 
-/* Whose lock it is; 0: nobody's, -1: cannot be told, with errno. */
+/* The pid of the lock's owner; 0: no lock, -1: unknown, with errno. */
 static pid_t
 holder(int fd, bool *shared)
 {
@@ -123,9 +123,10 @@ lock(int fd)
 }
 
 /*
- * Anybody who may read a stale file can hold a shared lock on it.  No master
- * does, so such a file gives way to a new one.  Should two masters do this at
- * the same moment, one finds in pidfile_publish that the file is not its own.
+ * Any user with the right to read a stale file can hold a shared lock on it.
+ * No master does, so such a file gives way to a new one.  Should two masters do
+ * this at the same moment, one finds in pidfile_publish that the file is not
+ * its own.
  */
 static int
 replace(struct pidfile *f)
@@ -169,7 +170,7 @@ report_running(const struct pidfile *f, pid_t other, char *err)
 	return EX_TEMPFAIL;
 }
 
-/* What to do about a lock that cannot be had: EX_OK is to try again. */
+/* Handle a lock that cannot be had; EX_OK: try again. */
 static int
 on_conflict(struct pidfile *f, int error, char *err)
 {

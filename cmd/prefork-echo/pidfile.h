@@ -1,11 +1,11 @@
 /*
  * pidfile.h: a file that names the running master, and can be trusted.
  *
- * The lock is a record lock of fcntl(2), because the kernel tells whose it is
+ * The lock is a record lock of fcntl(2), because the kernel tells its owner
  * (F_GETLK), and asking takes no lock.  It belongs to the process: a child of
  * fork(2) does not have it, exec(2) keeps it while the descriptor stays open,
- * and close(2) of any descriptor of the file gives it up.  So nobody else in the
- * master may open the file.
+ * and close(2) of any descriptor of the file gives it up.  So nobody else in
+ * the master may open the file.
  */
 #ifndef ECHO_PIDFILE_H
 #define ECHO_PIDFILE_H

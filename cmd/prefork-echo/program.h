@@ -15,7 +15,9 @@ struct program {
 	int detached; /* to say ready on, or -1 */
 };
 
-/* main.c: the level in force, and what the library is to know. */
+/*
+ * main.c: the log level in force, and the library's part of the configuration.
+ */
 void program_set_log_level(const struct config *c);
 struct pfk_master_config program_master_config(const struct config *c);
 
