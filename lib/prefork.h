@@ -6,9 +6,9 @@
  *
  *  - A function that can fail returns 0 or a pointer, and on failure -1 or
  *    NULL with errno set and nothing half done.
- *  - Whatever starts something returns a handle.  NULL is "nothing pending";
- *    every cancelling call takes the handle's address, accepts a NULL handle
- *    and clears it.
+ *  - A function that starts an operation returns a handle.  NULL is "nothing
+ *    pending"; every cancelling call takes the handle's address, accepts a NULL
+ *    handle and clears it.
  *  - Callbacks come from the loop, never from inside a call of the user's,
  *    and may call anything, also close their own object.
  *  - Nothing here is thread-safe, and no object is used on the other side of
@@ -67,7 +67,7 @@ int pfk_log_open(const char *target);
  */
 int pfk_log_reopen(void);
 
-/* Log what is at least as important as level; PFK_INFO until called. */
+/* Log messages of this level and above; PFK_INFO until called. */
 void pfk_log_set_level(enum pfk_level level);
 
 /* Whether a message of this level would be written. */
@@ -150,15 +150,17 @@ void pfk_signals_prepare(void);
 
 /*
  * Block all signals but those of a crash until pfk_master_run takes them, and
- * again once it has returned, so that none ends the program before it has tidied
- * up.  For the line before it takes what has to be given back, as a pid file.
+ * again once it has returned, so that none ends the program before it has
+ * tidied up.  To be called before the program takes a thing that it must give
+ * back, as a pid file.
  */
 void pfk_signals_hold(void);
 
 /*
  * Close every descriptor above standard error but the log's and those of
- * pfk_keep_fd: what whoever started us has left open.  For a program that will
- * run for long, once its log is open and before anything else is.
+ * pfk_keep_fd, because the starting process may have left some open.  For a
+ * program that will run for long, once its log is open and before anything else
+ * is.
  */
 void pfk_close_inherited(void);
 
@@ -197,7 +199,7 @@ enum pfk_option_type {
 struct pfk_option {
 	int letter;        /* 0 for none */
 	const char *name;  /* the long option and the file's key */
-	const char *value; /* what --help calls its value; NULL for flags */
+	const char *value; /* its value's name in --help; NULL for flags */
 	enum pfk_option_type type;
 	unsigned flags;
 	size_t offset;    /* of the field in the configuration's struct */
@@ -205,7 +207,7 @@ struct pfk_option {
 	/*
 	 * PFK_OPT_CUSTOM.  parse: first is true for the first value that comes
 	 * from one source (argv or file), so that a list starts anew there; on
-	 * failure *errstr says what is wrong.  format: write value number i as
+	 * failure *errstr names the fault.  format: write value number i as
 	 * parse would take it; false when there is none.
 	 */
 	int (*parse)(void *config, const char *value, bool first,
@@ -228,12 +230,12 @@ int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 /*
  * Parse the file at path: "key value" or "key = value" a line, # comments,
  * backslash escapes and continued lines as fparseln(3) has them.  Nothing of it
- * counts unless it is whole: an empty file is refused, as are zero bytes, a last
- * line without a newline or that goes on, more than 16 MiB (EFBIG), and, for
- * root, a file that everybody may write to.  "/dev/null" is no file.  Byte order
- * marks and CR before LF are skipped, and Unicode's spaces are blanks.  A pipe
- * is waited for; that is not for a reload.  -1 with EINVAL for what it holds,
- * else as open(2) and read(2).
+ * counts unless it is whole: an empty file is refused, as are zero bytes, a
+ * last line without a newline or that goes on, more than 16 MiB (EFBIG), and,
+ * for root, a file that everybody may write to.  "/dev/null" is no file.  Byte
+ * order marks and CR before LF are skipped, and Unicode's spaces are blanks.  A
+ * pipe is waited for; that is not for a reload.  -1 with EINVAL for wrong
+ * contents, else as open(2) and read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
     const char *path, char *err);
@@ -247,8 +249,8 @@ int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
 
 /*
- * Write the options that two configurations have different values for:
- * "workers 2 -> 4, idle-timeout 300 -> 10".  What size has no room for is left
+ * Write the options that two configurations have different values for: "workers
+ * 2 -> 4, idle-timeout 300 -> 10".  Options that do not fit into size are left
  * out.  Returns their number.
  */
 int pfk_options_diff(const struct pfk_option *table, const void *was,
@@ -267,7 +269,10 @@ struct pfk_signal;
 
 /* How to stop serving; each goes further than the one before. */
 enum pfk_drain {
-	/* Serve who is in the accept queue, accept no more; others go on. */
+	/*
+	 * Accept the queued connections, then stop accepting; connections go
+	 * on.
+	 */
 	PFK_DRAIN_LEAVE,
 	/*
 	 * And the connections are to end soon: the protocols are told, of 64
@@ -275,7 +280,10 @@ enum pfk_drain {
 	 * that their peers do not all come back in one moment.
 	 */
 	PFK_DRAIN_STOP,
-	/* Close what is left, whatever is unsent; not a reset on its own. */
+	/*
+	 * Close all that are left, even with unsent bytes; the peer is reset
+	 * only if it sent bytes that nobody read.
+	 */
 	PFK_DRAIN_NOW
 };
 
@@ -298,9 +306,9 @@ const char *pfk_loop_backend(const struct pfk_loop *l);
 /*
  * Run until pfk_loop_stop, until nothing is left to wait for or, once drained,
  * until the last transport is gone.  A turn has a fixed order: soon-queue,
- * ready descriptors, timers, soon-queue; what is added meanwhile waits for the
- * next turn.  -1: the back-end failed.  EBUSY: it runs already.  ECHILD: it
- * belongs to the process that has forked this one.
+ * ready descriptors, timers, soon-queue; additions meanwhile wait for the next
+ * turn.  -1: the back-end failed.  EBUSY: it runs already.  ECHILD: it belongs
+ * to the process that has forked this one.
  */
 int pfk_loop_run(struct pfk_loop *l);
 
@@ -309,7 +317,7 @@ void pfk_loop_stop(struct pfk_loop *l);
 
 /*
  * Every server on l stops accepting, in the soon-queue's next round; run
- * returns after the last transport.  What has come already is delivered
+ * returns after the last transport.  Bytes that have come already are delivered
  * before.  May be called again to go further.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
@@ -363,9 +371,9 @@ int pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
 void pfk_timer_cancel(struct pfk_timer **t);
 
 /*
- * Call cb(arg, ready) while fd is ready for what is wanted (PFK_READ,
- * PFK_WRITE or both), level-triggered [add_reader, add_writer].  fd stays the
- * caller's, one registration a descriptor (EEXIST).
+ * Call cb(arg, ready) while fd is ready for want (PFK_READ, PFK_WRITE or both),
+ * level-triggered [add_reader, add_writer].  fd stays the caller's, one
+ * registration a descriptor (EEXIST).
  */
 struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);
@@ -447,8 +455,8 @@ int pfk_host_split(const char *str, char *host, uint16_t *port,
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
 
 /*
- * 127.0.0.1:8888 or [::1]:8888, or "unix" for an AF_UNIX peer, whose path is not
- * kept and whose port is 0; dst holds PFK_ADDR_SIZE; returns dst.
+ * 127.0.0.1:8888 or [::1]:8888, or "unix" for an AF_UNIX peer, without its path
+ * and with port 0; dst holds PFK_ADDR_SIZE; returns dst.
  */
 const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
 
@@ -509,17 +517,17 @@ struct pfk_sockopts {
  * pfk_server_options.
  *
  * defer_accept: a listener's connections are accepted when their first bytes
- * have come, or after that time (1, 3, 7, ... s).  A worker that dies takes
- * nobody with it who had not spoken yet, and an accept finds something to read.
+ * have come, or after that time (1, 3, 7, ... s).  A worker that dies resets no
+ * client that has not sent yet, and an accepted connection can be read at once.
  * Not for protocols in which the server speaks first.
  */
 void pfk_sockopts_init(struct pfk_sockopts *o);
 
 /*
- * Compare what was asked for with what the kernel has set on the socket, and
- * call cb for each option that is smaller: its name, both values, and the
- * sysctl that holds it down; and for each that the socket's protocol lacks, with
- * PFK_UNSET in force.
+ * Compare the options asked for with those in force on the socket, and call cb
+ * for each option that is smaller: its name, both values, and the sysctl that
+ * holds it down; and for each that the socket's protocol lacks, with PFK_UNSET
+ * in force.
  */
 void pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
     void (*cb)(void *arg, const char *name, int asked, int in_force,
@@ -534,9 +542,9 @@ struct pfk_limits;
 struct pfk_datagram;
 
 /*
- * What a stream protocol does.  connection_made returns self, handed to all
- * others; NULL refuses the connection, and nothing else is called.  Any other
- * member may be NULL.
+ * The callbacks of a stream protocol.  connection_made returns self, handed to
+ * all others; NULL refuses the connection, and nothing else is called.  Any
+ * other member may be NULL.
  */
 struct pfk_protocol {
 	void *(*connection_made)(struct pfk_transport *tr, void *arg);
@@ -582,11 +590,11 @@ struct pfk_protocol {
 #define PFK_HANDED_OVER (-1)
 
 /*
- * What servers of one loop share: at most max_connections at a time (more wait
- * in the accept queue), at most max_per_source from one IPv4 address or IPv6
- * /64 (more are closed); 0 is no limit.  It also keeps a spare descriptor: out
- * of descriptors, accepting pauses and one waiting connection is shed.
- * Freed when the handle is dropped and the last server is gone.
+ * Limits that servers of one loop share: at most max_connections at a time
+ * (more wait in the accept queue), at most max_per_source from one IPv4 address
+ * or IPv6 /64 (more are closed); 0 is no limit.  It also keeps a spare
+ * descriptor: out of descriptors, accepting pauses and one waiting connection
+ * is shed.  Freed when the handle is dropped and the last server is gone.
  */
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
@@ -627,10 +635,11 @@ struct pfk_connect_options {
 	const struct pfk_sockopts *sockopts; /* NULL: none set */
 	uint64_t timeout_ns; /* of look-up and all attempts; 0 */
 	/*
-	 * TCP: what to send first, or NULL.  It goes with the SYN where the
-	 * server has given a cookie (RFC 7413, TCP_FASTOPEN), else once the
-	 * connection stands, in any case before what connection_made writes.
-	 * With the SYN it may come twice, and to each of the addresses.
+	 * TCP: the bytes to send first, or NULL.  It goes with the SYN where
+	 * the server has given a cookie (RFC 7413, TCP_FASTOPEN), else once the
+	 * connection stands, in any case before the bytes that connection_made
+	 * writes.  With the SYN it may come twice, and to each of the
+	 * addresses.
 	 */
 	const void *first;
 	size_t first_len;
@@ -649,8 +658,9 @@ struct pfk_connector;
  * [create_connection].  Either proto's connection_made is called with arg, or
  * failed, once, with the first attempt's errno, ETIMEDOUT or PFK_ENOHOST, and
  * with every cause as text.  The handle means nothing by then: cancelling it
- * does nothing, in the callback and later, whatever else has been started since.
- * Nothing of options is kept.  The connection belongs to the loop and drains with it.
+ * does nothing, in the callback and later, even if other operations have been
+ * started since.  Nothing of options is kept.  The connection belongs to the
+ * loop and drains with it.
  *
  * An attempt that would connect to itself, which TCP allows where nobody
  * listens and the own port is the server's, is ECONNREFUSED.
@@ -661,17 +671,17 @@ struct pfk_connector *pfk_connect(struct pfk_loop *l,
 void pfk_connect_cancel(struct pfk_connector **c);
 
 /*
- * Send what the kernel takes at once and queue a copy of the rest.  EPIPE:
- * closing, or the write side is shut.  Any other failure ends the connection:
- * connection_lost follows.
+ * Send as many bytes as the kernel takes at once, and queue a copy of the rest.
+ * EPIPE: closing, or the write side is shut.  Any other failure ends the
+ * connection: connection_lost follows.
  */
 int pfk_write(struct pfk_transport *tr, const void *buf, size_t len);
 
-/* Send FIN after what is queued; go on reading [write_eof]. */
+/* Send FIN after the queued bytes; go on reading [write_eof]. */
 void pfk_write_eof(struct pfk_transport *tr);
 
 /*
- * Stop delivering, send what is queued and FIN, then wait for the peer's end
+ * Stop delivering, send the queued bytes and FIN, then wait for the peer's end
  * (2 s at most, discarding) so that no reset overtakes the data; then
  * connection_lost [close].
  */
@@ -708,7 +718,7 @@ void *pfk_loop_state(struct pfk_loop *l, size_t bytes);
 void pfk_die_at(struct pfk_loop *l, uint64_t n);
 
 /*
- * Go on with another protocol, whose self is the same [set_protocol]; from a
+ * Go on with another protocol and the same self [set_protocol]; from a
  * callback, connection_made and connection_resumed included.  EINVAL: it is
  * NULL, or has only one of hand_over and connection_resumed.
  */
@@ -720,19 +730,20 @@ void pfk_pause_reading(struct pfk_transport *tr);
 void pfk_resume_reading(struct pfk_transport *tr);
 
 /*
- * Send on what comes by `from` by way of `to`, or back where they are the same,
- * without data_received: a proxy's and an echo's work.  What comes in bulk is
- * not copied to user space.  `from` is not read while `to` has unsent bytes, so
- * the peers' pace passes through, and pfk_write to `to` keeps the order.
+ * Forward the bytes that `from` receives to `to`, or back where they are the
+ * same, without data_received: a proxy's and an echo's work.  Bulk is not
+ * copied to user space.  `from` is not read while `to` has unsent bytes, so the
+ * peers' pace passes through, and pfk_write to `to` keeps the order.
  *
  * It ends with pfk_unjoin, when `from` has ended (then eof_received as usual),
- * when `to` is closing, its write side shut or either is lost; what has been
- * read by then is still sent, and data_received gets the rest.  Who is joined
- * to another one is not handed over.  Where SIGPIPE is at its default it is
- * ignored from the first bulk on.  Where splice(2) is refused, by a sandbox
- * say, bulk is copied.  Urgent data is ordinary data in its place: listeners of
- * pfk_worker_listen and connections of pfk_connect have SO_OOBINLINE.  On a
- * socket without it the urgent byte is skipped, as by recv(2).
+ * when `to` is closing, its write side shut or either is lost; bytes that were
+ * read by then are still sent, and data_received gets the rest.  A transport
+ * that is joined to another one is not handed over.  Where SIGPIPE is at its
+ * default it is ignored from the first bulk on.  Where splice(2) is refused, by
+ * a sandbox say, bulk is copied.  Urgent data is ordinary data in its place:
+ * listeners of pfk_worker_listen and connections of pfk_connect have
+ * SO_OOBINLINE.  On a socket without it the urgent byte is skipped, as by
+ * recv(2).
  *
  * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is
  * closing.  EINVAL: they are on different loops.
@@ -756,9 +767,9 @@ int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
 /*
  * Ask the kernel about the connection until connection_lost returns
  * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such as
- * "SO_RCVBUF" or "TCP_NODELAY", whose int goes to value as it is in force
- * (buffer sizes twice what was asked), or "tcp_info", for as much of struct
- * tcp_info as size holds.  EINVAL: too small a size; ENOENT: no such name.
+ * "SO_RCVBUF" or "TCP_NODELAY": its int in force goes to value (buffer sizes
+ * are twice those asked for), or "tcp_info", for as much of struct tcp_info as
+ * size holds.  EINVAL: too small a size; ENOENT: no such name.
  */
 int pfk_extra_info(const struct pfk_transport *tr, const char *name,
     void *value, size_t size);
@@ -809,14 +820,14 @@ struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_datagram_protocol *proto, void *arg,
     void (*failed)(void *arg, int error, const char *causes));
 
-/* Who it is connected to; ENOTCONN [get_extra_info]. */
+/* The connected peer; ENOTCONN [get_extra_info]. */
 int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
 
 /*
- * Send one datagram to `to` (NULL: who it is connected to), from the local
- * address `from` (NULL: the socket's own).  Called from datagram_received with
- * that packet's buffer it is sent uncopied with the batch: in order with what
- * else goes to the same `to`, and together with it where the kernel offers
+ * Send one datagram to `to` (NULL: the connected peer), from the local address
+ * `from` (NULL: the socket's own).  Called from datagram_received with that
+ * packet's buffer it is sent uncopied with the batch: in order with other
+ * datagrams to the same `to`, and together with it where the kernel offers
  * UDP_SEGMENT.  A full socket buffer drops and counts it.
  */
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
@@ -835,8 +846,9 @@ void pfk_datagram_close(struct pfk_datagram **d);
 
 /*
  * A reader and a writer over a connection [StreamReader, StreamWriter].  At
- * most twice the limit is read ahead of who reads; then the peer waits.  When
- * the loop stops serving, what has come is still read, and then the end.
+ * most twice the limit is read ahead of the program; then the peer waits.  When
+ * the loop stops serving, the received bytes can still be read, and then the
+ * end.
  */
 struct pfk_stream;
 
@@ -845,8 +857,8 @@ struct pfk_stream;
 /* How a call ended. */
 struct pfk_result {
 	/*
-	 * What a read brought, the stream's own: until the callback returns;
-	 * without callback until the next call or turn.
+	 * The bytes of a read, in the stream's memory: valid until the callback
+	 * returns; without a callback until the next call or turn.
 	 */
 	const void *buf;
 	size_t len;
@@ -868,8 +880,8 @@ struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
     const struct pfk_server_options *options);
 
 /*
- * Connect as pfk_connect does [open_connection].  On failure the result's
- * error is what failed gets there, and buf its causes.  The stream is to be
+ * Connect as pfk_connect does [open_connection].  On failure the result's error
+ * is the one that `failed` gets there, and buf its causes.  The stream is to be
  * closed in any case; closing it before it is open cancels.
  */
 struct pfk_stream *pfk_stream_open(struct pfk_loop *l,
@@ -886,15 +898,15 @@ int pfk_stream_set_limit(struct pfk_stream *s, size_t limit);
 struct pfk_transport *pfk_stream_transport(const struct pfk_stream *s);
 
 /*
- * Read; one of these at a time (EBUSY), on an open stream (ENOTCONN).  When
- * the connection breaks what has come is still read, and then the result's
+ * Read; one of these at a time (EBUSY), on an open stream (ENOTCONN).  When the
+ * connection breaks the received bytes can still be read, and then the result's
  * error is the connection's.
  *
  * pfk_read: 1 to max bytes, as soon as there are any; len 0 without error is
  * the peer's end [read].  EINVAL: max is 0.
  *
  * pfk_read_exactly: n bytes, also more than the limit.  The end before that is
- * the error ENODATA, with what there was in buf [readexactly,
+ * the error ENODATA, with the bytes before it in buf [readexactly,
  * IncompleteReadError].  EINVAL: n is 0.
  *
  * pfk_read_until: up to and with the first byte `last`.  The end before that
@@ -913,8 +925,8 @@ int pfk_read_until(struct pfk_stream *s, char last,
 bool pfk_stream_at_eof(const struct pfk_stream *s);
 
 /*
- * Send, as pfk_write does; ENOTCONN before it is open.  Whoever writes much
- * drains in between, or the queue grows [write].
+ * Send, as pfk_write does; ENOTCONN before it is open.  A program that writes
+ * much drains in between, or the queue grows [write].
  */
 int pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len);
 
@@ -926,7 +938,7 @@ int pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len);
 int pfk_stream_drain(struct pfk_stream *s,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg);
 
-/* Send FIN after what is queued; go on reading [write_eof]. */
+/* Send FIN after the queued bytes; go on reading [write_eof]. */
 void pfk_stream_write_eof(struct pfk_stream *s);
 
 /* Flush and close as pfk_close, or reset as pfk_abort; the loop does it. */
@@ -962,7 +974,7 @@ struct pfk_master_config {
 	uint64_t shutdown_ns; /* bound of a graceful stop */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
 	/*
-	 * Abort a worker whose loop is blocked or stopped for so long, or
+	 * Abort a worker when its loop is blocked or stopped for so long, or
 	 * computes for 3 s without a turn, or for hang_ns where that is less;
 	 * 0: never.  Waiting for a CPU does not count, nor does a debugger.
 	 */
@@ -995,13 +1007,14 @@ struct pfk_master_config {
 #define PFK_CONTROL_SIZE 108
 
 /*
- * What the program adds, in gunicorn's names; any but worker_init may be NULL.
- * prepare_reload runs before on_reload, in a child, so that it may block, for at
- * most 30 s, while the master goes on: it checks the new configuration, looks up
- * names and users, and writes the answers to fd, which has room for 16 MiB.
- * on_reload, which must not block, reads them by pfk_reload_prepared and fills in
- * a new configuration.  Either may return -1, and nothing changes.  reload_done
- * tells whether the first new worker came up with it (commit) or not (go back).
+ * The program's callbacks, by gunicorn's names; any but worker_init may be
+ * NULL.  prepare_reload runs before on_reload, in a child, so that it may
+ * block, for at most 30 s, while the master goes on: it checks the new
+ * configuration, looks up names and users, and writes the answers to fd, which
+ * has room for 16 MiB.  on_reload, which must not block, reads them by
+ * pfk_reload_prepared and fills in a new configuration.  Either may return -1,
+ * and nothing changes.  reload_done tells whether the first new worker came up
+ * with it (commit) or not (go back).
  */
 struct pfk_hooks {
 	/* In the worker: listen, serve, drop privileges.  -1: pfk_worker_fail */
@@ -1042,7 +1055,9 @@ int pfk_master_run(const struct pfk_master_config *config,
  */
 int pfk_reload_fail(const char *fmt, ...) PFK_PRINTF(1, 2);
 
-/* Say in on_reload what the new configuration changes, for the status. */
+/*
+ * Describe in on_reload the changes by the new configuration, for the status.
+ */
 void pfk_reload_changes(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /*
