@@ -156,6 +156,7 @@ pfk__child_drop(struct pfk__child *c)
 {
 	pfk__hear_no_more(c);
 	pfk__child_forget(c);
+	pfk_timer_cancel(&c->bound);
 	pfk__history_fold(c->master, c);
 	pfk__pulse_close(&c->pulse, &c->master->pages);
 	LIST_REMOVE(c, link);
@@ -193,75 +194,6 @@ pfk__child_promote(struct pfk__child *c)
 	p->serving = c;
 	p->booting = NULL;
 	p->stall = (struct pfk__stall){0};
-}
-
-static void
-order_drain(struct pfk__child *c)
-{
-	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
-	    .how = PFK_DRAIN_LEAVE,
-	    .timeout_ns = c->master->config.drain_ns};
-
-	/* Sent to one that left by itself, too: it may only have said so. */
-	pfk__child_tell(c, &msg, -1);
-	pfk_log(PFK_INFO,
-	    c->left ? "worker %d (%d) got a stop signal from outside; starting "
-		      "its successor"
-		    : "worker %d (%d) is leaving",
-	    c->slot, (int)pfk__child_pid(c));
-	c->kept = 0;
-	if (!c->left)
-		pfk__heirs_offer(c);
-}
-
-/*
- * While c is being given connections itself, the drain waits, because c could
- * not receive the connections that are still on their way.
- */
-void
-pfk__child_retire(struct pfk__child *c)
-{
-	struct pfk__place *p = &c->master->places[c->slot];
-
-	c->phase = PFK__PHASE_LEAVING;
-	if (p->serving == c)
-		p->serving = NULL;
-	pfk__adopt_forget(c->master, c);
-	c->retire_wanted = c->receiving > 0 && !c->left;
-	if (!c->retire_wanted)
-		order_drain(c);
-}
-
-void
-pfk__child_repeat(struct pfk__child *c)
-{
-	struct pfk__master *m = c->master;
-	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
-	    .how = PFK_DRAIN_STOP,
-	    .timeout_ns = m->config.shutdown_ns};
-
-	/* The ways by which it was given connections died with it. */
-	c->receiving = 0;
-	if (m->stop == PFK__STOP_FAST)
-		pfk__child_signal(c, SIGINT);
-	else if (m->stop != PFK__STOP_NONE)
-		pfk__child_tell(c, &msg, -1);
-	else if (c->phase == PFK__PHASE_LEAVING)
-		pfk__child_retire(c);
-}
-
-void
-pfk__children_retire_deferred(struct pfk__master *m)
-{
-	struct pfk__child *c;
-
-	if (!m->drains_due)
-		return;
-	m->drains_due = false;
-	LIST_FOREACH(c, &m->children, link) {
-		if (c->retire_wanted && c->receiving == 0)
-			pfk__child_retire(c);
-	}
 }
 
 void
@@ -466,6 +398,7 @@ pfk__children_reap(struct pfk__master *m)
 		if (c->pid != pid && pfk__child_runs(c))
 			pfk__child_signal(c, SIGKILL);
 		pfk__child_forget(c);
+		pfk_timer_cancel(&c->bound);
 		pfk__history_fold(m, c);
 		pfk__pulse_close(&c->pulse, &m->pages);
 		LIST_REMOVE(c, link);

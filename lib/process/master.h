@@ -46,13 +46,15 @@ struct pfk__child {
 	int list_fd; /* it is to list its connections there; -1: nothing */
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
-	uint64_t hang_ns;     /* it beats by the configuration it has */
-	unsigned receiving;   /* from so many that leave; it stays until then */
-	int kept;             /* of its connections: no heir has taken them */
-	bool kept_logged;     /* that none has room for them; and that they */
-	bool again_logged;    /* are offered again */
-	bool retire_wanted;   /* once `receiving` is 0 */
-	bool orphan;          /* another master has started it */
+	uint64_t hang_ns;   /* it beats by the configuration it has */
+	unsigned receiving; /* from so many that leave; it stays until then */
+	int kept;           /* of its connections: no heir has taken them */
+	bool kept_logged;   /* that none has room for them; and that they */
+	bool again_logged;  /* are offered again */
+	bool retire_wanted; /* once `receiving` is 0 */
+	bool orphan;        /* another master has started it */
+	struct pfk_timer *bound; /* of its leaving; then it is killed */
+	uint64_t leaving_ns;     /* since when it leaves */
 	bool left;            /* it drains by itself, and hands nothing over */
 	int fail_status;      /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
@@ -107,6 +109,7 @@ struct pfk__master {
 	int workers;     /* wanted now: the configuration's, TTIN and TTOU */
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
+	uint64_t reload_ns; /* when the last one began */
 	bool resized; /* workers were ordered before the end of the trial */
 	bool reload_wanted;
 	bool drains_due;        /* a retire_wanted can be carried out */
@@ -179,14 +182,9 @@ struct pfk__child *pfk__child_found(struct pfk__master *m, int slot,
 void pfk__child_drop(struct pfk__child *c);
 /* Its channel has ended: so has an orphan, which nobody else tells of. */
 void pfk__child_orphan_ended(struct pfk__child *c);
-/* Order again whatever its worker's predecessor may not have carried out. */
-void pfk__child_repeat(struct pfk__child *c);
 int pfk__child_spawn(struct pfk__master *m, int slot);
 /* c is ready: it serves its slot, with all that it has opened or kept. */
 void pfk__child_promote(struct pfk__child *c);
-/* c drains, or will once it has received the connections on their way to it. */
-void pfk__child_retire(struct pfk__child *c);
-void pfk__children_retire_deferred(struct pfk__master *m);
 void pfk__children_tell(struct pfk__master *m, struct pfk__message *msg,
     int pass);
 void pfk__children_signal(struct pfk__master *m, int signo);
@@ -206,6 +204,15 @@ void pfk__child_signal(struct pfk__child *c, int signo);
 
 /* -1: it does not hear any more. */
 int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
+
+/* retire.c */
+/* c drains, or will once it has received the connections on their way to it. */
+void pfk__child_retire(struct pfk__child *c);
+void pfk__children_retire_deferred(struct pfk__master *m);
+/* Order again whatever its worker's predecessor may not have carried out. */
+void pfk__child_repeat(struct pfk__child *c);
+/* Log the workers that were leaving before this reload began. */
+void pfk__children_log_leaving(const struct pfk__master *m);
 
 /* hear.c */
 /* The channel's callback; all that is queued there; and the channel's end. */

@@ -183,6 +183,7 @@ pfk__reload_begin(struct pfk__master *m)
 	m->resized = false;
 	said.refused[0] = said.changes[0] = '\0';
 	pfk_log(PFK_INFO, "reloading");
+	m->reload_ns = pfk_loop_now(m->loop);
 	pfk__control_reload_begun(m);
 	if (m->hooks->prepare_reload == NULL) {
 		try(m);
@@ -199,6 +200,7 @@ void
 pfk__reload_roll(struct pfk__master *m)
 {
 	pfk__control_reload_begun(m);
+	m->reload_ns = pfk_loop_now(m->loop);
 	m->reload = PFK__RELOAD_ROLLING;
 	m->rolling = 0;
 	for (int i = 0; i < m->places_top; i++)
@@ -228,6 +230,7 @@ finish(struct pfk__master *m)
 
 	pfk__master_title(m);
 	log_end(m);
+	pfk__children_log_leaving(m);
 	for (int i = 0; i < m->workers; i++)
 		failing += m->places[i].serving == NULL ||
 		    m->places[i].serving->epoch != m->epoch;

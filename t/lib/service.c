@@ -18,6 +18,7 @@
 #define SOON_MS 10000
 
 bool service_no_keeper;
+uint64_t service_drain_ns;
 const char *service_control = "off";
 
 static pid_t master;
@@ -30,6 +31,7 @@ service_start(const struct pfk_hooks *hooks, int workers)
 {
 	struct pfk_master_config config = {.workers = workers,
 	    .shutdown_ns = PFK_SECOND_NS,
+	    .drain_ns = service_drain_ns,
 	    .no_keeper = service_no_keeper,
 	    .control = service_control};
 	int fds[2];

@@ -9,6 +9,8 @@
 
 /* Set before the start: a worker that dies is the master's to replace. */
 extern bool service_no_keeper;
+/* For a worker that leaves. */
+extern uint64_t service_drain_ns;
 /* Or the path of its control socket. */
 extern const char *service_control;
 
