@@ -9,13 +9,19 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net/sockopts.h"
+
+#ifndef IPV6_MINHOPCOUNT
+#define IPV6_MINHOPCOUNT 73
+#endif
 
 static int
 set(int fd, int level, int option, int value, const char *name,
@@ -42,11 +48,9 @@ pfk__kind_name(enum pfk_kind kind)
 	return kind == PFK_TCP ? "tcp" : "udp";
 }
 
-/* The broken socket cannot be mended: its connections would be shut down, too. */
-bool
-pfk__listener_broken(int fd, enum pfk_kind kind)
+static bool
+is_shut_down(int fd, enum pfk_kind kind, const struct pfk_addr *name)
 {
-	struct pfk_addr name = {.len = sizeof(name.in6)};
 	struct pollfd p = {.fd = fd};
 	int listens = 0;
 	socklen_t len = sizeof(listens);
@@ -58,9 +62,63 @@ pfk__listener_broken(int fd, enum pfk_kind kind)
 	/* Shut down, or no longer bound. */
 	if (poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0)
 		return true;
-	return getsockname(fd, &name.sa, &name.len) == 0 &&
-	    (name.sa.sa_family == AF_INET || name.sa.sa_family == AF_INET6) &&
-	    pfk_addr_port(&name) == 0;
+	return (name->sa.sa_family == AF_INET ||
+		   name->sa.sa_family == AF_INET6) &&
+	    pfk_addr_port(name) == 0;
+}
+
+static bool
+is_set(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &len) == 0 && value != 0;
+}
+
+/* A link-local address binds it to a device by itself. */
+static bool
+is_bound_to_device(int fd, const struct pfk_addr *name)
+{
+	char device[IF_NAMESIZE];
+	socklen_t len = sizeof(device);
+
+	if (name->sa.sa_family == AF_INET6 && name->in6.sin6_scope_id != 0)
+		return false;
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 &&
+	    len > 0;
+}
+
+/* A socket that is shut down cannot be mended: its connections would end, too. */
+const char *
+pfk__listener_fault(int fd, enum pfk_kind kind)
+{
+	struct pfk_addr name = {.len = sizeof(name.in6)}, peer = name;
+
+	if (getsockname(fd, &name.sa, &name.len) == -1)
+		name.sa.sa_family = AF_UNSPEC;
+	if (is_shut_down(fd, kind, &name))
+		return "was shut down from outside (ss -K, or shutdown(2))";
+	if (is_set(fd, SOL_SOCKET, SO_LOCK_FILTER))
+		return "has got a locked filter, as by a hostile worker";
+	if (kind == PFK_UDP && getpeername(fd, &peer.sa, &peer.len) == 0)
+		return "was connected to one peer, as by a hostile worker";
+	if (is_bound_to_device(fd, &name))
+		return "was bound to a device, as by a hostile worker";
+	if (is_set(fd, IPPROTO_IP, IP_MINTTL) ||
+	    is_set(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT))
+		return "refuses low TTLs, as by a hostile worker";
+	return NULL;
+}
+
+void
+pfk__listener_reclaim(int fd)
+{
+	int on = 1;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on));
 }
 
 /* Set the options that take effect only before bind(2). */

@@ -24,10 +24,13 @@ int pfk__listener_tune(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
     const char **step);
 
 /*
- * Whether the socket is broken for good: ss -K or shutdown(2) has ended it, and
- * all processes that have a duplicate have the same broken socket.
+ * Why another socket has to take its place, or NULL: ss -K or shutdown(2) has
+ * ended it, or a process that has it too has done to it what cannot be undone.
  */
-bool pfk__listener_broken(int fd, enum pfk_kind kind);
+const char *pfk__listener_fault(int fd, enum pfk_kind kind);
+
+/* Undo what can be undone. */
+void pfk__listener_reclaim(int fd);
 
 const char *pfk__kind_name(enum pfk_kind kind);
 

@@ -79,6 +79,7 @@ adopt(struct pfk__master *m, int slot)
 		pfk__child_tell(c, &msg, l->fd);
 	}
 	p->adopter = c;
+	c->adopted = true;
 	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d", c->slot,
 	    (int)pfk__child_pid(c), slot);
 }

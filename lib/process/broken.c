@@ -1,5 +1,5 @@
 /*
- * broken.c: replace listeners that somebody has shut down.
+ * broken.c: replace listeners that somebody has shut down, or spoilt.
  *
  * Layer: process.  After ss -K, or shutdown(2) by any process that has the
  * socket, it is broken for good, and so are all duplicates of it.  The slot's
@@ -7,10 +7,16 @@
  * rights that a worker has before it drops privileges, and takes the connections
  * over.
  *
+ * A worker can do worse to the sockets that it has, and it outlives the worker:
+ * clear O_NONBLOCK, attach a filter or a program that steers clients, lock it.
+ * So when a worker has ended, the master undoes what it can (reclaim); the other
+ * sockets count as broken.
+ *
  * One slot after the other, from the first on, so that the order of opening
  * stays that of the slots (surplus.c).
  */
 #include "net/listener.h"
+#include "net/steer.h"
 #include "process/master.h"
 
 void
@@ -25,17 +31,44 @@ pfk__broken_look(struct pfk__master *m, int slot)
 }
 
 static void
+reclaim(struct pfk__master *m, int slot)
+{
+	const struct pfk__lent *l;
+
+	for (l = pfk__custody_first(&m->custody, slot); l != NULL;
+	     l = pfk__custody_next(l)) {
+		pfk__listener_reclaim(l->fd);
+		if (m->steered == 0)
+			pfk__unsteer(l->fd);
+	}
+	pfk__broken_look(m, slot);
+}
+
+void
+pfk__broken_reclaim(struct pfk__master *m, const struct pfk__child *c)
+{
+	if (m->stop != PFK__STOP_NONE)
+		return;
+	for (int i = 0; i < m->places_top; i++) {
+		if (i == c->slot || c->adopted)
+			reclaim(m, i);
+	}
+	if (m->steered != 0)
+		pfk__surplus_steer(m);
+}
+
+static void
 replace(struct pfk__master *m, const struct pfk__lent *l)
 {
 	const struct pfk__child *c = m->places[l->slot].serving;
+	const char *why = pfk__listener_fault(l->fd, l->kind);
 	char name[PFK_ADDR_SIZE];
 
 	pfk_log(PFK_WARNING,
-	    "worker %d (%d): its listener %s %s was shut down from outside "
-	    "(ss -K, or shutdown(2)); replacing the worker, whose successor "
-	    "opens it anew",
+	    "worker %d (%d): its listener %s %s %s; replacing the worker, whose "
+	    "successor opens it anew",
 	    l->slot, (int)pfk__child_pid(c), pfk__kind_name(l->kind),
-	    pfk_addr_format(name, &l->bound));
+	    pfk_addr_format(name, &l->bound), why != NULL ? why : "is broken");
 	pfk__master_step(m, l->slot, PFK__SLOT_RENEW);
 }
 

@@ -362,6 +362,7 @@ survives_keeper(struct pfk__child *c, int status)
 void
 pfk__child_orphan_ended(struct pfk__child *c)
 {
+	pfk__broken_reclaim(c->master, c);
 	/* As far as its channel tells. */
 	died(c, 0);
 	if (pfk__child_runs(c))
@@ -391,6 +392,7 @@ pfk__children_reap(struct pfk__master *m)
 			continue;
 		if (c->keeper == pid && c->pulse.page->ended != 0)
 			status = c->pulse.page->status;
+		pfk__broken_reclaim(m, c);
 		died(c, status);
 		pfk__hear_no_more(c);
 		pfk__listing_forget(c);

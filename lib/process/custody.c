@@ -222,7 +222,7 @@ pfk__custody_queued(const struct pfk__lent *l)
 bool
 pfk__custody_broken(const struct pfk__lent *l)
 {
-	return pfk__listener_broken(l->fd, l->kind);
+	return pfk__listener_fault(l->fd, l->kind) != NULL;
 }
 
 const struct pfk__lent *

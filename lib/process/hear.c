@@ -127,6 +127,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	page->heard = page->deaths;
 	pfk__listing_forget(c);
 	c->incarnation++;
+	pfk__broken_reclaim(m, c);
 	m->places[c->slot].restarts++;
 	pfk__history_restart(m, c, msg->status);
 	pfk__deaths_note(c, msg->pid, msg->status, msg->text,

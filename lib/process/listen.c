@@ -108,6 +108,7 @@ keep(struct attempt *a, size_t i, const struct pfk__lent *lent)
 	a->opened[i] = (struct opened){.fd = lent->fd,
 	    .kept = true,
 	    .bound = lent->bound};
+	pfk__listener_reclaim(lent->fd);
 	return pfk__listener_tune(lent->fd, lent->kind, &o, &a->step);
 }
 

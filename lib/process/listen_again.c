@@ -81,6 +81,8 @@ pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = recorded(w->ledger, &want[i]);
 		if (fds[i] != -1)
+			pfk__listener_reclaim(fds[i]);
+		if (fds[i] != -1)
 			pfk__serving_add(&line, want[i].kind,
 			    &w->ledger->records[fds[i]].listener.bound);
 		else if (!want[i].optional)

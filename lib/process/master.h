@@ -55,6 +55,7 @@ struct pfk__child {
 	bool orphan;        /* another master has started it */
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
+	bool adopted;            /* it has, or had, listeners of other slots */
 	bool left;            /* it drains by itself, and hands nothing over */
 	int fail_status;      /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
@@ -246,12 +247,16 @@ void pfk__drains_end(struct pfk__master *m);
 /* broken.c: look whether listeners of the slot are broken; and replace them. */
 void pfk__broken_look(struct pfk__master *m, int slot);
 void pfk__broken_maintain(struct pfk__master *m);
+/* c, or one of its workers, has ended: undo what it did to its sockets. */
+void pfk__broken_reclaim(struct pfk__master *m, const struct pfk__child *c);
 
 /* watch.c: look for workers that hang, from now on. */
 void pfk__watch_start(struct pfk__master *m);
 
 /* surplus.c: close the sockets of slots that are not wanted, in time. */
 void pfk__surplus_maintain(struct pfk__master *m);
+/* Steer again, in case that somebody has changed it. */
+void pfk__surplus_steer(struct pfk__master *m);
 
 /* reload.c */
 /* Replace all workers by ones with the configuration in force. */

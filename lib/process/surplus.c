@@ -126,6 +126,12 @@ steer_all(struct pfk__master *m, bool steer)
 	}
 }
 
+void
+pfk__surplus_steer(struct pfk__master *m)
+{
+	steer_all(m, true);
+}
+
 static void
 close_group(struct pfk__master *m, const struct group *g)
 {

@@ -6,6 +6,7 @@
 #include "transport/acceptor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "base/fds.h"
 #include "base/received.h"
+#include "net/listener.h"
 #include "transport/server.h"
 
 #define ACCEPT_BATCH 64 /* then others get their turn */
@@ -115,6 +117,8 @@ accept_some(struct pfk__acceptor *a, int max)
 {
 	struct pfk_server *s = a->server;
 
+	/* Another process that has it may have cleared the flag. */
+	fcntl(a->io.fd, F_SETFL, O_NONBLOCK);
 	while (max-- > 0) {
 		struct pfk_addr peer = {.len = sizeof(peer.in6)};
 		int fd;
@@ -244,6 +248,7 @@ pfk__acceptor_adopt(struct pfk_loop *l, int fd, int owner)
 	struct pfk_addr local = {.len = sizeof(local.in6)};
 	struct pfk_server *s;
 
+	pfk__listener_reclaim(fd);
 	if (getsockname(fd, &local.sa, &local.len) == -1)
 		return -1;
 	s = pfk__server_find(l, &local);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fds.h"
@@ -104,7 +105,10 @@ bool
 pfk__join_flush(struct pfk_transport *tr)
 {
 	struct pfk__joint *j = tr->joint;
-	ssize_t n = splice(j->pipe.out, NULL, tr->io.fd, NULL, j->in_pipe,
+	ssize_t n;
+
+	pfk__tcp_unblock(tr);
+	n = splice(j->pipe.out, NULL, tr->io.fd, NULL, j->in_pipe,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n == -1 && is_refused(errno))
@@ -198,7 +202,7 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 	pfk__hand_take(from, to);
 	pfk__point(l->ledger);
 	n = recv(from->io.fd, buf,
-	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, 0);
+	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, MSG_DONTWAIT);
 	if (pfk__tcp_received(from, n)) {
 		uint64_t begun = pfk__tcp_response_begins(l);
 		uint64_t sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];
@@ -224,6 +228,7 @@ splice_through(struct pfk_transport *from, struct pfk_transport *to, ssize_t *n)
 	if (need_joint(to) == NULL || pfk__pipes_take(pool, &pipe) == -1)
 		return false;
 	note_pipe(to, pipe);
+	pfk__tcp_unblock(from);
 	*n = splice(from->io.fd, NULL, pipe.in, NULL, BULK_BYTES,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	to->joint->pipe = pipe;

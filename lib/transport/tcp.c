@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -134,8 +135,16 @@ pfk__tcp_rebuild(struct pfk_server *server, int fd, struct pfk__record *r)
 		free(tr);
 		return NULL;
 	}
+	fcntl(fd, F_SETFL, O_NONBLOCK);
 	pfk__tcp_restore(tr, r);
 	return tr;
+}
+
+void
+pfk__tcp_unblock(const struct pfk_transport *tr)
+{
+	if (tr->shared)
+		fcntl(tr->io.fd, F_SETFL, O_NONBLOCK);
 }
 
 void
@@ -388,7 +397,7 @@ receive(struct pfk_transport *tr)
 	if (tr->state == PFK__TCP_OPEN && pfk__join_sink(tr) != NULL)
 		return pfk__join_receive(tr);
 	pfk__hand_take(tr, tr);
-	n = recv(tr->io.fd, buf, PFK__READ_BYTES, 0);
+	n = recv(tr->io.fd, buf, PFK__READ_BYTES, MSG_DONTWAIT);
 	pfk__point(l->ledger);
 	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING) {
 		uint64_t begun = pfk__tcp_response_begins(l);

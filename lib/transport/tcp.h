@@ -114,6 +114,8 @@ void pfk__tcp_enter(const struct pfk_transport *tr);
  * died.
  */
 void pfk__tcp_go_on(struct pfk_transport *tr);
+/* Before splice(2): another process that has it may have cleared O_NONBLOCK. */
+void pfk__tcp_unblock(const struct pfk_transport *tr);
 
 /*
  * The bytes of the connection that the kernel has given to this process and its

@@ -74,7 +74,7 @@ flush_out(struct pfk_transport *tr)
 	h.msg_iovlen = (size_t)pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
 	    iov, FLUSH_VECTORS);
 	pfk__point(tr->io.loop->ledger);
-	n = sendmsg(tr->io.fd, &h, MSG_NOSIGNAL);
+	n = sendmsg(tr->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 	pfk__point(tr->io.loop->ledger);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -112,7 +112,7 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 
 	if (tr->out.len == 0) {
 		pfk__point(tr->io.loop->ledger);
-		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL);
+		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		pfk__point(tr->io.loop->ledger);
 		if (n == -1 && errno != EAGAIN && errno != EINTR) {
 			pfk__tcp_lose(tr, errno);

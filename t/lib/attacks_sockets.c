@@ -4,6 +4,8 @@
 #include "attacks.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,10 +64,106 @@ pass_others(void)
 		hand(&fds[i], 1);
 }
 
+/* sockets */
+
+static void
+clear_nonblock(void)
+{
+	int off = 0;
+
+	fcntl(attacker.listener, F_SETFL, 0);
+	ioctl(attacker.listener, FIONBIO, &off);
+	fcntl(attacker.worker->channel, F_SETFL, 0);
+}
+
+/* The program accepts no byte of any packet. */
+static void
+attach(bool lock)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog prog = {.len = 1, .filter = &none};
+	int on = 1;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+	    sizeof(prog));
+	if (lock)
+		setsockopt(attacker.listener, SOL_SOCKET, SO_LOCK_FILTER, &on,
+		    sizeof(on));
+}
+
+static void
+attach_filter(void)
+{
+	attach(false);
+}
+
+static void
+lock_filter(void)
+{
+	attach(true);
+}
+
+/* All clients of the group come here from now on. */
+static void
+steer_all(void)
+{
+	struct sock_filter me = BPF_STMT(BPF_RET | BPF_K, HOSTILE_SLOT);
+	struct sock_fprog prog = {.len = 1, .filter = &me};
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF,
+	    &prog, sizeof(prog));
+	pfk_server_close(attacker.server);
+}
+
+static void
+leave_group(void)
+{
+	int off = 0;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_REUSEPORT, &off,
+	    sizeof(off));
+}
+
+static void
+bind_device(void)
+{
+	setsockopt(attacker.listener, SOL_SOCKET, SO_BINDTODEVICE, "nosuch", 7);
+	setsockopt(attacker.listener, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+}
+
+static void
+shut_down(void)
+{
+	shutdown(attacker.listener, SHUT_RDWR);
+}
+
+static void
+make_connection(void)
+{
+	struct linger l = {.l_onoff = 1, .l_linger = 32400};
+	struct pfk_addr to;
+	int other = unit_listen(&to);
+
+	shutdown(attacker.listener, SHUT_RDWR);
+	fcntl(attacker.listener, F_SETFL, 0);
+	connect(attacker.listener, &to.sa, to.len);
+	setsockopt(attacker.listener, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	send(attacker.listener, "x", 1, MSG_NOSIGNAL);
+	fcntl(other, F_SETFD, 0);
+}
+
 const struct attack socket_attacks[] = {
     {"descriptors that linger", pass_lingering},
     {"many descriptors", pass_many},
     {"a queue with such a descriptor", pass_queue},
     {"descriptors of other kinds", pass_others},
+    {"O_NONBLOCK cleared", clear_nonblock},
+    {"a filter", attach_filter},
+    {"a filter that is locked", lock_filter},
+    {"a program that steers", steer_all},
+    {"SO_REUSEPORT cleared", leave_group},
+    {"a listener bound to a device", bind_device},
+    {"a listener shut down", shut_down},
+    {"a listener made a connection", make_connection},
     {NULL, NULL},
 };
