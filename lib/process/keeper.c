@@ -92,6 +92,23 @@ keep_own_descriptors(struct pfk_worker *w)
 	free(keep);
 }
 
+/*
+ * A worker may have been started from a terminal, by root.  It could read there,
+ * and type into it (TIOCSTI), as long as the terminal is its session's.
+ */
+static void
+leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	/* Where there is no such device: nothing can be read from the log's. */
+	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+		dup2(null != -1 ? null : STDERR_FILENO, fd);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
 static void
 grow_table(void)
 {
@@ -425,6 +442,7 @@ pfk__keeper_main(struct pfk_worker *w)
 
 	*k = (struct keeper){.w = w, .page = w->page};
 	keep_own_descriptors(w);
+	leave_terminal();
 	if (!prepare(k))
 		pfk__worker_main(w);
 	/* Ignored, its end would not be told; whoever started us may do so. */
