@@ -29,7 +29,7 @@ subtest 'a stopped worker' => sub {
 	serves('while it is stopped');
 	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'adopted');
 	kill 'CONT', $worker{1};
-	ok($server->wait_log(qr/slot 1 serves itself again/, 20, $from),
+	ok($server->wait_log(qr/slot 1 recovered; worker \d released its listeners/, 20, $from),
 		'given back');
 	serves('when it goes on');
 	my %now = $server->workers;
@@ -42,7 +42,7 @@ subtest 'a worker that dies again and again' => sub {
 	die_until_backoff(0);
 	serves('in its back-off');
 	ok($server->wait_log(qr/serves for slot 0/, 20, $from), 'adopted');
-	ok($server->wait_log(qr/slot 0 serves itself again/, 20, $from),
+	ok($server->wait_log(qr/slot 0 recovered; worker \d released its listeners/, 20, $from),
 		'given back');
 	serves('afterwards');
 };
@@ -65,7 +65,7 @@ subtest 'a worker that stops right after its sibling did' => sub {
 		'it helps the other one, which is stopped right afterwards');
 	SKIP: {
 		skip 'this machine was too slow to be in time', 1 if now() - $ill > 4;
-		unlike(substr($server->log_text, $from), qr/slot 1 serves itself/,
+		unlike(substr($server->log_text, $from), qr/slot 1 recovered/,
 			'while it has help itself');
 	}
 	kill 'CONT', $worker{0};
@@ -121,7 +121,7 @@ subtest 'fewer workers' => sub {
 	$server->signal('HUP');
 	ok($server->wait_log(qr/reloaded/, 20, $from), 'a reload later');
 	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
-	ok($server->wait_log(qr/slot 1 serves itself again/, 20, $from),
+	ok($server->wait_log(qr/slot 1 recovered; worker \d released its listeners/, 20, $from),
 		'which take their own back');
 	serves('with two');
 	ok(wait_for(sub { my %now = fds($server->pid); keys %now <= keys %fds }, 10),
@@ -215,7 +215,7 @@ sub calm {
 
 		for (split /\n/, $server->log_text) {
 			$helper{$2} = $1 if /\sworker\s\d+\s[(](\d+)[)]\sserves\sfor\sslot\s(\d+)$/x;
-			delete $helper{$1} if /\sslot\s(\d+)\sserves\sitself\sagain$/x;
+			delete $helper{$1} if /\sslot\s(\d+)\srecovered;/x;
 			# Who leaves or dies helps nobody any more.
 			next if !/\sworker\s\d+\s[(](\d+)[)]\s(?!serves)/x;
 			my $pid = $1;

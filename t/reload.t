@@ -112,7 +112,7 @@ sub drain_timeout {
 	is(echo_once($socket, 'x'), 'x', '--drain-timeout: a last echo');
 	is((read_until_eof($socket))[1], 'eof', 'and our end');
 	reload($server);
-	ok($server->wait_log(qr/worker-0 \($pid\)\] the time to drain is over/),
+	ok($server->wait_log(qr/worker-0 \($pid\)\] drain timeout: closing 1 connection$/m),
 		'the old worker waits so long for the peer\'s end');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
 		'and ends');

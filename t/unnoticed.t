@@ -36,7 +36,7 @@ for my $load (@loads) {
 	unnoticed("$name: resize", $server, \@options,
 		sub {
 			told($server, 'TTOU', qr/now 2 .*worker 2 \(\d+\) has ended/s);
-			told($server, 'TTIN', qr/now 3 .*slot 2 serves itself/s);
+			told($server, 'TTIN', qr/now 3 .*slot 2 recovered/s);
 		});
 	killed("$name: a killed worker", $server, \@options);
 	ok(wait_for(sub { $server->workers_alive == 3 }, 20), "$name: three workers");

@@ -115,8 +115,11 @@ has_better(const struct pfk__master *m, int slot)
 static void
 give_back(struct pfk__master *m, int slot)
 {
+	int adopter = m->places[slot].adopter->slot;
+
 	pfk__adopt_release(m, slot);
-	pfk_log(PFK_INFO, "slot %d serves itself again", slot);
+	pfk_log(PFK_INFO, "slot %d recovered; worker %d released its listeners",
+	    slot, adopter);
 }
 
 void

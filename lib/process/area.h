@@ -1,10 +1,11 @@
 /*
- * area.h: what one child shares with the master, in its area of pages.h.
+ * area.h: the data that one child shares with the master, in its area of
+ * pages.h.
  *
- * The worker alone writes counters and events, its keeper only while there is no
- * worker.  A worker may be hostile: the master takes numbers from here, and
- * checks whatever it uses as an index.  36 KiB of the area are in use, of which
- * those of the ring take memory as it fills.
+ * The worker alone writes counters and events, its keeper only while there is
+ * no worker.  A worker may be hostile: the master takes numbers from here, and
+ * checks each one that it uses as an index.  36 KiB of the area are in use, of
+ * which those of the ring take memory as it fills.
  */
 #ifndef PFK_PROCESS_AREA_H
 #define PFK_PROCESS_AREA_H

@@ -27,7 +27,7 @@ enum pfk__msg {
 	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */
 	PFK__MSG_TAKE,  /* where the owner's connections come from */
 	PFK__MSG_ADOPT, /* a socket of the owner's slot, to serve meanwhile */
-	PFK__MSG_RELEASE, /* the owner serves itself again */
+	PFK__MSG_RELEASE, /* the owner serves its queues again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */
 	PFK__MSG_LET_GO,  /* the master gives way to another program's */
@@ -54,9 +54,9 @@ int pfk__channel_pair(int fds[2]);
 int pfk__channel_send(int fd, const struct pfk__message *m, int pass);
 
 /*
- * 1 for a message, 0 at the end of file, -1 with errno: EAGAIN, EPROTO for
- * what is not a message, or EMFILE where *m is one but this process had no room
- * for its descriptor.  *passed is a received descriptor or -1; it is the
+ * 1 for a message, 0 at the end of file, -1 with errno: EAGAIN, EPROTO for a
+ * packet that is no message, or EMFILE where *m is one but this process had no
+ * room for its descriptor.  *passed is a received descriptor or -1; it is the
  * caller's.
  */
 int pfk__channel_receive(int fd, struct pfk__message *m, int *passed);

@@ -21,7 +21,7 @@ is_child(const struct pfk__master *m, const struct pfk__child *which, int slot)
 	return false;
 }
 
-/* Who is there in each state, while the service runs. */
+/* The processes that a slot has in each state, while the service runs. */
 static void
 check_state(const struct pfk__place *p)
 {
@@ -73,7 +73,7 @@ pfk__master_check(void *arg)
 		const struct pfk__place *p = &m->places[c->slot];
 
 		assert(c->master == m && c->generation <= m->generation);
-		/* Whoever serves or boots is its slot's. */
+		/* A child that serves or boots is its slot's. */
 		assert(c->phase != PFK__PHASE_SERVING || p->serving == c ||
 		    m->stop != PFK__STOP_NONE);
 		assert(!c->retire_wanted || c->phase == PFK__PHASE_LEAVING);

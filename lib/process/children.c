@@ -176,7 +176,7 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 		return 0;
 	/* If it has gone, its death is told. */
 	if (errno != EPIPE)
-		pfk_warn("cannot tell worker %d (%d)", c->slot,
+		pfk_warn("cannot send a message to worker %d (%d)", c->slot,
 		    (int)pfk__child_pid(c));
 	return -1;
 }
@@ -278,7 +278,7 @@ note_death(const struct pfk__child *c, int status)
 					   : "they ended with it");
 }
 
-/* What the death means to its slot. */
+/* Step the slot by the death of its child. */
 static void
 died(struct pfk__child *c, int status)
 {
@@ -396,7 +396,10 @@ pfk__children_reap(struct pfk__master *m)
 		died(c, status);
 		pfk__hear_no_more(c);
 		pfk__listing_forget(c);
-		/* Whatever its keeper said: no worker is left behind. */
+		/*
+		 * Leave no worker behind, whether or not its keeper has
+		 * reported the pid.
+		 */
 		if (c->pid != pid && pfk__child_runs(c))
 			pfk__child_signal(c, SIGKILL);
 		pfk__child_forget(c);

@@ -88,7 +88,10 @@ pfk__client_answer(struct pfk__client *c, char *answer, size_t size)
 	c->wish = PFK__WISH_NONE;
 	c->answer = answer;
 	c->size = size;
-	/* After the loop's end only what the kernel takes at once is sent. */
+	/*
+	 * After the loop's end only the bytes that the kernel takes at once are
+	 * sent.
+	 */
 	if (c->io != NULL)
 		set_deadline(c, ANSWER_NS);
 	pfk__client_write(c);
@@ -102,7 +105,7 @@ answer_line(struct pfk__client *c, const char *head, const char *fmt,
 	int n;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	/* One line, whatever a reason has in it. */
+	/* One line, even if a reason has several. */
 	for (char *at = text; (at = strchr(at, '\n')) != NULL;)
 		*at = ' ';
 	n = asprintf(&line, "%s%s\n", head, text);

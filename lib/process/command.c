@@ -1,5 +1,5 @@
 /*
- * command.c: what the control socket's clients ask the master to do.
+ * command.c: the commands of the control socket's clients.
  *
  * Layer: process.  A command that takes time leaves its client with a wish, and
  * pfk__control_maintain answers when the wish has come true.

@@ -1,6 +1,6 @@
 /*
- * control.c: the control socket in the master's loop: who may connect, and how
- * many at a time.
+ * control.c: the control socket in the master's loop: the rights and the number
+ * of its clients.
  *
  * Layer: process.  Any local user can connect.  A stranger is refused at once and
  * costs no memory.  The others have a place each in a bounded list, which they
@@ -223,7 +223,7 @@ on_directory(void *arg, unsigned ready)
 	pfk__control_restore(k->master);
 }
 
-/* Without it, a reload is what notices. */
+/* Without the watch only a reload notices a missing socket. */
 static void
 watch_directory(struct pfk__control_socket *k)
 {

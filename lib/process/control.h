@@ -1,5 +1,5 @@
 /*
- * control.h: the control socket: its clients and what they ask for.
+ * control.h: the control socket: its clients and their requests.
  *
  * control.c admits clients, client.c moves their bytes, command.c decides; report.h
  * describes.
@@ -13,8 +13,8 @@
  *  1. nothing here blocks, and no client costs more than its buffers, for longer
  *     than its deadline;
  *  2. a client is reading its line, or waits with a wish, or is being answered;
- *  3. an answer frees the client: whoever has caused one does not touch it any
- *     more.
+ *  3. an answer frees the client: the function that caused it does not use the
+ *     client any more.
  */
 #ifndef PFK_PROCESS_CONTROL_H
 #define PFK_PROCESS_CONTROL_H
@@ -105,16 +105,21 @@ int pfk__control_open(struct pfk__master *m);
 const char *pfk__control_path(const struct pfk__master *m);
 bool pfk__control_was_stale(const struct pfk__master *m);
 
-/* Stop listening; who waits for the stop is kept for pfk__control_end. */
+/*
+ * Stop listening; a client that waits for the stop is kept for
+ * pfk__control_end.
+ */
 void pfk__control_close(struct pfk__master *m);
 
-/* All is over: remove socket and lock, and tell who waits for it. */
+/*
+ * At the end: remove socket and lock, and answer the clients that wait for it.
+ */
 void pfk__control_end(struct pfk__master *m);
 
 /* Make lock and socket anew where somebody has removed them. */
 void pfk__control_restore(struct pfk__master *m);
 
-/* Answer the clients whose wishes have come true, or cannot any more. */
+/* Answer each client that has its wish, or can have it no more. */
 void pfk__control_maintain(struct pfk__master *m);
 
 /* The upgrade was refused. */
@@ -127,8 +132,8 @@ void pfk__control_reload_ended(struct pfk__master *m, int status,
     const char *fmt, ...) PFK_PRINTF(3, 4);
 
 /*
- * client.c.  Begin with a client whose descriptor and rights are known; it may
- * be answered and gone by the end.  -1: errno; nothing has changed.
+ * client.c.  Begin with a client that has its descriptor and rights; it may be
+ * answered and gone by the end.  -1: errno; nothing has changed.
  */
 int pfk__client_start(struct pfk__client *c);
 void pfk__client_drop(struct pfk__client *c);
@@ -136,7 +141,9 @@ void pfk__client_drop(struct pfk__client *c);
 /* Go on with the answer; the client is freed at its end. */
 void pfk__client_write(struct pfk__client *c);
 
-/* Read what is there, so that close(2) does not reset the connection. */
+/*
+ * Read the rest of the request, so that close(2) does not reset the connection.
+ */
 
 /* "OK" and the text, or "ERR". Frees the client. */
 void pfk__client_done(struct pfk__client *c, const char *fmt, ...)

@@ -124,7 +124,9 @@ note_lines(struct pfk__last *last, const struct pfk__recorder *r, uint64_t now,
 	}
 }
 
-/* What its recorder holds, which the next worker will overwrite. */
+/*
+ * Copy the events in its recorder, because the next worker will overwrite them.
+ */
 static struct pfk__last *
 last_of(const struct pfk__child *c, pid_t pid, uint64_t now)
 {

@@ -24,7 +24,7 @@ struct pfk__master;
 #define PFK__LAST_EVENTS 32
 #define PFK__LAST_LINES 4
 
-/* Each is a line: the seconds before the death, then what happened. */
+/* Each is a line: the seconds before the death, then the event. */
 struct pfk__last {
 	int n, n_lines;
 	char events[PFK__LAST_EVENTS][120];
@@ -50,7 +50,7 @@ struct pfk__deaths {
 	uint64_t oom_kills; /* in the cgroup, at the last look */
 };
 
-/* Begin: what the cgroup has counted so far was of others. */
+/* Begin, and ignore the deaths that the cgroup has counted before. */
 void pfk__deaths_watch(struct pfk__deaths *d);
 
 /* Note the death of c's worker; doing may be "". */

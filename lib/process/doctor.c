@@ -1,5 +1,5 @@
 /*
- * doctor.c: what is wrong with a service's surroundings and settings.
+ * doctor.c: find faults in a service's surroundings and settings.
  *
  * Layer: process.  It judges facts, and asks nobody.
  */

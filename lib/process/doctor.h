@@ -1,5 +1,5 @@
 /*
- * doctor.h: what is wrong with a service's surroundings and settings.
+ * doctor.h: find faults in a service's surroundings and settings.
  *
  * A finding is a warning, which something is to be done about, or information.
  * It has one line: the fact, why it matters, and the cure.

@@ -178,7 +178,7 @@ look_at_tcp(struct pfk__facts *f, const struct pfk__lent *l)
 		f->any_v6 = true;
 }
 
-/* The kernel tells twice of what was asked for. */
+/* The kernel reports twice the size that was asked for. */
 static void
 look_at_udp(struct pfk__facts *f, const struct pfk__lent *l)
 {

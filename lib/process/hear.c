@@ -1,8 +1,8 @@
 /*
- * hear.c: what workers say, and whether they may.
+ * hear.c: receive the workers' messages, and check them.
  *
- * Layer: process.  A worker that says what it must not is broken: it is killed
- * and replaced, and whoever else there is, is left alone.
+ * Layer: process.  A worker that sends a wrong message is broken: it is killed
+ * and replaced, and the other workers go on.
  */
 #include <errno.h>
 #include <signal.h>
@@ -25,7 +25,10 @@ pfk__hear_no_more(struct pfk__child *c)
 	c->channel = -1;
 }
 
-/* Killed first, or it would take the end of its channel for the master's. */
+/*
+ * Kill it first, because it would take the end of its channel for the master's
+ * death.
+ */
 static void
 end(struct pfk__child *c)
 {
@@ -33,7 +36,7 @@ end(struct pfk__child *c)
 	pfk__hear_no_more(c);
 }
 
-/* What a worker says that it must not say: it is broken, so replace it. */
+/* Kill a worker that sent a wrong message, so that it is replaced. */
 static void
 distrust(struct pfk__child *c, const char *why)
 {
@@ -44,7 +47,7 @@ distrust(struct pfk__child *c, const char *why)
 	end(c);
 }
 
-/* Its boot cannot succeed, and it is not to blame. */
+/* Fail this boot for a cause outside the worker. */
 static void
 give_up(struct pfk__child *c, const char *what)
 {
@@ -170,7 +173,7 @@ counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 		return true;
 	/* One that was stopped in its boot may have sent it before. */
 	if (c->phase == PFK__PHASE_SERVING)
-		distrust(c, "what belongs to its boot");
+		distrust(c, "a message of its boot after it");
 	return false;
 }
 

@@ -119,7 +119,10 @@ say(const char *text, size_t len)
 		return;
 }
 
-/* Only what is safe in a handler, or at least has always worked. */
+/*
+ * snprintf and backtrace are not async-signal-safe on paper; on glibc they work
+ * once loaded.
+ */
 static void
 last_words(int signo)
 {
@@ -160,7 +163,7 @@ pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page, uint64_t every_ns)
 	heart.loop = l;
 	heart.every_ns = every_ns;
 	l->beat = page;
-	backtrace(&frame, 1); /* loads what it needs, now */
+	backtrace(&frame, 1); /* load its library now */
 	sigaction(SIGABRT, &sa, NULL);
 	if (every_ns > 0)
 		beat(NULL);

@@ -18,7 +18,7 @@
 struct pfk_loop;
 struct pfk__pages;
 
-/* What the master knows of one worker. */
+/* The master's knowledge of one worker's beats. */
 struct pfk__pulse {
 	struct pfk__page *page; /* shared; its beat is the worker's */
 	uint64_t seen;
@@ -28,7 +28,7 @@ struct pfk__pulse {
 	bool cpu_known;
 };
 
-/* A process whose loop does not turn, as the kernel sees it. */
+/* The kernel's view of a process with a loop that does not turn. */
 struct pfk__look {
 	uint64_t cpu_ns; /* CPU time that it has used, ever */
 	char state;      /* proc(5): R runs or waits for a CPU */

@@ -76,7 +76,10 @@ pfk__heirs_offer(struct pfk__child *c)
 	struct pfk__child *heirs[HEIRS_MAX];
 	int n = find_heirs(c, heirs);
 
-	/* Without an heir the order has no channel: c says what it keeps. */
+	/*
+	 * Without an heir the order has no channel: c answers with the number
+	 * that it keeps.
+	 */
 	if (n == 0)
 		pfk__child_tell(c, &msg, -1);
 	for (int i = 0; i < n; i++) {

@@ -5,10 +5,11 @@
  * they are added to its slot's past.  So a slot's count is the sum of both, and it
  * never falls.  A slot that was given up keeps its counts.
  *
- * For an upgrade in place: pfk__history_save writes all sums into a sealed memfd,
- * whose number the next program gets, and pfk__history_load adds them there.  What
- * the old workers count after that, until they have left, is not counted.
- * Counters are matched by name, so that the next program may have others.
+ * For an upgrade in place: pfk__history_save writes all sums into a sealed
+ * memfd, the next program gets its number, and pfk__history_load adds them
+ * there.  The counts of the old workers after that, until they have left, are
+ * lost.  Counters are matched by number, and a program's metrics by name, so
+ * that the next program may have more.
  */
 #ifndef PFK_PROCESS_HISTORY_H
 #define PFK_PROCESS_HISTORY_H
@@ -41,7 +42,7 @@ void pfk__history_free(struct pfk__master *m);
 
 /* A descriptor that exec(2) leaves open, or -1 with errno. */
 int pfk__history_save(const struct pfk__master *m);
-/* Closes it; what is not plausible is left out. */
+/* Closes it, and leaves implausible values out. */
 void pfk__history_load(struct pfk__master *m, int fd);
 
 #endif

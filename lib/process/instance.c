@@ -182,7 +182,7 @@ address_of(const struct pfk__instance *i)
 	return sun;
 }
 
-/* Whether anybody listens there, who then has no lock of ours. */
+/* Whether a process listens there, which then does not use our lock. */
 static bool
 is_served(const struct pfk__instance *i)
 {
@@ -236,7 +236,7 @@ make_socket(struct pfk__instance *i, const char **errstr)
 		return -1;
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		goto err1;
-	/* Everybody may connect; SO_PEERCRED tells whom to obey. */
+	/* Every user may connect; SO_PEERCRED tells the client's rights. */
 	if (chmod(i->socket, 0666) == -1 || lstat(i->socket, &st) == -1 ||
 	    listen(fd, BACKLOG) == -1)
 		goto err2;
@@ -287,7 +287,7 @@ inherit(struct pfk__instance *i, const struct pfk__inherited *from)
 
 /* place */
 
-/* EX_OK, EX_TEMPFAIL, or EX_CANTCREAT with what is wrong in err. */
+/* EX_OK, EX_TEMPFAIL, or EX_CANTCREAT with the fault in err. */
 static int
 settle(struct pfk__instance *i, char *err)
 {
@@ -360,7 +360,7 @@ open_in(struct pfk__instance *i, const char *dir,
 	}
 	pfk__name_make(i->name, room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES,
 	    config);
-	/* name has room for what is before and after it. */
+	/* The length of name was checked, with the text before and after it. */
 	strlcpy(i->socket, dir, sizeof(i->socket));
 	strlcat(i->socket, "/", sizeof(i->socket));
 	strlcat(i->socket, i->name, sizeof(i->socket));
@@ -444,7 +444,7 @@ pfk__instance_restore(struct pfk__instance *i, const char **errstr)
 	i->fd = -1;
 	strlcpy(dir, i->socket, sizeof(dir));
 	*strrchr(dir, '/') = '\0';
-	/* Closed to all others: nobody knows any more what it was. */
+	/* A new one is closed to others: the lost one's mode is unknown. */
 	if (dir[0] != '\0' && mkdir(dir, 0700) == -1 && errno != EEXIST)
 		return -1;
 	if (!is_current(old, i->lock)) {

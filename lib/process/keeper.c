@@ -69,7 +69,7 @@ now(void)
 
 /* the table */
 
-/* Only what the worker uses stays open. */
+/* Close all descriptors that the worker does not use. */
 static void
 keep_own_descriptors(struct pfk_worker *w)
 {
@@ -207,7 +207,7 @@ is_crash(int status)
 	    signo == SIGTRAP;
 }
 
-/* What the worker was doing when it died. */
+/* Describe the callback in which the worker died. */
 static void
 describe_doing(const struct keeper *k, char *buf, size_t size)
 {
@@ -445,7 +445,10 @@ pfk__keeper_main(struct pfk_worker *w)
 	leave_terminal();
 	if (!prepare(k))
 		pfk__worker_main(w);
-	/* Ignored, its end would not be told; whoever started us may do so. */
+	/*
+	 * With SIGCHLD ignored the worker's status would be lost, and the
+	 * starting process may have ignored it.
+	 */
 	signal(SIGCHLD, SIG_DFL);
 	k->started_ns = now();
 	k->worker = clone_worker();

@@ -22,8 +22,8 @@
 #include <sys/types.h>
 
 /*
- * What master, keeper and worker of one child share.  No side believes the
- * others further than its comment says.
+ * Shared by master, keeper and worker of one child.  No side trusts the others
+ * further than the field's comment says.
  */
 struct pfk__page {
 	uint64_t beat; /* heartbeat.h */

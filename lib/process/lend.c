@@ -1,8 +1,8 @@
 /*
- * lend.c: is a worker's listener what the worker says?
+ * lend.c: check that a lent listener is as the worker's message describes it.
  *
- * Layer: process.  What is in custody is inherited by successors, given to
- * siblings and never looked at again; so a broken worker is found out here.
+ * Layer: process.  Successors inherit the listeners in custody, siblings get
+ * them, and nobody checks them again; so a broken worker is found here.
  */
 #include "process/lend.h"
 
@@ -22,7 +22,7 @@ is_inet(const struct pfk_addr *a)
 	    (a->sa.sa_family == AF_INET6 && a->len == sizeof(a->in6));
 }
 
-/* Whether who asked for the one address may have got the other. */
+/* Whether binding `asked` may yield `bound` (port 0 becomes a port). */
 static bool
 answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
 {

@@ -1,5 +1,5 @@
 /*
- * lend.h: is a worker's listener what the worker says?
+ * lend.h: check that a lent listener is as the worker's message describes it.
  */
 #ifndef PFK_PROCESS_LEND_H
 #define PFK_PROCESS_LEND_H
@@ -11,8 +11,8 @@
 #define PFK__LEND_MAX 4096
 
 /*
- * Judge a PFK__MSG_LEND and its descriptor by the kernel's word, before they
- * go into custody.  NULL, or what was sent instead.
+ * Judge a PFK__MSG_LEND and its descriptor by the kernel's word, before they go
+ * into custody.  NULL, or the fault, as the object of "sent".
  */
 const char *pfk__lend_check(const struct pfk__custody *c,
     const struct pfk__message *m, int fd);

@@ -31,7 +31,7 @@
 #define TENTATIVE_NS (10 * PFK_SECOND_NS)
 #define TENTATIVE_WAIT_MS 100
 
-/* What became of one wanted listener. */
+/* The result for one wanted listener. */
 
 struct opened {
 	int fd; /* -1: skipped */
@@ -84,7 +84,7 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 	return false;
 }
 
-/* What is asked for, and the buffers of UDP, which has no autotuning. */
+/* The options asked for, and large buffers for UDP, which has no autotuning. */
 static struct pfk_sockopts
 options_of(const struct pfk_listen *want)
 {
@@ -428,7 +428,10 @@ check_buffers(const struct attempt *a)
 	report_small(&s);
 }
 
-/* What the slot has in custody and serves no longer is closed here too. */
+/*
+ * Close this process's copies of the entries in custody that the slot serves no
+ * longer.
+ */
 static void
 close_unwanted(struct attempt *a)
 {

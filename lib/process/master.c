@@ -20,7 +20,7 @@
 #include "process/prepare.h"
 #include "process/takeover.h"
 
-/* What a worker gets beyond its own time before it is killed. */
+/* Grace after a worker's deadline before SIGKILL. */
 #define KILL_GRACE_NS PFK_SECOND_NS
 
 static void arm_tick(struct pfk__master *m);
@@ -181,7 +181,7 @@ all_ready(struct pfk__master *m)
 		pfk__upgrade_done(m);
 }
 
-/* Every slot has died again and again: that will not get better. */
+/* Whether each slot has failed so often that waiting will not help. */
 static bool
 hopeless(const struct pfk__master *m)
 {
@@ -207,8 +207,8 @@ serving(const struct pfk__master *m)
 
 /*
  * The first slot founds the sockets that the others join; and those open theirs
- * one after the other, so that the order is known (surplus.c).  Who has sockets
- * in custody opens none.
+ * one after the other, so that the order is known (surplus.c).  A slot with
+ * sockets in custody opens none.
  */
 static bool
 must_wait(const struct pfk__master *m, int slot, bool *opening)
@@ -301,7 +301,8 @@ pfk__master_maintain(void *arg)
 		pfk__reload_begin(m);
 	if (m->stop == PFK__STOP_NONE && hopeless(m)) {
 		pfk_log(PFK_ERROR,
-		    "all workers die again and again; giving up");
+		    "all workers keep dying; stopping the service: the "
+		    "lines above have the causes");
 		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
 	}
 	arm_tick(m);
@@ -371,7 +372,10 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->kill);
-	/* Closed for good: who knocks now is refused, not left waiting. */
+	/*
+	 * Close the listeners for good: new clients are refused, and do not
+	 * wait in vain.
+	 */
 	pfk__custody_clear(&m->custody);
 	if (how == PFK__STOP_FAST) {
 		pfk__children_signal(m, SIGINT);

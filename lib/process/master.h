@@ -2,13 +2,13 @@
  * master.h: the supervisor's inside.
  *
  * Invariants:
- *  1. a child is in `children` from fork until it is reaped, whatever its
- *     phase; a slot's `serving` and `booting` point into that list or are NULL;
+ *  1. a child is in `children` from fork until it is reaped, in each phase; a
+ *     slot's `serving` and `booting` point into that list or are NULL;
  *  2. events (signals, messages, deaths, time) change slots and wishes; a
  *     worker is started, promoted or retired only by pfk__master_act for a
  *     slot's step, or by maintain (master.c), which runs once a turn;
- *  3. a message counts for the child whose channel it came by, and for no
- *     other.
+ *  3. a message counts for the child at the other end of its channel, and for
+ *     no other.
  */
 #ifndef PFK_PROCESS_MASTER_H
 #define PFK_PROCESS_MASTER_H
@@ -69,7 +69,7 @@ struct pfk__place {
 	struct pfk__child *booting;
 	unsigned restarts; /* because its worker had died or left */
 	/* adopt.c */
-	struct pfk__child *adopter; /* who serves for it */
+	struct pfk__child *adopter; /* the child that serves for it */
 	struct pfk__stall stall;
 	bool broken;  /* broken.c: a listener of it may be */
 	bool waiting; /* its worker has something to serve, at the last look */
@@ -132,7 +132,7 @@ struct pfk__master {
 	struct pfk_timer *kill;
 	struct pfk_timer *sample;
 	struct pfk_timer *surplus;
-	struct pfk_timer *heirs; /* offers again what was kept */
+	struct pfk_timer *heirs; /* offers kept connections again */
 	/* surplus.c: those at the first look, and when all are over. */
 	struct pfk__handshakes handshakes;
 	bool handshakes_known;
@@ -149,13 +149,13 @@ struct pfk__master {
 };
 
 /*
- * Compare the slots with the wishes and do what is missing, once at the end of
- * this turn, however many events ask for it; or now.
+ * Compare the slots with the wishes and carry out the missing steps, once at
+ * the end of this turn, however many events ask for it; or now.
  */
 void pfk__master_wake(struct pfk__master *m);
 void pfk__master_maintain(void *arg);
 
-/* One slot's event, and what follows from it; or in two steps. */
+/* Step one slot by an event and carry the actions out; or in two steps. */
 unsigned pfk__master_decide(struct pfk__master *m, int slot,
     enum pfk__slot_event event);
 void pfk__master_act(struct pfk__master *m, int slot, unsigned todo);
@@ -230,13 +230,19 @@ void pfk__heirs_kept(struct pfk__child *c, int n);
 bool pfk__heirs_can_take(const struct pfk__child *c);
 
 /* adopt.c */
-/* See to it that every slot's sockets are served, by whom they may. */
+/*
+ * See to it that every slot's sockets are served, by its own worker or an
+ * adopter.
+ */
 void pfk__adopt_maintain(struct pfk__master *m);
 /* c adopts no longer. */
 void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
 /* Nobody serves for the slot any more. */
 void pfk__adopt_release(struct pfk__master *m, int slot);
-/* Close what given-up slots have of addresses that nobody serves any more. */
+/*
+ * Close the entries of given-up slots with addresses that no worker serves any
+ * more.
+ */
 void pfk__adopt_prune(struct pfk__master *m);
 /* The custody's: something is queued in the slot. */
 void pfk__adopt_queued(void *arg, int slot);
@@ -268,7 +274,9 @@ void pfk__reload_begin(struct pfk__master *m);
 void pfk__reload_prepared(struct pfk__master *m, const char *why);
 /* The cause that a hook has given. */
 void pfk__reload_refusal(char *dst, size_t size);
-/* The first slot's new worker did not come up: back to what was. */
+/*
+ * The first slot's new worker did not come up: restore the old configuration.
+ */
 void pfk__reload_abandon(struct pfk__master *m, const char *why);
 /* One more slot, or the end. */
 void pfk__reload_continue(struct pfk__master *m);

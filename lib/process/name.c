@@ -30,7 +30,10 @@ is_plain(char c)
 	    (c != '\0' && strchr("._-@+%", c) != NULL);
 }
 
-/* What had to be changed or cut is told apart by a hash of all of it. */
+/*
+ * A name that had to be changed or cut gets a hash of all of it, so that names
+ * stay distinct.
+ */
 static void
 escape(char *dst, size_t max, const char *src)
 {

@@ -67,7 +67,10 @@ static void PFK_PRINTF(2, 3)
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* What the manager has no room for, the next message repeats. */
+	/*
+	 * If the manager has no room for the message, the next message repeats
+	 * it.
+	 */
 	if (send(m->notify.fd, text, (size_t)n, MSG_NOSIGNAL) == -1)
 		return;
 }
@@ -141,7 +144,7 @@ watchdog_ns(void)
 	return errstr == NULL ? (uint64_t)usec * 1000 : 0;
 }
 
-/* what happens */
+/* events */
 
 void
 pfk__notify_open(struct pfk__master *m)

@@ -1,5 +1,5 @@
 /*
- * orders.c: what signals and control commands ask of the master.
+ * orders.c: the master's orders, by signals and control commands.
  *
  * Layer: process.  An order changes a wish, or begins a stop; it carries nothing
  * out that takes time.

@@ -1,5 +1,5 @@
 /*
- * orders.h: what signals and control commands ask of the master.
+ * orders.h: the master's orders, by signals and control commands.
  */
 #ifndef PFK_PROCESS_ORDERS_H
 #define PFK_PROCESS_ORDERS_H

@@ -1,5 +1,5 @@
 /*
- * orphan.c: a worker whose master has died looks for the next one.
+ * orphan.c: a worker looks for the next master when its master has died.
  *
  * Layer: process.  unix(7).
  */
@@ -63,7 +63,7 @@ send_knock(const struct pfk_worker *w, int to, int channel)
 	return sendmsg(to, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(k) ? 0 : -1;
 }
 
-/* What a booting worker says of its listeners. */
+/* Send LEND for each listener, as a booting worker does. */
 static int
 lend_all(struct pfk_worker *w)
 {

@@ -5,7 +5,7 @@
  * makes each fork slower.  A child inherits them all and unmaps all but its own
  * area at once, so that no worker can write a sibling's.  Each mapping is a
  * memfd that is sealed against growing, shrinking and new writable mappings, so
- * that whoever opens it by /proc can read it and nothing else.  Where there is no
+ * that a process that opens it by /proc can only read it.  Where there is no
  * memfd it is anonymous memory.
  *
  * For an upgrade in place: the descriptor of pfk__pages_fd goes over exec or by

@@ -1,10 +1,11 @@
 /*
  * reload.c: replace the workers slot by slot.
  *
- * Layer: process.  Whatever may take time is prepared in a child (prepare.c), and
- * the master goes on meanwhile.  The first slot's successor tries the new configuration for
- * all: where it does not come up, nothing has changed and nothing will.  A slot
- * that takes too long is left behind, so that each reload ends.
+ * Layer: process.  The steps that may take time run in a child (prepare.c), and
+ * the master goes on meanwhile.  The first slot's successor tries the new
+ * configuration for all: where it does not come up, nothing has changed and
+ * nothing will.  A slot that takes too long is left behind, so that each reload
+ * ends.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,7 +23,7 @@ uint64_t pfk__reload_bound_ns = 30 * PFK_SECOND_NS;
 
 static void on_late(void *arg);
 
-/* What the hooks say of the configuration that they read. */
+/* The texts of the hooks about the configuration that they read. */
 static struct {
 	char refused[PFK_ERROR_SIZE];
 	char changes[1024];
@@ -114,7 +115,7 @@ settled(const struct pfk__master *m, int slot)
 		p->slot.failures > 0);
 }
 
-/* Whatever the slot does now, a worker with the new configuration follows. */
+/* In every state of the slot, a worker with the new configuration follows. */
 static void
 renew(struct pfk__master *m, int slot)
 {

@@ -33,7 +33,7 @@ harden(void)
 {
 	struct rlimit r;
 
-	/* A worker whose keeper has died becomes ours. */
+	/* The worker of a dead keeper becomes our child. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
 		pfk_warn("cannot become the reaper of the workers");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)

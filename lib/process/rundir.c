@@ -110,7 +110,7 @@ pfk__rundir_prepare(int i, const char *path, const char **errstr)
 	return check(i, path, errstr);
 }
 
-/* The i-th of what the units' RuntimeDirectory= has made, prefork-echo's. */
+/* The i-th directory made by RuntimeDirectory= of the units of prefork-echo. */
 static bool
 of_units(size_t i, char *dst)
 {

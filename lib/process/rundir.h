@@ -14,9 +14,9 @@
 bool pfk__rundir_get(int i, char *dst);
 
 /*
- * Make the directory number i where it is missing, and check that nobody but
- * root and this user can change what is in it.  -1: errno, and *errstr says
- * which check failed or is NULL.
+ * Make the directory number i where it is missing, and check that only root and
+ * this user can change its contents.  -1: errno, and *errstr says which check
+ * failed or is NULL.
  */
 int pfk__rundir_prepare(int i, const char *path, const char **errstr);
 

@@ -155,7 +155,10 @@ in_backoff(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now)
 			return 0;
 		return spawn(s, PFK__SLOT_STARTING);
 	case PFK__SLOT_RENEW:
-		/* What made it die may have been the configuration. */
+		/*
+		 * Spawn at once, because the old configuration may be the cause
+		 * of the failures.
+		 */
 		return spawn(s, PFK__SLOT_STARTING);
 	case PFK__SLOT_UNWANT:
 		s->state = PFK__SLOT_EMPTY;

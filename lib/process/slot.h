@@ -2,8 +2,8 @@
  * slot.h: the life of a worker's slot, as a pure function.
  *
  * A slot is a worker's identity; processes come and go in it.  At most one
- * serves and at most one boots.  Nothing here makes a system call: what time
- * it is and a random number come from outside, what to do goes back.
+ * serves and at most one boots.  Nothing here makes a system call: the time and
+ * a random number are arguments, and the actions are returned.
  *
  *   EMPTY --want--> STARTING --ready--> SERVING --renew--> REPLACING
  *                     |  ^                 |                 |
@@ -28,7 +28,7 @@ enum pfk__slot_event {
 	PFK__SLOT_FOUND,  /* one boots that nobody has started: takeover.h */
 	PFK__SLOT_UNWANT, /* nobody shall */
 	PFK__SLOT_RENEW,  /* a new process shall serve */
-	PFK__SLOT_KEEP,   /* give up renewing: who serves, stays */
+	PFK__SLOT_KEEP,   /* give up renewing: the serving process stays */
 	PFK__SLOT_READY,  /* the booting one is ready */
 	PFK__SLOT_DIED_BOOTING,
 	PFK__SLOT_DIED_SERVING,
@@ -36,7 +36,7 @@ enum pfk__slot_event {
 	PFK__SLOT_TICK  /* time has passed */
 };
 
-/* What the master has to do; a set. */
+/* The actions for the master; a set. */
 #define PFK__DO_SPAWN 1u        /* start a process */
 #define PFK__DO_RETIRE 2u       /* the process that served so far leaves */
 #define PFK__DO_KILL_BOOTING 4u /* stop the booting one */
@@ -44,7 +44,7 @@ enum pfk__slot_event {
 
 struct pfk__slot {
 	enum pfk__slot_state state;
-	bool renew;        /* who serves is out of date */
+	bool renew;        /* the serving process is out of date */
 	unsigned failures; /* deaths without a while of service between */
 	uint64_t ready_ns; /* since when one serves */
 	uint64_t retry_ns; /* BACKOFF, or a renewal that failed: when next */

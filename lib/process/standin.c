@@ -38,7 +38,10 @@ answer(struct pfk__master *m, bool upgraded)
 	}
 }
 
-/* The workers look for the new master; what is left here is not in its way. */
+/*
+ * Send LET_GO, so that the workers look for the new master, and close the
+ * descriptors here that would be in its way.
+ */
 static void
 let_go(struct pfk__master *m, int fd, int history)
 {

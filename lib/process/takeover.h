@@ -1,12 +1,13 @@
 /*
  * takeover.h: workers that outlive their master find the next one.
  *
- * A worker whose master has died is an orphan: it goes on serving, and knocks at
- * the service's control socket until a master listens there (orphan.c).  A master
- * that finds the socket of a dead one waits a moment for knocks before it starts
- * workers (takeover.c).  Each orphan becomes the child of its slot as if it had
- * just booted: it lends its listeners and is READY.  When all slots serve, they
- * are renewed as in a reload, and the orphans hand their connections over.
+ * A worker is an orphan when its master has died: it goes on serving, and
+ * knocks at the service's control socket until a master listens there
+ * (orphan.c).  A master that finds the socket of a dead one waits a moment for
+ * knocks before it starts workers (takeover.c).  Each orphan becomes the child
+ * of its slot as if it had just booted: it lends its listeners and is READY.
+ * When all slots serve, they are renewed as in a reload, and the orphans hand
+ * their connections over.
  *
  * Sequence: the orphan connects, and sends a knock with one end of a new channel;
  * on the other end, which takes the old channel's number, follow LEND for each

@@ -47,7 +47,7 @@ static void __attribute__((noreturn)) run_trial(int out)
 	struct sigaction now;
 	size_t n = 0;
 
-	/* exec(2) resets what is caught, and no handler may run before. */
+	/* exec(2) resets caught signals, and no handler may run before it. */
 	for (int signo = 1; signo < NSIG; signo++) {
 		if (sigaction(signo, NULL, &now) == 0 &&
 		    now.sa_handler != SIG_IGN)
@@ -283,7 +283,7 @@ tell(struct pfk__master *m, char byte)
 	int to = m->inherited.standin;
 
 	if (to != -1 && send(to, &byte, 1, MSG_NOSIGNAL) != 1)
-		pfk_warn("cannot tell the stand-in");
+		pfk_warn("cannot send a message to the stand-in");
 }
 
 int

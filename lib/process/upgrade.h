@@ -36,14 +36,14 @@ struct pfk_timer;
 struct pfk__trial {
 	pid_t pid;
 	bool good; /* it has ended well; the upgrade waits for quiet slots */
-	int fd;    /* what it prints */
+	int fd;    /* its output */
 	struct pfk_io *io;
 	struct pfk_timer *late;
 	char text[400];
 	size_t len;
 };
 
-/* Begin.  NULL, or why not; what follows is logged. */
+/* Begin.  NULL, or the reason for refusing; later steps are logged. */
 const char *pfk__upgrade_begin(struct pfk__master *m);
 
 /* A child has ended; true: it was the trial. */
@@ -72,7 +72,10 @@ enum {
 	PFK__STANDIN_BACK = 'B'
 };
 
-/* old: what the new master has got; its history stays this process's, too. */
+/*
+ * old: the descriptors that the new master has got; the history's stays open
+ * here, too.
+ */
 void pfk__standin_main(struct pfk__master *m, int fd,
     const struct pfk__inherited *old, pid_t master) __attribute__((noreturn));
 

@@ -1,5 +1,5 @@
 /*
- * watch.c: look for workers whose loops stand still.
+ * watch.c: look for workers with a loop that stands still.
  *
  * Layer: process.
  */

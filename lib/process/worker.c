@@ -1,7 +1,7 @@
 /*
  * worker.c: a worker process: boot, serve, drain.
  *
- * Layer: process.  What it listens on stands in listen.c.
+ * Layer: process.  Its listeners are opened in listen.c.
  */
 #include "process/worker.h"
 
@@ -58,7 +58,7 @@ say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
 	m->generation = w->generation;
 	if (pfk__channel_send(w->channel, m, -1) == 0)
 		return 0;
-	pfk_warn("cannot tell the master");
+	pfk_warn("cannot send a message to the master");
 	return -1;
 }
 
@@ -68,15 +68,17 @@ static void
 on_deadline(void *arg)
 {
 	struct pfk_worker *w = arg;
+	uint64_t n = w->loop->stats->connections;
 
-	pfk_log(PFK_WARNING, "the time to drain is over; closing what is left");
+	pfk_log(PFK_WARNING, "drain timeout: closing %llu connection%s",
+	    (unsigned long long)n, n == 1 ? "" : "s");
 	pfk_loop_stop(w->loop);
 }
 
 void
 pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 {
-	/* What goes further than this has its own time. */
+	/* A stricter drain is under way, with its own deadline. */
 	if (w->leaving && how < w->how)
 		return;
 	w->leaving = true;
@@ -85,7 +87,10 @@ pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	if (timeout_ns > 0)
 		pfk_timer_set(&w->deadline, w->loop, timeout_ns, on_deadline,
 		    w);
-	/* Most of the time is for what they still have to do. */
+	/*
+	 * Spread the notifications over an eighth of the timeout at most,
+	 * because the connections need the rest to finish.
+	 */
 	if (timeout_ns > 0 && timeout_ns / 8 < w->loop->spread_ns)
 		w->loop->spread_ns = timeout_ns / 8;
 	pfk__record_detail(w->loop->recorder, w->loop->now, PFK__HAPPENED_DRAIN,
@@ -241,8 +246,8 @@ on_channel(void *arg, unsigned ready)
 	if (rc == -1 && errno == EAGAIN)
 		return;
 	if (rc == -1 && errno == EMFILE) {
-		/* It can be obeyed without. */
-		pfk_warn("no room for a descriptor of the master's");
+		/* The message is valid without its descriptor. */
+		pfk_warn("cannot receive a descriptor from the master");
 		rc = 1;
 	}
 	if (rc == -1 && errno == EPROTO)
@@ -398,8 +403,8 @@ boot(struct pfk_worker *w)
 	introduce(w);
 	w->loop = pfk__loop_new_with(w->config->poller, w->ledger);
 	if (w->loop == NULL)
-		return pfk_worker_fail(w, EX_OSERR, "cannot make a loop: %s",
-		    strerror(errno));
+		return pfk_worker_fail(w, EX_OSERR,
+		    "cannot create the event loop: %s", strerror(errno));
 	pfk__worker_watch(w);
 	w->loop->taken = on_taken;
 	w->loop->kept = on_kept;
@@ -419,7 +424,7 @@ boot(struct pfk_worker *w)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
 	resume(w, accepted);
-	/* Otherwise it would say that it is ready, and be deaf. */
+	/* Otherwise it would report readiness, and never see a client. */
 	if (pfk__io_arm_first(w->loop, &cause) == -1 &&
 	    (w->ledger == NULL || !w->ledger->resumed))
 		return pfk_worker_fail(w, EX_OSERR,
@@ -427,7 +432,8 @@ boot(struct pfk_worker *w)
 	if (w->ledger != NULL && w->ledger->resumed)
 		return 0;
 	if (say(w, &m, PFK__MSG_READY) == -1)
-		return pfk_worker_fail(w, EX_OSERR, "cannot say ready");
+		return pfk_worker_fail(w, EX_OSERR,
+		    "cannot report readiness to the master");
 	if (w->ledger != NULL)
 		w->ledger->head->ready = 1;
 	return 0;
@@ -442,7 +448,7 @@ serve(struct pfk_worker *w)
 		pfk_warn("the event loop failed");
 		status = EX_OSERR;
 	}
-	/* Stopped before the last connection's end: cut what is left. */
+	/* Stopped before the last connection's end: close the rest. */
 	pfk_loop_drain(w->loop, PFK_DRAIN_NOW);
 	pfk_loop_run(w->loop);
 	if (w->hooks->worker_exit != NULL)

@@ -79,7 +79,8 @@ stop_accepting(struct pfk__acceptor *a, int error)
 	case ENOBUFS:
 	case ENOMEM:
 		pfk__limits_complain(s->limits,
-		    "cannot accept: %s; shed one connection, pausing",
+		    "cannot accept: %s; dropped one waiting connection, retrying "
+		    "in 100 ms",
 		    strerror(error));
 		pfk__limits_shed(s->limits, a->io.fd);
 		break;
