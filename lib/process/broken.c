@@ -9,8 +9,8 @@
  *
  * A worker can do worse to the sockets that it has, and it outlives the worker:
  * clear O_NONBLOCK, attach a filter or a program that steers clients, lock it.
- * So when a worker has ended, the master undoes what it can (reclaim); the other
- * sockets count as broken.
+ * So when a worker has ended, the master restores the options that it can
+ * (reclaim); the other sockets count as broken.
  *
  * One slot after the other, from the first on, so that the order of opening
  * stays that of the slots (surplus.c).

@@ -210,7 +210,7 @@ int pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass);
 /* c drains, or will once it has received the connections on their way to it. */
 void pfk__child_retire(struct pfk__child *c);
 void pfk__children_retire_deferred(struct pfk__master *m);
-/* Order again whatever its worker's predecessor may not have carried out. */
+/* Repeat the orders that its worker's predecessor may not have carried out. */
 void pfk__child_repeat(struct pfk__child *c);
 /* Log the workers that were leaving before this reload began. */
 void pfk__children_log_leaving(const struct pfk__master *m);
@@ -253,7 +253,7 @@ void pfk__drains_end(struct pfk__master *m);
 /* broken.c: look whether listeners of the slot are broken; and replace them. */
 void pfk__broken_look(struct pfk__master *m, int slot);
 void pfk__broken_maintain(struct pfk__master *m);
-/* c, or one of its workers, has ended: undo what it did to its sockets. */
+/* c, or one of its workers, has ended: restore the options of its sockets. */
 void pfk__broken_reclaim(struct pfk__master *m, const struct pfk__child *c);
 
 /* watch.c: look for workers that hang, from now on. */
