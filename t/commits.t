@@ -18,7 +18,7 @@ use constant COLUMNS => 72;
 use constant LINES   => 10;
 
 # Areas that are no file or directory of their own.
-my %AREA = map { $_ => 1 } qw(build docs lint release tests);
+my %AREA = map { $_ => 1 } qw(build docs lint manuals release tests);
 
 # Published commits cannot be mended: id => reason.
 my %EXCUSED = ();
