@@ -205,14 +205,15 @@ struct pfk_option {
 	size_t offset;    /* of the field in the configuration's struct */
 	int64_t min, max; /* bounds, inclusive */
 	/*
-	 * PFK_OPT_CUSTOM.  parse: first is true for the first value that comes
+	 * PFK_OPT_CUSTOM.  field is offset bytes behind the start of the
+	 * configuration.  parse: first is true for the first value that comes
 	 * from one source (argv or file), so that a list starts anew there; on
 	 * failure *errstr names the fault.  format: write value number i as
 	 * parse would take it; false when there is none.
 	 */
-	int (*parse)(void *config, const char *value, bool first,
+	int (*parse)(void *field, const char *value, bool first,
 	    const char **errstr);
-	bool (*format)(const void *config, int i, char *buf, size_t size);
+	bool (*format)(const void *field, int i, char *buf, size_t size);
 	const char *help;
 };
 

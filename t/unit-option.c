@@ -14,39 +14,43 @@
 #define LIST_MAX 8
 #define ARGS_MAX 20
 
+struct list {
+	char items[LIST_MAX][16];
+	int len;
+};
+
 struct settings {
 	bool flag, other, onoff, hidden;
 	int number;
 	int64_t size;
 	uint64_t seconds_ns;
 	char *string;
-	char list[LIST_MAX][16];
-	int list_len;
+	struct list list;
 };
 
 static int
-parse_list(void *config, const char *value, bool first, const char **errstr)
+parse_list(void *field, const char *value, bool first, const char **errstr)
 {
-	struct settings *s = config;
+	struct list *l = field;
 
 	if (first)
-		s->list_len = 0;
-	if (s->list_len == LIST_MAX || strlen(value) >= sizeof(s->list[0])) {
+		l->len = 0;
+	if (l->len == LIST_MAX || strlen(value) >= sizeof(l->items[0])) {
 		*errstr = "too much";
 		return -1;
 	}
-	strlcpy(s->list[s->list_len++], value, sizeof(s->list[0]));
+	strlcpy(l->items[l->len++], value, sizeof(l->items[0]));
 	return 0;
 }
 
 static bool
-format_list(const void *config, int i, char *buf, size_t size)
+format_list(const void *field, int i, char *buf, size_t size)
 {
-	const struct settings *s = config;
+	const struct list *l = field;
 
-	if (i >= s->list_len)
+	if (i >= l->len)
 		return false;
-	strlcpy(buf, s->list[i], size);
+	strlcpy(buf, l->items[i], size);
 	return true;
 }
 
@@ -64,7 +68,7 @@ static const struct pfk_option table[] = {
     {'s', "seconds", "SEC", PFK_OPT_SECONDS, AT(seconds_ns), .max = 60,
 	.help = "a time"},
     {'S', "string", "TEXT", PFK_OPT_STRING, AT(string), .help = "a text"},
-    {'l', "list", "ITEM", PFK_OPT_CUSTOM, .parse = parse_list,
+    {'l', "list", "ITEM", PFK_OPT_CUSTOM, AT(list), .parse = parse_list,
 	.format = format_list, .help = "a list"},
     {'h', "hidden", NULL, PFK_OPT_FLAG, PFK_OPT_ARGV_ONLY, AT(hidden),
 	.help = "not in a file"},
@@ -169,10 +173,10 @@ test_argv(void)
 	is_str(settings.string, "text", "a text");
 	good_argv("-S one -S two -l a -l b --list c", 11);
 	is_str(settings.string, "two", "the last text wins");
-	ok(settings.list_len == 3 && strcmp(settings.list[2], "c") == 0,
+	ok(settings.list.len == 3 && strcmp(settings.list.items[2], "c") == 0,
 	    "a list grows");
 	is_int(argv_of("-l d"), 3, "from another source");
-	ok(settings.list_len == 1 && strcmp(settings.list[0], "d") == 0,
+	ok(settings.list.len == 1 && strcmp(settings.list.items[0], "d") == 0,
 	    "it starts anew");
 	good_argv("-h -- -f", 3);
 	ok(settings.hidden && !settings.flag, "-- ends the options");
@@ -271,11 +275,11 @@ test_file(void)
 	good_file("string a\\#b\\\\c # not this\n");
 	is_str(settings.string, "a#b\\c", "a backslash escapes");
 	good_file("list a\nlist b\n");
-	is_int(settings.list_len, 2, "a list grows");
+	is_int(settings.list.len, 2, "a list grows");
 	is_int(argv_of("-l c"), 3, "argv after it");
-	is_int(settings.list_len, 1, "starts anew");
+	is_int(settings.list.len, 1, "starts anew");
 	is_int(file_of("list d\nlist e\n", 14), 0, "and a file");
-	is_int(settings.list_len, 2, "does too");
+	is_int(settings.list.len, 2, "does too");
 }
 
 static void
@@ -411,9 +415,9 @@ test_diff(void)
 	is.number = 8;
 	is.hidden = true; /* not a key of the file */
 	is.string = string;
-	strlcpy(is.list[0], "a", sizeof(is.list[0]));
-	strlcpy(is.list[1], "b", sizeof(is.list[1]));
-	is.list_len = 2;
+	strlcpy(is.list.items[0], "a", sizeof(is.list.items[0]));
+	strlcpy(is.list.items[1], "b", sizeof(is.list.items[1]));
+	is.list.len = 2;
 	is_int(pfk_options_diff(table, &was, &is, text, sizeof(text)), 3,
 	    "three differ");
 	is_str(text, "number 7 -> 8, string none -> abc, list none -> a b",

@@ -185,7 +185,7 @@ pfk__option_parse(const struct pfk_option *o, void *config, const char *value,
 	case PFK_OPT_STRING:
 		return parse_string(field, value, errstr);
 	case PFK_OPT_CUSTOM:
-		return o->parse(config, value, first, errstr);
+		return o->parse(field, value, first, errstr);
 	}
 	return -1;
 }

@@ -82,7 +82,7 @@ format_value(const struct pfk_option *o, const void *config, int i, char *buf,
 	const void *field = (const char *)config + o->offset;
 
 	if (o->type == PFK_OPT_CUSTOM)
-		return o->format(config, i, buf, size);
+		return o->format(field, i, buf, size);
 	if (i > 0)
 		return false;
 	switch (o->type) {
