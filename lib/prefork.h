@@ -1102,6 +1102,92 @@ int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
  */
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 
+/* ---------------------------------------------------------------- main */
+
+/*
+ * A program in one call: command line and configuration file, limits, listeners,
+ * socket options, users, log, pid file, daemon, reloads and upgrades.  The program
+ * adds its own options and protocols.  "MAIN" in libprefork(3) lists the options.
+ */
+
+/*
+ * One service of a program: any of tcp, stream and udp, but not both tcp and
+ * stream.  Callbacks get the setup's config as arg.
+ */
+struct pfk_service {
+	/*
+	 * --bind ADDR,NAME asks for it; the first one, which has no name, is
+	 * for addresses without it.
+	 */
+	const char *name;
+	const struct pfk_protocol *tcp;
+	void (*stream)(struct pfk_stream *s, void *config);
+	const struct pfk_datagram_protocol *udp;
+};
+
+/* A listener of each worker. */
+struct pfk_endpoint {
+	struct pfk_listen listen; /* in worker_init with the port in use */
+	int service;              /* index; check may change it */
+};
+
+/* What command line and file ask for. */
+struct pfk_setup {
+	void *config; /* the program's, of config_bytes bytes */
+	struct pfk_endpoint *endpoints;
+	size_t n_endpoints;
+};
+
+/*
+ * The program.  services and version are needed, any other member may be zero or
+ * NULL.  All of it stays where it is until pfk_main returns.
+ */
+struct pfk_program {
+	const char *version;
+	const char *about;   /* a sentence for --help */
+	const char *example; /* arguments for --help's last line */
+	/* Closed by one without protocols; all the others have some. */
+	const struct pfk_service *services;
+	/* Defaults that --help shows. */
+	uint16_t port;
+	int workers;      /* 0: auto */
+	uint64_t idle_ns; /* 0: never */
+	/*
+	 * The program's own options, with offsets in its configuration.  That
+	 * begins as a copy of defaults (NULL: zeros), with copies of the strings
+	 * of PFK_OPT_STRING, which the library releases.  clear releases the
+	 * rest; it is not needed for what is in the struct itself.  A letter
+	 * that the library uses, too, is the program's.
+	 */
+	const struct pfk_option *options;
+	size_t config_bytes;
+	const void *defaults;
+	void (*clear)(void *config);
+	/*
+	 * Check a configuration as a whole; -1 with the reason in err
+	 * (PFK_ERROR_SIZE bytes) refuses it: at the start the program ends
+	 * with EX_USAGE or, with a file, EX_CONFIG, and a reload changes
+	 * nothing.  It runs at the start, for -t, and twice in a reload: in a
+	 * child, then in the master, which it must not block.
+	 */
+	int (*check)(struct pfk_setup *s, char *err);
+	/*
+	 * In the worker: when the listeners are open and before they are served,
+	 * and root has not been given up; and when all are closed.
+	 */
+	int (*worker_init)(struct pfk_worker *w, const struct pfk_setup *s);
+	void (*worker_exit)(struct pfk_worker *w, const struct pfk_setup *s);
+};
+
+/*
+ * Run the program: parse argv, do what it asks for, and return main's result, an
+ * exit status of sysexits(3).  It is all of main but pfk_metric_define, because
+ * it closes descriptors above standard error but those of pfk_keep_fd, and in
+ * worker processes it does not return.  EX_SOFTWARE: the program is wrong, and
+ * one line says how.
+ */
+int pfk_main(const struct pfk_program *program, int argc, char **argv);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

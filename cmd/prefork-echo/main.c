@@ -1,311 +1,111 @@
 /*
  * main.c: prefork-echo, a pre-forked TCP and UDP echo server.
+ *
+ * The library's pfk_main has the usual options; here are the others.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "daemon.h"
 #include "echo.h"
-#include "pidfile.h"
-#include "program.h"
 
-/* How long a start tries to look a host up. */
-#define PATIENCE_S 10
-#define RETRY_MS 500
+/* Many share a network, as behind one router. */
+#define NETWORK_SOURCES 10
+#define UDP_RATE_MAX 100000000
 
 static int
-cannot_write(void)
+parse_udp_rate(void *config, const char *value, bool first, const char **errstr)
 {
-	pfk_complain("cannot write: %s", strerror(errno));
-	return EX_IOERR;
+	struct echo_config *c = config;
+	char text[64], *rest = text, *word;
+	int n, network;
+
+	(void)first;
+	if (strlcpy(text, value, sizeof(text)) >= sizeof(text))
+		goto bad;
+	word = strsep(&rest, ":");
+	n = (int)strtonum(word, 0, UDP_RATE_MAX, errstr);
+	if (*errstr != NULL)
+		goto bad;
+	network = n * NETWORK_SOURCES;
+	if (rest != NULL)
+		network = (int)strtonum(rest, 0, UDP_RATE_MAX, errstr);
+	if (*errstr != NULL || (n == 0 && rest != NULL))
+		goto bad;
+	c->udp_per_source = n;
+	c->udp_per_network = network;
+	return 0;
+bad:
+	*errstr = "it takes N[:NETWORK], datagrams a second up to 100000000";
+	return -1;
 }
 
-static int
-usage(void)
+static bool
+format_udp_rate(const void *config, int i, char *buf, size_t size)
 {
-	printf("usage: %s [-146DhqTtvV] [-b ADDR] [-c FILE] [-i SEC] "
-	       "[-l TARGET]\n"
-	       "           [-n N] [-P FILE] [-p PORT] [-s CMD] "
-	       "[-u USER[:GROUP]] [-w N|auto]\n\n"
-	       "Echo TCP and UDP (RFC 862) from pre-forked workers.  "
-	       "Defaults in brackets.\n\n",
-	    getprogname());
-	if (fflush(stdout) != 0 ||
-	    pfk_options_usage(config_options, STDOUT_FILENO) == -1)
-		return cannot_write();
-	printf("\nExample: %s -w 4 -p 8888\n", getprogname());
-	return fflush(stdout) == 0 ? EX_OK : cannot_write();
+	const struct echo_config *c = config;
+
+	if (c->udp_per_source == 0)
+		strlcpy(buf, "0", size);
+	else
+		snprintf(buf, size, "%d:%d", c->udp_per_source,
+		    c->udp_per_network);
+	return i == 0;
 }
 
-void
-program_set_log_level(const struct config *c)
-{
-	pfk_log_set_level(c->verbose ? PFK_DEBUG
-		: c->quiet           ? PFK_WARNING
-				     : PFK_INFO);
-}
+#define AT(field) .offset = offsetof(struct echo_config, field)
 
-struct pfk_master_config
-program_master_config(const struct config *c)
-{
-	return (struct pfk_master_config){.workers = config_workers(c),
-	    .shutdown_ns = c->shutdown_ns,
-	    .drain_ns = c->drain_ns,
-	    .hang_ns = c->hang_ns,
-	    .orphan_ns = c->orphan_ns,
-	    .poller = c->poller,
-	    .no_keeper = !c->keeper,
-	    .control = c->control,
-	    .name = c->name,
-	    .address = &c->endpoints[0].listen,
-	    .control_group = c->control_gid,
-	    .worker_user = c->user != NULL ? c->uid : 0,
-	    .version = PFK_VERSION,
-	    .config_file = c->file};
-}
-
-/* hooks */
-
-static int
-worker_init(struct pfk_worker *w, void *arg)
-{
-	const struct program *p = arg;
-
-	/*
-	 * A daemon's worker writes to the log or to the master, not to a
-	 * terminal.
-	 */
-	if (p->config->daemon)
-		daemon_close_stdio(STDERR_FILENO);
-	return echo_worker_init(w, p->config);
-}
-
-static void
-worker_exit(struct pfk_worker *w, void *arg)
-{
-	(void)w;
-	(void)arg;
-	echo_worker_exit();
-}
-
-static int
-on_ready(void *arg)
-{
-	struct program *p = arg;
-	char err[PIDFILE_ERROR];
-	int status = EX_OK;
-
-	if (p->pid_file != NULL)
-		status = pidfile_publish(p->pid_file, err);
-	if (status != EX_OK) {
-		pfk_complain("%s", err);
-		return status;
-	}
-	if (p->detached != -1) {
-		daemon_ready(p->detached);
-		p->detached = -1;
-	}
-	return EX_OK;
-}
-
-static void
-on_exit_master(int status, void *arg)
-{
-	struct program *p = arg;
-
-	(void)status;
-	if (p->pid_file != NULL)
-		pidfile_end(p->pid_file);
-	p->pid_file = NULL;
-}
-
-static const struct pfk_hooks hooks = {
-    .worker_init = worker_init,
-    .worker_exit = worker_exit,
-    .on_ready = on_ready,
-    .prepare_reload = reload_prepare,
-    .on_reload = reload_try,
-    .reload_done = reload_done,
-    .on_exit = on_exit_master,
+static const struct pfk_option options[] = {
+    {'1', "once", NULL, .type = PFK_OPT_FLAG, AT(once),
+	.help = "TCP: echo the bytes of the first read, then close"},
+    {0, "loop-guard", "on|off", .type = PFK_OPT_ONOFF, AT(loop_guard),
+	.help = "leave datagrams unanswered that could start a loop between "
+		"two servers (on)"},
+    {0, "udp-rate", "N[:NETWORK]", .type = PFK_OPT_CUSTOM,
+	.parse = parse_udp_rate, .format = format_udp_rate,
+	.help = "datagrams a second per worker from one address and port, and "
+		"from one IPv4 /24 or IPv6 /56 (ten times N); 0: no limit (0)"},
+    {0},
 };
 
-/* start */
-
-/* Why the log cannot be opened, and the cure where the error does not say. */
-static void
-explain_log(const char *target)
-{
-	const char *why = strerror(errno);
-
-	if (strcmp(target, "syslog") == 0)
-		pfk_complain("cannot log to syslog: /dev/log: %s; start a "
-			     "syslog daemon, or log to a file by --log FILE",
-		    why);
-	else if (errno == ELOOP)
-		pfk_complain("cannot open log %s: it is a symbolic link; name "
-			     "the file itself",
-		    target);
-	else if (errno == EMLINK)
-		pfk_complain("cannot open log %s: it has more than one hard "
-			     "link; remove the other names of the file",
-		    target);
-	else if (errno == EPERM)
-		pfk_complain("cannot open log %s: it belongs to another user; "
-			     "give it to %s",
-		    target, geteuid() == 0 ? "root" : "this user or root");
-	else
-		pfk_complain("cannot open log %s: %s", target, why);
-}
-
+/* UDP has no connection to close, and --once is for every address. */
 static int
-open_log(const struct config *c)
+check(struct pfk_setup *s, char *err)
 {
-	/* Detached, standard error ends. */
-	const char *target = c->daemon && strcmp(c->log, "-") == 0 ? "syslog"
-								   : c->log;
+	const struct echo_config *c = s->config;
 
-	pfk_log_set_format(c->log_format);
-	pfk_log_set_time(c->log_time);
-	if (pfk_log_open(target) == 0)
-		return EX_OK;
-	explain_log(target);
-	return EX_CANTCREAT;
-}
+	(void)err;
+	for (size_t i = 0; i < s->n_endpoints; i++) {
+		struct pfk_endpoint *e = &s->endpoints[i];
 
-static int
-lock_pid_file(struct program *p)
-{
-	char err[PIDFILE_ERROR];
-	int status = EX_OK;
-
-	if (p->config->pid_file == NULL)
-		return EX_OK;
-	p->pid_file = pidfile_lock(p->config->pid_file, &status, err);
-	if (p->pid_file != NULL)
-		return EX_OK;
-	pfk_complain("%s", err);
-	return status;
-}
-
-static int
-detach(struct program *p)
-{
-	/* One that replaces a daemon is one. */
-	if (!p->config->daemon || pfk_upgrading())
-		return EX_OK;
-	p->detached = daemon_detach();
-	if (p->detached != -1)
-		return EX_OK;
-	pfk_complain("cannot detach: %s", strerror(errno));
-	return EX_OSERR;
-}
-
-static int
-run_service(struct program *p)
-{
-	struct pfk_master_config mc = program_master_config(p->config);
-	int status;
-
-	program_set_log_level(p->config);
-	status = open_log(p->config);
-	pfk_close_inherited();
-	if (status != EX_OK || (status = detach(p)) != EX_OK)
-		return status;
-	pfk_signals_hold();
-	status = lock_pid_file(p);
-	if (status != EX_OK)
-		return status;
-	return pfk_master_run(&mc, &hooks, p);
-}
-
-/* The time of day at which the patience ends, for a message. */
-static void
-format_end(char *text, size_t size)
-{
-	time_t at = time(NULL) + PATIENCE_S;
-	struct tm tm;
-
-	text[0] = '\0';
-	if (localtime_r(&at, &tm) != NULL)
-		strftime(text, size, "%T", &tm);
-}
-
-/* At boot the name server may come up after us. */
-static int
-check_patiently(struct config *c, char *error, int *status)
-{
-	bool in_earnest = !c->test && !c->dump;
-	struct timespec pause = {.tv_nsec = RETRY_MS * PFK_MSEC_NS}, now;
-	char until[20];
-	time_t end = 0;
-
-	while (config_check(c, error, status) == -1) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (*status != EX_TEMPFAIL || !in_earnest ||
-		    (end != 0 && now.tv_sec >= end))
-			return -1;
-		if (end == 0) {
-			end = now.tv_sec + PATIENCE_S;
-			format_end(until, sizeof(until));
-			pfk_complain("%s; trying again until %s", error, until);
-		}
-		nanosleep(&pause, NULL);
+		if (e->listen.kind == PFK_UDP)
+			e->service = ECHO_UNTIL_END;
+		else if (c->once)
+			e->service = ECHO_ONCE;
 	}
 	return 0;
-}
-
-static int
-act(struct program *p)
-{
-	char error[PIDFILE_ERROR];
-	int status;
-
-	if (p->config->help)
-		return usage();
-	if (p->config->version) {
-		printf("%s %s\n", getprogname(), PFK_VERSION);
-		return fflush(stdout) == 0 ? EX_OK : cannot_write();
-	}
-	if (p->config->signal != NULL) {
-		status = daemon_signal(p->config->pid_file, p->config->signal,
-		    error);
-		if (status != EX_OK)
-			pfk_complain("%s", error);
-		return status;
-	}
-	if (check_patiently(p->config, error, &status) == -1) {
-		pfk_complain("%s", error);
-		return status;
-	}
-	if (p->config->dump && config_dump(p->config) == -1)
-		return cannot_write();
-	if (p->config->dump || p->config->test)
-		return EX_OK;
-	return run_service(p);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct program p = {.argc = argc, .argv = argv, .detached = -1};
-	char error[PFK_ERROR_SIZE];
-	int status;
+	static const struct echo_config defaults = {.loop_guard = true};
+	const struct pfk_program program = {
+	    .version = PFK_VERSION,
+	    .about = "Echo TCP and UDP (RFC 862) from pre-forked workers.",
+	    .example = "-w 4 -p 8888",
+	    .services = echo_services,
+	    .port = 8888,
+	    .idle_ns = 300 * PFK_SECOND_NS,
+	    .options = options,
+	    .config_bytes = sizeof(defaults),
+	    .defaults = &defaults,
+	    .check = check,
+	    .worker_init = echo_worker_init,
+	    .worker_exit = echo_worker_exit,
+	};
 
-	pfk_ensure_stdio();
-	pfk_signals_prepare();
-	p.config = config_read(argc, argv, false, error, &status);
-	if (p.config == NULL) {
-		pfk_complain("%s", error);
-		return status;
-	}
-	status = act(&p);
-	/* A stop during a reload leaves two. */
-	config_free(p.old);
-	config_free(p.config);
-	return status;
+	return pfk_main(&program, argc, argv);
 }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PFK__OPTIONS_MAX 64
+#define PFK__OPTIONS_MAX 128
 
 struct pfk_option;
 

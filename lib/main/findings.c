@@ -1,6 +1,7 @@
 /*
- * findings.c: pass the outcome of a configuration's look-ups to another process.
+ * findings.c: pass the outcome of the look-ups to another process.
  *
+ * Layer: main.
  * A reload looks names up in a child and reads the file once more in the master.
  * The questions go with the answers, so that the answers to another version of
  * the file are not taken for its own.
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "main/settings.h"
 
 /* In front of the endpoints, and the texts, each with its zero byte. */
 struct head {
@@ -22,7 +23,7 @@ struct head {
 
 /* All that the answers depend on; NULL: no memory. */
 static char *
-questions(const struct config *c)
+questions(const struct pfk__settings *s)
 {
 	char *text = NULL;
 	size_t size;
@@ -30,11 +31,11 @@ questions(const struct config *c)
 
 	if (f == NULL)
 		return NULL;
-	fprintf(f, "%s\n%s\n%d %d %d %d\n", c->user != NULL ? c->user : "",
-	    c->control_group != NULL ? c->control_group : "", c->ipv4, c->ipv6,
-	    c->once, c->port);
-	for (size_t i = 0; i < c->n_binds; i++)
-		fprintf(f, "%s\n", c->binds[i].text);
+	fprintf(f, "%s\n%s\n%d %d %d\n", s->user != NULL ? s->user : "",
+	    s->control_group != NULL ? s->control_group : "", s->ipv4, s->ipv6,
+	    s->port);
+	for (size_t i = 0; i < s->n_binds; i++)
+		fprintf(f, "%s\n", s->binds[i].text);
 	if (fclose(f) == 0)
 		return text;
 	free(text);
@@ -42,28 +43,29 @@ questions(const struct config *c)
 }
 
 int
-config_send(const struct config *c, int fd)
+pfk__settings_send(const struct pfk__settings *s, int fd)
 {
-	char *asked = questions(c);
+	char *asked = questions(s);
 	int copy = dup(fd);
 	FILE *f = copy != -1 ? fdopen(copy, "w") : NULL;
 	struct head h;
 	int rc = -1;
 
 	memset(&h, 0, sizeof(h)); /* its padding goes along */
-	h.n_endpoints = c->n_endpoints;
-	h.uid = c->uid;
-	h.gid = c->gid;
-	h.control_gid = c->control_gid;
+	h.n_endpoints = s->setup.n_endpoints;
+	h.uid = s->uid;
+	h.gid = s->gid;
+	h.control_gid = s->control_gid;
 	if (asked != NULL && f != NULL) {
 		h.questions = strlen(asked) + 1;
-		if (c->user_name != NULL)
-			h.user_name = strlen(c->user_name) + 1;
+		if (s->user_name != NULL)
+			h.user_name = strlen(s->user_name) + 1;
 		fwrite(&h, sizeof(h), 1, f);
-		fwrite(c->endpoints, sizeof(*c->endpoints), h.n_endpoints, f);
+		fwrite(s->setup.endpoints, sizeof(*s->setup.endpoints),
+		    h.n_endpoints, f);
 		fwrite(asked, 1, h.questions, f);
-		if (c->user_name != NULL)
-			fwrite(c->user_name, 1, h.user_name, f);
+		if (s->user_name != NULL)
+			fwrite(s->user_name, 1, h.user_name, f);
 		rc = ferror(f) ? -1 : 0;
 	}
 	if (f != NULL && fclose(f) != 0)
@@ -74,17 +76,17 @@ config_send(const struct config *c, int fd)
 	return rc;
 }
 
-/* Whether the answers, of that size, are to the configuration's questions. */
+/* Whether the answers, of that size, are to the questions of s. */
 static bool
-fits(const struct config *c, const struct head *h, size_t size)
+fits(const struct pfk__settings *s, const struct head *h, size_t size)
 {
-	size_t endpoints = h->n_endpoints * sizeof(struct endpoint);
+	size_t endpoints = h->n_endpoints * sizeof(struct pfk_endpoint);
 	char *asked;
 	bool same;
 
 	if (size != sizeof(*h) + endpoints + h->questions + h->user_name)
 		return false;
-	asked = questions(c);
+	asked = questions(s);
 	same = asked != NULL && strlen(asked) + 1 == h->questions &&
 	    memcmp((const char *)(h + 1) + endpoints, asked, h->questions) == 0;
 	free(asked);
@@ -92,32 +94,31 @@ fits(const struct config *c, const struct head *h, size_t size)
 }
 
 int
-config_receive(struct config *c, const void *data, size_t size, char *err)
+pfk__settings_receive(struct pfk__settings *s, const void *data, size_t size,
+    char *err)
 {
 	const struct head *h = data;
 	const char *at = (const char *)(h + 1);
 	size_t bytes;
 
-	if (size < sizeof(*h) || !fits(c, h, size)) {
+	if (size < sizeof(*h) || !fits(s, h, size)) {
 		snprintf(err, PFK_ERROR_SIZE,
 		    "%s was changed while it was read; reload again",
-		    c->file != NULL ? c->file : "the configuration");
+		    s->file != NULL ? s->file : "the configuration");
 		return -1;
 	}
-	bytes = h->n_endpoints * sizeof(*c->endpoints);
-	c->endpoints = malloc(bytes);
+	bytes = h->n_endpoints * sizeof(*s->setup.endpoints);
+	s->setup.endpoints = malloc(bytes);
 	if (h->user_name > 0)
-		c->user_name = strdup(at + bytes + h->questions);
-	if (c->endpoints == NULL || (h->user_name > 0 && !c->user_name)) {
+		s->user_name = strdup(at + bytes + h->questions);
+	if (s->setup.endpoints == NULL || (h->user_name > 0 && !s->user_name)) {
 		strlcpy(err, "out of memory", PFK_ERROR_SIZE);
 		return -1;
 	}
-	memcpy(c->endpoints, at, bytes);
-	c->n_endpoints = h->n_endpoints;
-	for (size_t i = 0; i < c->n_endpoints; i++)
-		c->endpoints[i].listen.options = &c->sockopts;
-	c->uid = h->uid;
-	c->gid = h->gid;
-	c->control_gid = h->control_gid;
+	memcpy(s->setup.endpoints, at, bytes);
+	s->setup.n_endpoints = h->n_endpoints;
+	s->uid = h->uid;
+	s->gid = h->gid;
+	s->control_gid = h->control_gid;
 	return 0;
 }

@@ -1,7 +1,9 @@
 /*
  * daemon.c: detaching, and the commands to a running master.
+ *
+ * Layer: main.
  */
-#include "daemon.h"
+#include "main/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "pidfile.h"
+#include "main/pidfile.h"
 
 static int
 wait_for_child(int in, pid_t pid)
@@ -36,7 +38,7 @@ wait_for_child(int in, pid_t pid)
 }
 
 int
-daemon_detach(void)
+pfk__daemon_detach(void)
 {
 	int fds[2];
 	pid_t pid;
@@ -58,12 +60,12 @@ daemon_detach(void)
 	setsid();
 	/* Workers live longer than a start that fails. */
 	pfk_keep_fd(fds[1], false);
-	daemon_close_stdio(STDOUT_FILENO);
+	pfk__daemon_close_stdio(STDOUT_FILENO);
 	return fds[1];
 }
 
 void
-daemon_close_stdio(int last)
+pfk__daemon_close_stdio(int last)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -74,9 +76,9 @@ daemon_close_stdio(int last)
 }
 
 void
-daemon_ready(int fd)
+pfk__daemon_ready(int fd)
 {
-	daemon_close_stdio(STDERR_FILENO);
+	pfk__daemon_close_stdio(STDERR_FILENO);
 	/* A parent that has gone needs no answer. */
 	if (write(fd, "", 1) == -1)
 		pfk_log(PFK_DEBUG, "nobody waits for the daemon");
@@ -100,13 +102,13 @@ signal_of(const char *command)
 }
 
 int
-daemon_signal(const char *pid_file, const char *command, char *err)
+pfk__daemon_signal(const char *pid_file, const char *command, char *err)
 {
 	int signo = signal_of(command);
 
 	if (signo != -1)
-		return pidfile_signal(pid_file, signo, err);
-	snprintf(err, PIDFILE_ERROR,
+		return pfk__pidfile_signal(pid_file, signo, err);
+	snprintf(err, PFK__PIDFILE_ERROR,
 	    "unknown command '%.100s': it is stop, quit, reload, reopen or upgrade",
 	    command);
 	return EX_USAGE;

@@ -1,22 +1,22 @@
 /*
- * bind.c: --bind [tcp:|udp:]HOST[:PORT][,once].
+ * bind.c: --bind [tcp:|udp:]HOST[:PORT][,SERVICE].
  *
- * HOST * is every address, and so is :PORT or PORT alone.
+ * Layer: main.  HOST * is every address, and so is :PORT or PORT alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "main/program.h"
 
 void
-binds_free(struct config *c)
+pfk__binds_free(struct pfk__settings *s)
 {
-	for (size_t i = 0; i < c->n_binds; i++)
-		free(c->binds[i].text);
-	free(c->binds);
-	c->binds = NULL;
-	c->n_binds = 0;
+	for (size_t i = 0; i < s->n_binds; i++)
+		free(s->binds[i].text);
+	free(s->binds);
+	s->binds = NULL;
+	s->n_binds = 0;
 }
 
 /* The digits of :PORT or PORT, or NULL. */
@@ -30,7 +30,7 @@ port_alone(const char *at)
 }
 
 static int
-split_host(struct bind *b, const char *at, const char **errstr)
+split_host(struct pfk__bind *b, const char *at, const char **errstr)
 {
 	const char *alone = port_alone(at);
 	char text[PFK_HOST_SIZE + 64];
@@ -54,7 +54,8 @@ split_host(struct bind *b, const char *at, const char **errstr)
 }
 
 static int
-take_apart(struct bind *b, const char *value, const char **errstr)
+take_apart(struct pfk__bind *b, const struct pfk_service *services,
+    const char *value, const char **errstr)
 {
 	char text[PFK_HOST_SIZE + 64], *at = text, *comma;
 
@@ -65,11 +66,11 @@ take_apart(struct bind *b, const char *value, const char **errstr)
 	comma = strchr(text, ',');
 	if (comma != NULL) {
 		*comma = '\0';
-		if (strcmp(comma + 1, "once") != 0) {
-			*errstr = "only 'once' may follow a comma";
+		b->service = pfk__service_find(services, comma + 1);
+		if (b->service == -1) {
+			*errstr = pfk__service_names(services);
 			return -1;
 		}
-		b->once = true;
 	}
 	b->tcp = strncmp(at, "udp:", 4) != 0;
 	b->udp = strncmp(at, "tcp:", 4) != 0;
@@ -79,35 +80,36 @@ take_apart(struct bind *b, const char *value, const char **errstr)
 }
 
 int
-bind_parse(void *config, const char *value, bool first, const char **errstr)
+pfk__bind_parse(void *settings, const char *value, bool first,
+    const char **errstr)
 {
-	struct config *c = config;
-	struct bind b = {0}, *binds;
+	struct pfk__settings *s = settings;
+	struct pfk__bind b = {0}, *binds;
 
-	if (take_apart(&b, value, errstr) == -1)
+	if (take_apart(&b, s->program->services, value, errstr) == -1)
 		return -1;
 	if (first)
-		binds_free(c);
-	binds = reallocarray(c->binds, c->n_binds + 1, sizeof(*binds));
+		pfk__binds_free(s);
+	binds = reallocarray(s->binds, s->n_binds + 1, sizeof(*binds));
 	b.text = strdup(value);
 	if (binds != NULL)
-		c->binds = binds;
+		s->binds = binds;
 	if (binds == NULL || b.text == NULL) {
 		free(b.text);
 		*errstr = "out of memory";
 		return -1;
 	}
-	c->binds[c->n_binds++] = b;
+	s->binds[s->n_binds++] = b;
 	return 0;
 }
 
 bool
-bind_format(const void *config, int i, char *buf, size_t size)
+pfk__bind_format(const void *settings, int i, char *buf, size_t size)
 {
-	const struct config *c = config;
+	const struct pfk__settings *s = settings;
 
-	if ((size_t)i >= c->n_binds)
+	if ((size_t)i >= s->n_binds)
 		return false;
-	strlcpy(buf, c->binds[i].text, size);
+	strlcpy(buf, s->binds[i].text, size);
 	return true;
 }

@@ -1,5 +1,7 @@
 /*
  * endpoints.c: from --bind, --port, -4 and -6 to the sockets to open.
+ *
+ * Layer: main.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -7,29 +9,29 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "config.h"
+#include "main/settings.h"
 
 #define ADDRESSES_MAX 64
 #define RESOLVE_NS (5 * PFK_SECOND_NS)
 
 static bool
-allowed(const struct config *c, const struct pfk_addr *a)
+allowed(const struct pfk__settings *s, const struct pfk_addr *a)
 {
 	if (a->sa.sa_family == AF_INET)
-		return c->ipv4 || !c->ipv6;
-	return c->ipv6 || !c->ipv4;
+		return s->ipv4 || !s->ipv6;
+	return s->ipv6 || !s->ipv4;
 }
 
 static int
-add(struct config *c, const struct bind *b, enum pfk_kind kind,
+add(struct pfk__settings *s, const struct pfk__bind *b, enum pfk_kind kind,
     const struct pfk_addr *addr, bool optional, char *err)
 {
-	struct endpoint *e;
+	struct pfk_endpoint *e;
 	char name[PFK_ADDR_SIZE];
 
-	for (size_t i = 0; i < c->n_endpoints; i++) {
-		if (c->endpoints[i].listen.kind == kind &&
-		    pfk_addr_equal(&c->endpoints[i].listen.addr, addr)) {
+	for (size_t i = 0; i < s->setup.n_endpoints; i++) {
+		if (s->setup.endpoints[i].listen.kind == kind &&
+		    pfk_addr_equal(&s->setup.endpoints[i].listen.addr, addr)) {
 			snprintf(err, PFK_ERROR_SIZE,
 			    "bind '%.260s': %s %s is there twice; leave one out",
 			    b->text, kind == PFK_TCP ? "tcp" : "udp",
@@ -37,19 +39,19 @@ add(struct config *c, const struct bind *b, enum pfk_kind kind,
 			return -1;
 		}
 	}
-	e = reallocarray(c->endpoints, c->n_endpoints + 1, sizeof(*e));
+	e = reallocarray(s->setup.endpoints, s->setup.n_endpoints + 1,
+	    sizeof(*e));
 	if (e == NULL) {
 		strlcpy(err, "out of memory", PFK_ERROR_SIZE);
 		return -1;
 	}
-	c->endpoints = e;
-	e += c->n_endpoints++;
+	s->setup.endpoints = e;
+	e += s->setup.n_endpoints++;
 	memset(e, 0, sizeof(*e)); /* findings.c sends its bytes */
 	e->listen.kind = kind;
 	e->listen.addr = *addr;
 	e->listen.optional = optional;
-	e->listen.options = &c->sockopts;
-	e->once = kind == PFK_TCP && (b->once || c->once);
+	e->service = b->service;
 	return 0;
 }
 
@@ -77,10 +79,10 @@ is_mapped(const struct pfk_addr *a)
  * never take IPv4.
  */
 static int
-addresses(const struct config *c, const struct bind *b, uint16_t port,
-    struct pfk_addr *list, char *err, int *status)
+addresses(const struct pfk__settings *s, const struct pfk__bind *b,
+    uint16_t port, struct pfk_addr *list, char *err, int *status)
 {
-	int family = c->ipv4 ? AF_INET : c->ipv6 ? AF_INET6 : AF_UNSPEC, n;
+	int family = s->ipv4 ? AF_INET : s->ipv6 ? AF_INET6 : AF_UNSPEC, n;
 	const char *errstr;
 
 	if (strcmp(b->host, "localhost") == 0) {
@@ -109,44 +111,72 @@ addresses(const struct config *c, const struct bind *b, uint16_t port,
 	return -1;
 }
 
+/* Whether a socket can be bound to it; if not, why. */
 static int
-expand(struct config *c, const struct bind *b, char *err, int *status)
+check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
+    int *status)
 {
-	uint16_t port = (uint16_t)(b->port >= 0 ? b->port : c->port);
+	if (is_mapped(a)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "bind '%.260s': an IPv4-mapped address; write it as IPv4",
+		    b->text);
+		return -1;
+	}
+	if (!pfk_addr_lacks_zone(a))
+		return 0;
+	*status = EX_CONFIG;
+	snprintf(err, PFK_ERROR_SIZE,
+	    "bind '%.260s': a link-local address; name its interface, as in "
+	    "fe80::1%%eth0",
+	    b->text);
+	return -1;
+}
+
+/* The protocols of b that its service has; it has those that b names alone. */
+static int
+protocols(const struct pfk__settings *s, const struct pfk__bind *b, bool *tcp,
+    bool *udp, char *err)
+{
+	const struct pfk_service *v = &s->program->services[b->service];
+
+	*tcp = b->tcp && (v->tcp != NULL || v->stream != NULL);
+	*udp = b->udp && v->udp != NULL;
+	if (*tcp || *udp)
+		return 0;
+	snprintf(err, PFK_ERROR_SIZE,
+	    "bind '%.260s': this service has no %s; leave out '%s:'", b->text,
+	    b->tcp ? "TCP" : "UDP", b->tcp ? "tcp" : "udp");
+	return -1;
+}
+
+static int
+expand(struct pfk__settings *s, const struct pfk__bind *b, char *err,
+    int *status)
+{
+	uint16_t port = (uint16_t)(b->port >= 0 ? b->port : s->port);
 	bool both = strcmp(b->host, "localhost") == 0 ||
 	    strcmp(b->host, "*") == 0;
 	struct pfk_addr list[ADDRESSES_MAX];
-	int n = addresses(c, b, port, list, err, status), used = 0;
+	int n, used = 0;
+	bool tcp, udp;
 
+	if (protocols(s, b, &tcp, &udp, err) == -1)
+		return -1;
+	n = addresses(s, b, port, list, err, status);
 	if (n == -1)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		/* The machine may have no IPv6, but 127.0.0.1 it has. */
 		bool optional = both && list[i].sa.sa_family == AF_INET6 &&
-		    (c->ipv4 || !c->ipv6);
+		    (s->ipv4 || !s->ipv6);
 
-		if (!allowed(c, &list[i]) || repeats(list, i))
+		if (!allowed(s, &list[i]) || repeats(list, i))
 			continue;
-		if (is_mapped(&list[i])) {
-			snprintf(err, PFK_ERROR_SIZE,
-			    "bind '%.260s': an IPv4-mapped address; write it "
-			    "as IPv4",
-			    b->text);
-			return -1;
-		}
-		if (pfk_addr_lacks_zone(&list[i])) {
-			*status = EX_CONFIG;
-			snprintf(err, PFK_ERROR_SIZE,
-			    "bind '%.260s': a link-local address; name its "
-			    "interface, as in fe80::1%%eth0",
-			    b->text);
-			return -1;
-		}
 		used++;
-		if ((b->tcp &&
-			add(c, b, PFK_TCP, &list[i], optional, err) == -1) ||
-		    (b->udp &&
-			add(c, b, PFK_UDP, &list[i], optional, err) == -1))
+		if (check_address(b, &list[i], err, status) == -1 ||
+		    (tcp &&
+			add(s, b, PFK_TCP, &list[i], optional, err) == -1) ||
+		    (udp && add(s, b, PFK_UDP, &list[i], optional, err) == -1))
 			return -1;
 	}
 	if (used > 0)
@@ -154,23 +184,23 @@ expand(struct config *c, const struct bind *b, char *err, int *status)
 	/* Without -4 and -6 every address is allowed. */
 	snprintf(err, PFK_ERROR_SIZE,
 	    "bind '%.260s': no IPv%d address; leave out -%d", b->text,
-	    c->ipv4 ? 4 : 6, c->ipv4 ? 4 : 6);
+	    s->ipv4 ? 4 : 6, s->ipv4 ? 4 : 6);
 	return -1;
 }
 
 int
-config_endpoints(struct config *c, char *err, int *status)
+pfk__settings_endpoints(struct pfk__settings *s, char *err, int *status)
 {
-	struct bind localhost = {.text = (char *)(uintptr_t) "localhost",
+	struct pfk__bind localhost = {.text = (char *)(uintptr_t) "localhost",
 	    .host = "localhost",
 	    .port = -1,
 	    .tcp = true,
 	    .udp = true};
 
-	if (c->n_binds == 0)
-		return expand(c, &localhost, err, status);
-	for (size_t i = 0; i < c->n_binds; i++) {
-		if (expand(c, &c->binds[i], err, status) == -1)
+	if (s->n_binds == 0)
+		return expand(s, &localhost, err, status);
+	for (size_t i = 0; i < s->n_binds; i++) {
+		if (expand(s, &s->binds[i], err, status) == -1)
 			return -1;
 	}
 	return 0;

@@ -7,35 +7,36 @@
  * and close(2) of any descriptor of the file gives it up.  So nobody else in
  * the master may open the file.
  */
-#ifndef ECHO_PIDFILE_H
-#define ECHO_PIDFILE_H
+#ifndef PFK_MAIN_PIDFILE_H
+#define PFK_MAIN_PIDFILE_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
 /* Room for any message of these functions: a path and its trouble. */
-#define PIDFILE_ERROR 4400
+#define PFK__PIDFILE_ERROR 4400
 
-struct pidfile;
+struct pfk__pidfile;
 
 /*
  * Lock the file for this process, and make it where it is missing; it is empty
  * then.  NULL with the exit status and the reason: EX_TEMPFAIL when a master
  * has it, EX_CANTCREAT when it cannot be had or trusted.
  */
-struct pidfile *pidfile_lock(const char *path, int *status, char *err);
+struct pfk__pidfile *pfk__pidfile_lock(const char *path, int *status,
+    char *err);
 
 /* Write this process's number: 0, or an exit status with the reason. */
-int pidfile_publish(struct pidfile *f, char *err);
+int pfk__pidfile_publish(struct pfk__pidfile *f, char *err);
 
 /* Remove the file, if the path still leads to it, and give up the lock. */
-void pidfile_end(struct pidfile *f);
+void pfk__pidfile_end(struct pfk__pidfile *f);
 
 /*
  * Send signo to the master that has locked the file.  0, or an exit status with
  * the reason: EX_UNAVAILABLE without a running master, EX_NOPERM for a file that
  * somebody else may have made, or if this user may not signal the master.
  */
-int pidfile_signal(const char *path, int signo, char *err);
+int pfk__pidfile_signal(const char *path, int signo, char *err);
 
 #endif

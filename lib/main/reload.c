@@ -1,34 +1,39 @@
 /*
  * reload.c: read the configuration anew, and keep it or go back.
+ *
+ * Layer: main.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "program.h"
+#include "main/program.h"
 
 /* In a child, because look-ups may take their time. */
 int
-reload_prepare(int fd, void *arg)
+pfk__main_look_up(int fd, void *arg)
 {
-	const struct program *p = arg;
+	const struct pfk__main *m = arg;
 	char err[PFK_ERROR_SIZE];
-	struct config *c;
+	struct pfk__settings *s;
 	int status, rc = 0;
 
-	c = config_read(p->argc, p->argv, true, err, &status);
-	if (c == NULL || config_check(c, err, &status) == -1)
+	s = pfk__settings_read(m, true, err, &status);
+	if (s == NULL || pfk__settings_look_up(s, err, &status) == -1)
 		rc = pfk_reload_fail("%s", err);
-	else if (config_send(c, fd) == -1)
+	else if (pfk__settings_send(s, fd) == -1)
 		rc = pfk_reload_fail("cannot pass the configuration on: %s",
 		    strerror(errno));
-	config_free(c);
+	else if (pfk__settings_finish(s, err, &status) == -1)
+		rc = pfk_reload_fail("%s", err);
+	pfk__settings_free(s);
 	return rc;
 }
 
 /* The options that a running master cannot change any more. */
 static void
-warn_unchangeable(const struct config *old, const struct config *new)
+warn_unchangeable(const struct pfk__settings *old,
+    const struct pfk__settings *new)
 {
 	const struct {
 		const char *name, *old, *new;
@@ -52,43 +57,44 @@ warn_unchangeable(const struct config *old, const struct config *new)
 }
 
 int
-reload_try(struct pfk_master_config *mc, void *arg)
+pfk__main_take(struct pfk_master_config *mc, void *arg)
 {
-	struct program *p = arg;
+	struct pfk__main *m = arg;
 	char err[PFK_ERROR_SIZE], changes[1024];
-	struct config *new;
+	struct pfk__settings *new;
 	const void *data;
 	size_t size;
 	int status;
 
 	data = pfk_reload_prepared(&size);
-	new = config_read(p->argc, p->argv, true, err, &status);
-	if (new == NULL || config_take(new, data, size, err, &status) == -1) {
-		config_free(new);
+	new = pfk__settings_read(m, true, err, &status);
+	if (new == NULL || pfk__settings_receive(new, data, size, err) == -1 ||
+	    pfk__settings_finish(new, err, &status) == -1) {
+		pfk__settings_free(new);
 		return pfk_reload_fail("%s", err);
 	}
-	if (pfk_options_diff(config_options, p->config, new, changes,
+	if (pfk_options_diff(new->options, m->settings, new, changes,
 		sizeof(changes)) > 0)
 		pfk_reload_changes("%s", changes);
-	warn_unchangeable(p->config, new);
-	p->old = p->config;
-	p->config = new;
-	program_set_log_level(new);
-	*mc = program_master_config(new);
+	warn_unchangeable(m->settings, new);
+	m->old = m->settings;
+	m->settings = new;
+	pfk__service_log_level(new);
+	*mc = pfk__service_config(new);
 	return 0;
 }
 
 void
-reload_done(bool ok, void *arg)
+pfk__main_settled(bool ok, void *arg)
 {
-	struct program *p = arg;
+	struct pfk__main *m = arg;
 
 	if (!ok) {
-		config_free(p->config);
-		p->config = p->old;
-		program_set_log_level(p->config);
+		pfk__settings_free(m->settings);
+		m->settings = m->old;
+		pfk__service_log_level(m->settings);
 	} else {
-		config_free(p->old);
+		pfk__settings_free(m->old);
 	}
-	p->old = NULL;
+	m->old = NULL;
 }

@@ -1,12 +1,12 @@
 /*
  * pidfile.c: lock, write, remove and believe a pid file.
  *
- * The directory may belong to another user and have a symbolic link, a FIFO, or
- * a file with the number of any process in it: open(2) follows no link and
- * waits for nobody, and the file must be regular, with one name, of root's or
- * of this user's, and not writable by others.
+ * Layer: main.  The directory may belong to another user and have a symbolic
+ * link, a FIFO, or a file with the number of any process in it: open(2) follows
+ * no link and waits for nobody, and the file must be regular, with one name, of
+ * root's or of this user's, and not writable by others.
  */
-#include "pidfile.h"
+#include "main/pidfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@
 
 #define CAREFULLY (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
-struct pidfile {
+struct pfk__pidfile {
 	char *path;
 	int dir; /* so that names keep their meaning if its path is renamed */
 	const char *name;
@@ -36,7 +36,7 @@ struct pidfile {
 static int
 fail(int status, char *err, const char *path, const char *why)
 {
-	snprintf(err, PIDFILE_ERROR, "pid file %s: %s", path, why);
+	snprintf(err, PFK__PIDFILE_ERROR, "pid file %s: %s", path, why);
 	return status;
 }
 
@@ -105,7 +105,7 @@ holder(int fd, bool *shared)
 
 /* Whether the name still leads to the descriptor's file. */
 static bool
-is_there(const struct pidfile *f)
+is_there(const struct pfk__pidfile *f)
 {
 	struct stat name, own;
 
@@ -125,11 +125,11 @@ lock(int fd)
 /*
  * Any user with the right to read a stale file can hold a shared lock on it.
  * No master does, so such a file gives way to a new one.  Should two masters do
- * this at the same moment, one finds in pidfile_publish that the file is not
- * its own.
+ * this at the same moment, one finds in pfk__pidfile_publish that the file is
+ * not its own.
  */
 static int
-replace(struct pidfile *f)
+replace(struct pfk__pidfile *f)
 {
 	char name[40];
 	int fd, saved_errno;
@@ -153,7 +153,7 @@ replace(struct pidfile *f)
 }
 
 static int
-report_running(const struct pidfile *f, pid_t other, char *err)
+report_running(const struct pfk__pidfile *f, pid_t other, char *err)
 {
 	pid_t pid = read_pid(f->fd);
 	char who[60];
@@ -163,7 +163,7 @@ report_running(const struct pidfile *f, pid_t other, char *err)
 		    (int)other);
 	else
 		snprintf(who, sizeof(who), "process %d", (int)other);
-	snprintf(err, PIDFILE_ERROR,
+	snprintf(err, PFK__PIDFILE_ERROR,
 	    "already running: %s has locked %s; stop it or take another "
 	    "--pid-file",
 	    who, f->path);
@@ -172,7 +172,7 @@ report_running(const struct pidfile *f, pid_t other, char *err)
 
 /* Handle a lock that cannot be had; EX_OK: try again. */
 static int
-on_conflict(struct pidfile *f, int error, char *err)
+on_conflict(struct pfk__pidfile *f, int error, char *err)
 {
 	bool shared = false;
 	char why[160];
@@ -186,7 +186,7 @@ on_conflict(struct pidfile *f, int error, char *err)
 	}
 	other = holder(f->fd, &shared);
 	if (other == -1 && errno == ESRCH && !shared) {
-		snprintf(err, PIDFILE_ERROR,
+		snprintf(err, PFK__PIDFILE_ERROR,
 		    "already running: a process of another machine or "
 		    "container has locked %s",
 		    f->path);
@@ -209,7 +209,7 @@ on_conflict(struct pidfile *f, int error, char *err)
 
 /* Open the file and lock it: 1, 0 to try again, -1 with the reason. */
 static int
-try_lock(struct pidfile *f, int *status, char *err)
+try_lock(struct pfk__pidfile *f, int *status, char *err)
 {
 	const char *why = NULL;
 	struct stat st;
@@ -236,7 +236,7 @@ try_lock(struct pidfile *f, int *status, char *err)
 }
 
 static int
-open_directory(struct pidfile *f)
+open_directory(struct pfk__pidfile *f)
 {
 	char *slash = strrchr(f->path, '/');
 	char *path;
@@ -254,7 +254,7 @@ open_directory(struct pidfile *f)
 }
 
 static void
-discard(struct pidfile *f)
+discard(struct pfk__pidfile *f)
 {
 	if (f->fd != -1)
 		close(f->fd);
@@ -264,10 +264,10 @@ discard(struct pidfile *f)
 	free(f);
 }
 
-struct pidfile *
-pidfile_lock(const char *path, int *status, char *err)
+struct pfk__pidfile *
+pfk__pidfile_lock(const char *path, int *status, char *err)
 {
-	struct pidfile *f = calloc(1, sizeof(*f));
+	struct pfk__pidfile *f = calloc(1, sizeof(*f));
 	int rc = 0;
 
 	*status = EX_CANTCREAT;
@@ -300,7 +300,7 @@ pidfile_lock(const char *path, int *status, char *err)
 }
 
 int
-pidfile_publish(struct pidfile *f, char *err)
+pfk__pidfile_publish(struct pfk__pidfile *f, char *err)
 {
 	char text[TEXT_SIZE], why[100];
 	int len = snprintf(text, sizeof(text), "%d", (int)getpid());
@@ -318,7 +318,7 @@ pidfile_publish(struct pidfile *f, char *err)
 }
 
 void
-pidfile_end(struct pidfile *f)
+pfk__pidfile_end(struct pfk__pidfile *f)
 {
 	if (is_there(f))
 		unlinkat(f->dir, f->name, 0);
@@ -394,7 +394,7 @@ out:
 }
 
 int
-pidfile_signal(const char *path, int signo, char *err)
+pfk__pidfile_signal(const char *path, int signo, char *err)
 {
 	int fd = open(path, O_RDONLY | CAREFULLY), status;
 	const char *why;

@@ -1,11 +1,13 @@
 /*
- * options.c: the option table, and the values with a form of their own.
+ * options.c: the library's options, and the values with a form of their own.
+ *
+ * Layer: main.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "main/settings.h"
 
 /* strtonum(3) takes blanks and a plus sign, too. */
 static bool
@@ -15,9 +17,10 @@ digits_only(const char *value)
 }
 
 static int
-parse_workers(void *config, const char *value, bool first, const char **errstr)
+parse_workers(void *settings, const char *value, bool first,
+    const char **errstr)
 {
-	struct config *c = config;
+	struct pfk__settings *s = settings;
 	int n = 0;
 
 	(void)first;
@@ -28,19 +31,19 @@ parse_workers(void *config, const char *value, bool first, const char **errstr)
 			return -1;
 		}
 	}
-	c->workers = n;
+	s->workers = n;
 	return 0;
 }
 
 static bool
-format_workers(const void *config, int i, char *buf, size_t size)
+format_workers(const void *settings, int i, char *buf, size_t size)
 {
-	const struct config *c = config;
+	const struct pfk__settings *s = settings;
 
-	if (c->workers == 0)
+	if (s->workers == 0)
 		strlcpy(buf, "auto", size);
 	else
-		snprintf(buf, size, "%d", c->workers);
+		snprintf(buf, size, "%d", s->workers);
 	return i == 0;
 }
 
@@ -60,10 +63,11 @@ keepalive_number(char **rest, int max, int *to, const char **errstr)
 }
 
 static int
-parse_keepalive(void *config, const char *value, bool first,
+parse_keepalive(void *settings, const char *value, bool first,
     const char **errstr)
 {
-	struct pfk_sockopts *o = &((struct config *)config)->keepalive, k;
+	struct pfk_sockopts *o = &((struct pfk__settings *)settings)->keepalive,
+			    k;
 	char text[64], *rest = text;
 
 	(void)first;
@@ -89,9 +93,9 @@ parse_keepalive(void *config, const char *value, bool first,
 }
 
 static bool
-format_keepalive(const void *config, int i, char *buf, size_t size)
+format_keepalive(const void *settings, int i, char *buf, size_t size)
 {
-	const struct pfk_sockopts *o = &((const struct config *)config)
+	const struct pfk_sockopts *o = &((const struct pfk__settings *)settings)
 					    ->keepalive;
 	int n;
 
@@ -108,50 +112,6 @@ format_keepalive(const void *config, int i, char *buf, size_t size)
 	if (o->keep_count != PFK_UNSET)
 		snprintf(buf + n, size - (size_t)n, ":%d", o->keep_count);
 	return true;
-}
-
-/* Many share a network, as behind one router. */
-#define NETWORK_SOURCES 10
-#define UDP_RATE_MAX 100000000
-
-static int
-parse_udp_rate(void *config, const char *value, bool first, const char **errstr)
-{
-	struct config *c = config;
-	char text[64], *rest = text, *word;
-	int n, network;
-
-	(void)first;
-	if (strlcpy(text, value, sizeof(text)) >= sizeof(text))
-		goto bad;
-	word = strsep(&rest, ":");
-	n = (int)strtonum(word, 0, UDP_RATE_MAX, errstr);
-	if (*errstr != NULL)
-		goto bad;
-	network = n * NETWORK_SOURCES;
-	if (rest != NULL)
-		network = (int)strtonum(rest, 0, UDP_RATE_MAX, errstr);
-	if (*errstr != NULL || (n == 0 && rest != NULL))
-		goto bad;
-	c->udp_per_source = n;
-	c->udp_per_network = network;
-	return 0;
-bad:
-	*errstr = "it takes N[:NETWORK], datagrams a second up to 100000000";
-	return -1;
-}
-
-static bool
-format_udp_rate(const void *config, int i, char *buf, size_t size)
-{
-	const struct config *c = config;
-
-	if (c->udp_per_source == 0)
-		strlcpy(buf, "0", size);
-	else
-		snprintf(buf, size, "%d:%d", c->udp_per_source,
-		    c->udp_per_network);
-	return i == 0;
 }
 
 /* The index of the value among n names, or -1. */
@@ -172,23 +132,25 @@ static const char *const formats[] = {
 };
 
 static int
-parse_log_format(void *config, const char *value, bool first,
+parse_log_format(void *settings, const char *value, bool first,
     const char **errstr)
 {
 	int i = find_name(formats, 3, value);
 
 	(void)first;
 	if (i != -1)
-		((struct config *)config)->log_format = (enum pfk_log_format)i;
+		((struct pfk__settings *)settings)->log_format =
+		    (enum pfk_log_format)i;
 	else
 		*errstr = "it takes text, json or logfmt";
 	return i != -1 ? 0 : -1;
 }
 
 static bool
-format_log_format(const void *config, int i, char *buf, size_t size)
+format_log_format(const void *settings, int i, char *buf, size_t size)
 {
-	strlcpy(buf, formats[((const struct config *)config)->log_format],
+	strlcpy(buf,
+	    formats[((const struct pfk__settings *)settings)->log_format],
 	    size);
 	return i == 0;
 }
@@ -200,29 +162,32 @@ static const char *const times[] = {
 };
 
 static int
-parse_log_time(void *config, const char *value, bool first, const char **errstr)
+parse_log_time(void *settings, const char *value, bool first,
+    const char **errstr)
 {
 	int i = find_name(times, 3, value);
 
 	(void)first;
 	if (i != -1)
-		((struct config *)config)->log_time = (enum pfk_log_time)i;
+		((struct pfk__settings *)settings)->log_time =
+		    (enum pfk_log_time)i;
 	else
 		*errstr = "it takes auto, on or off";
 	return i != -1 ? 0 : -1;
 }
 
 static bool
-format_log_time(const void *config, int i, char *buf, size_t size)
+format_log_time(const void *settings, int i, char *buf, size_t size)
 {
-	strlcpy(buf, times[((const struct config *)config)->log_time], size);
+	strlcpy(buf, times[((const struct pfk__settings *)settings)->log_time],
+	    size);
 	return i == 0;
 }
 
 static int
-parse_poller(void *config, const char *value, bool first, const char **errstr)
+parse_poller(void *settings, const char *value, bool first, const char **errstr)
 {
-	struct config *c = config;
+	struct pfk__settings *s = settings;
 	char *copy;
 
 	(void)first;
@@ -236,19 +201,19 @@ parse_poller(void *config, const char *value, bool first, const char **errstr)
 		*errstr = "out of memory";
 		return -1;
 	}
-	free(c->poller);
-	c->poller = copy;
+	free(s->poller);
+	s->poller = copy;
 	return 0;
 }
 
 static bool
-format_poller(const void *config, int i, char *buf, size_t size)
+format_poller(const void *settings, int i, char *buf, size_t size)
 {
-	strlcpy(buf, ((const struct config *)config)->poller, size);
+	strlcpy(buf, ((const struct pfk__settings *)settings)->poller, size);
 	return i == 0;
 }
 
-#define AT(field) .offset = offsetof(struct config, field)
+#define AT(field) .offset = offsetof(struct pfk__settings, field)
 #define FLAG .type = PFK_OPT_FLAG
 #define ONOFF .type = PFK_OPT_ONOFF, .value = "on|off"
 #define STRING .type = PFK_OPT_STRING
@@ -262,19 +227,15 @@ format_poller(const void *config, int i, char *buf, size_t size)
 #define YEAR 31536000
 #define INT_MAX_BYTES 2147483647
 
-const struct pfk_option config_options[] = {
+const struct pfk_option pfk__main_options[] = {
     {'w', "workers", "N|auto", CUSTOM(parse_workers, format_workers),
-	.help = "number of workers; auto: the CPUs this process may use "
-		"(auto)"},
+	.help = "number of workers; auto: the CPUs this process may use"},
     {'p', "port", "PORT", INT(0, 65535), AT(port),
-	.help = "TCP and UDP port; 0: one free port for all (8888)"},
-    {'b', "bind", "ADDR", CUSTOM(bind_parse, bind_format),
-	.help = "[tcp:|udp:]HOST[:PORT][,once], * or PORT alone for every "
-		"address; repeatable (localhost)"},
+	.help = "TCP and UDP port; 0: one free port for all"},
+    {'b', "bind", "ADDR", CUSTOM(pfk__bind_parse, pfk__bind_format),
+	.help = "* or PORT alone for every address; repeatable (localhost)"},
     {'4', "ipv4", NULL, FLAG, AT(ipv4), .help = "IPv4 only"},
     {'6', "ipv6", NULL, FLAG, AT(ipv6), .help = "IPv6 only"},
-    {'1', "once", NULL, FLAG, AT(once),
-	.help = "TCP: echo the bytes of the first read, then close"},
     {'c', "config", "FILE", STRING, ARGV_ONLY, AT(file),
 	.help = "configuration file, read again on reload; the command "
 		"line wins over it"},
@@ -307,7 +268,7 @@ const struct pfk_option config_options[] = {
 		"RLIMIT_NOFILE)"},
     {'i', "idle-timeout", SECONDS(0, YEAR), AT(idle_ns),
 	.help = "close a TCP connection with no traffic for so long; 0: "
-		"never (300)"},
+		"never"},
     {'v', "verbose", NULL, FLAG, AT(verbose),
 	.help = "log connections, and each recv and sent"},
     {'q', "quiet", NULL, FLAG, AT(quiet),
@@ -360,12 +321,6 @@ const struct pfk_option config_options[] = {
     {0, "coalesce", ONOFF, AT(coalesce),
 	.help = "rest for a moment before each wait, while that makes it "
 		"faster (on)"},
-    {0, "loop-guard", ONOFF, AT(loop_guard),
-	.help = "leave datagrams unanswered that could start a loop between "
-		"two servers (on)"},
-    {0, "udp-rate", "N[:NETWORK]", CUSTOM(parse_udp_rate, format_udp_rate),
-	.help = "datagrams a second per worker from one address and port, and "
-		"from one IPv4 /24 or IPv6 /56 (ten times N); 0: no limit (0)"},
     {0, "max-per-source", "N", INT(0, 10000000), AT(max_per_source),
 	.help = "TCP connections per worker from one IPv4 address or IPv6 "
 		"/64; 0: no limit (0)"},
