@@ -593,12 +593,15 @@ struct pfk_protocol {
 /*
  * Limits that servers of one loop share: at most max_connections at a time
  * (more wait in the accept queue), at most max_per_source from one IPv4 address
- * or IPv6 /64 (more are closed); 0 is no limit.  It also keeps a spare
+ * or IPv6 /64, twice that from a /56 and three times from a /48 (more are
+ * closed); 0 is no limit.  It also keeps a spare
  * descriptor: out of descriptors, accepting pauses and one waiting connection
  * is shed.  Freed when the handle is dropped and the last server is gone.
  */
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
+/* Before a server has them: max_per_source is not for 127/8 and ::1. */
+void pfk_limits_exempt_loopback(struct pfk_limits *lim);
 void pfk_limits_drop(struct pfk_limits **lim);
 
 struct pfk_server_options {

@@ -115,7 +115,8 @@ sub numeric {
 		[ 'shutdown-timeout', 8, -0.5, 31_536_001, '1e-10', '+1', ' 1' ],
 		[ 'drain-timeout',    0, -1, 31_536_001, '1 2' ],
 		[ 'worker-timeout',   0, -1, 31_536_001 ],
-		[ 'max-per-source',   0, -1, 10_000_001 ],
+		[ 'max-per-source',   0, -1, 10_000_001, '+1', ' 1', 'automatic' ],
+		[ 'max-per-source',   'auto', -1 ],
 	);
 }
 

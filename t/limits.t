@@ -14,8 +14,8 @@ use POSIX       ();
 use Prefork;
 use Prefork::Life;
 use Prefork::Tools qw(now pause);
-use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_LINGER MSG_OOB inet_aton
-    pack_sockaddr_in);
+use Socket qw(PF_INET SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_LINGER MSG_OOB
+    inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in);
 use Test::More;
 
 use constant DESCRIPTORS => 40;
@@ -27,6 +27,7 @@ out_of_descriptors($_) for qw(epoll poll);
 max_connections();
 max_connections_and_the_rlimit();
 max_per_source();
+quarter();
 idle_timeout();
 idle_over_reloads();
 come_and_go();
@@ -144,6 +145,34 @@ sub max_per_source {
 		'one leaves: another may come'
 	);
 	close $_ for @here, $there, $surplus;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# An address of this machine's but loopback, by the route to elsewhere.
+sub own_address {
+	socket my $socket, PF_INET, SOCK_DGRAM, 0 or return;
+	connect $socket, pack_sockaddr_in(9, inet_aton('192.0.2.1')) or return;
+	my (undef, $address) = unpack_sockaddr_in(getsockname $socket);
+
+	return inet_ntoa($address);
+}
+
+# Unless told otherwise, a source has a quarter of -n, but for loopback.
+sub quarter {
+	my $server  = Prefork->start('-w', 1, '-p', 0, '-b', '0.0.0.0', '-n', 8);
+	my @local   = map { tcp('127.0.0.1', $server->port) } 1 .. 3;
+	my $address = own_address();
+
+	is(echo_once($_, 'x'), 'x', '-n 8: loopback has more than 2') for @local;
+    SKIP: {
+		skip 'this machine has no address but loopback', 4 if !defined $address;
+		my @remote = map { tcp($address, $server->port) } 1 .. 2;
+		is(echo_once($_, 'x'), 'x', "2 of $address") for @remote;
+		my $surplus = tcp($address, $server->port);
+		ok(readable($surplus, 10), 'one more is closed');
+		is(length(read_until_eof($surplus)), 0, 'without a word');
+	}
 	is($server->stop, 0, 'exit status');
 	return;
 }

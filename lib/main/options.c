@@ -114,6 +114,37 @@ format_keepalive(const void *settings, int i, char *buf, size_t size)
 	return true;
 }
 
+#define CONNECTIONS_MAX 10000000
+
+static int
+parse_per_source(void *field, const char *value, bool first,
+    const char **errstr)
+{
+	int *n = field;
+
+	(void)first;
+	*n = PFK__PER_SOURCE_AUTO;
+	if (strcmp(value, "auto") == 0)
+		return 0;
+	*n = (int)strtonum(value, 0, CONNECTIONS_MAX, errstr);
+	if (*errstr == NULL && value[0] >= '0' && value[0] <= '9')
+		return 0;
+	*errstr = "it takes a number from 0 to 10000000, or auto";
+	return -1;
+}
+
+static bool
+format_per_source(const void *field, int i, char *buf, size_t size)
+{
+	const int *n = field;
+
+	if (*n == PFK__PER_SOURCE_AUTO)
+		strlcpy(buf, "auto", size);
+	else
+		snprintf(buf, size, "%d", *n);
+	return i == 0;
+}
+
 /* The index of the value among n names, or -1. */
 static int
 find_name(const char *const *names, int n, const char *value)
@@ -263,7 +294,7 @@ const struct pfk_option pfk__main_options[] = {
 		"address)"},
     {0, "control-group", "GROUP", STRING, AT(control_group),
 	.help = "its members may read the status (none)"},
-    {'n', "max-connections", "N", INT(1, 10000000), AT(max_connections),
+    {'n', "max-connections", "N", INT(1, CONNECTIONS_MAX), AT(max_connections),
 	.help = "per worker; more wait in the accept queue (from "
 		"RLIMIT_NOFILE)"},
     {'i', "idle-timeout", SECONDS(0, YEAR), AT(idle_ns),
@@ -321,8 +352,10 @@ const struct pfk_option pfk__main_options[] = {
     {0, "coalesce", ONOFF, AT(coalesce),
 	.help = "rest for a moment before each wait, while that makes it "
 		"faster (on)"},
-    {0, "max-per-source", "N", INT(0, 10000000), AT(max_per_source),
+    {0, "max-per-source", "N|auto", CUSTOM(parse_per_source, format_per_source),
+	AT(max_per_source),
 	.help = "TCP connections per worker from one IPv4 address or IPv6 "
-		"/64; 0: no limit (0)"},
+		"/64; 0: no limit; auto: a quarter of -n, but for loopback "
+		"(auto)"},
     {0},
 };

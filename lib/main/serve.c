@@ -112,6 +112,19 @@ serve(struct pfk_loop *l, const struct pfk__settings *s, size_t i)
 	return served.servers[i] != NULL ? 0 : -1;
 }
 
+static struct pfk_limits *
+new_limits(struct pfk_loop *l, const struct pfk__settings *s)
+{
+	bool is_auto = s->max_per_source == PFK__PER_SOURCE_AUTO;
+	int max = is_auto ? (s->max_connections + 3) / 4 : s->max_per_source;
+	struct pfk_limits *limits = pfk_limits_new(l, max_connections(s),
+	    (size_t)max);
+
+	if (limits != NULL && is_auto)
+		pfk_limits_exempt_loopback(limits);
+	return limits;
+}
+
 static int
 prepare(struct pfk_loop *l, const struct pfk__settings *s)
 {
@@ -120,8 +133,7 @@ prepare(struct pfk_loop *l, const struct pfk__settings *s)
 	served.servers = calloc(n, sizeof(*served.servers));
 	served.datagrams = calloc(n, sizeof(*served.datagrams));
 	served.fds = calloc(n, sizeof(*served.fds));
-	served.limits = pfk_limits_new(l, max_connections(s),
-	    (size_t)s->max_per_source);
+	served.limits = new_limits(l, s);
 	pfk_loop_coalesce(l, s->coalesce);
 	if (served.servers == NULL || served.datagrams == NULL ||
 	    served.fds == NULL || served.limits == NULL)

@@ -27,6 +27,7 @@ set_defaults(struct pfk__settings *s)
 	s->keeper = true;
 	s->shutdown_ns = 8 * PFK_SECOND_NS;
 	s->hang_ns = 5 * PFK_SECOND_NS;
+	s->max_per_source = PFK__PER_SOURCE_AUTO;
 	s->orphan_ns = 60 * PFK_SECOND_NS;
 	s->backlog = PFK_UNSET;
 	s->receive_buffer = s->send_buffer = PFK_UNSET;

@@ -20,6 +20,9 @@ struct pfk__bind {
 	int service;
 };
 
+/* A quarter of max_connections, where that is given; but not for loopback. */
+#define PFK__PER_SOURCE_AUTO (-1)
+
 struct pfk__settings {
 	const struct pfk_program *program;
 	const struct pfk_option *options; /* all of them */
@@ -48,7 +51,7 @@ struct pfk__settings {
 	bool keeper;
 	/* Connections. */
 	int max_connections; /* 0: from RLIMIT_NOFILE */
-	int max_per_source;
+	int max_per_source;  /* or PFK__PER_SOURCE_AUTO */
 	uint64_t idle_ns;
 	/* Sockets. */
 	int backlog;

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,40 +15,23 @@
 
 #include "base/fds.h"
 #include "event/loop.h"
+#include "transport/sources.h"
 
 #define PAUSE_NS (100 * PFK_MSEC_NS)
-
-/* Connections of one IPv4 address or one IPv6 /64. */
-struct source {
-	uint64_t key;
-	bool v6;
-	size_t connections;
-};
 
 struct pfk_limits {
 	struct pfk_loop *loop;
 	size_t max_connections;
-	size_t max_per_source;
 	size_t connections;
 	size_t holders;
-	bool full;     /* counted in the loop's limits_full */
-	void *sources; /* a tree of tsearch(3) */
+	bool full; /* counted in the loop's limits_full */
+	struct pfk__sources sources;
 	TAILQ_HEAD(, pfk__waiter) waiting;
 	struct pfk_timer *timer;
 	int spare;
 	uint64_t complained_ns;
 	unsigned withheld; /* lines not logged since */
 };
-
-static int
-compare(const void *pa, const void *pb)
-{
-	const struct source *a = pa, *b = pb;
-
-	if (a->v6 != b->v6)
-		return a->v6 ? 1 : -1;
-	return (a->key > b->key) - (a->key < b->key);
-}
 
 static int
 open_spare(void)
@@ -67,11 +49,17 @@ pfk_limits_new(struct pfk_loop *l, size_t max_connections,
 		return NULL;
 	lim->loop = l;
 	lim->max_connections = max_connections;
-	lim->max_per_source = max_per_source;
+	lim->sources.max = max_per_source;
 	lim->holders = 1;
 	lim->spare = open_spare();
 	TAILQ_INIT(&lim->waiting);
 	return lim;
+}
+
+void
+pfk_limits_exempt_loopback(struct pfk_limits *lim)
+{
+	lim->sources.exempt_loopback = true;
 }
 
 struct pfk_limits *
@@ -117,91 +105,18 @@ publish(struct pfk_limits *lim)
 	__atomic_store_n(l->full, l->limits_full > 0, __ATOMIC_RELAXED);
 }
 
-static struct source
-source_of(const struct pfk_addr *addr)
-{
-	struct source s = {.v6 = addr->sa.sa_family == AF_INET6};
-
-	if (s.v6)
-		memcpy(&s.key, &addr->in6.sin6_addr, sizeof(s.key));
-	else
-		s.key = addr->in4.sin_addr.s_addr;
-	return s;
-}
-
-static struct source *
-find_source(struct pfk_limits *lim, const struct pfk_addr *addr)
-{
-	struct source want = source_of(addr);
-	struct source **found = tfind(&want, &lim->sources, compare);
-
-	return found != NULL ? *found : NULL;
-}
-
-static struct source *
-add_source(struct pfk_limits *lim, const struct pfk_addr *addr)
-{
-	struct source *s = malloc(sizeof(*s));
-
-	if (s == NULL)
-		return NULL;
-	*s = source_of(addr);
-	if (tsearch(s, &lim->sources, compare) == NULL) {
-		free(s);
-		errno = ENOMEM;
-		return NULL;
-	}
-	return s;
-}
-
-static int
-admit_source(struct pfk_limits *lim, const struct pfk_addr *addr)
-{
-	struct source *s = find_source(lim, addr);
-
-	if (s == NULL)
-		s = add_source(lim, addr);
-	if (s == NULL)
-		return -1;
-	if (s->connections >= lim->max_per_source) {
-		errno = EDQUOT;
-		return -1;
-	}
-	s->connections++;
-	return 0;
-}
-
-static void
-release_source(struct pfk_limits *lim, const struct pfk_addr *addr)
-{
-	struct source *s = find_source(lim, addr);
-
-	if (s != NULL && --s->connections == 0) {
-		tdelete(s, &lim->sources, compare);
-		free(s);
-	}
-}
-
 void
 pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr)
 {
-	struct source *s;
-
 	lim->connections++;
 	publish(lim);
-	if (lim->max_per_source == 0)
-		return;
-	s = find_source(lim, addr);
-	if (s == NULL)
-		s = add_source(lim, addr);
-	if (s != NULL)
-		s->connections++;
+	pfk__sources_readmit(&lim->sources, addr);
 }
 
 int
 pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
 {
-	if (lim->max_per_source > 0 && admit_source(lim, addr) == -1)
+	if (pfk__sources_admit(&lim->sources, addr) == -1)
 		return -1;
 	lim->connections++;
 	publish(lim);
@@ -225,8 +140,7 @@ pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
 {
 	lim->connections--;
 	publish(lim);
-	if (lim->max_per_source > 0)
-		release_source(lim, addr);
+	pfk__sources_release(&lim->sources, addr);
 	if (lim->spare == -1)
 		lim->spare = open_spare();
 	resume_all(lim);
