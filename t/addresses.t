@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What is served: addresses, families, names, and the one port 0.
+# The addresses served: families, names, and the one port 0.
 
 use strict;
 use warnings;
@@ -12,8 +12,8 @@ use Prefork;
 use Prefork::Sockets;
 use Test::More;
 
-# Arguments, then what is served, as --dump-config tells. "both HOST:PORT" is
-# short for TCP and UDP.
+# Arguments, then the addresses served, as --dump-config prints them. "both
+# HOST:PORT" is short for TCP and UDP.
 my @forms = (
 	[ [], 'both 127.0.0.1:8888', 'both [::1]:8888' ],
 	[ [qw(-p 7777)], 'both 127.0.0.1:7777', 'both [::1]:7777' ],

@@ -145,9 +145,9 @@ subtest 'fewer workers for long' => sub {
 	serves('with two again');
 };
 
-# The adopter closes its duplicate when it gets to it. Until then nobody may be
-# put into that queue: who is on the way when it goes is reset, or comes a second
-# later.
+# The adopter closes its duplicate when it gets to it. Until then no client may
+# be put into that queue: one that is on the way when it closes is reset, or
+# comes a second later.
 subtest 'a queue that is about to go' => sub {
 	my $one    = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
 	my $from   = $one->log_size;
@@ -216,7 +216,7 @@ sub calm {
 		for (split /\n/, $server->log_text) {
 			$helper{$2} = $1 if /\sworker\s\d+\s[(](\d+)[)]\sserves\sfor\sslot\s(\d+)$/x;
 			delete $helper{$1} if /\sslot\s(\d+)\srecovered;/x;
-			# Who leaves or dies helps nobody any more.
+			# A worker that leaves or dies helps no more.
 			next if !/\sworker\s\d+\s[(](\d+)[)]\s(?!serves)/x;
 			my $pid = $1;
 			delete @helper{ grep { $helper{$_} == $pid } keys %helper };

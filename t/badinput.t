@@ -33,9 +33,9 @@ my ($status, undef, $errors) = run_cmd({ input => "workers 2\n" },
 is("$status$errors", '0', 'a configuration may come by a pipe');
 done_testing();
 
-# refused($status, $why, @arguments): see above. -q keeps what a start logs
-# before it fails off standard error; -t, in @arguments, ends what is accepted
-# by mistake.
+# refused($status, $why, @arguments): see above. -q keeps the log lines before
+# the failure off standard error; -t, in @arguments, ends a start that is
+# accepted by mistake.
 sub refused {
 	my ($status, $why, @arguments) = @_;
 
@@ -55,7 +55,7 @@ sub refused_by {
 	return;
 }
 
-# For a test's name: short, and without what TAP minds.
+# For a test's name: short, and without characters that TAP minds.
 sub shorten {
 	my ($text) = @_;
 
@@ -166,7 +166,7 @@ sub binds {
 	return;
 }
 
-# [text, line, why]: what a file may not hold.
+# [text, line, why]: wrong contents of a file.
 sub configuration {
 	for my $row (
 		[ "port 0\nwrokers 2\n",         2, qr/'wrokers'/x ],

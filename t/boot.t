@@ -16,7 +16,7 @@ use Prefork::Tools qw(spawn_process);
 use Test::More;
 
 use constant ADDRESS => '[2001:db8::5]';
-# Longer than the program waits, whatever else the machine has to do.
+# Longer than the program waits, even on a busy machine.
 use constant PATIENCE => 60;
 
 my $dir = temp_dir();
@@ -24,7 +24,7 @@ my $dir = temp_dir();
 plan skip_all => 'unshare(1), nsenter(1) or ip(8) is not installed'
     if grep { !have($_) } qw(unshare nsenter ip);
 
-# A network of its own whose link has no carrier, so that an address stays
+# A network of its own with a link without carrier, so that an address stays
 # tentative until the other end of the link is up; and no name server.
 my $resolv = write_file("$dir/resolv.conf", 'nameserver 127.0.0.9');
 my $script = <<"END";

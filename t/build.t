@@ -60,7 +60,7 @@ sub help {
 	return;
 }
 
-# The note of what is compiled and linked with.
+# The note of the commands that compile and link.
 sub noted {
 	my (@arguments) = @_;
 	my ($code, $output, $errors) = make('-s', '-C', $Prefork::ROOT, "O=$dir/flags", @arguments, "$dir/flags/flags");

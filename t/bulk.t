@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# Bulk: connections whose bytes go through a pipe, while workers come and go.
+# Bulk: connections with bytes that go through a pipe, while workers come and
+# go.
 
 use strict;
 use warnings;
@@ -48,7 +49,7 @@ is($status, 0, 'nothing lost');
 cmp_ok($result->{echoed} // 0, '>', 0, 'of something')
     or diag(explain($result));
 
-# A stop in the midst of it: what comes is what was sent, up to the end.
+# A stop in the midst of it: the bytes that come are those sent, up to the end.
 my $socket = $server->tcp_socket;
 $socket->blocking(0);
 my ($sent, $got) = (q{}, q{});

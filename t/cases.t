@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# contrib/cases/run: which cases there are, what it prints of one that holds, that
-# fails, and that is skipped, and its exit status. Whether the cases hold is for
+# contrib/cases/run: its list of cases, its line for a case that holds, fails,
+# or is skipped, and its exit status. Whether the cases hold is for
 # `contrib/cases/run` and the torture, because it takes minutes.
 
 use strict;

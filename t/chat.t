@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # A server with state, killed at every point of its way in turn: each line
-# reaches each client exactly once and in order, whatever the worker was doing.
+# reaches each client exactly once and in order, at each point of a kill.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Completion in bash: what it offers is what the program's --help says, and what
-# it offers for a value fits in. bash is asked as if somebody had pressed Tab.
+# Completion in bash: it offers the options that the program's --help has, and
+# values that fit. bash is asked as if Tab had been pressed.
 
 use strict;
 use warnings;

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# prefork-ctl connections: who is connected, since when, with how many bytes;
-# also after a reload and a worker's death, and while a worker stands still.
+# prefork-ctl connections: the peers, since when they are connected, with how
+# many bytes; also after a reload and a worker's death, and while a worker
+# stands still.
 
 use strict;
 use warnings;

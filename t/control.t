@@ -163,7 +163,7 @@ sub flood {
 	return;
 }
 
-# A result is due to who waits: a flood does not take its place.
+# A client that waits gets its result: a flood does not take its place.
 sub waiting {
 	my ($pid) = current_workers($server);
 	my @workers = current_workers($server);

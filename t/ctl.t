@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# prefork-ctl: every command against a running service, how it finds the service,
-# and what it says when something is wrong.
+# prefork-ctl: every command against a running service, how it finds the
+# service, and its messages when something is wrong.
 
 use strict;
 use warnings;
@@ -186,7 +186,7 @@ sub keeper_of {
 	return is_keeper($parent) ? $parent : undef;
 }
 
-# What waits in a queue whose workers stand still.
+# The clients in the queue of a worker that stands still are counted.
 sub shows_queue {
 	my ($server) = @_;
 	my @workers = current_workers($server);

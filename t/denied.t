@@ -78,8 +78,8 @@ sub works {
 	return;
 }
 
-# What its last worker has open: a master's end of a channel would make it deaf
-# to the master's death.
+# The descriptors of its last worker: with a master's end of a channel it would
+# not notice the master's death.
 sub sockets_of_last {
 	my ($server) = @_;
 	my %fds = fds({ $server->workers }->{3});

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Every descriptor of every process is accounted for: a process holds what it
-# must and no more, also after reloads, deaths, resizes and other addresses, and
-# whatever the one that started it had open.
+# Every descriptor of every process is accounted for: a process holds those that
+# it must and no more, also after reloads, deaths, resizes and other addresses,
+# and with any that its parent had open.
 
 use strict;
 use warnings;
@@ -48,7 +48,7 @@ sub configure {
 	return write_file($file, "workers $workers", @binds);
 }
 
-# What a careless parent does.
+# Leave descriptors open, as a careless parent does.
 sub leave_open {
 	my $null = POSIX::open('/dev/null', POSIX::O_RDWR());
 
@@ -141,7 +141,7 @@ sub differs {
 	    grep { @{ $have->{$_} // [] } != ($want->{$_} // 0) } sort keys %all;
 }
 
-# What the descriptors above standard error are: kind => [targets].
+# The descriptors above standard error: kind => [targets].
 sub account {
 	my ($pid, $kinds) = @_;
 	my %fds = fds($pid);

@@ -18,7 +18,7 @@ use Test::More;
 my $dir  = temp_dir();
 my @user = is_root() ? (qw(-u nobody)) : ();
 
-# Of the machine that the test runs on, whatever the service does.
+# Findings of the machine that the test runs on, with any service.
 my %machine = map { $_->{name} => 1 } findings(@user);
 
 finds('backlog',        'warn', @user, qw(--backlog 10));
@@ -54,7 +54,7 @@ sub findings {
 	return @{$list};
 }
 
-# Beside what is wrong with the machine, this and nothing else.
+# Beside the faults of the machine, this finding and no other.
 sub finds {
 	my ($name, $level, @arguments) = @_;
 	my @found = grep { !$machine{ $_->{name} } || $_->{name} eq $name } findings(@arguments);

@@ -20,13 +20,13 @@ use Prefork::Tools qw(spawn_process);
 use Test::More;
 
 use constant SIZE => Prefork::Faults::SIZE;
-# For nothing but what never comes, however slow the machine is.
+# For answers that never come only, however slow the machine is.
 use constant PATIENCE => 1;
 
 my %modes = (persistent => [], connect => ['-c'], once => ['-1']);
 
-# What a server does with every tenth message, the third first: the kind of
-# loss, what is done, and options of the checker.
+# A server's fault at every tenth message, the third first: the kind of loss,
+# the code of the fault, and options of the checker.
 my @tcp = (
 	[ 'corrupts a byte', 'mismatch', sub { $_[0]->write(corrupt($_[1], 40)); end($_[0]) } ],
 	[ 'corrupts the head', 'mismatch', sub { $_[0]->write(corrupt($_[1], 5)); end($_[0]) } ],
@@ -112,7 +112,7 @@ subtest 'TCP, ends a persistent connection that is done' => sub {
 	adds_up($result, 'persistent');
 };
 
-# What is written after the end is not taken any more, which breaks the
+# Bytes that are written after the end are not taken any more, which breaks the
 # connection: that is the same loss.
 subtest 'TCP, ends and resets with much on the way' => sub {
 	my @ended;
@@ -181,7 +181,7 @@ for my $case (@udp) {
 	};
 }
 
-# What is due while a lost one is waited for is sent all the same.
+# Messages that are due during the wait for a lost one are sent all the same.
 subtest 'UDP, drops one of many' => sub {
 	my $server = Prefork::Faults->udp(sub { $_[2] == 3 });
 	my ($code, $result) = check(qw(-u -n 1 -r 300 -d 2 -t 6 -p), $server->port);
@@ -393,8 +393,8 @@ sub loses_nothing {
 	return;
 }
 
-# echo_tool($pattern, @command): its port, as it tells it on standard error, and
-# what ends it.
+# echo_tool($pattern, @command): its port, as it prints it on standard error,
+# and the object that ends it.
 sub echo_tool {
 	my ($pattern, @command) = @_;
 	my $log = File::Temp->new;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# echo-check against prefork-echo: every mode and size, what it prints, and how
-# it ends. Its faults are in echo-check-faults.t.
+# echo-check against prefork-echo: every mode and size, its output, and how it
+# ends. Its faults are in echo-check-faults.t.
 
 use strict;
 use warnings;
@@ -78,7 +78,8 @@ subtest 'open loop' => sub {
 		is_deeply([ @{$result}{qw(sent unsent)} ], [ 100, 0 ], "@{$options} all that was due");
 	}
 
-	# More than anybody can do: what is due stays due for the timeout.
+	# More than any server can answer: due messages stay due for the
+	# timeout.
 	my ($code, $result) = check(qw(-d 0.1 -t 0.2 -n 1 -r 10000000 -p), $port);
 	is($code, 0, 'too fast');
 	is($result->{sent} + $result->{unsent}, 1_000_000, 'all is sent or said to be unsent');
@@ -121,7 +122,8 @@ subtest 'cannot start' => sub {
 	refuses('REFUSED', '-c', '-p', 9, $free);
 	refuses('REFUSED', '-u', '-p', 9, $free);
 	refuses('REFUSED', '-r', 100, '-p', 9, $free);
-	# Such a name is refused without asking a name server, who may be slow.
+	# Such a name is refused without asking a name server, which may be
+	# slow.
 	refuses('DNS', @{$_}, qw(-t 30 no..host)) for [], ['-u'], ['-c'];
 	# No descriptor left: but the loader needs one.
 	my ($code, undef, $errors) = run_cmd('sh', '-c', 'exec 3>&-; ulimit -n 4; exec ' . PROGRAM);
@@ -257,7 +259,7 @@ sub silent_udp {
 	    // die "udp: $@\n";
 }
 
-# A listening socket that answers to nobody any more, and who is in its queue.
+# A listening socket with a full queue, and the clients in it.
 sub full_socket {
 	my $socket = IO::Socket::IP->new(
 		LocalHost => '127.0.0.1',

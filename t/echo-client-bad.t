@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# What can go wrong: echo-client says so in one word, with the right exit
-# status, in time, in each of its modes.
+# Failures: echo-client reports each in one word, with the right exit status, in
+# time, in each of its modes.
 
 use strict;
 use warnings;
@@ -79,7 +79,7 @@ subtest 'no connection' => sub {
 		'-u', '--count', 3, '--interval', 0, '-q', own_address(1));
 };
 
-# A full accept queue swallows what comes after.
+# A full accept queue swallows later clients.
 subtest 'black hole' => sub {
 	my $address = own_address(2);
 	socket my $listener, Socket::AF_INET(), SOCK_STREAM, 0 or die "socket: $!\n";

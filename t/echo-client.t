@@ -356,7 +356,7 @@ sub udp_peer {
 	) // die "udp: $@\n";
 }
 
-# What the code gives once that does not change for a while.
+# The code's value once that does not change for a while.
 sub settled {
 	my ($code) = @_;
 	my ($value, $same) = (-1, 0);
@@ -373,7 +373,7 @@ sub settled {
 	return $value;
 }
 
-# Runs echo-client on a terminal: its status, and what it has written there.
+# Runs echo-client on a terminal: its status, and its output there.
 sub on_terminal {
 	my (@arguments) = @_;
 	my ($unlocked, $number) = (pack('i', 0), pack 'i', 0);

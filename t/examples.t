@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# The servers in contrib/examples: they answer, bad input too, they make who does
-# not read wait, and they are reloaded and stopped as any server of the library.
+# The servers in contrib/examples: they answer, bad input too, they make a
+# client that does not read wait, and they are reloaded and stopped as any
+# server of the library.
 
 use strict;
 use warnings;
@@ -63,7 +64,7 @@ sub ends {
 	return;
 }
 
-# Sends text and our end; what comes back until the other's.
+# Sends text and our end; returns the answer until the server's end.
 sub talk {
 	my ($server, $text) = @_;
 	my $socket = $server->tcp_socket;
@@ -110,7 +111,7 @@ sub kv {
 	return;
 }
 
-# Who asks and does not read the answers has to wait, at little cost.
+# A client that does not read the answers has to wait, at little cost.
 sub kv_flooded {
 	my $server = example('kv', 0);
 	my %worker = $server->workers;
@@ -221,7 +222,8 @@ sub daytime {
 			like($text, $time, 'TCP');
 			is($end, 'eof', 'and the end');
 		}
-		# Neither what is sent nor who leaves at once is in the way.
+		# Neither bytes sent to it nor a client that leaves at once is
+		# in the way.
 		my $socket = tcp($address, 5013);
 		send $socket, 'x' x 100_000, MSG_NOSIGNAL | MSG_DONTWAIT;
 		like(scalar read_until_eof($socket), $time, 'TCP, with data');
@@ -254,7 +256,7 @@ sub no_loop {
 }
 
 sub udptime {
-	# Bound to any: the answer comes from who was asked.
+	# Bound to any: the answer comes from the address that was asked.
 	my $server = example('udptime', '0.0.0.0', 0);
 	my $port   = $server->port;
 	my $count  = 0;

@@ -77,7 +77,7 @@ for my $mode (@modes) {
 }
 done_testing();
 
-# What it says, and its exit status.
+# Its output and exit status.
 sub client {
 	my @arguments = @_;
 	my ($code, $output, $errors) =

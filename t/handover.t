@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Established connections outlive reloads and resizes: they go from worker to
-# worker, with what is unsent and unread, and no old worker stays for them.
+# worker, with their unsent and unread bytes, and no old worker stays for them.
 
 use strict;
 use warnings;

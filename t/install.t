@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
-# What `make install` puts where, below a directory with blanks and quotes in its
-# name, and that it is enough: the README's program is built with pkg-config
-# against the shared and the static library, and runs. `make uninstall` leaves
-# nothing.
+# The files of `make install` and their places, below a directory with blanks
+# and quotes in its name, and that it is enough: the README's program is built
+# with pkg-config against the shared and the static library, and runs. `make
+# uninstall` leaves nothing.
 
 use strict;
 use warnings;

@@ -142,7 +142,7 @@ sub locked_pid_file {
 	return;
 }
 
-# What -s stop with the file says: one line, with the exit code.
+# The output of -s stop with the file: one line, with the exit code.
 sub told_to {
 	my ($file, $expected, @as) = @_;
 	my ($code, $output, $errors) = run_cmd(@as, $program, '-P', $file, '-s', 'stop');
@@ -152,7 +152,7 @@ sub told_to {
 	return $errors;
 }
 
-# Whoever may read a stale file can hold a shared lock on it.
+# Any user with the right to read a stale file can hold a shared lock on it.
 sub shared_lock {
 	my $file   = write_file("$dir/shared", $$);
 	my $holder = Holder->new($file, F_RDLCK);
@@ -171,7 +171,7 @@ sub shared_lock {
 	return;
 }
 
-# [name, what to do to the path, exit code of -s, why]
+# [name, a change of the path, exit code of -s, why]
 sub untrusted_pid_file {
 	my ($file, $other) = ("$dir/untrusted", write_file("$dir/victim", 'precious'));
 	local $SIG{TERM} = sub { fail('a pid file was believed') };

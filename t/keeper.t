@@ -113,7 +113,7 @@ sub under_load {
 	return;
 }
 
-# The keeper needs no master, and says what the master does not.
+# The keeper needs no master, and logs the death that the master does not.
 sub without_master {
 	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
 	my $socket = $server->tcp_socket;
@@ -154,7 +154,7 @@ sub without_keeper {
 	return;
 }
 
-# What is unsent, and a direction that has ended.
+# Unsent bytes, and a direction that has ended.
 sub half_closed {
 	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
 	my $socket = $server->tcp_socket;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The layers: who includes whom may only point down, programs see nothing but
-# <prefork.h>, and every header compiles alone.
+# The layers: includes only point down, programs see nothing but <prefork.h>,
+# and every header compiles alone.
 
 use strict;
 use warnings;
@@ -72,7 +72,7 @@ sub includes {
 	return @includes;
 }
 
-# What a name means in lib: a layer, 'public', 'system' or 'unknown'.
+# The kind of an included name in lib: a layer, 'public', 'system' or 'unknown'.
 sub layer_of {
 	my ($kind, $name, $own) = @_;
 

@@ -80,7 +80,7 @@ sub layers {
 	return %layers;
 }
 
-# What to add to the manual for a declaration.
+# The lines to add to the manual for a declaration.
 sub template {
 	my ($name, $declaration) = @_;
 	my ($type, $arguments) = $declaration =~ /^(.*?)\s?\b$name\((.*)\)$/;
@@ -116,7 +116,7 @@ sub has_names {
 	return;
 }
 
-# What either side has otherwise than the other.
+# The differences of the two sides.
 sub differences {
 	my ($documented, $wanted) = @_;
 	my %names = (%{$documented}, %{$wanted});
@@ -170,7 +170,7 @@ sub runs_examples {
 	return;
 }
 
-# As somebody would who has installed it.
+# As a user of the installed library would.
 sub builds {
 	my ($binary, $source) = @_;
 	my @sanitize =

@@ -222,7 +222,7 @@ sub idle_over_reloads {
 	return;
 }
 
-# What many connections took goes back to the system when most have left.
+# The memory of many connections goes back to the system when most have left.
 sub many_leave {
 	return skip_descriptors() if POSIX::sysconf(POSIX::_SC_OPEN_MAX()) < 1_600;
 	my $server   = Prefork->start(qw(-w 1 -p 0 -4 -b 127.0.0.1));

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Whoever reads the log stands still, or is not there: no client notices, and a
+# The reader of the log stands still, or is missing: no client notices, and a
 # reload goes through.
 
 use strict;

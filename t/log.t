@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The log process: it alone has the log open, it survives whom it writes for, and
-# no line is lost, torn or in another's name.
+# The log process: it alone has the log open, it survives the other processes,
+# and no line is lost, torn or in another's name.
 
 use strict;
 use warnings;
@@ -182,7 +182,7 @@ sub rotated_under_load {
 	return;
 }
 
-# What is not a file of ours is refused; what is not a regular file, is used.
+# A file of another user is refused; one that is not regular is used.
 sub file_is_not_one {
 	my $file = "$dir/target";
 	my @run = (Prefork::program(), '-q', '-w', 1, '-p', 0, '-4', '-l');

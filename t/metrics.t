@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Counters: each end of a connection has its cause, none falls, whatever becomes
-# of the workers, and Prometheus can read them.
+# Counters: each end of a connection has its cause, none falls when workers die
+# or leave, and Prometheus can read them.
 
 use strict;
 use warnings;
@@ -174,7 +174,7 @@ sub traffic {
 		qr/^SLOT\s.*\n(?:.*\n)?\s+\d\s+\d+\s+\w+\s+\d+s\s+1\s+1\s+10\d\s+1[.]0k\s+1[.]0k\s/mx,
 		'also as text');
 
-	# What a predecessor has counted stays.
+	# A predecessor's counts stay.
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
 	is(echo_once($socket, 'z'), 'z', 'after a reload');
 	(undef, $sample) = scrape($server);
@@ -235,7 +235,8 @@ sub never_fall {
 	return;
 }
 
-# What came in is open or has ended, also when workers were killed meanwhile.
+# Each accepted connection is open or has ended, also when workers were killed
+# meanwhile.
 sub balance {
 	my $server = Prefork->start(qw(-w 2 -p 0 -4));
 	my @open = map { $server->tcp_socket } 1 .. 8;

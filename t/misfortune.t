@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# What befell somebody once: helpers that stand still themselves, a time-out
-# that a reload changes, a parent that ignores SIGCHLD, being process 1, and a
-# syslog whose daemon stands still, or goes.
+# Misfortunes that happened once: helpers that stand still themselves, a
+# time-out that a reload changes, a parent that ignores SIGCHLD, being process
+# 1, and a syslog daemon that stands still, or ends.
 
 use strict;
 use warnings;
@@ -132,7 +132,8 @@ sub process_1 {
 		my $before = () = children($init);
 		run_cmd(@enter, 'sh', '-c', '(sleep 0.1 &)');
 		ok(wait_for(sub { my @left = children($init); @left == $before }, 10), 'it reaps an orphan');
-		# With process 1 its world ends, and who is still in there is killed.
+		# With process 1 its namespace ends, and all processes left in
+		# it are killed.
 		like(join(q{|}, run_cmd(@enter, Prefork::program(), '-P', $file, '-s', 'stop')),
 			qr/^(?:0|137)\|\|$/, '-s stop');
 		is($server->wait_exit, 0, 'is done');

@@ -76,7 +76,8 @@ for my $mode (@tcp_modes) {
 	like($errors, qr/: source 192[.]0[.]2[.]1:0: /, "@{$mode}: the source is at fault");
 }
 
-# Whoever does not answer is asked for as long as --connect-timeout says.
+# A name server that does not answer is asked for as long as --connect-timeout
+# says.
 my $silent = IO::Socket::IP->new(
 	LocalHost => '127.0.0.53',
 	LocalPort => 53,

@@ -106,7 +106,7 @@ subtest 'asyncio' => sub {
 is($server->stop, 0, 'exit status');
 done_testing();
 
-# Those that are here, each once, by whatever name.
+# The netcats that are installed, each once, under any name.
 sub netcats {
 	my %seen;
 

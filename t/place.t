@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# The place of control sockets: directory, name, lock. Who else could put files
-# there is not believed, two starts of one name cannot both win, and nothing is
-# left.
+# The place of control sockets: directory, name, lock. Directories that other
+# users can write to are refused, two starts of one name cannot both win, and
+# nothing is left.
 
 use strict;
 use warnings;
@@ -131,7 +131,7 @@ sub explicit_path {
 	return;
 }
 
-# What is asked for by name and cannot be had ends the start.
+# A place that is asked for and cannot be had ends the start.
 sub bad_options {
 	my $long = 'x' x 120;
 	my @cases = (
@@ -205,7 +205,7 @@ sub after_kill {
 	return;
 }
 
-# What others could have put at the place of lock and socket.
+# Files that others could have put at the place of lock and socket.
 sub attacks {
 	my $victim = write_file("$dir/victim", 'precious');
 	my ($lock, $socket) = ("$dir/a.lock", "$dir/a.sock");

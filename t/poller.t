@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The same service whatever waits for descriptors: epoll(7) or poll(2).
+# The same service with each back-end: epoll(7) or poll(2).
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ for my $poller (qw(epoll poll)) {
 rests($_) for qw(on off);
 done_testing();
 
-# What a worker with --coalesce asks of the kernel's timers.
+# The timer system calls of a worker with --coalesce.
 sub rests {
 	my ($value) = @_;
 	my $server  = Prefork->start('--coalesce', $value, qw(-w 1 -p 0 -4));

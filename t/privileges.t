@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # -u: user, group and supplementary groups are dropped once the sockets are
-# open, low ports work under it, and who may not is told.
+# open, low ports work under it, and a user without the right gets the reason.
 
 use strict;
 use warnings;
@@ -95,7 +95,7 @@ sub out_of {
 	return like($errors, $why, 'the limit is named');
 }
 
-# An ordinary user may ask for what it is.
+# An ordinary user may ask for its own user.
 sub oneself {
 	my ($code, $uid) = run_cmd(@{$as}, '/usr/bin/env', 'id', '-u');
 	chomp $uid;
@@ -194,7 +194,7 @@ sub low_port {
 	return;
 }
 
-# Where the holder is another user's, the message still says what it can.
+# Where the holder is another user's, the message still has the known part.
 sub holder_of_another {
 	my $first = Prefork->start('-w', 1, '-p', 0, '-4');
 	my $bind  = '127.0.0.1:' . $first->port;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A reload that changes what is served, or how: protocols off and on, addresses
-# more and fewer, another poller, another user. Clients of what stays notice
+# A reload that changes the service: protocols off and on, addresses more and
+# fewer, another poller, another user. Clients of addresses that stay notice
 # nothing, and their UDP flows stay where they were.
 
 use strict;

@@ -44,7 +44,7 @@ sub reload {
 	return substr $server->log_text, $offset;
 }
 
-# The address's port, from what a worker or the ready line says.
+# The address's port, from a worker's line or the ready line.
 sub port_of {
 	my ($log, $address) = @_;
 	my ($port) = $log =~ /\stcp\s\Q$address\E:(\d+)/x;
@@ -168,7 +168,7 @@ sub addresses_come_and_go {
 	return;
 }
 
-# What the reload is refused for; the service goes on with the same workers.
+# Causes for refusing a reload; the service goes on with the same workers.
 sub refused {
 	my ($server, $name, $why) = @_;
 	my @before = current_workers($server);
@@ -260,7 +260,7 @@ sub cannot_bind {
 	write_file($file, @good);
 	my $server = Prefork->start('-c', $file);
 	my %before = fds($server->pid);
-	# What comes before the bad one must not stay open.
+	# The listeners before the bad one must not stay open.
 	write_file($file, @good, 'bind tcp:127.0.0.2:0', "bind tcp:127.0.0.1:$port");
 	refused($server, 'address in use',
 		qr/cannot\sbind\stcp\s127[.]0[.]0[.]1:$port:\sin\suse\sby.*\s$$\s/x);
@@ -287,7 +287,7 @@ sub storm {
 		$server->pump(0.005);
 	}
 	is(echo_once($socket, 'x'), 'x', 'a connection outlives ' . STORM . ' HUPs');
-	# The last word counts, whatever is still under way.
+	# The last configuration counts, even if a reload is still under way.
 	write_file($file, 'workers 2', 'port 0', 'bind 127.0.0.1');
 	reload($server, qr/reloaded:\s2\sworkers$/mx);
 	write_file($file, 'workers 3', 'port 0', 'bind 127.0.0.1');

@@ -19,7 +19,7 @@ use Prefork::Tools   qw(now spawn_process);
 use Test::More;
 
 use constant SMALL => (qw(--receive-buffer 8k --send-buffer 8k));
-# Less than the linger of a connection whose peer does not end it, and than the
+# Less than the linger of a connection that the peer does not end, and than the
 # time-outs that are given here.
 use constant SOON => 1.8;
 
@@ -48,8 +48,8 @@ file_size_limit();
 leaving_worker($_) for qw(TERM QUIT INT);
 done_testing();
 
-# A connection whose peer neither reads nor ends, with the server's buffers and
-# its own full.
+# A connection with a peer that neither reads nor ends, with the server's
+# buffers and its own full.
 sub deaf_peer {
 	my ($server) = @_;
 	my $socket = $server->tcp_socket;
@@ -85,8 +85,8 @@ sub term {
 	return;
 }
 
-# What the kernel has taken for us before the stop is answered: on a connection
-# and in the accept queue.
+# Bytes that the kernel took for us before the stop are answered: on a
+# connection and in the accept queue.
 sub term_with_data_under_way {
 	my $server = Prefork->start('-v', '-w', 1, '-p', 0, '-4');
 	my ($old, $pid) = connect_to($server, 0);
@@ -279,7 +279,7 @@ sub numbers_without {
 }
 
 # Waits until the master has acted on an order, so that the signals before it
-# have done what they do; false when it has died.
+# have had their effect; false when it has died.
 sub master_obeys {
 	my ($server) = @_;
 	my $offset = $server->log_size;
@@ -322,7 +322,7 @@ sub every_signal_to_the_master {
 	return;
 }
 
-# What is the master's business leaves a worker alone, too.
+# The master's signals have no effect in a worker.
 sub every_signal_to_a_worker {
 	my $server = Prefork->start({ env => asan_env(PLAIN) },
 		'-v', '-w', 1, '-p', 0, '-4', SMALL, '--drain-timeout', 60);

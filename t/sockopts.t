@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Socket options: what is in force on the workers' own sockets, listeners and
+# Socket options: the values in force on the workers' own sockets, listeners and
 # accepted connections alike, and the log where the kernel has clamped a value.
-# Buffers of UDP are set past the sysctl by whoever has the right to.
+# Buffers of UDP are set past the sysctl by a user with the right to.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ use Socket qw(AF_INET IPPROTO_TCP SOCK_DGRAM SOL_SOCKET SO_KEEPALIVE SO_RCVBUF S
     TCP_DEFER_ACCEPT TCP_INFO TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_NODELAY TCP_USER_TIMEOUT);
 use Test::More;
 
-# What a UDP socket has by default.
+# The default buffer of a UDP socket.
 use constant UDP_BUFFER => 8 << 20;
 # asm-generic/socket.h
 use constant SO_SNDBUFFORCE => 32;
@@ -40,7 +40,7 @@ my %known = (
 	'TCP_DEFER_ACCEPT' => [ IPPROTO_TCP, TCP_DEFER_ACCEPT ],
 );
 
-# Arguments, then what is in force on a listener, on a connection, on a UDP
+# Arguments, then the values in force on a listener, on a connection, on a UDP
 # socket; each knows only some of it.
 my @cases = (
 	[
@@ -107,7 +107,8 @@ for my $case (@cases) {
 	};
 }
 
-# What holds a value down, the option that asks for more, and the log's words.
+# The sysctl that bounds a value, the option that asks for more, and the log's
+# words.
 for my $clamped (
 	[ 'net.core.rmem_max',  '--receive-buffer', '1000M',   'tcp: receive-buffer' ],
 	[ 'net.core.rmem_max',  '--receive-buffer', '1000M',   'udp: receive-buffer' ],
@@ -214,7 +215,7 @@ subtest '--quickack' => sub {
 	}
 };
 
-# Who has not spoken yet is not in the worker that dies.
+# A client that has not sent yet is not in the worker that dies.
 subtest '--defer-accept' => sub {
 	for my $value ('on', 'off') {
 		my $server = Prefork->start(qw(-w 1 -p 0 -b 127.0.0.1 --keeper off --defer-accept), $value);
@@ -245,7 +246,7 @@ sub sysctl {
 	return 0 + <$file>;
 }
 
-# Both buffers as the kernel tells them, twice what was asked.
+# Both buffers as the kernel reports them, twice the size asked for.
 sub udp_buffers {
 	my ($may) = @_;
 	my %max = (SO_SNDBUF => sysctl('net.core.wmem_max'), SO_RCVBUF => sysctl('net.core.rmem_max'));
@@ -253,7 +254,7 @@ sub udp_buffers {
 	return { map { $_ => 2 * ($may ? UDP_BUFFER : min(UDP_BUFFER, $max{$_})) } keys %max };
 }
 
-# What the workers' UDP socket has; nothing when that cannot be seen.
+# The values of the workers' UDP socket; nothing when they cannot be seen.
 sub udp_in_force {
 	my ($server) = @_;
 	my %workers  = $server->workers;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# What the library exports is what lib/prefork.h declares, and no symbol of it
-# can clash with a program's.
+# The library exports exactly the declarations of lib/prefork.h, and no symbol
+# of it can clash with a program's.
 
 use strict;
 use warnings;

@@ -19,7 +19,7 @@ use Test::More;
 use constant KIB => 1024;
 use constant MIB => 1024 * KIB;
 
-# What a peer that does not read may cost, and what malloc(3) adds to that.
+# The memory that a peer that does not read may cost, and malloc(3)'s overhead.
 use constant WRITE_LIMIT => 64 * KIB;
 use constant PEERS       => 50;
 use constant ACCEPTED    => 100;
@@ -123,7 +123,7 @@ subtest 'a peer that does not read is not read from' => sub {
 
 	ok(echo_once($other, $data) eq $data, 'echo before');
 	my $before = memory($worker);
-	# Twice, so that the second time shows what the first has left.
+	# Twice, so that the second round shows leftovers of the first.
 	for my $round (1, 2) {
 		my %peers = map { $_ => { socket => $_, sent => 0 } }
 		    map { small_socket($picky, SO_RCVBUF, 4 * KIB, SO_SNDBUF, 256 * KIB) }
@@ -184,7 +184,7 @@ sub check_once {
 	syswrite $client, 'Hello World!';
 	is_deeply([ read_until_eof($client) ], [ 'Hello World!', 'eof' ], "$name: echo, end");
 
-	# What comes after the first read must not become a reset.
+	# Bytes after the first read must not cause a reset.
 	my $data = random_bytes(200 * KIB);
 	my $same = 0;
 	for (1 .. 20) {

@@ -19,8 +19,8 @@ use Test::More;
 use constant {
 	BURST  => 300,
 	SIZE   => 900,
-	# The address of a link on which no neighbour answers, and what its sources
-	# have in common; and a source that no route leads to.
+	# The address of a link on which no neighbour answers, and the common
+	# prefix of its sources; and a source that no route leads to.
 	HERE   => '10.77.0.1',
 	SILENT => '10.77.9',
 	NOWHERE => '192.0.2.1',
@@ -88,7 +88,7 @@ subtest 'answers that cannot be sent' => sub {
 done_testing();
 
 # A burst that finds the worker stopped, and a datagram after it, by which the
-# worker sees what it has missed. How many got no answer.
+# worker notices the drops. How many got no answer.
 sub overrun {
 	my ($server, $client) = @_;
 	my %worker   = $server->workers;

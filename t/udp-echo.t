@@ -22,7 +22,7 @@ use constant MAX_IPV4 => 65_507;
 use constant MAX_IPV6 => 65_527;
 # linux/udp.h
 use constant UDP_SEGMENT => 103;
-# What the default receive buffer holds in any case.
+# As many as the default receive buffer holds in any case.
 use constant BURST => 200;
 # Ports of services that answer or amplify, as FIELD.md lists them.
 use constant CHATTY =>
@@ -105,7 +105,8 @@ subtest 'loop guard: each of those sent together' => sub {
 	ok(!IO::Select->new($socket)->can_read(0), 'none is answered');
 };
 
-# What is sent, to a server bound where, by whom, and why it is refused.
+# The datagram, the server's address, the client's, and the reason for the
+# refusal.
 my @cases = (
 	[ 'from a service that answers', '127.0.0.1', \&from_services, 'service' ],
 	[ 'from a port of our own', '127.0.0.1', \&from_own_port, 'our own' ],
@@ -158,7 +159,7 @@ sub exchange {
 	return (scalar @sockets, $answered);
 }
 
-# What one send brings is cut into datagrams of that size: udp(7).
+# The bytes of one send are cut into datagrams of that size: udp(7).
 sub segmenting {
 	my ($socket, $size) = @_;
 

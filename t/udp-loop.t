@@ -2,7 +2,7 @@
 
 # Two servers that answer each other: a loop ends by itself, also one of many
 # datagrams; a client that sends the same again and again is served nearly as
-# any other. And --udp-rate, which bounds whoever sends.
+# any other. And --udp-rate, which bounds each client.
 
 use strict;
 use warnings;
