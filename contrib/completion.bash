@@ -1,11 +1,11 @@
 # bash completion for prefork-echo, echo-client and echo-check.
 #
-# What there is to complete is asked of the program itself, by --help, which it
-# prints from its option table: so this is never out of date.
+# The words to complete come from the program itself, by --help, which it prints
+# from its option table: so this is never out of date.
 #
 # shellcheck shell=bash
 
-# __prefork_value WORD HELP CUR: complete a value by what --help calls it.
+# __prefork_value WORD HELP CUR: complete a value by its name in --help.
 __prefork_value() {
 	local words
 

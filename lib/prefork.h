@@ -1134,7 +1134,7 @@ struct pfk_endpoint {
 	int service;              /* index; check may change it */
 };
 
-/* What command line and file ask for. */
+/* The orders of command line and file. */
 struct pfk_setup {
 	void *config; /* the program's, of config_bytes bytes */
 	struct pfk_endpoint *endpoints;
@@ -1157,10 +1157,10 @@ struct pfk_program {
 	uint64_t idle_ns; /* 0: never */
 	/*
 	 * The program's own options, with offsets in its configuration.  That
-	 * begins as a copy of defaults (NULL: zeros), with copies of the strings
-	 * of PFK_OPT_STRING, which the library releases.  clear releases the
-	 * rest; it is not needed for what is in the struct itself.  A letter
-	 * that the library uses, too, is the program's.
+	 * begins as a copy of defaults (NULL: zeros), with copies of the
+	 * strings of PFK_OPT_STRING, which the library releases.  clear
+	 * releases the rest; it is not needed for values in the struct itself.
+	 * A letter that the library uses, too, is the program's.
 	 */
 	const struct pfk_option *options;
 	size_t config_bytes;
@@ -1183,11 +1183,11 @@ struct pfk_program {
 };
 
 /*
- * Run the program: parse argv, do what it asks for, and return main's result, an
- * exit status of sysexits(3).  It is all of main but pfk_metric_define, because
- * it closes descriptors above standard error but those of pfk_keep_fd, and in
- * worker processes it does not return.  EX_SOFTWARE: the program is wrong, and
- * one line says how.
+ * Run the program: parse argv, carry out its orders, and return main's result,
+ * an exit status of sysexits(3).  It is all of main but pfk_metric_define,
+ * because it closes descriptors above standard error but those of pfk_keep_fd,
+ * and in worker processes it does not return.  EX_SOFTWARE: the program is
+ * wrong, and one line says how.
  */
 int pfk_main(const struct pfk_program *program, int argc, char **argv);
 

@@ -143,7 +143,9 @@ send_lingering(struct pfk_worker *w)
 	close(fd);
 }
 
-/* What is queued behind the garbage is closed with the channel. */
+/*
+ * Descriptors that are queued behind the garbage are closed with the channel.
+ */
 static void
 queue_lingering(struct pfk_worker *w)
 {

@@ -1,5 +1,5 @@
 /*
- * channel.c: messages, descriptors, and what is neither.
+ * channel.c: messages, descriptors, and packets that are neither.
  */
 #include "process/channel.h"
 
@@ -120,7 +120,10 @@ test_text(void)
 	end("text");
 }
 
-/* What is not a message: EPROTO, its descriptors closed, the next is well. */
+/*
+ * A packet that is no message: EPROTO, its descriptors are closed, the next one
+ * is received.
+ */
 static void
 refused(const void *m, size_t len, size_t descriptors, const char *name)
 {

@@ -1,6 +1,6 @@
 /*
- * The invariants as code: they hold for what is right, and abort for each thing
- * that is not.
+ * The invariants as code: they hold for a right state, and abort for each wrong
+ * one.
  */
 #include <prefork.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
- * coalesce.c: a loop that turns, in simulated time, and what a rest does to its
- * work.
+ * coalesce.c: a loop that turns, in simulated time, and the effect of a rest on
+ * its work.
  */
 #include <prefork.h>
 
@@ -9,7 +9,9 @@
 
 #define MS PFK_MSEC_NS
 
-/* What a turn takes and does, [0] without a rest before it and [1] with one. */
+/*
+ * The time and work of a turn, [0] without a rest before it and [1] with one.
+ */
 struct load {
 	uint64_t turn_ns[2];
 	uint64_t work[2];
@@ -155,7 +157,7 @@ test_changes(void)
 	is_int(turns(&busier, 100), 0, "so it is where there is more to do");
 }
 
-/* What one trial says weighs little, what many say more. */
+/* One trial weighs little, many weigh more. */
 static void
 test_trust(void)
 {
@@ -177,7 +179,7 @@ test_trust(void)
 	ok(turns(&gains, 3000) > 0, "many gains make up for many failures");
 }
 
-/* What has come in batches goes on to do so, and the loop turns seldom. */
+/* Events go on to come in batches, and the loop turns seldom. */
 static void
 test_broken_off(void)
 {

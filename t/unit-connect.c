@@ -364,7 +364,7 @@ test_urgent(void)
 	end("urgent");
 }
 
-/* What goes first, and an option of what asks for a connection. */
+/* The first bytes, and an option of the connecting socket. */
 static void
 test_first(void)
 {

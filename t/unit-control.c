@@ -1,7 +1,7 @@
 /*
- * The control socket and clients that send descriptors: connections whose
- * close(2) waits for hours, and many at a time. The master answers the next
- * client all the same, and has none of them left.
+ * The control socket and clients that send descriptors: connections with a
+ * close(2) that waits for hours, and many at a time.  The master answers the
+ * next client all the same, and has none of them left.
  */
 #include <poll.h>
 #include <prefork.h>

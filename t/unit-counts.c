@@ -1,5 +1,6 @@
 /*
- * counts.c: what the kernel says of a connection whose peer is busy meanwhile.
+ * counts.c: the kernel's counters of a connection with a peer that is busy
+ * meanwhile.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,7 +16,7 @@
 #define LOOKS 200
 #define BYTES 60000
 
-/* Send back what comes, in small pieces, until the end. */
+/* Send the received bytes back, in small pieces, until the end. */
 static void
 be_peer(int fd)
 {

@@ -1,5 +1,5 @@
 /*
- * custody.c: what is kept, and what is closed.
+ * custody.c: which listeners are kept, and which are closed.
  */
 #include "process/custody.h"
 
@@ -123,7 +123,10 @@ test_order(void)
 	is_int(custody.len, 43, "and all");
 }
 
-/* In a loop: whose queue is not empty is told, once until asked again. */
+/*
+ * In a loop: a slot with a queue that is not empty is reported once until asked
+ * again.
+ */
 
 static int told[8];
 

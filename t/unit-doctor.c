@@ -17,7 +17,7 @@ static const char *dir;
 /* As a stock Debian 12 has it. */
 static const struct {
 	const char *file, *good;
-	/* What is wrong, and how that is called. */
+	/* The fault, and its name. */
 	const char *bad, *name;
 } files[] = {{"proc/sys/net/core/somaxconn", "4096", "128", "somaxconn"},
     {"proc/sys/net/ipv4/tcp_syncookies", "1", "0", "tcp_syncookies"},

@@ -303,7 +303,7 @@ test_some_unsent(size_t unsent, const char *name)
 	end(name);
 }
 
-/* Whoever does not want to go, or is not wanted, stays and goes on. */
+/* A connection that refuses to go, or is refused there, stays and goes on. */
 static void
 test_stays(bool asked, const char *name)
 {
@@ -350,7 +350,7 @@ test_nobody(void)
 	end("nobody");
 }
 
-/* What was asked for while it was away is done when it is back. */
+/* Requests while it was away are carried out when it is back. */
 static void
 test_meanwhile(void (*what)(struct pfk_transport *tr), ssize_t expected,
     const char *name)
@@ -405,7 +405,7 @@ test_untold(void)
 	end("untold");
 }
 
-/* What is no packet ends the taking, and leaves no descriptor. */
+/* Bytes that are no packet end the taking, and leave no descriptor. */
 static void
 test_garbage(int byte, size_t len)
 {

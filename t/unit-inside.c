@@ -1,6 +1,6 @@
 /*
- * tcp.c: what a callback may do: close, abort and drain from inside each of
- * them. Every case runs on each back-end.
+ * tcp.c: calls from inside each callback: close, abort and drain from inside
+ * each of them.  Every case runs on each back-end.
  */
 #include <string.h>
 #include <unistd.h>
@@ -26,7 +26,7 @@ begin(void)
 	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, NULL);
 }
 
-/* Whatever has happened: lost came once and last, and nothing is left. */
+/* In every case lost came once and last, and nothing is left. */
 static void
 end(const char *name)
 {
@@ -152,7 +152,7 @@ drain_inside(void *self, const void *buf, size_t len)
 	intact = len == 3 && memcmp(buf, "abc", 3) == 0;
 }
 
-/* What is being delivered is the callee's until it returns. */
+/* The bytes being delivered are the callee's until it returns. */
 static void
 test_drain_inside(void)
 {

@@ -87,7 +87,9 @@ test_io(void)
 	pfk_loop_free(loop);
 }
 
-/* What a back-end cannot watch is told as a fault, not lost. */
+/*
+ * A descriptor that a back-end cannot watch is reported as a fault, not lost.
+ */
 static void
 test_refused(void)
 {
@@ -160,7 +162,10 @@ on_fresh(void *arg, unsigned ready)
 	pfk_io_del(&t->io);
 }
 
-/* Whoever comes first replaces the other by a silent namesake. */
+/*
+ * The first callback replaces the other registration by a silent one of the
+ * same number.
+ */
 static void
 on_twin(void *arg, unsigned ready)
 {

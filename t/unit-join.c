@@ -1,7 +1,7 @@
 /*
- * join.c: what comes by one transport leaves by another or by itself, byte by
- * byte, whether copied or spliced. Every case runs on each back-end; the
- * clients are on the same loop.
+ * join.c: received bytes leave by another transport or the same, byte by byte,
+ * whether copied or spliced.  Every case runs on each back-end; the clients are
+ * on the same loop.
  */
 #include <err.h>
 #include <errno.h>
@@ -97,7 +97,7 @@ end(const char *name)
 	    backend, name);
 }
 
-/* Until the peer, who does not read, is not read from. */
+/* Until the peer, which does not read, is not read from. */
 static void
 fill_by(struct pump *p, struct pump *reader)
 {
@@ -233,7 +233,7 @@ test_close(bool abort)
 	end(abort ? "abort" : "close");
 }
 
-/* What is written goes behind what is in the pipe. */
+/* Written bytes go behind those in the pipe. */
 static void
 test_write(void)
 {
@@ -252,7 +252,7 @@ test_write(void)
 	pfk_close(first);
 	pump_go_on(p);
 	unit_run_until(loop, &p->ended, 1);
-	/* In an echo of the pattern they are what differs. */
+	/* In an echo of the pattern only they differ. */
 	ok(p->wrong > 90 && p->wrong <= 100,
 	    "%s: the pattern, and then what was written: %d", backend,
 	    p->wrong);

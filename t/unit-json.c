@@ -1,5 +1,5 @@
 /*
- * json.c: what it writes for strings of any bytes, and where the commas stand.
+ * json.c: its output for strings of any bytes, and the places of the commas.
  */
 #include "base/json.h"
 

@@ -1,5 +1,6 @@
 /*
- * lend.c: what a broken worker may lend: nothing but what it says.
+ * lend.c: a broken worker may lend no other listener than its message
+ * describes.
  */
 #include "process/lend.h"
 

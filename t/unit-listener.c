@@ -1,5 +1,5 @@
 /*
- * listener.c, sockopts.c and holder.c: who may share a port, and with what.
+ * listener.c, sockopts.c and holder.c: which sockets may share a port.
  */
 #include "net/listener.h"
 
@@ -210,7 +210,7 @@ test_options(void)
 	close(fd);
 }
 
-/* We have one address of a port: who has another one? */
+/* We have one address of a port, and the holder of another one is found. */
 static void
 has(enum pfk_kind kind, const char *host, uint16_t port, bool us)
 {

@@ -1,5 +1,6 @@
 /*
- * log.c: whoever reads it stands still. Nobody waits, and what is lost is told.
+ * log.c: the log's reader stands still.  No writer waits, and the number of
+ * lost lines is logged.
  */
 #include "base/log.h"
 
@@ -38,7 +39,7 @@ read_all(int fd)
 
 static int came, lost; /* lines of ours, and of those the lines that tell */
 
-/* Count what has come up to a line that is none of these; returns that. */
+/* Count the lines up to one that is none of these; returns that. */
 static const char *
 count_lines(void)
 {
@@ -64,7 +65,7 @@ fill(void)
 		pfk_log(PFK_INFO, "%s", TEXT);
 }
 
-/* The log goes to what `reader` reads: fill it, empty it, and go on. */
+/* The log goes to the other end of `reader`: fill it, empty it, and go on. */
 static void
 lose_and_tell(int reader, const char *name)
 {

@@ -1,6 +1,7 @@
 /*
  * log_line.c, lines.c, merge.c and origin.c: the form of a line, lines out of
- * any bytes, the order of lines of several writers, and whose they are.
+ * any bytes, the order of lines of several writers, and the names of the
+ * writers.
  */
 #include "base/log_line.h"
 

@@ -1,5 +1,5 @@
 /*
- * unit-main.c: what main has left when it calls pfk_master_run: descriptors,
+ * unit-main.c: main's leftovers when it calls pfk_master_run: descriptors,
  * unwritten output, handlers of atexit(3), and signals that it ignores.
  */
 #include <errno.h>

@@ -50,7 +50,7 @@ try_option(const char *name, size_t offset, int value)
 	ok(fd != -1, "%s: it listens (%s: %s)", name, step, strerror(errno));
 	lacking = NULL;
 	pfk_sockopts_report(fd, &o, note_report, NULL);
-	/* Kernels differ in what they have. */
+	/* Kernels differ in their options. */
 	if (lacking != NULL)
 		is_str(lacking, name, "%s: it is reported", name);
 	close(fd);

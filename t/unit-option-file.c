@@ -1,6 +1,6 @@
 /*
- * option_file.c: files that were made by other systems' editors, files that lost
- * their contents, and pipes.  unit-option.c has what a line may say.
+ * option_file.c: files that were made by other systems' editors, files that
+ * lost their contents, and pipes.  unit-option.c tests the lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -76,7 +76,7 @@ bad_file(const char *text, int line, const char *what)
 	    "%s", error);
 }
 
-/* What editors of other systems leave in a file. */
+/* Bytes that editors of other systems leave in a file. */
 static void
 test_foreign_file(void)
 {

@@ -38,7 +38,7 @@ write_in_child(const char *keep, char *at)
 	return status;
 }
 
-/* Who opens the file by /proc, as a worker of the same user could. */
+/* Open the file by /proc, as a worker of the same user could. */
 static void
 sealed(void)
 {

@@ -1,5 +1,5 @@
 /*
- * quote.c: what Python's repr() says of the same bytes.
+ * quote.c: the output of Python's repr() for the same bytes.
  */
 #include <prefork.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * unit-refused.c: the kernel has no room for one more epoll(7) watch: nothing
- * is deaf for good, whatever it is, and no one spins. epoll_ctl(2) passes
+ * unit-refused.c: the kernel has no room for one more epoll(7) watch: each
+ * descriptor is watched again later, and no loop spins. epoll_ctl(2) passes
  * through here.
  */
 #include <err.h>

@@ -1,7 +1,8 @@
 /*
- * A reload ends, whatever its workers do: one that boots with the old
- * configuration when the roll reaches it, one that is never ready.  And nobody
- * starts with a configuration that is still being tried.  A worker of this test waits in its boot for as long as the test wants.
+ * A reload ends in spite of its workers: one that boots with the old
+ * configuration when the roll reaches it, one that is never ready.  And no
+ * worker starts with a configuration that is still being tried.  A worker of
+ * this test waits in its boot for as long as the test wants.
  */
 #include <prefork.h>
 #include <signal.h>
@@ -13,7 +14,7 @@
 #include "service.h"
 #include "tap.h"
 
-/* The slot whose workers with that version of the configuration wait. */
+/* The slot in which workers with that version of the configuration wait. */
 static volatile struct gate {
 	int slot, version;
 } * gate;

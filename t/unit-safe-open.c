@@ -35,7 +35,7 @@ main(void)
 		skip_all("no temporary directory");
 	mkdir("own", 0755);
 	mkdir("others", 0755);
-	chmod("others", 0777); /* whatever the umask is */
+	chmod("others", 0777); /* with any umask */
 	is_int(opens("own/file"), 0, "a file");
 	is_int(opens("own//file"), 0, "with two slashes");
 	is_int(opens("./others/../own/file"), 0, "with dots");

@@ -91,7 +91,7 @@ static const struct edge {
 	0},
     {REPLACING, 0, 0, 0, PFK__SLOT_DIED_BOOTING, SERVING, 0, 1},
     {REPLACING, 0, 0, 0, PFK__SLOT_DIED_SERVING, STARTING, 0, 0},
-    /* What boots is out of date already: that is not forgotten. */
+    /* The booting process is out of date already, which is not forgotten. */
     {REPLACING, 1, 0, 0, PFK__SLOT_DIED_SERVING, STARTING, 0, 1},
     {REPLACING, 0, 0, 0, PFK__SLOT_LEFT, STARTING, RETIRE, 0},
     {REPLACING, 1, 0, 0, PFK__SLOT_LEFT, STARTING, RETIRE, 1},

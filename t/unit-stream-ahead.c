@@ -1,6 +1,6 @@
 /*
- * stream/reader.c: who reads short lines, and drains in between, has no more
- * read ahead than anybody else, however much comes.
+ * stream/reader.c: for a program that reads short lines, and drains in between,
+ * no more is read ahead than for others, however much comes.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -18,7 +18,7 @@ static struct pfk_stream *stream;
 static size_t ahead;
 static int lines, peer;
 
-/* Never let the peer be the one who has nothing to send. */
+/* Make sure that the peer always has bytes to send. */
 static void
 fill(void)
 {

@@ -1,6 +1,6 @@
 /*
- * run.c: the result of pfk_run_until stays whole, whatever callbacks do before
- * it is fetched, and the stream stays in memory. Each case runs on each
+ * run.c: the result of pfk_run_until stays whole, even if callbacks read before
+ * it is fetched, and the stream stays in memory.  Each case runs on each
  * back-end.
  */
 #include <errno.h>
@@ -85,7 +85,7 @@ on_read(void *arg, const struct pfk_result *r)
 	got_len = r->len;
 }
 
-/* Both end in one round: the second one's end drops what was given out. */
+/* Both end in one round: the second one's end drops the bytes given out. */
 static void
 test_drain(void)
 {
@@ -110,7 +110,7 @@ read_more(void *arg)
 	pfk_read(stream, 1 << 20, on_read, NULL);
 }
 
-/* A callback of the same turn reads on, which drops what was given out. */
+/* A callback of the same turn reads on, which drops the bytes given out. */
 static void
 test_read(void)
 {
@@ -126,7 +126,7 @@ test_read(void)
 	end("read");
 }
 
-/* What comes behind a result that is not fetched yet moves it. */
+/* Bytes that come behind a result that is not fetched yet move it. */
 static void
 test_move(void)
 {

@@ -216,7 +216,7 @@ test_limit(void)
 	end("limit");
 }
 
-/* What no one reads waits in the peer, and nothing is lost. */
+/* Unread bytes wait in the peer, and nothing is lost. */
 static void
 test_back_pressure(void)
 {
@@ -374,7 +374,7 @@ test_close_drops(void)
 	end("abort");
 }
 
-/* The process stops: a reader comes to the end of what there is. */
+/* The process stops: a reader gets all received bytes, and the end. */
 static void
 test_stop(void)
 {

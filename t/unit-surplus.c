@@ -88,7 +88,7 @@ served(const char *host, uint16_t port)
 	return n;
 }
 
-/* The port of what the first worker serves on at the host. */
+/* The port of the first worker's listener at the host. */
 static uint16_t
 port_of(const char *host)
 {

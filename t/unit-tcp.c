@@ -41,7 +41,7 @@ connect_client(void)
 	unit_run_until(loop, &rec.calls[RECORD_MADE], 1);
 }
 
-/* Whatever has happened: lost came once and last, and nothing is left. */
+/* In every case lost came once and last, and nothing is left. */
 static void
 end(const char *name)
 {
@@ -70,7 +70,7 @@ reset(int fd)
 	close(fd);
 }
 
-/* What the client reads until the end: its length, or -1 with errno. */
+/* Read at the client until the end: the length, or -1 with errno. */
 static ssize_t
 read_end(char *buf, size_t size)
 {

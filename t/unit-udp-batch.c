@@ -59,7 +59,7 @@ begin(void)
 	begin_at(dg.host);
 }
 
-/* what comes */
+/* receiving */
 
 static void
 test_train(const char *name)

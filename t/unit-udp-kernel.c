@@ -249,7 +249,7 @@ test_no_offload(void)
 	no_offload = false;
 }
 
-/* A network of our own, whose loopback interface is narrow. */
+/* A network of our own, with a narrow loopback interface. */
 static bool
 narrow(void)
 {

@@ -73,7 +73,7 @@ sub program_file {
 	return;
 }
 
-# A program that says yes to -t, unless it is told what to do then, too.
+# A program that ends -t with 0, or with the given commands.
 sub script {
 	my ($path, $then, $test) = @_;
 	my $real = Prefork::program();
@@ -96,7 +96,7 @@ sub keepers {
 	return scalar @children;
 }
 
-# What a worker ignores and catches.
+# The signals that a worker ignores and catches.
 sub signals_of {
 	my ($server) = @_;
 	my %workers = $server->workers;
@@ -158,7 +158,7 @@ sub upgrades {
 	return;
 }
 
-# With a pid file, whose lock goes over, and by -s.
+# With a pid file and its lock, which go over, and by -s.
 sub as_a_daemon {
 	my ($server, $path) = fixed();
 	my $port = $server->port;
@@ -204,7 +204,7 @@ sub by_control_socket {
 	return;
 }
 
-# The new program obeys what the old one was told last.
+# The new program obeys the last order to the old one.
 sub a_signal_meanwhile {
 	my ($server, $path) = fixed();
 

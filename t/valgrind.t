@@ -27,7 +27,8 @@ my @valgrind = (
 	'--error-exitcode=99', "--log-file=$dir/%p"
 );
 
-# What is open until a process ends: its parent's, the log, a worker's channel.
+# Descriptors that are open until a process ends: its parent's, the log, a
+# worker's channel.
 my $meant = qr/<inherited\sfrom\sparent>|\bpfk__sink_open\b|\bpfk__child_spawn\b/x;
 my @modes = ([qw(--api protocol)], [qw(--api stream)], [qw(--api poll)], ['-u']);
 my $server = Prefork->start(qw(-w 1 -p 0));
@@ -50,7 +51,7 @@ is_clean(0, '-p', $server->port, qw(--verify -));
 is_clean(0, '-p', $server->port, qw(--fastopen 127.0.0.1 text));
 is($server->stop, 0, 'the server stops');
 
-# Programs whose executable is valgrind are not found by their own.
+# Programs with valgrind as their executable are not found by their own.
 my $checked =
     Prefork->start({ wrapper => \@valgrind, timeout => 60 }, qw(-w 1 -p 0 -4));
 for (1 .. 2) {
@@ -85,8 +86,8 @@ sub is_clean {
 	return logs_are_clean("@arguments", 1);
 }
 
-# What valgrind has written, of $least processes or more: nothing lost, no error,
-# and nothing open but what came from us.
+# The reports of valgrind, of $least processes or more: nothing lost, no error,
+# and no descriptor open but inherited ones.
 sub logs_are_clean {
 	my ($name, $least) = @_;
 	my ($count, @bad) = (0);

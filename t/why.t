@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# prefork-ctl why: the deaths of workers, with their causes, what the workers
-# were doing, and what became of their connections.
+# prefork-ctl why: the deaths of workers, with their causes, the callbacks that
+# ran, and the fate of their connections.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# case.bash: what the cases in bash share; each sources it first. A case is
-# called with the build directory, says what it sees, and ends by `finish`.
+# case.bash: shared by the cases in bash; each sources it first. A case is
+# called with the build directory, prints its findings, and ends by `finish`.
 # shellcheck shell=bash disable=SC2034 # its variables are used by the cases
 set -u
 

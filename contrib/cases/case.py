@@ -1,5 +1,5 @@
-"""case.py: what the cases in Python share. A case is called with the build
-directory, says what it sees, and ends by finish()."""
+"""case.py: shared by the cases in Python. A case is called with the build
+directory, prints its findings, and ends by finish()."""
 import os
 import re
 import signal

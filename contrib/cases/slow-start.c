@@ -1,6 +1,6 @@
 /*
- * slow-start.c: an echo server whose reload adds an address, which slot 0 opens
- * late, as after a slow look-up: a sibling has time to open it first.
+ * slow-start.c: an echo server with a reload that adds an address, which slot 0
+ * opens late, as after a slow look-up: a sibling has time to open it first.
  */
 #include <prefork.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-# A background job on a terminal with `stty tostop`: write(2) raises SIGTTOU, whose
-# handler means "one worker fewer"; it returns, write(2) is restarted, and so on
-# for ever: a core is busy, one worker is left, and SIGTERM has no effect.
+# A background job on a terminal with `stty tostop`: write(2) raises SIGTTOU,
+# and its handler means "one worker fewer"; it returns, write(2) is restarted,
+# and so on for ever: a core is busy, one worker is left, and SIGTERM has no
+# effect.
 import fcntl
 import os
 import pty

@@ -1,12 +1,13 @@
 /*
  * chat [PORT]: each line that a client sends goes to all of them, with a number
- * before it, and whoever connects gets the last lines first.
+ * before it, and a new client gets the last lines first.
  *
- * Kill its worker as often as you like: no client is lost, and each line reaches
- * each client exactly once and in order.  All that must outlive the worker lies
- * in two places: a connection's unfinished line in its block, and the last lines
- * in the loop's state.  Each callback is a transaction over both, and over what
- * it writes.  The list of clients is made anew in connection_resumed.
+ * Kill its worker as often as you like: no client is lost, and each line
+ * reaches each client exactly once and in order.  All that must outlive the
+ * worker lies in two places: a connection's unfinished line in its block, and
+ * the last lines in the loop's state.  Each callback is a transaction over
+ * both, and over its output.  The list of clients is made anew in
+ * connection_resumed.
  *
  * The room belongs to one worker, so there is one.
  */

@@ -1,6 +1,6 @@
 /*
- * discard [ADDR PORT PORT]: discard (RFC 863), which reads and says nothing, and
- * daytime (RFC 867), which says what time it is, each by TCP and by UDP.
+ * discard [ADDR PORT PORT]: discard (RFC 863), which reads and says nothing,
+ * and daytime (RFC 867), which tells the time, each by TCP and by UDP.
  */
 #include <prefork.h>
 #include <stdlib.h>
@@ -39,7 +39,10 @@ daytime_received(void *self, const struct pfk_packet *p)
 		pfk_sendto(self, text, write_time(), p->from, p->to);
 }
 
-/* What is received and not asked for is discarded by the library. */
+/*
+ * The library discards received bytes when the protocol has no callback for
+ * them.
+ */
 static const struct pfk_protocol tcp = {.connection_made = connection_made};
 static const struct pfk_datagram_protocol udp[] = {{.connection_made = NULL},
     {.datagram_received = daytime_received}};

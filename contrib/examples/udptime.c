@@ -27,7 +27,7 @@ datagram_received(void *self, const struct pfk_packet *p)
 	answered++;
 }
 
-/* Such as no way back to who has asked. */
+/* Such as no way back to the client. */
 static void
 error_received(void *self, int error)
 {

@@ -8,8 +8,8 @@
  * milliseconds, in order and without a loss of its own: when a queue is full it
  * reads no more, and the device's queue fills.  Says "ready" when both are up.
  * The near end is 10.77.0.1, the far one 10.77.0.2; "nsenter -n -t PID" puts a
- * client there.  It ends with whoever started it, or on SIGTERM, and then tells
- * what it has carried.
+ * client there.  It ends with its parent, or on SIGTERM, and then prints its
+ * counts.
  */
 #include <arpa/inet.h>
 #include <err.h>

@@ -25,11 +25,12 @@ int pfk__listener_tune(int fd, enum pfk_kind kind, const struct pfk_sockopts *o,
 
 /*
  * Why another socket has to take its place, or NULL: ss -K or shutdown(2) has
- * ended it, or a process that has it too has done to it what cannot be undone.
+ * ended it, or another process that has it has changed it in a way that cannot
+ * be undone.
  */
 const char *pfk__listener_fault(int fd, enum pfk_kind kind);
 
-/* Undo what can be undone. */
+/* Restore all options that can be restored. */
 void pfk__listener_reclaim(int fd);
 
 const char *pfk__kind_name(enum pfk_kind kind);

@@ -2,18 +2,18 @@ package Prefork;
 
 # A running prefork-echo as an object, for the system tests:
 #
-#	use FindBin;
-#	use lib "$FindBin::Bin/lib";
-#	use Prefork;
-#	use Test::More;
+# 	use FindBin;
+# 	use lib "$FindBin::Bin/lib";
+# 	use Prefork;
+# 	use Test::More;
 #
-#	my $server = Prefork->start('-w', 2, '-p', 0);
-#	is(echo_once($server->tcp, 'abc'), 'abc', 'echo');
-#	is($server->stop, 0, 'exit status');
-#	done_testing();
+# 	my $server = Prefork->start('-w', 2, '-p', 0);
+# 	is(echo_once($server->tcp, 'abc'), 'abc', 'echo');
+# 	is($server->stop, 0, 'exit status');
+# 	done_testing();
 #
-# Its log is read through a pipe by whoever waits in here. Its destructor ends
-# it and reaps it. When the test ends, every server that it had is checked: no
+# Each wait in this module reads its log through a pipe. Its destructor ends it
+# and reaps it. When the test ends, every server that it had is checked: no
 # sanitizer report and no failed assertion in the log, no worker left alive; the
 # test fails otherwise, and a failed test shows the logs.
 
@@ -117,7 +117,7 @@ sub spawn {
 	return $self;
 }
 
-# Reads what the log's pipe holds, first waiting for it as long as told.
+# Reads the bytes in the log's pipe, after a wait of at most that long.
 sub pump {
 	my ($self, $seconds) = @_;
 
@@ -167,13 +167,13 @@ sub wait_log {
 	while (1) {
 		pos($self->{log}) = $offset // 0;
 		if ($self->{log} =~ /$pattern/g) {
-			# Whoever searches it next begins at its beginning.
+			# The next search begins at its beginning.
 			pos($self->{log}) = undef;
 			return $+[0];
 		}
 		return if now() > $deadline;
-		# The end is when the log process has closed the pipe, and what
-		# we have just searched was all.
+		# The end is when the log process has closed the pipe, and the
+		# text just searched was all.
 		my $size  = length $self->{log};
 		my $ended = $self->ended && !$self->{pipe};
 		$self->{pipe} ? $self->pump(0.01) : pause();
@@ -290,8 +290,8 @@ sub stop {
 	return $self->wait_exit($timeout);
 }
 
-# Kills everything that it has started, at once, and reaps. What is left alive
-# is then no fault.
+# Kills everything that it has started, at once, and reaps. Processes left alive
+# are then no fault.
 sub kill_tree {
 	my ($self) = @_;
 	my @pids = ($self->{pid}, $self->pid);
@@ -306,7 +306,7 @@ sub kill_tree {
 	return;
 }
 
-# Ends it, checks it, and notes what was wrong; once.
+# Ends it, checks it, and notes the faults; once.
 sub finish {
 	my ($self) = @_;
 

@@ -20,7 +20,7 @@ struct attack {
 extern const struct attack message_attacks[], socket_attacks[],
     process_attacks[];
 
-/* What it has; the test fills it in. */
+/* The attacker's objects; the test fills it in. */
 struct attacker {
 	struct pfk_worker *worker;
 	struct pfk_server **server;

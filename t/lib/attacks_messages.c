@@ -16,7 +16,7 @@
 
 struct attacker attacker;
 
-/* what it can send */
+/* messages */
 
 struct pfk__message
 attack_message(uint32_t type)

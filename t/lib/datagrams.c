@@ -1,5 +1,5 @@
 /*
- * datagrams.c: an endpoint, and clients that know what they are owed.
+ * datagrams.c: an endpoint, and clients that know the answers due to them.
  */
 #include "datagrams.h"
 
@@ -203,7 +203,7 @@ dg_got_number(struct dg_client *c)
 	return -2;
 }
 
-/* Deliver all, and see that each client gets what it was promised. */
+/* Deliver all, and see that each client gets its promised answers. */
 void
 dg_check(int deliveries, const char *name)
 {

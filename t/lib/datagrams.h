@@ -1,6 +1,6 @@
 /*
- * An endpoint that answers, and clients that know what they are owed: each
- * datagram's bytes tell whose it is, and which.
+ * An endpoint that answers, and clients that know the answers due to them: each
+ * datagram's bytes tell its client and number.
  */
 #ifndef DATAGRAMS_H
 #define DATAGRAMS_H
@@ -13,7 +13,7 @@
 struct dg_client {
 	int fd;
 	struct pfk_addr addr;
-	int lens[DG_EXPECTED]; /* of what it was promised, in order */
+	int lens[DG_EXPECTED]; /* of the promised answers, in order */
 	int promised;
 	int checked; /* of these */
 };
@@ -60,7 +60,7 @@ int dg_count_wrong(struct dg_client *c);
 /* The number of the next one that is there, by its first byte, or -1. */
 int dg_got_number(struct dg_client *c);
 
-/* Run until so many are delivered; each client got what it was promised. */
+/* Run until so many are delivered; each client got its promised answers. */
 void dg_check(int deliveries, const char *name);
 
 #endif

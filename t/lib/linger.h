@@ -10,7 +10,7 @@
 /* Such a connection; its peer stays open for the life of the process. */
 int linger_socket(void);
 
-/* Send len bytes with n descriptors; what sendmsg(2) says. */
+/* Send len bytes with n descriptors; sendmsg(2)'s result. */
 int linger_send(int to, const void *buf, size_t len, const int *fds, size_t n);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A table of mistakes in the use of the library. Each is made in a child of its
- * own, whose standard error must have the line that names it.
+ * A table of mistakes in the use of the library.  Each is made in a child of
+ * its own, and its standard error must have the line that names it.
  */
 #ifndef MISUSE_H
 #define MISUSE_H

@@ -1,6 +1,6 @@
 /*
- * A stream protocol that records what is called, and a client that drinks
- * what is sent, both on the same loop.
+ * A stream protocol that records its callbacks, and a client that drinks the
+ * sent bytes, both on the same loop.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -33,10 +33,10 @@ struct record {
 
 struct recorder {
 	struct pfk_protocol protocol;
-	/* What to do there besides. */
+	/* Actions at the points. */
 	void (*at[RECORD_POINTS])(struct record *r);
 	bool refuse;   /* every connection */
-	bool echo;     /* send back what comes */
+	bool echo;     /* send received bytes back */
 	bool keep_eof; /* eof_received returns true */
 	int calls[RECORD_POINTS];
 	int late;
@@ -45,7 +45,10 @@ struct recorder {
 
 void recorder_init(struct recorder *rec);
 
-/* The byte at an offset of what record_write sends and a drinker checks. */
+/*
+ * The byte at an offset of the stream that record_write sends and a drinker
+ * checks.
+ */
 char record_byte(size_t at);
 
 /* Write n such bytes, from the first. */

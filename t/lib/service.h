@@ -1,6 +1,6 @@
 /*
- * A master with workers in a child of the test's, and what it logs. One at a
- * time; it is killed with the test.
+ * A master with workers in a child of the test's, and its log.  One at a time;
+ * it is killed with the test.
  */
 #ifndef SERVICE_H
 #define SERVICE_H

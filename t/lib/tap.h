@@ -1,16 +1,16 @@
 /*
- * TAP from C: what Test::More is to the Perl tests beside these.
+ * TAP from C: the counterpart of Test::More in the Perl tests.
  *
- *	#include "tap.h"
+ * 	#include "tap.h"
  *
- *	int
- *	main(void)
- *	{
- *		ok(1 + 1 == 2, "one and one is %d", 2);
- *		is_int(strlen("abc"), 3, "length");
- *		is_str(name, "worker", "name");
- *		return done_testing();
- *	}
+ * 	int
+ * 	main(void)
+ * 	{
+ * 		ok(1 + 1 == 2, "one and one is %d", 2);
+ * 		is_int(strlen("abc"), 3, "length");
+ * 		is_str(name, "worker", "name");
+ * 		return done_testing();
+ * 	}
  *
  * Every test takes a printf format and arguments as its name, and returns
  * whether it passed. A failure shows file, line and both values. A program

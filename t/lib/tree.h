@@ -1,5 +1,5 @@
 /*
- * tree.h: a temporary directory with files, for what reads /proc and /sys.
+ * tree.h: a temporary directory with files, for code that reads /proc and /sys.
  */
 #ifndef T_TREE_H
 #define T_TREE_H

@@ -1,5 +1,5 @@
 /*
- * What several C tests need of the system; unit.h is the manual.
+ * Shared tools of the C tests; unit.h is the manual.
  */
 #include "unit.h"
 

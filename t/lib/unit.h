@@ -1,6 +1,6 @@
 /*
- * What several C tests need of the system: loops that run until something
- * has happened, loopback sockets, and a count of open descriptors.
+ * Shared tools of the C tests: loops that run until something has happened,
+ * loopback sockets, and a count of open descriptors.
  */
 #ifndef UNIT_H
 #define UNIT_H
@@ -16,7 +16,9 @@ extern const char *const unit_backends[];
  */
 bool unit_run_until(struct pfk_loop *l, const int *value, int least);
 
-/* Run the loop for a few turns more, so that what must not come could. */
+/*
+ * Run the loop for a few turns more, so that an event that must not come could.
+ */
 void unit_settle(struct pfk_loop *l);
 
 /* How many descriptors this process has open, and how many children. */
@@ -31,7 +33,10 @@ int unit_listen(struct pfk_addr *bound);
 int unit_connect(const struct pfk_addr *to);
 int unit_udp(struct pfk_addr *bound);
 
-/* Blocking, five seconds at most: all n bytes; what read(2) and write(2) say. */
+/*
+ * Blocking, five seconds at most: all n bytes; the result of read(2) or
+ * write(2).
+ */
 ssize_t unit_read(int fd, void *buf, size_t n);
 ssize_t unit_write(int fd, const void *buf, size_t n);
 

@@ -1,7 +1,7 @@
 package Bench::Build;
 
-# Builds the floor, the load and every peer whose packages are there, when its
-# source is newer, and tells what is missing by the names of Debian's packages.
+# Builds the floor, the load and every peer that has its packages, when its
+# source is newer, and names the missing packages of Debian.
 
 use strict;
 use warnings;
@@ -25,8 +25,8 @@ my @c    = ('/usr/bin/env', compiler(), qw(-std=gnu11 -O2 -g -D_GNU_SOURCE -o));
 my @cxx  = ('/usr/bin/env', split(q{ }, $ENV{CXX} // 'c++'), qw(-std=c++17 -O2 -DASIO_STANDALONE -o));
 my %missing;
 
-# Sources, the command up to the target, what follows the sources, and the
-# package without which there is none of it.
+# Sources, the command up to the target, the words after the sources, and the
+# package that it needs.
 my %recipes = (
 	floor    => [ 'floor.c',          \@c,               [],          'gcc' ],
 	load     => [ 'load/*.c',         \@c,               [],          'gcc' ],

@@ -1,7 +1,7 @@
 package Bench::Counts;
 
-# What does not depend on how busy the machine is: system calls a message by
-# strace(1), user instructions a message by valgrind(1)'s callgrind.
+# Figures that do not depend on the load of the machine: system calls a message
+# by strace(1), user instructions a message by valgrind(1)'s callgrind.
 
 use strict;
 use warnings;
@@ -20,8 +20,8 @@ use constant MANY    => 20_000;
 
 sub has_tool { my ($name) = @_; return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH} }
 
-# Both count what many messages take and what few do: the difference is theirs
-# alone, without what a start and new connections cost.
+# Both count a run of many messages and one of few: the difference is that of
+# the messages alone, without the cost of a start and of new connections.
 sub slope {
 	my ($count, $run, $settings) = @_;
 	my @counted = map { $count->($run, $settings, $_) } FEW, MANY;

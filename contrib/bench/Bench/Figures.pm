@@ -12,10 +12,10 @@ our @EXPORT_OK = qw(figures);
 
 use constant WORKER_MIB => 1.5;
 
-# Peers whose loop waits for readiness, as prefork's does.
+# Peers with a loop that waits for readiness, as prefork's does.
 my $other = qr/^(?:floor|prefork|eager|deferred|poll|uring)/;
 
-# The list of [what, bound as a text, measured as a text, verdict]; those that
+# The list of [name, bound as a text, measured as a text, verdict]; those that
 # were not measured say so.
 sub figures {
 	my ($result) = @_;
@@ -102,7 +102,7 @@ sub bulk {
 	return @figures;
 }
 
-# What something adds to one server, and what it adds to the floor.
+# The addition of a feature to one server, and to the floor.
 sub within {
 	my ($result, $scenario, $label, $base, $bound, @floor) = @_;
 	my $rounds = $result->{rounds}{$scenario};

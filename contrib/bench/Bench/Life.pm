@@ -97,8 +97,8 @@ sub state_of {
 	return (<$file> // q{}) =~ /^.*\)\s(\S)/ ? $1 : q{};
 }
 
-# Private memory of a worker that has just started, and what an idle
-# connection adds to it; in bytes. A first load warms up what all share.
+# Private memory of a worker that has just started, and the addition by an idle
+# connection; in bytes. A first load warms up the shared parts.
 sub memory {
 	my ($settings) = @_;
 	my $server   = start_server('prefork', 'tcp', $settings->{server_cpu});

@@ -1,6 +1,6 @@
 package Bench::Machine;
 
-# The machine: what it is, and who else is at work on it.
+# The machine, and the other work on it.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ sub cpus {
 
 sub load_average { return 0 + (split q{ }, slurp('/proc/loadavg'))[0] }
 
-# What the hypervisor gave to others, of all CPUs, since the boot.
+# The CPU time that the hypervisor gave to others, of all CPUs, since the boot.
 sub steal_seconds {
 	my @ticks = split q{ }, (split /\n/, slurp('/proc/stat'))[0] // q{};
 

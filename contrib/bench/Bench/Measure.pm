@@ -141,8 +141,8 @@ sub ratio_of { return scalar median(ratios(@_)) }
 sub range { my @sorted = sort { $a <=> $b } @_; return @sorted[ 0, -1 ] }
 
 # The least and the most value between which the true median lies with a
-# probability of 95 %, whatever the distribution: each value is above it or below
-# it by the toss of a coin. Fewer than six values have no such interval.
+# probability of 95 %, for each distribution: each value is above it or below it
+# by the toss of a coin. Fewer than six values have no such interval.
 sub interval {
 	my @sorted = sort { $a <=> $b } @_;
 	my ($chance, $below, $n) = (0.5**@sorted, 0, scalar @sorted);

@@ -1,9 +1,8 @@
 package Bench::Scenarios;
 
-# What is measured: each scenario is a list of runs, which alternate within a
-# round. A run is a server, the load's arguments, and whose figure in the same
-# round its own is divided by. A scenario tells how many descriptors a process
-# needs.
+# The measurements: each scenario is a list of runs, which alternate within a
+# round. A run is a server, the load's arguments, and the run that its figure is
+# divided by. A scenario tells how many descriptors a process needs.
 
 use strict;
 use warnings;

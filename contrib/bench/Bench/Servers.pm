@@ -143,7 +143,7 @@ sub start_command {
 	return $server;
 }
 
-# Reads what it prints until that matches; what the first group matched.
+# Reads its output until that matches; returns the first group.
 sub read_until {
 	my ($server, $pattern) = @_;
 	my $deadline = now() + TIMEOUT;

@@ -2,8 +2,8 @@
  * connect.c: a connection for each message: connect, send, read, close, with
  * -n of them on the way, the oldest of which is waited for.
  *
- * They come from many addresses of 127.0.0.0/8, because whoever closes first
- * keeps the port for a minute.
+ * They come from many addresses of 127.0.0.0/8, because the side that closes
+ * first keeps the port for a minute.
  */
 #include <arpa/inet.h>
 #include <err.h>

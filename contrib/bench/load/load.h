@@ -1,7 +1,7 @@
 /*
  * load.h: a lean closed loop of load for one core: it must cost less than the
  * servers that it is to keep busy, so it checks counts, order and the ends of
- * what comes back, where echo-check checks every byte.
+ * the answers, where echo-check checks every byte.
  */
 #ifndef LOAD_H
 #define LOAD_H
@@ -18,13 +18,13 @@
 struct options {
 	struct sockaddr_in to;
 	const char *mode;
-	const char *pids; /* of the server, whose cost is measured */
+	const char *pids; /* of the server that is measured */
 	unsigned connections, idle, size, depth, active, segments;
 	uint64_t count; /* messages; 0: for the time given */
 	uint64_t warm_ns, run_ns;
 };
 
-/* One at a time: warming up, measuring, waiting for what is on the way. */
+/* One at a time: warming up, measuring, waiting for the messages on the way. */
 enum phase { WARMING, MEASURING, ENDING, DONE };
 
 struct load {

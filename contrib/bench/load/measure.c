@@ -1,9 +1,9 @@
 /*
  * measure.c: phases, the server's cost between two of them, latencies.
  *
- * A process's cost is its CPU clock, all its threads', by the nanosecond: what
- * /proc/PID/stat calls utime and stime.  How long it could have run and did
- * not, because somebody else had its core, is the second figure of its threads'
+ * A process's cost is its CPU clock, all its threads', by the nanosecond: utime
+ * and stime of /proc/PID/stat.  The time that it could have run and did not,
+ * because another process had its core, is the second figure of its threads'
  * schedstat.
  */
 #include <dirent.h>
@@ -90,7 +90,7 @@ private_bytes(pid_t pid)
 	return sum;
 }
 
-/* What server and load have cost since the call before. */
+/* The cost of server and load since the call before. */
 static void
 take_cost(void)
 {
@@ -118,8 +118,8 @@ take_cost(void)
 }
 
 /*
- * Is what was to be measured there?  What was on the way when it began is no
- * measure of the server: it may have answered that before.
+ * Whether enough was measured.  Messages that were on the way at the begin do
+ * not count: the server may have answered them before.
  */
 static bool
 measured(void)

@@ -144,7 +144,9 @@ run_tcp(void)
 	conns = calloc(all, sizeof(*conns));
 	if (conns == NULL)
 		err(2, "calloc");
-	/* The idle ones are first: whoever looks at all meets them first. */
+	/*
+	 * The idle ones are first: a server that looks at all meets them first.
+	 */
 	for (unsigned i = 0; i < all; i++)
 		open_conn(&conns[(i + load.o.connections) % all]);
 	start_all();

@@ -1,10 +1,10 @@
 /*
- * udp.c: sockets with a window of datagrams each. Each datagram has its number
- * in front, so that one lost or doubled is seen; what has not come back after
- * a while is lost, and another is sent in its place.
+ * udp.c: sockets with a window of datagrams each.  Each datagram has its number
+ * in front, so that one lost or doubled is seen; a datagram without an answer
+ * after a while is lost, and another is sent in its place.
  *
- * The receiving side takes segments (UDP_GRO): what a server sends by
- * UDP_SEGMENT is then not cut up on the server's account, as it would not be
+ * The receiving side takes segments (UDP_GRO): the segments of a server's
+ * UDP_SEGMENT are then not cut up on the server's account, as it would not be
  * where a network lies between.
  */
 #include <err.h>
@@ -107,7 +107,7 @@ send_each(struct sock *s, char *buf, unsigned n)
 		err(2, "sendmmsg");
 }
 
-/* Whatever the kernel refuses is late, and then lost. */
+/* A datagram that the kernel refuses is late, and then lost. */
 static void
 send_due(struct sock *s)
 {

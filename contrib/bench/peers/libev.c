@@ -12,7 +12,7 @@ static char buf[65536];
 
 struct client {
 	struct ev_io io;
-	char *rest; /* what the kernel did not take */
+	char *rest; /* bytes that the kernel did not take */
 	size_t offset, len;
 };
 

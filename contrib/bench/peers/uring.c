@@ -1,7 +1,7 @@
 /*
  * uring.c: an echo server on io_uring: multishot accept and receive, buffers
- * from a ring that the kernel picks from, one system call a turn. What a
- * back-end for it could gain is seen here before anything is written.
+ * from a ring that the kernel picks from, one system call a turn.  It shows the
+ * gain of a back-end for it before one is written.
  */
 #include <arpa/inet.h>
 #include <err.h>

@@ -1,7 +1,7 @@
 package Torture::Counters;
 
-# The kernel's own counts of what goes wrong, of a network namespace: where a
-# late answer comes from, and whose the fault is.
+# The kernel's own counts of faults in a network namespace: the cause of a late
+# answer, and the side at fault.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(counters counted);
 
-# What is told when it is not zero, and in which words.
+# The counters that are printed when they are not zero, and their words.
 my @told = (
 	[ 'TcpExtTCPSynRetrans'      => 'SYNs sent again' ],
 	[ 'TcpRetransSegs'           => 'segments sent again' ],
@@ -41,7 +41,7 @@ sub counters {
 	return \%counters;
 }
 
-# What has been counted between the two, as one text; nothing when all went well.
+# The counts between the two, as one text; nothing when all went well.
 sub counted {
 	my ($before, $after) = @_;
 	my @words;

@@ -15,8 +15,8 @@ use constant {
 	DELAY_MS => 200,
 };
 
-# Every byte that comes back is compared. The sockets of the datagrams hold what
-# is on the way while a worker starts.
+# Every byte that comes back is compared. The sockets hold the datagrams on the
+# way while a worker starts.
 my @loads = (
 	[ 'tcp-50'    => [ '-n', 50 ] ],
 	[ 'tcp-2000'  => [ '-n', 2000 ] ],

@@ -1,7 +1,7 @@
 package Torture::Load;
 
-# echo-check at work beside an event: started, told to stop sending when the
-# event is over, and what it has found.
+# echo-check at work beside an event: started, stopped when the event is over,
+# and its findings.
 
 use strict;
 use warnings;
@@ -19,7 +19,8 @@ use constant {
 	LAST    => 30,
 };
 
-# Torture::Load->start(\@before, @arguments): before is what runs it elsewhere.
+# Torture::Load->start(\@before, @arguments): before has the words that run it
+# elsewhere.
 sub start {
 	my ($class, $before, @arguments) = @_;
 	my @command = (@{$before}, Torture::Server::program('echo-check'), '--json', '-d', LONG, @arguments);

@@ -147,7 +147,7 @@ listen echo
 END
 }
 
-# What serves: children that were there a moment ago and still are.
+# The serving processes: children that were there a moment ago and still are.
 sub serving {
 	my ($self) = @_;
 	my @pids = grep { alive($_) } children($self->{pid});
@@ -210,7 +210,7 @@ sub again {
 	return;
 }
 
-# What it is told is not what is examined here.
+# Its orders are not examined here.
 sub finish {
 	my ($self) = @_;
 	my @workers = $self->serving;

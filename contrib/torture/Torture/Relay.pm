@@ -50,7 +50,7 @@ sub said {
 	return do { local $/ = undef; readline($self->{out}) // q{} };
 }
 
-# What to put before a command so that it runs at the far end.
+# The words before a command that make it run at the far end.
 sub before { my ($self) = @_; return [ 'nsenter', '-n', '-t', $self->{pid} ] }
 
 sub far_cmd {

@@ -1,6 +1,7 @@
 package Torture::Rows;
 
-# The rows of the table with TCP: each what happens to the server, and how often.
+# The rows of the table with TCP: each has an event that the server suffers, and
+# its number.
 
 use strict;
 use warnings;
@@ -114,8 +115,8 @@ sub resize {
 	    && wait_for(sub { $server->serving == $count }, 60);
 }
 
-# A worker that has nothing in service at the instant when it is stopped: what
-# it had, nobody else could answer.
+# A worker that has nothing in service at the instant when it is stopped,
+# because no other could answer that.
 sub stop_idle {
 	my ($server, $pid) = @_;
 
@@ -227,7 +228,7 @@ sub storm {
 		server => sub {
 			my ($host) = @_;
 			my $server = start_server('storm', $host);
-			# What it grows to by reloads alone, it may have.
+			# The memory that it gets by reloads alone is allowed.
 			$server->signal_and_wait('HUP', 'reloaded') for 1 .. 5;
 			$server->settle(WORKERS);
 			%before = $server->size;
@@ -372,8 +373,8 @@ sub refuse {
 		notes => [ $kill ? "$missed more were ready too soon to be killed" : () ]);
 }
 
-# Kills the first child that was not there, as soon as it is seen; what it had
-# in service, should it serve already.
+# Kills the first child that was not there, as soon as it is seen; returns the
+# number that it had in service, if it served already.
 sub kill_new {
 	my ($server, $other, @before) = @_;
 	my $master = $server->{pid};

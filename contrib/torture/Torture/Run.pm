@@ -1,6 +1,6 @@
 package Torture::Run;
 
-# One line of the table: a server, loads on it, events, and what it has cost.
+# One line of the table: a server, loads on it, events, and the losses.
 
 use strict;
 use warnings;
@@ -46,8 +46,8 @@ sub progress {
 }
 
 # note_result(row => ..., events => N, sum => ..., in_service => N, notes =>
-# [...], wrong => [...]): a line of the table. Whatever is in wrong makes it
-# FAIL; so does a loss beyond what was in service.
+# [...], wrong => [...]): a line of the table. A text in wrong makes it FAIL; so
+# does a loss beyond the number in service.
 sub note_result {
 	my (%result) = @_;
 	my $sum     = $result{sum} // Torture::Load::sum();
@@ -60,7 +60,7 @@ sub note_result {
 	push @wrong, 'nothing was echoed' if $result{sum} && !$sum->{echoed};
 	push @wrong, sprintf 'worst latency %.0f ms, allowed %d', $sum->{worst}, $result{bound}
 	    if $result{bound} && $sum->{worst} > $result{bound};
-	# Of a peer it is what we wanted to know.
+	# Of a peer the losses are the result.
 	my $verdict = !@wrong ? 'ok' : $result{peer} ? 'loses' : 'FAIL';
 	push @results, { %result, sum => $sum, lost => $lost, wrong => \@wrong, verdict => $verdict };
 	progress(join q{ }, (sprintf '%-18s %s', $result{row}, $verdict), @wrong);
@@ -75,7 +75,7 @@ sub skip_row {
 	return;
 }
 
-# Lets time pass for what is measured over it, never to wait for something.
+# Lets time pass for a measurement, never to wait for a condition.
 sub pause_for { my ($seconds) = @_; wait_for(sub { 0 }, $seconds); return }
 
 # start_server(NAME, HOST, ARGUMENTS): with four workers unless they say more.
@@ -89,9 +89,10 @@ sub start_server {
 # run_loaded(row => NAME, load => NAME or a list, events => CODE, ...): starts
 # the server and the loads, calls the code with the server, ends them, and notes
 # the result. The code returns a hash: events, in_service, notes, wrong. More
-# keys: away (clients at a distance), server (arguments, or code that starts another), host (its address),
-# before (what runs a command where the clients are), after (code called with
-# the server and the loads' results, for another such hash), bound (ms).
+# keys: away (clients at a distance), server (arguments, or code that starts
+# another), host (its address), before (the words that run a command beside the
+# clients), after (code called with the server and the loads' results, for
+# another such hash), bound (ms).
 sub run_loaded {
 	my (%run) = @_;
 	my $away   = $run{away} || (!ref $run{load} && $run{load} eq 'away');

@@ -57,7 +57,7 @@ sub start {
 	return $self;
 }
 
-# Reads what has been logged since.
+# Reads the new lines of the log.
 sub follow {
 	my ($self) = @_;
 
@@ -151,9 +151,9 @@ sub settle {
 }
 
 # Stops a process and tells how many connections it has in service: accepted,
-# and not closed by it. Nothing when it was gone already. What else can be looked
-# up is looked up before, so that it stands still for a moment only; or even
-# earlier, by other_sockets.
+# and not closed by it. Nothing when it was gone already. Everything else is
+# looked up before, so that it stands still for a moment only; or even earlier,
+# by other_sockets.
 sub freeze {
 	my ($self, $pid, @other) = @_;
 	my %other = map { $_ => 1 } @other ? @other : other_sockets();
@@ -196,7 +196,8 @@ sub kill_worker {
 	return $in_service // 0;
 }
 
-# What may not grow: workers, the master's descriptors by kind, memory in KiB.
+# Sizes that may not grow: workers, the master's descriptors by kind, memory in
+# KiB.
 sub size {
 	my ($self) = @_;
 	my %fds = fds($self->{pid});
@@ -253,7 +254,7 @@ sub tail {
 	return join q{}, @lines;
 }
 
-# Ends it; what was wrong with it, as texts.
+# Ends it; returns its faults, as texts.
 sub finish {
 	my ($self) = @_;
 	my @wrong;

@@ -1,7 +1,8 @@
 package Torture::Udp;
 
 # The rows with UDP. Datagrams that were lost are accounted for by the kernel's
-# own counters: what workers had taken and not answered was in service.
+# own counters: datagrams that workers had received and not answered were in
+# service.
 
 use strict;
 use warnings;
@@ -55,9 +56,9 @@ sub loaded {
 	return;
 }
 
-# A reload moves no flow to another slot: the log of -v tells who took what. A
-# sibling that adopts a slot for a while takes its datagrams without moving
-# anything, so what counts is who takes them when nobody helps any more.
+# A reload moves no flow to another slot: the log of -v has the worker of each
+# datagram. A sibling that adopts a slot for a while takes its datagrams without
+# moving anything, so only the workers after the adoptions count.
 sub flows {
 	my (%slots, %before, $adopted);
 

@@ -1,6 +1,6 @@
 package Prefork::Check;
 
-# echo-check run by a test, and what it has found.
+# echo-check run by a test, and its findings.
 
 use strict;
 use warnings;
@@ -23,7 +23,8 @@ use constant TIMEOUT => 60;
 our @LOSING = qw(refused reset timeout short mismatch other);
 our @ADDED  = qw(late duplicate reordered);
 
-# check(@arguments): (exit status, what --json says or undef, standard error).
+# check(@arguments): (exit status, the output of --json or undef, standard
+# error).
 sub check { return finish(start(@_)) }
 
 # The same in two steps, so that several can run at a time.

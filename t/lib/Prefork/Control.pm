@@ -58,7 +58,7 @@ sub ctl {
 	return run_cmd({ timeout => 30 }, Prefork::program('prefork-ctl'), @arguments);
 }
 
-# What status --json says of a server, decoded.
+# The output of status --json of a server, decoded.
 sub status {
 	my ($server) = @_;
 	my ($code, $output) = ctl('-s', control_socket($server), 'status', '--json');

@@ -2,14 +2,14 @@ package Prefork::Faults;
 
 # Echo servers that go wrong on purpose, each in a process of its own:
 #
-#	my $server = Prefork::Faults->tcp(sub {
-#		my ($connection, $message, $count) = @_;
-#		return 0 if $count % 10;
-#		$connection->reset;
-#		return 1;
-#	});
-#	... $server->port ...
-#	is($found, $server->faults);
+# 	my $server = Prefork::Faults->tcp(sub {
+# 		my ($connection, $message, $count) = @_;
+# 		return 0 if $count % 10;
+# 		$connection->reset;
+# 		return 1;
+# 	});
+# 	... $server->port ...
+# 	is($found, $server->faults);
 #
 # The code is called for every message, with its number from 1 on; it returns
 # true when it has done something wrong, else the message is echoed. It may
@@ -101,7 +101,7 @@ sub DESTROY {
 	return;
 }
 
-# What runs in the server.
+# The code that runs in the server.
 
 sub serve_tcp {
 	my ($listener, $notes, $fault, %options) = @_;
@@ -131,7 +131,7 @@ sub serve_tcp {
 	}
 }
 
-# Takes what has come; false when the connection is over.
+# Takes the received bytes; false when the connection is over.
 sub read_tcp {
 	my ($server, $connection) = @_;
 

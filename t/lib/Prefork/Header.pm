@@ -1,7 +1,7 @@
 package Prefork::Header;
 
-# What a C header declares, as text that can be compared: without comments, and
-# without the white space that means nothing.
+# The declarations of a C header, as text that can be compared: without
+# comments, and without the white space that means nothing.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ sub declarations {
 
 	$text =~ s/^\s*\#(?:[^\n]*\\\n)*[^\n]*$//gmx;
 	$text =~ s/extern\s+"C"\s*[{]//x;
-	# Bodies, and whatever else stands in braces.
+	# Bodies, and all other text in braces.
 	1 while $text =~ s/[{][^{}]*[}]/;/;
 	# Attributes, spelt out or behind a macro.
 	$text =~ s/\b(?:__attribute__|[A-Z][A-Z0-9_]+)\s*(\((?:[^()]++|(?1))*\))/ /gx;

@@ -1,7 +1,7 @@
 package Prefork::Life;
 
-# What the tests of a server's life share: files, ordinary users, a connection
-# to a worker of one's choice, and servers that log to a file or detach.
+# Shared by the tests of a server's life: files, ordinary users, a connection to
+# a worker of one's choice, and servers that log to a file or detach.
 
 use strict;
 use warnings;
@@ -59,7 +59,7 @@ sub public_program {
 	return $path;
 }
 
-# What to put before a command so that it runs as an ordinary user: nothing for
+# The words before a command that make it run as an ordinary user: nothing for
 # one. Undef when this root cannot become one.
 sub as_nobody {
 	return [] if !is_root();
@@ -88,8 +88,8 @@ sub connect_to {
 	die "no connection to worker $slot\n";
 }
 
-# stuff($socket): sends until nobody takes any more, not even one who is slow; how
-# many bytes it was.
+# stuff($socket): sends until no process takes any more, not even a slow one;
+# returns the number of bytes.
 sub stuff {
 	my ($socket) = @_;
 	my $writable = IO::Select->new($socket);
@@ -121,8 +121,8 @@ sub settled_workers {
 	return @pids;
 }
 
-# after($seconds): lets them pass, for what is measured over a time or must not
-# happen within it; never to wait for something.
+# after($seconds): lets them pass, for a measurement over a time, or an event
+# that must not happen within it; never to wait for something.
 sub after {
 	my ($seconds) = @_;
 

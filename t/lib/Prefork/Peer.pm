@@ -1,7 +1,7 @@
 package Prefork::Peer;
 
-# Servers for the tests of clients: other people's programs, and ones that do
-# what a test tells them. Each is an object whose destructor kills and reaps.
+# Servers for the tests of clients: other people's programs, and servers that a
+# test controls. Each is an object with a destructor that kills and reaps.
 
 use strict;
 use warnings;

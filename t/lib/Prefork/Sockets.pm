@@ -1,7 +1,7 @@
 package Prefork::Sockets;
 
 # Sockets seen from outside and from inside: ss(8), and pidfd_getfd(2), by which
-# a test asks the very socket of another process what is in force on it.
+# a test reads the options of the very socket of another process.
 
 use strict;
 use warnings;
@@ -61,7 +61,7 @@ sub have {
 	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
 }
 
-# ss('-t', PORT): what listens on the port, a line each, with the columns of
+# ss('-t', PORT): the listeners on the port, a line each, with the columns of
 # ss(8): state, queues, local address, peer, users, and more.
 sub ss {
 	my ($kind, $port) = @_;

@@ -1,8 +1,8 @@
 package Prefork::Tools;
 
-# What a system test needs besides the server itself: bounded waits, commands,
-# sockets, and a look into /proc. Everything here ends in time, and whoever
-# waits here also drains the running servers' logs, so that none ever blocks.
+# Tools of a system test besides the server itself: bounded waits, commands,
+# sockets, and a look into /proc. Everything here ends in time, and each wait
+# also drains the running servers' logs, so that none ever blocks.
 
 use strict;
 use warnings;
@@ -134,8 +134,8 @@ sub run_cmd {
 	);
 	close $_ for $out_w, $err_w;
 
-	# Until the command has ended; what a child of it keeps open does not
-	# hold us up.
+	# Until the command has ended; a descriptor that a child of it keeps
+	# open does not hold us up.
 	my %text   = (fileno $out => q{}, fileno $err => q{});
 	my $select = IO::Select->new($out, $err);
 	my $status;
@@ -222,9 +222,9 @@ sub udp {
 }
 
 # echo_once($socket, $data, $timeout): sends all of it, on TCP while reading, so
-# that no size dead-locks, and returns what came back: at most as many bytes, or
-# one datagram. Fewer bytes mean that the time was up or that the server ended
-# the connection; undef that nothing came at all. $! is set then.
+# that no size dead-locks, and returns the answer: at most as many bytes, or one
+# datagram. Fewer bytes mean that the time was up or that the server ended the
+# connection; undef that nothing came at all. $! is set then.
 sub echo_once {
 	my ($socket, $data, $timeout) = @_;
 	my $deadline = now() + ($timeout // TIMEOUT);
@@ -303,7 +303,7 @@ sub wait_io {
 	return 0;
 }
 
-# fds($pid): what its descriptors are, as number => target.
+# fds($pid): its descriptors, as number => target.
 sub fds {
 	my ($pid) = @_;
 	my %fds;
@@ -372,7 +372,8 @@ sub is_keeper {
 }
 
 # compiler(): the C compiler's command, by words, as make has it: CC. With
-# 'flags' also CFLAGS and LDFLAGS, which whatever links the library needs.
+# 'flags' also CFLAGS and LDFLAGS, which every program that links the library
+# needs.
 sub compiler {
 	my ($flags) = @_;
 	my @with = $flags ? @ENV{qw(CFLAGS LDFLAGS)} : ();
