@@ -225,6 +225,26 @@ test_end(void)
 	end("death");
 }
 
+/* A peer that does not read; once it does, there is room. */
+static void
+test_full(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_READY}, got;
+	int pair[2], n = 0, passed;
+
+	pfk__channel_pair(pair);
+	while (pfk__channel_try(pair[0], &m, -1) == 0)
+		n++;
+	is_int(errno, EAGAIN, "full after %d messages: EAGAIN", n);
+	is_int(pfk__channel_send(pair[0], &m, -1), -1, "full after a second");
+	is_int(errno, EAGAIN, "EAGAIN");
+	while (n-- > 0)
+		is_int(pfk__channel_receive(pair[1], &got, &passed), 1, "read");
+	is_int(pfk__channel_try(pair[0], &m, -1), 0, "there is room again");
+	close(pair[0]);
+	close(pair[1]);
+}
+
 int
 main(void)
 {
@@ -233,5 +253,6 @@ main(void)
 	test_garbage();
 	test_no_room();
 	test_end();
+	test_full();
 	return done_testing();
 }

@@ -22,7 +22,7 @@ pfk__channel_pair(int fds[2])
 }
 
 int
-pfk__channel_send(int fd, const struct pfk__message *m, int pass)
+pfk__channel_try(int fd, const struct pfk__message *m, int pass)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -31,8 +31,7 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)m,
 	    .iov_len = sizeof(*m)};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int rc;
+	ssize_t n;
 
 	if (pass != -1) {
 		struct cmsghdr *cm;
@@ -45,11 +44,19 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 		cm->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cm), &pass, sizeof(int));
 	}
-	for (;;) {
-		if (sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
-			return 0;
-		if (errno == EINTR)
-			continue;
+	do {
+		n = sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (n == -1 && errno == EINTR);
+	return n != -1 ? 0 : -1;
+}
+
+int
+pfk__channel_send(int fd, const struct pfk__message *m, int pass)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int rc;
+
+	while (pfk__channel_try(fd, m, pass) == -1) {
 		/* A peer that reads nothing for so long is lost anyway. */
 		if (errno != EAGAIN)
 			return -1;
@@ -61,6 +68,7 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 			return -1;
 		}
 	}
+	return 0;
 }
 
 int

@@ -50,7 +50,12 @@ struct pfk__message {
 
 int pfk__channel_pair(int fds[2]);
 
-/* pass is a descriptor to send along, or -1; it stays the caller's. */
+/*
+ * pass is a descriptor to send along, or -1; it stays the caller's.  A full
+ * channel gives EAGAIN, from pfk__channel_try at once, and from
+ * pfk__channel_send when the peer has read nothing for a second.
+ */
+int pfk__channel_try(int fd, const struct pfk__message *m, int pass);
 int pfk__channel_send(int fd, const struct pfk__message *m, int pass);
 
 /*

@@ -168,11 +168,17 @@ pfk__child_drop(struct pfk__child *c)
 int
 pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 {
+	int rc;
+
 	msg->slot = c->slot;
 	msg->generation = c->generation;
 	if (c->channel == -1)
 		return -1; /* it is dying */
-	if (pfk__channel_send(c->channel, msg, pass) == 0)
+	/* One that does not read delays the master once, not each time. */
+	rc = c->deaf ? pfk__channel_try(c->channel, msg, pass)
+		     : pfk__channel_send(c->channel, msg, pass);
+	c->deaf = rc == -1 && errno == EAGAIN;
+	if (rc == 0)
 		return 0;
 	/* If it has gone, its death is told. */
 	if (errno != EPIPE)

@@ -56,6 +56,7 @@ struct pfk__child {
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
 	bool adopted;            /* it has, or had, listeners of other slots */
+	bool deaf;               /* its channel is full, and it does not read */
 	bool left;            /* it drains by itself, and hands nothing over */
 	int fail_status;      /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
