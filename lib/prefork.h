@@ -4,13 +4,16 @@
  * The one public header.  The vocabulary is asyncio's; the name there stands
  * in brackets.  Rules that hold everywhere and are not repeated:
  *
- *  - A function that can fail returns 0 or a pointer, and on failure -1 or
- *    NULL with errno set and nothing half done.
+ *  - A function that can fail returns 0 or a pointer, and on failure -1 or NULL
+ *    with errno set and nothing half done.  A contract names the errors that a
+ *    program can act on; ENOMEM and the errors of the system calls named there
+ *    come besides.
  *  - A function that starts an operation returns a handle.  NULL is "nothing
  *    pending"; every cancelling call takes the handle's address, accepts a NULL
  *    handle and clears it.
- *  - Callbacks come from the loop, never from inside a call of the user's,
- *    and may call anything, also close their own object.
+ *  - Callbacks come from the loop and never from inside a call of the user's,
+ *    but for the two functions whose contracts say so, pfk_sockopts_report and
+ *    pfk_datagram_open.  They may call anything, also close their own object.
  *  - Nothing here is thread-safe, and no object is used on the other side of
  *    a fork.
  *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
@@ -62,8 +65,9 @@ int pfk_log_open(const char *target);
 
 /*
  * Open the log's file anew, after a rotation; does nothing for the other
- * targets.  On failure the old file stays in use.  Under pfk_master_run, USR1
- * to the master does it for all processes.
+ * targets.  On failure the old file stays in use, and errno is as by
+ * pfk_log_open.  Under pfk_master_run, USR1 to the master does it for all
+ * processes.
  */
 int pfk_log_reopen(void);
 
@@ -244,7 +248,10 @@ int pfk_options_file(const struct pfk_option *table, void *config,
 /* Release the strings; custom fields stay the caller's. */
 void pfk_options_free(const struct pfk_option *table, void *config);
 
-/* Print the table for --help, or the configuration as a file would say it. */
+/*
+ * Print the table for --help, or the configuration in the form of a file. -1:
+ * the errno of write(2).
+ */
 int pfk_options_usage(const struct pfk_option *table, int fd);
 int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
@@ -296,8 +303,9 @@ struct pfk_loop *pfk_loop_new(const char *backend);
 
 /*
  * Release the loop: pending callbacks are dropped, none is called, and old
- * signal dispositions come back.  Descriptors other than its own stay open.
- * In a child of the process that made it, it only closes.
+ * signal dispositions come back.  Connections, servers and endpoints must have
+ * ended before, by pfk_loop_drain and pfk_loop_run.  Descriptors other than its
+ * own stay open.  In a child of the process that made it, it only closes.
  */
 void pfk_loop_free(struct pfk_loop *l);
 
@@ -343,13 +351,13 @@ uint64_t pfk_loop_now(const struct pfk_loop *l);
 
 /*
  * Call cb(arg) in the soon-queue's next round, in order: at this turn's end or
- * at the next one's start [call_soon].
+ * at the next one's start [call_soon].  It cannot be cancelled.  ENOMEM.
  */
 int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
 
 /*
  * Call cb(arg) once, ns from now or a little later [call_later].  It cannot be
- * cancelled; see pfk_timer_set.  -1: no memory.
+ * cancelled; see pfk_timer_set.  ENOMEM.
  */
 int pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg),
     void *arg);
@@ -360,7 +368,7 @@ int pfk_later(struct pfk_loop *l, uint64_t ns, void (*cb)(void *arg),
  * The library clears *t before it calls cb, when the timer is cancelled and
  * when the loop is freed, so *t is not NULL exactly while cb is going to be
  * called.  Until then t stays where it is: it is not copied, moved or freed.
- * -1: no memory.
+ * ENOMEM.
  */
 int pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
     void (*cb)(void *arg), void *arg);
@@ -374,7 +382,8 @@ void pfk_timer_cancel(struct pfk_timer **t);
 /*
  * Call cb(arg, ready) while fd is ready for want (PFK_READ, PFK_WRITE or both),
  * level-triggered [add_reader, add_writer].  fd stays the caller's, one
- * registration a descriptor (EEXIST).
+ * registration a descriptor (EEXIST). pfk_io_del ends the calls; it comes
+ * before the close(2) of fd.
  */
 struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);
@@ -464,6 +473,7 @@ const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
 /* The same as Python's socket module: ('127.0.0.1', 8888). */
 const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
 
+/* The port, in the host's byte order; 0 where the family has none. */
 uint16_t pfk_addr_port(const struct pfk_addr *a);
 void pfk_addr_set_port(struct pfk_addr *a, uint16_t port);
 /* Never true where one is not an Internet address. */
@@ -512,10 +522,10 @@ struct pfk_sockopts {
 };
 
 /*
- * nodelay: of a connection that we open, where it is 1 unless set: Nagle's
- * algorithm holds back a small segment that follows another one, until the peer
- * has acknowledged that, which may take 40 ms.  For a server's connections see
- * pfk_server_options.
+ * nodelay and quickack: of a connection that we open; a listener ignores them,
+ * see pfk_server_options. nodelay is 1 unless set: Nagle's algorithm holds back
+ * a small segment that follows another one, until the peer has acknowledged
+ * that, which may take 40 ms.
  *
  * defer_accept: a listener's connections are accepted when their first bytes
  * have come, or after that time (1, 3, 7, ... s).  A worker that dies resets no
@@ -525,10 +535,10 @@ struct pfk_sockopts {
 void pfk_sockopts_init(struct pfk_sockopts *o);
 
 /*
- * Compare the options asked for with those in force on the socket, and call cb
- * for each option that is smaller: its name, both values, and the sysctl that
- * holds it down; and for each that the socket's protocol lacks, with PFK_UNSET
- * in force.
+ * Compare the options asked for with those in force on the socket, and call cb,
+ * from inside this call, for each option that is smaller: its name, both
+ * values, and the sysctl that holds it down; and for each that the socket's
+ * protocol lacks, with PFK_UNSET in force.
  */
 void pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
     void (*cb)(void *arg, const char *name, int asked, int in_force,
@@ -594,9 +604,9 @@ struct pfk_protocol {
  * Limits that servers of one loop share: at most max_connections at a time
  * (more wait in the accept queue), at most max_per_source from one IPv4 address
  * or IPv6 /64, twice that from a /56 and three times from a /48 (more are
- * closed); 0 is no limit.  It also keeps a spare
- * descriptor: out of descriptors, accepting pauses and one waiting connection
- * is shed.  Freed when the handle is dropped and the last server is gone.
+ * closed); 0 is no limit.  It also keeps a spare descriptor: out of
+ * descriptors, accepting pauses and one waiting connection is shed.  Freed when
+ * the handle is dropped and the last server is gone.  ENOMEM.
  */
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
@@ -613,11 +623,12 @@ struct pfk_server_options {
 
 /*
  * Accept connections on the listening, non-blocking fd, which the server owns
- * from then on [create_server].  proto and arg outlive it; options may be NULL
- * and are copied.  An idle connection is closed up to a sixteenth later than
- * asked; a hand-over to another process does not begin the time anew.  EINVAL:
- * fd is no listening, non-blocking stream socket, or proto has no
- * connection_made, or hand_over without connection_resumed.
+ * from then on [create_server]; on failure the caller still does.  proto and
+ * arg outlive it; options may be NULL and are copied.  An idle connection is
+ * closed up to a sixteenth later than asked; a hand-over to another process
+ * does not begin the time anew.  EINVAL: fd is no listening, non-blocking
+ * stream socket, or proto has no connection_made, or hand_over without
+ * connection_resumed.
  *
  * quickack acknowledges at once, by a system call and a packet after each
  * receive: an echo then costs half again per message.  Connections inherit the
@@ -694,6 +705,7 @@ void pfk_close(struct pfk_transport *tr);
 /* Reset the connection now; connection_lost follows [abort]. */
 void pfk_abort(struct pfk_transport *tr);
 
+/* Whether nothing can be written any more [is_closing]. */
 bool pfk_is_closing(const struct pfk_transport *tr);
 
 /*
@@ -765,7 +777,10 @@ size_t pfk_write_buffered(const struct pfk_transport *tr);
 /* The peer's address, valid until connection_lost returns [get_extra_info]. */
 const struct pfk_addr *pfk_peername(const struct pfk_transport *tr);
 
-/* The socket's own address [get_extra_info]. */
+/*
+ * The socket's own address, until connection_lost returns [get_extra_info]. -1:
+ * the errno of getsockname(2).
+ */
 int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
 
 /*
@@ -803,9 +818,11 @@ struct pfk_datagram_protocol {
 
 /*
  * Receive on the bound, non-blocking UDP socket fd, which the endpoint owns
- * from then on [create_datagram_endpoint].  Reads and answers go in batches;
- * UDP_GRO is set on the socket, and each datagram is delivered by itself.
- * connection_made, which gives self, is called before this returns.
+ * from then on [create_datagram_endpoint]; on failure the caller still does.
+ * Reads and answers go in batches; UDP_GRO is set on the socket, and each
+ * datagram is delivered by itself.  connection_made, which gives self, is
+ * called before this returns.  EINVAL: fd is no such socket, or proto is NULL.
+ * EEXIST: fd is registered already.
  */
 struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg);
@@ -844,6 +861,7 @@ void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
  */
 uint64_t pfk_datagram_dropped(const struct pfk_datagram *d);
 
+/* Close the endpoint and its socket; connection_lost follows [close]. */
 void pfk_datagram_close(struct pfk_datagram **d);
 
 /* -------------------------------------------------------------- stream */
@@ -878,6 +896,7 @@ struct pfk_result {
 /*
  * Accept connections on the listening, non-blocking fd, as pfk_serve, and call
  * connected with each [start_server]; the stream is the callee's to close.
+ * Fails as pfk_serve.
  */
 struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
     void (*connected)(struct pfk_stream *s, void *arg), void *arg,
@@ -886,7 +905,8 @@ struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
 /*
  * Connect as pfk_connect does [open_connection].  On failure the result's error
  * is the one that `failed` gets there, and buf its causes.  The stream is to be
- * closed in any case; closing it before it is open cancels.
+ * closed in any case; closing it before it is open cancels.  Fails as
+ * pfk_connect.
  */
 struct pfk_stream *pfk_stream_open(struct pfk_loop *l,
     const struct pfk_connect_options *options,
@@ -975,7 +995,7 @@ struct pfk_listen {
 
 struct pfk_master_config {
 	int workers;          /* 1 to PFK_WORKERS_MAX */
-	uint64_t shutdown_ns; /* bound of a graceful stop */
+	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
 	/*
 	 * Abort a worker when its loop is blocked or stopped for so long, or
@@ -1078,6 +1098,10 @@ const void *pfk_reload_prepared(size_t *size);
  */
 bool pfk_control_directory(int i, char *dst);
 
+/*
+ * The loop on which the worker serves, and its slot: a number from 0 on, which
+ * its successors have, too.
+ */
 struct pfk_loop *pfk_worker_loop(struct pfk_worker *w);
 int pfk_worker_slot(const struct pfk_worker *w);
 
@@ -1099,9 +1123,10 @@ int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
     PFK_PRINTF(3, 4);
 
 /*
- * Give up root for good: supplementary groups, group, user, in that order.
- * user NULL is a uid without a name, which has no supplementary groups.  Does
- * nothing where the process is that user already.
+ * Give up root for good: supplementary groups, group, user, in that order. user
+ * NULL is a uid without a name, which has no supplementary groups.  Does
+ * nothing where the process is that user already.  EPERM: no right to, or root
+ * could be got back.
  */
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 
