@@ -12,7 +12,7 @@
  *    pending"; every cancelling call takes the handle's address, accepts a NULL
  *    handle and clears it.
  *  - Callbacks come from the loop and never from inside a call of the user's,
- *    but for the two functions whose contracts say so, pfk_sockopts_report and
+ *    but for two functions with contracts that say so, pfk_sockopts_report and
  *    pfk_datagram_open.  They may call anything, also close their own object.
  *  - Nothing here is thread-safe, and no object is used on the other side of
  *    a fork.

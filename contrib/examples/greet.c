@@ -1,9 +1,9 @@
 /*
  * greet: say a line to each client, and close.
  *
- * This is all of it: pfk_main adds the options of prefork-echo(8), a configuration
- * file, reloads, upgrades and the rest.  The program says what it serves, which
- * options are its own, and which configurations it refuses.
+ * This is all of it: pfk_main adds the options of prefork-echo(8), a
+ * configuration file, reloads, upgrades and the rest.  The program has its
+ * services, its own options, and a check of the configuration.
  *
  *	greet -p 7777 --greeting "good morning" --times 3
  */

@@ -1,5 +1,5 @@
 /*
- * main.c: do what the command line asks for.
+ * main.c: carry out the task of the command line.
  *
  * Layer: main.
  */

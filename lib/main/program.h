@@ -28,7 +28,7 @@ size_t pfk__service_count(const struct pfk_service *v);
 int pfk__service_find(const struct pfk_service *v, const char *name);
 const char *pfk__service_names(const struct pfk_service *v);
 
-/* -1 with errno, and a line in the log says what is wrong with the program. */
+/* -1 with errno, and a line in the log names the program's mistake. */
 int pfk__program_check(const struct pfk_program *program);
 
 /* table.c: the options of the library and of the program.  NULL: no memory. */

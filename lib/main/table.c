@@ -38,7 +38,7 @@ has_letter(const struct pfk_option *list, int letter)
 	return false;
 }
 
-/* The help of an option whose default is the program's. */
+/* The help of an option with a default of the program's. */
 static const char *
 with_default(char *dst, const char *help, const char *value)
 {
