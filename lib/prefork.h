@@ -572,10 +572,13 @@ struct pfk_protocol {
 	void (*connection_lost)(void *self, int error);
 	/*
 	 * Optional, both or none: on a reload the connection goes to another
-	 * process.  hand_over writes the protocol's state to buf and returns
-	 * its length, or -1 to stay; nothing can be written from then until
-	 * connection_lost with PFK_HANDED_OVER or, where nobody has taken it,
-	 * until the next callback.  connection_resumed is connection_made's
+	 * process.  hand_over writes the protocol's state to buf, which has room
+	 * for 1 MiB, and returns its length; or PFK_LATER in the middle of
+	 * something, to be asked again after 200 ms; or PFK_NEVER.  It may close
+	 * or abort the connection instead.  Nothing can be written from then
+	 * until connection_lost with PFK_HANDED_OVER or, where nobody has taken
+	 * it, until the next callback.  connection_resumed of the server's
+	 * protocol, whatever pfk_set_protocol has set, is connection_made's
 	 * counterpart over there, with that state; NULL refuses.  Unsent and
 	 * unread bytes, limits and pauses come along by themselves.
 	 */
@@ -608,6 +611,10 @@ struct pfk_protocol {
  * descriptors, accepting pauses and one waiting connection is shed.  Freed when
  * the handle is dropped and the last server is gone.  ENOMEM.
  */
+/* hand_over's answers without a state. */
+#define PFK_LATER (-1)
+#define PFK_NEVER (-2)
+
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
 /* Before a server has them: max_per_source is not for 127/8 and ::1. */

@@ -85,7 +85,7 @@ tcp_hand_over_once(void *self, void *buf, size_t room)
 {
 	(void)self;
 	if (room < 1)
-		return -1;
+		return PFK_NEVER;
 	memset(buf, 1, 1);
 	return 1;
 }

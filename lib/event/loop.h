@@ -165,8 +165,11 @@ struct pfk_loop {
 	const struct pfk__serving *serving[2];
 	/* Set by worker.c, called by handover.c: a giver has given all. */
 	void (*taken)(void *arg);
-	/* The same: the givers have ended, and n connections are still here. */
-	void (*kept)(void *arg, size_t n);
+	/*
+	 * The same: the givers have ended, n connections found no taker, and the
+	 * protocols of `later` others want to be asked again.
+	 */
+	void (*kept)(void *arg, size_t n, size_t later);
 	void *taken_arg; /* of both */
 	/* Set by master.c, called by loop_check.c: the master's invariants. */
 	void (*check)(void *arg);

@@ -20,6 +20,7 @@ enum pfk__msg {
 	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
 	PFK__MSG_LISTED,   /* its connections: status of them, or -1 */
 	PFK__MSG_STARTED,  /* a worker's first one: its pid */
+	PFK__MSG_LATER,    /* status: connections whose protocols are busy */
 	/* From the keeper. */
 	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
 	/* From the master. */

@@ -197,6 +197,10 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		if (c->phase == PFK__PHASE_LEAVING && !c->left)
 			pfk__heirs_kept(c, msg->status);
 		break;
+	case PFK__MSG_LATER:
+		if (c->phase == PFK__PHASE_LEAVING && !c->left)
+			pfk__heirs_later(c, msg->status);
+		break;
 	case PFK__MSG_TAKEN:
 		if (c->receiving > 0 && --c->receiving == 0)
 			c->master->drains_due |= c->retire_wanted;

@@ -5,7 +5,7 @@
  * there is none, or it has all the connections that it may have, all siblings
  * with room share them.  The ones that nobody takes, because all are full or an
  * heir dies meanwhile, stay with the worker that leaves, and it says so; they
- * are offered again until it has none.
+ * are offered again until it has none.  So are those whose protocols were busy.
  */
 #include <unistd.h>
 
@@ -101,16 +101,16 @@ offer_again(struct pfk__child *c)
 	struct pfk__child *heirs[HEIRS_MAX];
 
 	if (find_heirs(c, heirs) > 0) {
-		if (!c->again_logged)
+		if (!c->again_logged && c->kept > 0)
 			pfk_log(PFK_INFO,
 			    "worker %d (%d) is leaving, and still has %d "
 			    "connections, because an heir has ended or is "
 			    "full; handing them over again",
 			    c->slot, (int)pfk__child_pid(c), c->kept);
-		c->again_logged = true;
-		c->kept = 0;
+		c->again_logged |= c->kept > 0;
+		c->kept = c->later = 0;
 		pfk__heirs_offer(c);
-	} else if (!c->kept_logged) {
+	} else if (!c->kept_logged && c->kept > 0) {
 		c->kept_logged = true;
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) is leaving, but keeps %d connections until "
@@ -130,20 +130,33 @@ on_offer(void *arg)
 	if (m->stop != PFK__STOP_NONE)
 		return;
 	LIST_FOREACH(c, &m->children, link) {
-		if (c->kept > 0 && !c->retire_wanted)
+		if (c->kept + c->later > 0 && !c->retire_wanted)
 			offer_again(c);
-		any = any || c->kept > 0;
+		any = any || c->kept + c->later > 0;
 	}
 	if (any)
+		pfk_timer_set(&m->heirs, m->loop, OFFER_AGAIN_NS, on_offer, m);
+}
+
+static void
+arm(struct pfk__master *m)
+{
+	if (m->heirs == NULL)
 		pfk_timer_set(&m->heirs, m->loop, OFFER_AGAIN_NS, on_offer, m);
 }
 
 void
 pfk__heirs_kept(struct pfk__child *c, int n)
 {
-	struct pfk__master *m = c->master;
-
 	c->kept = n;
-	if (m->heirs == NULL && n > 0)
-		pfk_timer_set(&m->heirs, m->loop, OFFER_AGAIN_NS, on_offer, m);
+	if (n > 0)
+		arm(c->master);
+}
+
+void
+pfk__heirs_later(struct pfk__child *c, int n)
+{
+	c->later = n;
+	if (n > 0)
+		arm(c->master);
 }

@@ -49,6 +49,7 @@ struct pfk__child {
 	uint64_t hang_ns;   /* it beats by the configuration it has */
 	unsigned receiving; /* from so many that leave; it stays until then */
 	int kept;           /* of its connections: no heir has taken them */
+	int later;          /* of them: their protocols are to be asked again */
 	bool kept_logged;   /* that none has room for them; and that they */
 	bool again_logged;  /* are offered again */
 	bool retire_wanted; /* once `receiving` is 0 */
@@ -227,6 +228,7 @@ void pfk__hear_no_more(struct pfk__child *c);
 void pfk__heirs_offer(struct pfk__child *c);
 /* c has still n connections after an offer: make another one before long. */
 void pfk__heirs_kept(struct pfk__child *c, int n);
+void pfk__heirs_later(struct pfk__child *c, int n);
 /* Whether the worker can take a connection more, and comes to it. */
 bool pfk__heirs_can_take(const struct pfk__child *c);
 

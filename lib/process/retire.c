@@ -72,7 +72,7 @@ order_drain(struct pfk__child *c)
 		      "its successor"
 		    : "worker %d (%d) is leaving",
 	    c->slot, (int)pfk__child_pid(c));
-	c->kept = 0;
+	c->kept = c->later = 0;
 	if (!c->left)
 		pfk__heirs_offer(c);
 }

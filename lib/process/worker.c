@@ -129,12 +129,16 @@ on_taken(void *arg)
 }
 
 static void
-on_kept(void *arg, size_t n)
+on_kept(void *arg, size_t n, size_t later)
 {
 	struct pfk__message m = {
 	    .status = n < INT32_MAX ? (int32_t)n : INT32_MAX};
 
-	say(arg, &m, PFK__MSG_KEPT);
+	if (n > 0)
+		say(arg, &m, PFK__MSG_KEPT);
+	m.status = later < INT32_MAX ? (int32_t)later : INT32_MAX;
+	if (later > 0)
+		say(arg, &m, PFK__MSG_LATER);
 }
 
 static void

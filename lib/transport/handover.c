@@ -28,6 +28,7 @@ struct giver {
 	struct pfk_io io;
 	TAILQ_HEAD(, pfk_transport) given;
 	bool all_sent; /* or the taker is full, or dead */
+	char *state;   /* room for a protocol's, or NULL */
 };
 
 static void drain_giver(struct pfk__member *m, enum pfk_drain how);
@@ -35,8 +36,10 @@ static void drain_giver(struct pfk__member *m, enum pfk_drain how);
 static bool
 can_give(const struct pfk_transport *tr)
 {
-	return tr->state == PFK__TCP_OPEN && !tr->stays && tr->self != NULL &&
-	    tr->proto->hand_over != NULL && !pfk__join_paired(tr) &&
+	/* One that the program has opened has no server at the other end. */
+	return tr->state == PFK__TCP_OPEN && !tr->stays && !tr->later &&
+	    tr->self != NULL && tr->proto->hand_over != NULL &&
+	    tr->server->listener != -1 && !pfk__join_paired(tr) &&
 	    pfk__unsent(tr) <= PFK__UNSENT_MAX;
 }
 
@@ -55,16 +58,19 @@ next_to_give(struct pfk_loop *l)
 	return NULL;
 }
 
-/* A file that holds the unsent bytes, or -1. */
+/* A file that holds state and unsent bytes, or -1. */
 static int
-set_apart(const struct pfk_transport *tr)
+set_apart(const struct pfk__packet_header *h, const void *state,
+    const struct pfk_transport *tr)
 {
-	struct iovec iov[UNSENT_VECTORS];
-	int n = pfk__outq_vectors(&tr->out, tr->io.loop->ledger, iov,
+	struct iovec iov[1 + UNSENT_VECTORS] = {
+	    {(void *)(uintptr_t)state, h->state_len}};
+	int n = pfk__outq_vectors(&tr->out, tr->io.loop->ledger, iov + 1,
 	    UNSENT_VECTORS);
-	int fd = memfd_create("unsent", MFD_CLOEXEC);
+	int fd = memfd_create("connection", MFD_CLOEXEC);
 
-	if (fd != -1 && writev(fd, iov, n) != (ssize_t)tr->out.len) {
+	if (fd != -1 &&
+	    writev(fd, iov, 1 + n) != (ssize_t)(h->state_len + tr->out.len)) {
 		close(fd);
 		errno = ENOMEM;
 		fd = -1;
@@ -85,7 +91,7 @@ send_packet(int to, const int fds[2], const struct pfk__packet_header *h,
 			 : pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
 			       iov + 2, INLINE_VECTORS);
 	struct msghdr m = {.msg_iov = iov,
-	    .msg_iovlen = 2 + (size_t)n,
+	    .msg_iovlen = h->apart ? 1 : 2 + (size_t)n,
 	    .msg_control = control.buf,
 	    .msg_controllen = CMSG_SPACE(fds_len)};
 	struct cmsghdr *cm = CMSG_FIRSTHDR(&m);
@@ -105,9 +111,9 @@ send_transport(int to, struct pfk__packet_header *h, const void *state,
 	ssize_t n;
 
 	h->unsent_len = (uint32_t)tr->out.len;
-	h->apart = tr->out.len > INLINE_MAX;
+	h->apart = h->state_len + tr->out.len > INLINE_MAX;
 	if (h->apart) {
-		fds[1] = set_apart(tr);
+		fds[1] = set_apart(h, state, tr);
 		if (fds[1] == -1)
 			return -1;
 	}
@@ -121,11 +127,30 @@ send_transport(int to, struct pfk__packet_header *h, const void *state,
 	return n;
 }
 
-/* False: no more for now. */
-static bool
-give(struct giver *g, struct pfk_transport *tr)
+/*
+ * Ask the protocol for its state.  -1: the connection is not to be sent now,
+ * because the protocol said so or has just ended it.
+ */
+static ssize_t
+ask(struct giver *g, struct pfk_transport *tr)
 {
-	struct pfk__packet_header h = {.local = tr->server->local,
+	ssize_t len;
+
+	if (g->state == NULL &&
+	    (g->state = malloc(PFK__PACKET_STATE)) == NULL) {
+		tr->later = true;
+		return -1;
+	}
+	len = tr->proto->hand_over(tr->self, g->state, PFK__PACKET_STATE);
+	tr->later = len == PFK_LATER;
+	tr->stays = len < PFK_LATER || len > PFK__PACKET_STATE;
+	return can_give(tr) ? len : -1;
+}
+
+static struct pfk__packet_header
+describe(const struct pfk_transport *tr)
+{
+	return (struct pfk__packet_header){.local = tr->server->local,
 	    .peer = tr->peer,
 	    .idle_ns = pfk__server_idle_ns(tr->server, tr),
 	    .since_ns = pfk__tcp_since(tr),
@@ -136,19 +161,24 @@ give(struct giver *g, struct pfk_transport *tr)
 	    .eof_received = tr->eof_received,
 	    .eof_wanted = tr->eof_wanted,
 	    .eof_sent = tr->eof_sent};
-	char state[PFK__PACKET_STATE];
-	ssize_t len = tr->proto->hand_over(tr->self, state, sizeof(state));
+}
 
-	if (len < 0 || len > (ssize_t)sizeof(state)) {
-		tr->stays = true;
+/* False: no more for now. */
+static bool
+give(struct giver *g, struct pfk_transport *tr)
+{
+	struct pfk__packet_header h;
+	ssize_t len = ask(g, tr);
+
+	if (len == -1)
 		return true;
-	}
+	h = describe(tr); /* now, because the callback may have changed it */
 	h.state_len = (uint32_t)len;
 	if (pfk__join_spill(tr) == -1) {
 		pfk__tcp_lose(tr, ENOMEM);
 		return true;
 	}
-	if (send_transport(g->io.fd, &h, state, tr) == -1) {
+	if (send_transport(g->io.fd, &h, g->state, tr) == -1) {
 		/* Too many descriptors on their way: an answer makes room. */
 		if (errno == ETOOMANYREFS && !TAILQ_EMPTY(&g->given))
 			pfk__io_want(&g->io, PFK_READ);
@@ -189,20 +219,26 @@ next_giver(const struct pfk_loop *l, const struct pfk__member *m)
 	return (struct giver *)(uintptr_t)m;
 }
 
-/* The last giver has ended: tell how many connections are still here. */
+/*
+ * The last giver has ended: tell how many connections are still here.  The next
+ * offer asks all of them.
+ */
 static void
 tell_kept(struct pfk_loop *l)
 {
 	struct pfk_server *s = NULL;
 	struct pfk_transport *tr;
-	size_t n = 0;
+	size_t n = 0, later = 0;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		TAILQ_FOREACH(tr, &s->transports, link)
+		TAILQ_FOREACH(tr, &s->transports, link) {
 			n += can_give(tr);
+			later += tr->later && tr->state == PFK__TCP_OPEN;
+			tr->later = false;
+		}
 	}
-	if (n > 0 && l->kept != NULL)
-		l->kept(l->taken_arg, n);
+	if (n + later > 0 && l->kept != NULL)
+		l->kept(l->taken_arg, n, later);
 }
 
 static void
@@ -215,6 +251,7 @@ end_giving(struct giver *g)
 		settle(g, PFK__ANSWER_FULL);
 	pfk__io_stop(&g->io);
 	pfk__close_emptied(g->io.fd);
+	free(g->state);
 	pfk__member_remove(&g->member);
 	free(g);
 	if (next_giver(l, NULL) == NULL)

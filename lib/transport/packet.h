@@ -2,7 +2,8 @@
  * packet.h: a connection on its way from one process to another.
  *
  * The header, the protocol's state, and the unsent bytes; with the connection's
- * descriptor, and that of a file if the unsent bytes are many.
+ * descriptor, and that of a file that has state and unsent bytes if these are
+ * many.
  */
 #ifndef PFK_TRANSPORT_PACKET_H
 #define PFK_TRANSPORT_PACKET_H
@@ -13,7 +14,7 @@
 
 #include "event/ledger.h"
 
-#define PFK__PACKET_STATE 4096
+#define PFK__PACKET_STATE 1048576
 #define PFK__UNSENT_MAX 2097152
 #define PFK__PACKETS_A_TURN 64
 
@@ -26,7 +27,7 @@ struct pfk__packet_header {
 	uint32_t state_len, unsent_len;
 	uint8_t paused, told_pause;
 	uint8_t eof_received, eof_wanted, eof_sent;
-	uint8_t apart; /* the unsent bytes are in a file */
+	uint8_t apart; /* state and unsent bytes are in a file */
 };
 
 #define PFK__PACKET_MAX \

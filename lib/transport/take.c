@@ -28,7 +28,7 @@ struct packet {
 };
 
 /*
- * The unsent bytes out of a file.  Only one in memory has seals: another one,
+ * The bytes out of a file.  Only one in memory has seals: another one,
  * on a file system of the giver's, say, could be slow to read.
  */
 static bool
@@ -64,14 +64,14 @@ unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel)
 	memcpy(&p->h, buf, sizeof(p->h));
 	p->rest = buf + sizeof(p->h);
 	len = sizeof(p->h) + (size_t)p->h.state_len;
-	if (n != (p->h.apart ? len : len + p->h.unsent_len) ||
-	    len + p->h.unsent_len > PFK__PACKET_MAX ||
+	len += p->h.unsent_len;
+	if (n != (p->h.apart ? sizeof(p->h) : len) || len > PFK__PACKET_MAX ||
 	    (!p->h.apart && parcel->n > 1) ||
 	    (parcel->fds[0] != -1 && !is_connection(parcel->fds[0])))
 		return false;
 	/* Out of descriptors: it is refused, as without the first one. */
 	if (!p->h.apart ||
-	    read_apart(parcel->fds[1], buf + len, p->h.unsent_len))
+	    read_apart(parcel->fds[1], buf + sizeof(p->h), len - sizeof(p->h)))
 		p->fd = parcel->fds[0];
 	return true;
 }

@@ -73,6 +73,7 @@ struct pfk_transport {
 	bool eof_wanted : 1;   /* our FIN, after the unsent bytes */
 	bool eof_sent : 1;
 	bool stays : 1;        /* it cannot be handed over */
+	bool later : 1;        /* not in this offer: its protocol is busy */
 	bool close_wanted : 1; /* once it is no longer GIVEN */
 	bool abort_wanted : 1; /* the same */
 	bool told_drain : 1;
