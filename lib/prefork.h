@@ -314,7 +314,7 @@ const char *pfk_loop_backend(const struct pfk_loop *l);
 
 /*
  * Run until pfk_loop_stop, until nothing is left to wait for or, once drained,
- * until the last transport is gone.  A turn has a fixed order: soon-queue,
+ * until the last transport is gone and nothing holds the loop.  A turn has a fixed order: soon-queue,
  * ready descriptors, timers, soon-queue; additions meanwhile wait for the next
  * turn.  -1: the back-end failed.  EBUSY: it runs already.  ECHILD: it belongs
  * to the process that has forked this one.
@@ -330,6 +330,16 @@ void pfk_loop_stop(struct pfk_loop *l);
  * before.  May be called again to go further.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
+
+/*
+ * Let run go on until as many releases have followed, also when nothing else is
+ * left.  Timers, descriptors and, in a worker, connections that it has opened
+ * by pfk_connect do not hold a drained loop: they are cut off when it ends.  A
+ * worker that must finish its work on these holds the loop until then.  A drain's
+ * time limit and pfk_loop_stop end it all the same.  EINVAL: it is not held.
+ */
+void pfk_loop_hold(struct pfk_loop *l);
+int pfk_loop_release(struct pfk_loop *l);
 
 /*
  * Let the loop rest for 50 us before it waits, while more comes in that way: one
@@ -600,6 +610,10 @@ struct pfk_protocol {
 /* The largest block. */
 #define PFK_BLOCK_MAX 65536
 
+/* hand_over's answers without a state. */
+#define PFK_LATER (-1)
+#define PFK_NEVER (-2)
+
 /* connection_lost's error for a connection that lives on elsewhere. */
 #define PFK_HANDED_OVER (-1)
 
@@ -611,10 +625,6 @@ struct pfk_protocol {
  * descriptors, accepting pauses and one waiting connection is shed.  Freed when
  * the handle is dropped and the last server is gone.  ENOMEM.
  */
-/* hand_over's answers without a state. */
-#define PFK_LATER (-1)
-#define PFK_NEVER (-2)
-
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
 /* Before a server has them: max_per_source is not for 127/8 and ::1. */
@@ -682,7 +692,8 @@ struct pfk_connector;
  * with every cause as text.  The handle means nothing by then: cancelling it
  * does nothing, in the callback and later, even if other operations have been
  * started since.  Nothing of options is kept.  The connection belongs to the
- * loop and drains with it.
+ * loop and drains with it; a worker does not stay for it (pfk_loop_hold), and it
+ * is not handed over.
  *
  * An attempt that would connect to itself, which TCP allows where nobody
  * listens and the own port is the server's, is ECONNREFUSED.
@@ -1051,6 +1062,14 @@ struct pfk_hooks {
 	/* In the worker: listen, serve, drop privileges.  -1: pfk_worker_fail */
 	int (*worker_init)(struct pfk_worker *w, void *arg);
 	void (*worker_exit)(struct pfk_worker *w, void *arg);
+	/*
+	 * The worker is to end: PFK_DRAIN_LEAVE after a reload or a resize, STOP
+	 * with the service, NOW when it is cut off, and again for each further
+	 * step.  until_ns, on pfk_loop_now's clock, is when it will be cut off;
+	 * 0: never.
+	 */
+	void (*worker_leaving)(struct pfk_worker *w, enum pfk_drain why,
+	    uint64_t until_ns, void *arg);
 	/* In the master. */
 	int (*on_ready)(void *arg);
 	int (*prepare_reload)(int fd, void *arg);
@@ -1212,6 +1231,9 @@ struct pfk_program {
 	 */
 	int (*worker_init)(struct pfk_worker *w, const struct pfk_setup *s);
 	void (*worker_exit)(struct pfk_worker *w, const struct pfk_setup *s);
+	/* As in struct pfk_hooks. */
+	void (*worker_leaving)(struct pfk_worker *w, enum pfk_drain why,
+	    uint64_t until_ns, const struct pfk_setup *s);
 };
 
 /*

@@ -263,8 +263,8 @@ on_drain(struct pfk__member *m, enum pfk_drain how)
 	mark((char)('a' + (m - members)));
 	mark((char)('0' + (int)how));
 	if (m == &members[1] && how == PFK_DRAIN_NOW) {
-		pfk__member_remove(&members[0]);
-		pfk__member_remove(m);
+		pfk__member_remove(loop, &members[0]);
+		pfk__member_remove(loop, m);
 	}
 }
 
@@ -295,6 +295,29 @@ test_drain(void)
 	is_str(trail, "b0a0b1a1b2", "%s: a member may end another", backend);
 	pfk_io_del(&the_io);
 	close(fd);
+	pfk_loop_free(loop);
+}
+
+/* A loop that is held goes on, drained or not, until it is released. */
+static void
+release(void *arg)
+{
+	mark('r');
+	pfk_loop_release(arg);
+}
+
+static void
+test_hold(void)
+{
+	begin();
+	pfk_loop_hold(loop);
+	pfk_loop_hold(loop);
+	pfk_loop_drain(loop, PFK_DRAIN_NOW);
+	pfk_later(loop, PFK_MSEC_NS, release, loop);
+	pfk_later(loop, 2 * PFK_MSEC_NS, release, loop);
+	pfk_later(loop, 3600 * PFK_SECOND_NS, release, loop);
+	is_int(pfk_loop_run(loop), 0, "%s: held: it ends", backend);
+	is_str(trail, "rr", "%s: with the last release", backend);
 	pfk_loop_free(loop);
 }
 
@@ -389,6 +412,7 @@ main(void)
 		test_free();
 		test_fork();
 		test_drain();
+		test_hold();
 		test_rests();
 		test_no_memory();
 	}

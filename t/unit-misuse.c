@@ -230,6 +230,15 @@ later_nothing(void)
 }
 
 static int
+release_unheld(void)
+{
+	pfk_loop_hold(misuse_loop);
+	if (pfk_loop_release(misuse_loop) == -1)
+		return 0;
+	return pfk_loop_release(misuse_loop) == -1 ? errno : 0;
+}
+
+static int
 timer_nothing(void)
 {
 	struct pfk_timer *t = NULL;
@@ -383,6 +392,8 @@ static const struct misuse rows[] = {
     {"an unbound datagram socket", datagram_unbound, EINVAL, "is not bound"},
     {"no datagram protocol", datagram_nothing, EINVAL,
 	"pfk_datagram_open: no protocol"},
+    {"release of a loop that is not held", release_unheld, EINVAL,
+	"pfk_loop_release: the loop is not held"},
     {"connect without a host", connect_no_host, EINVAL, "it needs a host"},
     {"connect without failed", connect_no_failed, EINVAL,
 	"a callback for its failure"},

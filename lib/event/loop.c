@@ -174,13 +174,43 @@ pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
 {
 	m->drain = drain;
 	m->drained = 0;
+	m->light = false;
+	l->holders++;
 	LIST_INSERT_HEAD(&l->members, m, link);
 }
 
 void
-pfk__member_remove(struct pfk__member *m)
+pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m)
 {
+	if (!m->light)
+		l->holders--;
+	m->light = true;
+}
+
+void
+pfk__member_remove(struct pfk_loop *l, struct pfk__member *m)
+{
+	if (!m->light)
+		l->holders--;
 	LIST_REMOVE(m, link);
+}
+
+void
+pfk_loop_hold(struct pfk_loop *l)
+{
+	l->held++;
+	l->holders++;
+}
+
+int
+pfk_loop_release(struct pfk_loop *l)
+{
+	if (l->held == 0)
+		return pfk__misuse(EINVAL,
+		    "pfk_loop_release: the loop is not held");
+	l->held--;
+	l->holders--;
+	return 0;
 }
 
 static struct pfk__member *
@@ -284,10 +314,11 @@ finished(const struct pfk_loop *l)
 {
 	if (l->stop)
 		return true;
-	if (!TAILQ_EMPTY(&l->soon) || !LIST_EMPTY(&l->members))
+	if (!TAILQ_EMPTY(&l->soon) || l->holders > 0)
 		return false;
 	return l->drain_level > 0 ||
-	    (l->ios == 0 && l->timers.len == 0 && l->signals == 0);
+	    (LIST_EMPTY(&l->members) && l->ios == 0 && l->timers.len == 0 &&
+		l->signals == 0);
 }
 
 /* Events that arrive during the sleep are picked up without a wake-up. */

@@ -14,7 +14,8 @@
  *  4. nothing reads, and so fills the scratch area, but from the loop itself:
  *     a callback that is given a part of it keeps that until it returns;
  *  5. a member (server, endpoint or transport) is in `members` until its last
- *     callback has returned; a drained loop ends with the last one.
+ *     callback has returned; a drained loop ends with the last one that is not
+ *     light.
  */
 #ifndef PFK_EVENT_LOOP_H
 #define PFK_EVENT_LOOP_H
@@ -72,6 +73,7 @@ struct pfk__member {
 	LIST_ENTRY(pfk__member) link;
 	void (*drain)(struct pfk__member *m, enum pfk_drain how);
 	unsigned drained; /* how far it was told to go: 0, or how + 1 */
+	bool light;       /* a drained loop ends without waiting for it */
 };
 
 struct pfk__registration {
@@ -131,6 +133,9 @@ struct pfk_loop {
 	struct pfk__soon_list soon;
 	uint64_t soon_order;
 	LIST_HEAD(, pfk__member) members;
+	size_t holders; /* members that are not light, and pfk_loop_hold's */
+	size_t held;    /* the latter alone */
+	bool clients_light; /* connections that the program opens are light */
 	size_t signals;
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
@@ -225,7 +230,8 @@ void pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s);
 
 void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how));
-void pfk__member_remove(struct pfk__member *m);
+void pfk__member_remove(struct pfk_loop *l, struct pfk__member *m);
+void pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m);
 
 /*
  * loop_check.c: abort unless the invariants hold, those of the transports and

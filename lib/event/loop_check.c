@@ -53,9 +53,13 @@ static void
 check_members(const struct pfk_loop *l)
 {
 	const struct pfk__member *m;
+	size_t holders = l->held;
 
-	LIST_FOREACH(m, &l->members, link)
+	LIST_FOREACH(m, &l->members, link) {
 		assert(m->drain != NULL && m->drained <= l->drain_level);
+		holders += !m->light;
+	}
+	assert(holders == l->holders);
 }
 
 void

@@ -51,6 +51,8 @@ void pfk__service_log_level(const struct pfk__settings *s);
 /* serve.c: the hooks in a worker; arg is the program. */
 int pfk__serve_init(struct pfk_worker *w, void *arg);
 void pfk__serve_exit(struct pfk_worker *w, void *arg);
+void pfk__serve_leaving(struct pfk_worker *w, enum pfk_drain why,
+    uint64_t until_ns, void *arg);
 
 /* reload.c: the hooks of a reload; arg is the program. */
 int pfk__main_look_up(int fd, void *arg);

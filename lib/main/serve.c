@@ -198,3 +198,14 @@ pfk__serve_exit(struct pfk_worker *w, void *arg)
 	if (m->program->worker_exit != NULL)
 		m->program->worker_exit(w, &m->settings->setup);
 }
+
+void
+pfk__serve_leaving(struct pfk_worker *w, enum pfk_drain why, uint64_t until_ns,
+    void *arg)
+{
+	const struct pfk__main *m = arg;
+
+	if (m->program->worker_leaving != NULL)
+		m->program->worker_leaving(w, why, until_ns,
+		    &m->settings->setup);
+}

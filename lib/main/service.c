@@ -75,6 +75,7 @@ on_exit_master(int status, void *arg)
 static const struct pfk_hooks hooks = {
     .worker_init = pfk__serve_init,
     .worker_exit = pfk__serve_exit,
+    .worker_leaving = pfk__serve_leaving,
     .on_ready = on_ready,
     .prepare_reload = pfk__main_look_up,
     .on_reload = pfk__main_take,

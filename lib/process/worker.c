@@ -65,6 +65,13 @@ say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
 /* leaving */
 
 static void
+tell_program(struct pfk_worker *w, enum pfk_drain why, uint64_t until_ns)
+{
+	if (w->hooks->worker_leaving != NULL)
+		w->hooks->worker_leaving(w, why, until_ns, w->arg);
+}
+
+static void
 on_deadline(void *arg)
 {
 	struct pfk_worker *w = arg;
@@ -72,6 +79,7 @@ on_deadline(void *arg)
 
 	pfk_log(PFK_WARNING, "drain timeout: closing %llu connection%s",
 	    (unsigned long long)n, n == 1 ? "" : "s");
+	tell_program(w, PFK_DRAIN_NOW, pfk_loop_now(w->loop));
 	pfk_loop_stop(w->loop);
 }
 
@@ -97,6 +105,8 @@ pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	    -1, (unsigned)how);
 	pfk__title_set("worker %d (leaving)", w->slot);
 	pfk_loop_drain(w->loop, how);
+	tell_program(w, how,
+	    timeout_ns > 0 ? pfk_loop_now(w->loop) + timeout_ns : 0);
 }
 
 static void
@@ -117,6 +127,7 @@ on_interrupt(void *arg, int signo)
 	struct pfk_worker *w = arg;
 
 	(void)signo;
+	tell_program(w, PFK_DRAIN_NOW, pfk_loop_now(w->loop));
 	pfk_loop_stop(w->loop);
 }
 
@@ -410,6 +421,7 @@ boot(struct pfk_worker *w)
 		return pfk_worker_fail(w, EX_OSERR,
 		    "cannot create the event loop: %s", strerror(errno));
 	pfk__worker_watch(w);
+	w->loop->clients_light = true;
 	w->loop->taken = on_taken;
 	w->loop->kept = on_kept;
 	w->loop->full = &w->page->full;

@@ -252,7 +252,7 @@ end_giving(struct giver *g)
 	pfk__io_stop(&g->io);
 	pfk__close_emptied(g->io.fd);
 	free(g->state);
-	pfk__member_remove(&g->member);
+	pfk__member_remove(l, &g->member);
 	free(g);
 	if (next_giver(l, NULL) == NULL)
 		tell_kept(l);

@@ -31,7 +31,7 @@ release_if_done(struct pfk_server *s)
 	if (s->member_of_loop) {
 		pfk_timer_cancel(&s->idle);
 		pfk_timer_cancel(&s->spread);
-		pfk__member_remove(&s->member);
+		pfk__member_remove(s->loop, &s->member);
 		s->member_of_loop = false;
 	}
 	if (s->handle)
@@ -449,6 +449,8 @@ pfk__client_new(struct pfk_loop *l, int fd, const struct pfk_addr *peer,
 		return NULL;
 	}
 	pfk__member_add(l, &s->member, drain);
+	if (l->clients_light)
+		pfk__member_lighten(l, &s->member);
 	s->member_of_loop = true;
 	return tr;
 }

@@ -171,7 +171,7 @@ end_taking(struct taker *t)
 
 	pfk__io_stop(&t->io);
 	pfk__close_emptied(t->io.fd);
-	pfk__member_remove(&t->member);
+	pfk__member_remove(l, &t->member);
 	free(t);
 	if (l->taken != NULL)
 		l->taken(l->taken_arg);

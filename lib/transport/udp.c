@@ -278,7 +278,7 @@ on_lost(void *arg)
 
 	if (d->proto->connection_lost != NULL)
 		d->proto->connection_lost(d->self, 0);
-	pfk__member_remove(&d->member);
+	pfk__member_remove(d->io.loop, &d->member);
 	d->io.fd = -1;
 	if (!d->handle)
 		free(d);
