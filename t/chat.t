@@ -31,7 +31,7 @@ sub chat {
 	my ($die_at) = @_;
 
 	return Prefork->start({ program => "$Prefork::O/examples/chat",
-			env => { CHAT_DIE_AT => $die_at } }, 0);
+			env => { CHAT_DIE_AT => $die_at } }, '-p', 0, '-4');
 }
 
 # Reads from the sockets until each has so much, or the time is up.

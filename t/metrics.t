@@ -263,7 +263,7 @@ sub balance {
 
 # Those of a program that is built on the library.
 sub own {
-	my $server = Prefork->start({ program => "$Prefork::O/examples/kv" }, 0);
+	my $server = Prefork->start({ program => "$Prefork::O/examples/kv" }, '-p', 0, '-4');
 	my $socket = $server->tcp_socket;
 	my $put = sub { syswrite $socket, "SET a b\n"; sysread $socket, my $answer, 100; $answer };
 

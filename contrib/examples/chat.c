@@ -1,6 +1,6 @@
 /*
- * chat [PORT]: each line that a client sends goes to all of them, with a number
- * before it, and a new client gets the last lines first.
+ * chat [-p PORT]: each line that a client sends goes to all of them, with a
+ * number before it, and a new client gets the last lines first.
  *
  * Kill its worker as often as you like: no client is lost, and each line
  * reaches each client exactly once and in order.  All that must outlive the
@@ -36,7 +36,6 @@ struct client {
 };
 
 static LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
-struct pfk_server *server;
 static struct pfk_loop *loop;
 
 static void *
@@ -108,33 +107,33 @@ lost(void *self, int error)
 	free(self);
 }
 
-static int
-worker_init(struct pfk_worker *w, void *arg)
-{
-	static const struct pfk_protocol chat = {.connection_made = made,
-	    .data_received = received,
-	    .connection_lost = lost,
-	    .connection_resumed = resumed,
-	    .survives = true,
-	    .block_bytes = sizeof(struct part)};
-	const char *n = getenv("CHAT_DIE_AT"); /* its test */
-	int fd;
+static const struct pfk_protocol chat = {.connection_made = made,
+    .data_received = received,
+    .connection_lost = lost,
+    .connection_resumed = resumed,
+    .survives = true,
+    .block_bytes = sizeof(struct part)};
 
-	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
-		return -1;
+static int
+worker_init(struct pfk_worker *w, const struct pfk_setup *setup)
+{
+	const char *n = getenv("CHAT_DIE_AT"); /* its test */
+
+	(void)setup;
 	loop = pfk_worker_loop(w);
 	if (n != NULL)
 		pfk_die_at(loop, strtoull(n, NULL, 10));
-	server = pfk_serve(loop, fd, &chat, NULL, NULL);
-	return server != NULL ? 0 : -1;
+	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct pfk_listen at = {.kind = PFK_TCP};
+	static const struct pfk_service services[] = {{.tcp = &chat}, {0}};
+	static const struct pfk_program program = {.services = services,
+	    .port = 7000,
+	    .workers = 1,
+	    .worker_init = worker_init};
 
-	pfk_addr_parse(&at.addr, "127.0.0.1", argc > 1 ? atoi(argv[1]) : 7000);
-	return pfk_master_run(&(struct pfk_master_config){.workers = 1},
-	    &(struct pfk_hooks){.worker_init = worker_init}, &at);
+	return pfk_main(&program, argc, argv);
 }

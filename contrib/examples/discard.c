@@ -1,14 +1,11 @@
 /*
- * discard [ADDR PORT PORT]: discard (RFC 863), which reads and says nothing,
- * and daytime (RFC 867), which tells the time, each by TCP and by UDP.
+ * discard [-b ADDR:PORT] [-b ADDR:PORT,daytime]: discard (RFC 863), which reads
+ * and says nothing, and daytime (RFC 867), which tells the time, each by TCP and
+ * by UDP.
  */
 #include <prefork.h>
-#include <stdlib.h>
-#include <sysexits.h>
 #include <time.h>
 
-struct pfk_server *servers[2];
-struct pfk_datagram *endpoints[2];
 static char text[80];
 
 static size_t
@@ -20,14 +17,20 @@ write_time(void)
 	    localtime(&now));
 }
 
+static void *
+nothing(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
 /* One line is so short that there is nothing to pause. */
 static void *
-connection_made(struct pfk_transport *tr, void *daytime)
+tell_time(struct pfk_transport *tr, void *arg)
 {
-	if (daytime != NULL) {
-		pfk_write(tr, text, write_time());
-		pfk_close(tr);
-	}
+	(void)arg;
+	pfk_write(tr, text, write_time());
+	pfk_close(tr);
 	return tr;
 }
 
@@ -43,40 +46,21 @@ daytime_received(void *self, const struct pfk_packet *p)
  * The library discards received bytes when the protocol has no callback for
  * them.
  */
-static const struct pfk_protocol tcp = {.connection_made = connection_made};
+static const struct pfk_protocol discard = {.connection_made = nothing},
+				 daytime = {.connection_made = tell_time};
 static const struct pfk_datagram_protocol udp[] = {{.connection_made = NULL},
     {.datagram_received = daytime_received}};
-
-static int
-worker_init(struct pfk_worker *w, void *arg)
-{
-	struct pfk_loop *l = pfk_worker_loop(w);
-	int fds[4];
-
-	if (pfk_worker_listen(w, arg, 4, fds) == -1)
-		return -1;
-	for (int i = 0; i < 2; i++) {
-		servers[i] = pfk_serve(l, fds[i], &tcp, i ? text : NULL, NULL);
-		endpoints[i] = pfk_datagram_open(l, fds[2 + i], &udp[i], NULL);
-		if (servers[i] == NULL || endpoints[i] == NULL)
-			return pfk_worker_fail(w, EX_OSERR, "cannot serve");
-	}
-	return 0;
-}
 
 int
 main(int argc, char **argv)
 {
-	char *standard[] = {"discard", "127.0.0.1", "9", "13"};
-	struct pfk_listen at[4] = {{.kind = PFK_TCP}};
+	static const struct pfk_service services[] = {
+	    {.tcp = &discard, .udp = &udp[0]},
+	    {"daytime", .tcp = &daytime, .udp = &udp[1]},
+	    {0},
+	};
+	static const struct pfk_program program = {.services = services,
+	    .port = 9};
 
-	for (int i = 0; i < 4; i++) {
-		char **arg = argc == 4 ? argv : standard;
-
-		at[i].kind = i < 2 ? PFK_TCP : PFK_UDP;
-		if (pfk_addr_parse(&at[i].addr, arg[1], atoi(arg[2 + i % 2])))
-			return EX_USAGE;
-	}
-	return pfk_master_run(&(struct pfk_master_config){.workers = 2},
-	    &(struct pfk_hooks){.worker_init = worker_init}, at);
+	return pfk_main(&program, argc, argv);
 }

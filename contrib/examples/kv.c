@@ -1,5 +1,5 @@
 /*
- * kv [PORT]: the lines SET KEY VALUE, GET KEY and DEL KEY, each answered by
+ * kv [-p PORT]: the lines SET KEY VALUE, GET KEY and DEL KEY, each answered by
  * KEY=VALUE as it is then, or NONE, on the stream layer.  Workers share nothing,
  * so there is one; after a reload it begins with nothing.
  */
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pfk_server *server;
 static struct pfk_loop *loop;
 static char *store; /* KEY=VALUE strings, envz_add(3) */
 static size_t store_len;
@@ -62,26 +61,24 @@ begin(struct pfk_stream *s, void *arg)
 }
 
 static int
-worker_init(struct pfk_worker *w, void *arg)
+worker_init(struct pfk_worker *w, const struct pfk_setup *setup)
 {
-	int fd;
-
-	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
-		return -1;
+	(void)setup;
 	loop = pfk_worker_loop(w);
-	server = pfk_stream_serve(loop, fd, begin, NULL, NULL);
-	return server != NULL ? 0 : -1;
+	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct pfk_listen at = {.kind = PFK_TCP};
+	static const struct pfk_service services[] = {{.stream = begin}, {0}};
+	static const struct pfk_program program = {.services = services,
+	    .port = 6380,
+	    .workers = 1,
+	    .worker_init = worker_init};
 
 	requests = pfk_metric_define(PFK_COUNTER, "kv_requests_total",
 	    "Lines.");
 	bytes = pfk_metric_define(PFK_GAUGE, "kv_store_bytes", "In the store.");
-	pfk_addr_parse(&at.addr, "127.0.0.1", argc > 1 ? atoi(argv[1]) : 6380);
-	return pfk_master_run(&(struct pfk_master_config){.workers = 1},
-	    &(struct pfk_hooks){.worker_init = worker_init}, &at);
+	return pfk_main(&program, argc, argv);
 }

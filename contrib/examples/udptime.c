@@ -1,17 +1,15 @@
 /*
- * udptime [ADDR [PORT]]: the time by UDP (RFC 868), as four bytes of seconds
+ * udptime [-b ADDR] [-p PORT]: the time by UDP (RFC 868), as four bytes of seconds
  * since 1900, from a worker on each CPU.  There is no back-pressure to heed: a
  * datagram that the kernel does not take is dropped, and counted.
  */
 #include <arpa/inet.h>
 #include <prefork.h>
 #include <stdlib.h>
-#include <sysexits.h>
 #include <time.h>
 
 #define SECONDS_TO_1970 UINT32_C(2208988800)
 
-static struct pfk_datagram *endpoint;
 static unsigned answered, failed;
 
 static void
@@ -41,36 +39,21 @@ static const struct pfk_datagram_protocol protocol = {
     .error_received = error_received,
 };
 
-static int
-worker_init(struct pfk_worker *w, void *arg)
-{
-	int fd;
-
-	if (pfk_worker_listen(w, arg, 1, &fd) == -1)
-		return -1;
-	endpoint = pfk_datagram_open(pfk_worker_loop(w), fd, &protocol, NULL);
-	return endpoint != NULL ? 0 : -1;
-}
-
 static void
-worker_exit(struct pfk_worker *w, void *arg)
+worker_exit(struct pfk_worker *w, const struct pfk_setup *setup)
 {
-	(void)arg;
-	pfk_log(PFK_INFO, "slot %d: %u answered, %u failed, %u dropped",
-	    pfk_worker_slot(w), answered, failed,
-	    (unsigned)pfk_datagram_dropped(endpoint));
+	(void)setup;
+	pfk_log(PFK_INFO, "slot %d: %u answered, %u failed", pfk_worker_slot(w),
+	    answered, failed);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct pfk_listen at = {.kind = PFK_UDP};
-	struct pfk_master_config config = {.workers = pfk_cpus()};
-	struct pfk_hooks hooks = {.worker_init = worker_init,
+	static const struct pfk_service services[] = {{.udp = &protocol}, {0}};
+	static const struct pfk_program program = {.services = services,
+	    .port = 37,
 	    .worker_exit = worker_exit};
 
-	if (pfk_addr_parse(&at.addr, argc > 1 ? argv[1] : "127.0.0.1",
-		argc > 2 ? atoi(argv[2]) : 37) == -1)
-		return EX_USAGE;
-	return pfk_master_run(&config, &hooks, &at);
+	return pfk_main(&program, argc, argv);
 }
