@@ -588,7 +588,7 @@ struct pfk_protocol {
 	 * or abort the connection instead.  Nothing can be written from then
 	 * until connection_lost with PFK_HANDED_OVER or, where nobody has taken
 	 * it, until the next callback.  connection_resumed of the server's
-	 * protocol, whatever pfk_set_protocol has set, is connection_made's
+	 * protocol, even after pfk_set_protocol, is connection_made's
 	 * counterpart over there, with that state; NULL refuses.  Unsent and
 	 * unread bytes, limits and pauses come along by themselves.
 	 */

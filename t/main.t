@@ -136,7 +136,7 @@ sub serves_and_reloads {
 	is($code, 1, 'its check refuses a reload');
 	like($errors, qr/greeting\sand\stimes\smake\smore\sthan\s65536/x,
 		'and prefork-ctl prints the reason');
-	like($server->log_text, qr/reload\srefused:\sgreeting\sand\stimes/x,
+	ok($server->wait_log(qr/reload\srefused:\sgreeting\sand\stimes/x),
 		'as the log does');
 	is(greeting($server), "two\n", 'nothing has changed');
 	write_file($file, 'greeting three', 'bind 192.0.2.1:7');

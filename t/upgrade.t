@@ -248,7 +248,8 @@ sub refused {
 		"a program that $name");
 	served($name, $client, $server->tcp_socket);
 	is($server->pid, $pid, 'the same process');
-	is(keepers($pid), 2, 'with nothing left over');
+	ok(wait_for(sub { keepers($pid) == 2 }, 10), 'with nothing left over')
+	    or diag(join q{ }, children($pid));
 	$server->signal('HUP');
 	ok($server->wait_log(qr/reloaded/x), 'which obeys');
 	close $client;
