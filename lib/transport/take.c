@@ -66,7 +66,7 @@ unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel)
 	len = sizeof(p->h) + (size_t)p->h.state_len;
 	len += p->h.unsent_len;
 	if (n != (p->h.apart ? sizeof(p->h) : len) || len > PFK__PACKET_MAX ||
-	    (!p->h.apart && parcel->n > 1) ||
+	    p->h.low > p->h.high || (!p->h.apart && parcel->n > 1) ||
 	    (parcel->fds[0] != -1 && !is_connection(parcel->fds[0])))
 		return false;
 	/* Out of descriptors: it is refused, as without the first one. */
