@@ -280,11 +280,23 @@ mark_pipes(struct pfk__ledger *g)
 }
 
 void
+pfk__ledger_mistrust(struct pfk__ledger *g)
+{
+	struct pfk__ledger_head *h = g->head;
+
+	if (h->top < 0 || h->top >= g->size)
+		h->top = g->size - 1;
+	if (h->chunks_top > PFK__CHUNKS_MAX)
+		h->chunks_top = PFK__CHUNKS_MAX;
+}
+
+void
 pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),
     void *arg)
 {
 	int end;
 
+	pfk__ledger_mistrust(g);
 	mark_pipes(g);
 	end = g->head->top + SWEEP_BEYOND;
 	if (end > g->size)

@@ -235,6 +235,9 @@ pfk__chunk_data(const struct pfk__ledger *g, int i)
 	return g->chunk_bytes + (size_t)i * PFK__CHUNK_BYTES;
 }
 
+/* Bound the numbers of the head, which a hostile predecessor has written. */
+void pfk__ledger_mistrust(struct pfk__ledger *g);
+
 /*
  * In a successor, before anything else is opened: close each descriptor without
  * a record, but give connections that accept4(2) had just returned to

@@ -57,9 +57,6 @@ collect_chunks(struct pfk__ledger *g, struct owned *o)
 	size_t top = g->head->chunks_top;
 
 	*o = (struct owned){.ledger = g};
-	if (top > PFK__CHUNKS_MAX)
-		top = PFK__CHUNKS_MAX;
-	g->head->chunks_top = (uint32_t)top;
 	if (!pfk__chunks_have(g, 0))
 		return false;
 	o->chunks = calloc(top + 1, sizeof(*o->chunks));

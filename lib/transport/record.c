@@ -139,8 +139,8 @@ pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r)
 	uint16_t flags = pfk__version(tr->io.loop->ledger, r)->flags;
 
 	tr->active_ns = r->stream.active_ns;
-	tr->low = r->stream.low;
 	tr->high = r->stream.high;
+	tr->low = r->stream.low < tr->high ? r->stream.low : tr->high;
 	tr->made = (flags & PFK__FLAG_MADE) != 0;
 	tr->paused = (flags & PFK__FLAG_PAUSED) != 0;
 	tr->told_pause = (flags & PFK__FLAG_TOLD_PAUSE) != 0;
