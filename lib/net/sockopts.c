@@ -6,6 +6,7 @@
  */
 #include "net/sockopts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -50,9 +51,11 @@ static const struct row {
 void
 pfk_sockopts_init(struct pfk_sockopts *o)
 {
-	*o = (struct pfk_sockopts){PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
-	    PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET,
-	    PFK_UNSET, PFK_UNSET, PFK_UNSET, PFK_UNSET};
+	int *field = (int *)o;
+
+	static_assert(sizeof(*o) % sizeof(int) == 0, "all fields are int");
+	for (size_t i = 0; i < sizeof(*o) / sizeof(int); i++)
+		field[i] = PFK_UNSET;
 }
 
 static int

@@ -282,11 +282,10 @@ static const struct {
 	bool argument;
 	void (*run)(struct pfk__client *c, const char *argument);
 } commands[] = {{"status", PFK__RIGHT_READ, true, status},
-    {"metrics", PFK__RIGHT_READ, true, metrics},
-    {"doctor", PFK__RIGHT_READ, true, doctor},
     {"why", PFK__RIGHT_READ, true, why},
     {"connections", PFK__RIGHT_READ, false, connections},
-    {"dump", PFK__RIGHT_COMMAND, false, dump},
+    {"metrics", PFK__RIGHT_READ, true, metrics},
+    {"doctor", PFK__RIGHT_READ, true, doctor},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
     {"upgrade", PFK__RIGHT_COMMAND, false, upgrade},
     {"workers", PFK__RIGHT_COMMAND, true, workers},
@@ -294,7 +293,26 @@ static const struct {
     {"undrain", PFK__RIGHT_COMMAND, true, undrain},
     {"stop", PFK__RIGHT_COMMAND, true, stop},
     {"reopen", PFK__RIGHT_COMMAND, false, reopen},
-    {"loglevel", PFK__RIGHT_COMMAND, true, loglevel}};
+    {"loglevel", PFK__RIGHT_COMMAND, true, loglevel},
+    {"dump", PFK__RIGHT_COMMAND, false, dump}};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void
+unknown(struct pfk__client *c)
+{
+	char names[20 * N_COMMANDS] = "";
+
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		const char *between = i == 0 ? ""
+		    : i + 1 < N_COMMANDS     ? ", "
+					     : " or ";
+
+		strlcat(names, between, sizeof(names));
+		strlcat(names, commands[i].name, sizeof(names));
+	}
+	pfk__client_fail(c, EX_USAGE, "unknown command; it is %s", names);
+}
 
 void
 pfk__command_run(struct pfk__client *c, char *line)
@@ -313,7 +331,7 @@ pfk__command_run(struct pfk__client *c, char *line)
 		    PFK__CONTROL_VERSION, PFK__CONTROL_VERSION);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
 		if (c->right < commands[i].right)
@@ -327,10 +345,7 @@ pfk__command_run(struct pfk__client *c, char *line)
 			commands[i].run(c, argument);
 		return;
 	}
-	pfk__client_fail(c, EX_USAGE,
-	    "unknown command; it is status, why, connections, metrics, "
-	    "doctor, reload, upgrade, workers, drain, undrain, stop, reopen, "
-	    "loglevel or dump");
+	unknown(c);
 }
 
 /* wishes */
