@@ -3,6 +3,7 @@
  * stays. Master and sibling neither crash nor stop serving, nothing is left open,
  * and a reload gets rid of it: afterwards each client is served.
  */
+#include <errno.h>
 #include <poll.h>
 #include <prefork.h>
 #include <signal.h>
@@ -95,7 +96,9 @@ served(int enough)
 		p[i] = (struct pollfd){.fd = socket(AF_INET,
 					   SOCK_STREAM | SOCK_NONBLOCK, 0),
 		    .events = POLLOUT};
-		connect(p[i].fd, &address.sa, address.len);
+		if (connect(p[i].fd, &address.sa, address.len) == -1 &&
+		    errno != EINPROGRESS)
+			diag("connect: %s", strerror(errno));
 	}
 	for (int left = PATIENCE_MS / 50; left > 0 && n < enough; left--) {
 		poll(p, CLIENTS, 50);

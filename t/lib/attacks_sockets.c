@@ -146,7 +146,8 @@ make_connection(void)
 
 	shutdown(attacker.listener, SHUT_RDWR);
 	fcntl(attacker.listener, F_SETFL, 0);
-	connect(attacker.listener, &to.sa, to.len);
+	if (connect(attacker.listener, &to.sa, to.len) == -1)
+		return;
 	setsockopt(attacker.listener, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 	send(attacker.listener, "x", 1, MSG_NOSIGNAL);
 	fcntl(other, F_SETFD, 0);
