@@ -41,6 +41,9 @@ subtest 'no room' => sub {
 		'a leaving worker says that no other has room');
 	echo($clients, 'b');
 	is(held($worker{0}), LIMIT, 'the sibling has no more than before');
+	kill 'KILL', $worker{1};
+	ok($server->wait_log(qr/worker 1 .* killed by signal 9/), 'which is killed');
+	echo($clients, 'k');
 	close $_ for splice @{$clients}, 0, 5;
 	ok(wait_for(sub { held($worker{0}) == LIMIT }), 'it takes more as others end');
 	close $_ for splice @{$clients}, 0, LIMIT - 5;

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/received.h"
+#include "event/verdict.h"
 
 #define RECORDS_MAX (1 << 20)
 #define PAGE ((size_t)4096)
@@ -106,6 +108,34 @@ pfk__ledger_end(struct pfk__ledger *g, int fd)
 	pfk__ledger_note(g, fd, PFK__ENTRY_DOOMED);
 	close(fd);
 	pfk__ledger_note(g, fd, PFK__ENTRY_NONE);
+}
+
+void
+pfk__ledger_leave(struct pfk__ledger *g, int fd)
+{
+	/* One that nobody can reach. */
+	int other = g->shared && pfk__record(g, fd) != NULL
+	    ? socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+	    : -1;
+
+	if (other == -1) {
+		pfk__ledger_end(g, fd);
+		return;
+	}
+	pfk__ledger_note(g, fd, PFK__ENTRY_LEFT);
+	if (dup3(other, fd, O_CLOEXEC) == -1)
+		pfk__ledger_end(g, fd);
+	close(other);
+}
+
+bool
+pfk__ledger_has_left(const struct pfk__ledger *g)
+{
+	for (int fd = 0; fd <= g->head->top && fd < g->size; fd++) {
+		if (g->records[fd].entry == PFK__ENTRY_LEFT)
+			return true;
+	}
+	return false;
 }
 
 /* Give back the pages that lie between the two addresses as a whole. */
@@ -297,6 +327,7 @@ pfk__ledger_sweep(struct pfk__ledger *g, void (*found)(void *arg, int fd),
 	int end;
 
 	pfk__ledger_mistrust(g);
+	pfk__verdicts_settle(g);
 	mark_pipes(g);
 	end = g->head->top + SWEEP_BEYOND;
 	if (end > g->size)

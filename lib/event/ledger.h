@@ -47,6 +47,7 @@ enum pfk__entry {
 	PFK__ENTRY_BASE,     /* the process's own: channel, log, ... */
 	PFK__ENTRY_LISTENER, /* listens for streams */
 	PFK__ENTRY_DATAGRAM, /* a datagram endpoint's socket */
+	PFK__ENTRY_LEFT,     /* was one of the two, of a worker that drains */
 	PFK__ENTRY_STREAM,   /* a connection that can go on */
 	PFK__ENTRY_PIPE,     /* holds bytes of one; for the sweep alone */
 	PFK__ENTRY_DOOMED    /* any other; its owner's death ends it */
@@ -91,6 +92,10 @@ struct pfk__record {
 			uint32_t low, high;
 			/* A pipe that holds unsent bytes; 0: none. */
 			int32_t pipe_out, pipe_in;
+			/* The channel by which it is given away, and 1 more;
+			 * 0: it is not.  And the number of its packet. */
+			int32_t given_to;
+			uint32_t given;
 			struct pfk__version versions[2];
 		} stream;
 	};
@@ -121,13 +126,16 @@ struct pfk__hand {
 
 struct pfk__ledger_head {
 	struct pfk__hand hand;
-	int32_t serving;   /* the descriptor of the running callback, or -1 */
-	uint32_t at_fault; /* by the keeper: the datagram in hand is */
-	int32_t accepting; /* the listener in accept4(2), or -1 */
-	int32_t taking;    /* descriptors are being received from another
-			    * process: those without a record are not ours */
-	int32_t poll_fd;   /* the poller's own descriptor, or -1 */
-	int32_t top;       /* no record is above it */
+	int32_t serving;    /* the descriptor of the running callback, or -1 */
+	uint32_t at_fault;  /* by the keeper: the datagram in hand is */
+	int32_t accepting;  /* the listener in accept4(2), or -1 */
+	int32_t taking;     /* the descriptor of a connection that is being
+			    * received from another process, and 1 more */
+	int32_t verdict_to; /* where the verdict on it is sent, and 1 more;
+			     * 0: the connection is not ours yet */
+	uint64_t verdict;
+	int32_t poll_fd; /* the poller's own descriptor, or -1 */
+	int32_t top;     /* no record is above it */
 	/* No record that was given back had a later one. */
 	uint32_t generation;
 	uint32_t chunks_top;
@@ -188,6 +196,15 @@ void pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry);
 
 /* Close the descriptor and forget its record. */
 void pfk__ledger_end(struct pfk__ledger *g, int fd);
+
+/*
+ * Close the listener or endpoint of a worker that drains, and keep its number and
+ * its record for a successor, whose connections have their server there.
+ */
+void pfk__ledger_leave(struct pfk__ledger *g, int fd);
+
+/* Whether the predecessor drained. */
+bool pfk__ledger_has_left(const struct pfk__ledger *g);
 
 /* Give back the pages of records and blocks of which none is in use. */
 void pfk__ledger_trim(struct pfk__ledger *g);

@@ -40,7 +40,8 @@ recorded(const struct pfk__ledger *g, const struct pfk_listen *want)
 		const struct pfk__record *r = &g->records[fd];
 
 		if ((r->entry == PFK__ENTRY_LISTENER ||
-			r->entry == PFK__ENTRY_DATAGRAM) &&
+			r->entry == PFK__ENTRY_DATAGRAM ||
+			r->entry == PFK__ENTRY_LEFT) &&
 		    r->owner == -1 && r->listener.kind == (int)want->kind &&
 		    pfk_addr_equal(&r->listener.asked, &want->addr))
 			return fd;
@@ -75,20 +76,21 @@ int
 pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
     int *fds)
 {
+	bool left = pfk__ledger_has_left(w->ledger);
 	struct pfk__serving_line line = {0};
 	char name[PFK_ADDR_SIZE];
 
 	for (size_t i = 0; i < n; i++) {
 		fds[i] = recorded(w->ledger, &want[i]);
-		if (fds[i] != -1)
+		if (fds[i] != -1 && !left) {
 			pfk__listener_reclaim(fds[i]);
-		if (fds[i] != -1)
 			pfk__serving_add(&line, want[i].kind,
 			    &w->ledger->records[fds[i]].listener.bound);
-		else if (!want[i].optional)
+		} else if (fds[i] == -1 && !want[i].optional) {
 			return pfk_worker_fail(w, EX_SOFTWARE,
 			    "the predecessor left no listener for %s",
 			    pfk_addr_format(name, &want[i].addr));
+		}
 	}
 	pfk__serving_log(&line);
 	w->listened = true;

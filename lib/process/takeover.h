@@ -29,7 +29,8 @@
 
 #include "process/master.h"
 
-#define PFK__KNOCK_VERSION 1
+/* Of the messages to the master, and of those of a hand-over. */
+#define PFK__KNOCK_VERSION 2
 
 /* The first byte is PFK__CONTROL_BINARY. */
 struct pfk__knock {

@@ -362,6 +362,9 @@ resume(struct pfk_worker *w, int accepted)
 	g->head->rebuilt = 1;
 	if (g->resumed)
 		count_lost(w);
+	/* The master's order may come later, or never. */
+	if (g->resumed && pfk__ledger_has_left(g))
+		pfk__worker_drain(w, PFK_DRAIN_LEAVE, 0);
 }
 
 static void

@@ -239,7 +239,10 @@ pfk__acceptor_close(struct pfk__acceptor *a)
 	/* Its owner can have made a connection of it. */
 	if (a->owner != PFK__OWN)
 		pfk__never_linger(a->io.fd);
-	pfk__ledger_end(a->server->loop->ledger, a->io.fd);
+	if (a->owner == PFK__OWN && a->server->member.drained > 0)
+		pfk__ledger_leave(a->server->loop->ledger, a->io.fd);
+	else
+		pfk__ledger_end(a->server->loop->ledger, a->io.fd);
 	free(a);
 }
 

@@ -27,6 +27,8 @@ struct giver {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk_io io;
 	TAILQ_HEAD(, pfk_transport) given;
+	uint32_t sent; /* packets; and so many are answered */
+	uint32_t answered;
 	bool all_sent; /* or the taker is full, or dead */
 	char *state;   /* room for a protocol's, or NULL */
 };
@@ -103,6 +105,20 @@ send_packet(int to, const int fds[2], const struct pfk__packet_header *h,
 	return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* Its successor shall find out whether it was taken; channel -1: it is ours. */
+static void
+note_given(const struct pfk_transport *tr, int channel, uint32_t number)
+{
+	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
+
+	if (r == NULL)
+		return;
+	r->stream.given = number;
+	pfk__in_order();
+	r->stream.given_to = channel + 1;
+	pfk__in_order();
+}
+
 static ssize_t
 send_transport(int to, struct pfk__packet_header *h, const void *state,
     const struct pfk_transport *tr)
@@ -167,6 +183,7 @@ describe(const struct pfk_transport *tr)
 static bool
 give(struct giver *g, struct pfk_transport *tr)
 {
+	const struct pfk__ledger *l = tr->io.loop->ledger;
 	struct pfk__packet_header h;
 	ssize_t len = ask(g, tr);
 
@@ -178,7 +195,10 @@ give(struct giver *g, struct pfk_transport *tr)
 		pfk__tcp_lose(tr, ENOMEM);
 		return true;
 	}
+	note_given(tr, g->io.fd, g->sent);
+	pfk__point(l);
 	if (send_transport(g->io.fd, &h, g->state, tr) == -1) {
+		note_given(tr, -1, 0);
 		/* Too many descriptors on their way: an answer makes room. */
 		if (errno == ETOOMANYREFS && !TAILQ_EMPTY(&g->given))
 			pfk__io_want(&g->io, PFK_READ);
@@ -188,6 +208,8 @@ give(struct giver *g, struct pfk_transport *tr)
 			tr->stays = true;
 		return tr->stays;
 	}
+	g->sent++;
+	pfk__point(l);
 	pfk__tcp_freeze(tr);
 	TAILQ_REMOVE(&tr->server->transports, tr, link);
 	TAILQ_INSERT_TAIL(&g->given, tr, link);
@@ -206,6 +228,12 @@ settle(struct giver *g, enum pfk__answer answer)
 	tr->stays = answer == PFK__ANSWER_REFUSED;
 	if (answer == PFK__ANSWER_FULL)
 		g->all_sent = true;
+	if (answer == PFK__ANSWER_TAKEN)
+		pfk__ledger_note(g->io.loop->ledger, tr->io.fd,
+		    PFK__ENTRY_DOOMED);
+	else
+		note_given(tr, -1, 0);
+	pfk__point(g->io.loop->ledger);
 	pfk__tcp_thaw(tr, answer == PFK__ANSWER_TAKEN);
 }
 
@@ -246,7 +274,10 @@ end_giving(struct giver *g)
 {
 	struct pfk_loop *l = g->io.loop;
 
-	/* No answer comes any more: the connections go on here. */
+	/*
+	 * No answer comes any more: the connections go on here, and packets
+	 * that the taker has not received go with the channel.
+	 */
 	while (!TAILQ_EMPTY(&g->given))
 		settle(g, PFK__ANSWER_FULL);
 	pfk__io_stop(&g->io);
@@ -273,25 +304,40 @@ share(const struct pfk_loop *l)
 	return n < PFK__PACKETS_A_TURN ? PFK__PACKETS_A_TURN / n : 1;
 }
 
+/* False: the channel has ended. */
+static bool
+receive_verdicts(struct giver *g)
+{
+	struct pfk__parcel parcel;
+	union pfk__reply v;
+	ssize_t n;
+
+	for (;;) {
+		/* It is taken out once it is obeyed. */
+		n = recv(g->io.fd, &v, sizeof(v), MSG_DONTWAIT | MSG_PEEK);
+		/* The answers of a taker that has died are behind the error. */
+		if (n == -1 && (errno == ECONNRESET || errno == EINTR))
+			continue;
+		if (n != (ssize_t)sizeof(v))
+			return n == -1 && errno == EAGAIN;
+		if (v.number == g->answered) {
+			g->answered++;
+			settle(g, (enum pfk__answer)v.answer);
+			pfk__io_want(&g->io, PFK_READ | PFK_WRITE);
+		}
+		pfk__receive(g->io.fd, &v, sizeof(v), &parcel);
+		pfk__parcel_close(&parcel);
+	}
+}
+
 static void
 on_giver_ready(void *arg, unsigned ready)
 {
 	struct giver *g = arg;
 	struct pfk_transport *tr;
-	struct pfk__parcel parcel;
-	char answer;
-	ssize_t n;
 
 	(void)ready;
-	for (;;) {
-		n = pfk__receive(g->io.fd, &answer, 1, &parcel);
-		pfk__parcel_close(&parcel);
-		if (n != 1)
-			break;
-		settle(g, (enum pfk__answer)answer);
-		pfk__io_want(&g->io, PFK_READ | PFK_WRITE);
-	}
-	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+	if (!receive_verdicts(g)) {
 		end_giving(g);
 		return;
 	}
@@ -313,8 +359,14 @@ on_giver_ready(void *arg, unsigned ready)
 static void
 drain_giver(struct pfk__member *m, enum pfk_drain how)
 {
-	if (how == PFK_DRAIN_NOW)
-		end_giving((struct giver *)m);
+	struct giver *g = (struct giver *)m;
+
+	if (how != PFK_DRAIN_NOW)
+		return;
+	/* The taker goes on with whatever has been sent to it. */
+	while (!TAILQ_EMPTY(&g->given))
+		settle(g, PFK__ANSWER_TAKEN);
+	end_giving(g);
 }
 
 static void

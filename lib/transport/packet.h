@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "event/ledger.h"
+#include "event/verdict.h"
 
 #define PFK__PACKET_STATE 1048576
 #define PFK__UNSENT_MAX 2097152
@@ -35,9 +36,6 @@ struct pfk__packet_header {
 	    PFK__UNSENT_MAX)
 
 static_assert(PFK__PACKET_MAX <= PFK__SCRATCH_BYTES, "no room");
-
-/* FULL: not now, and not by this taker. */
-enum pfk__answer { PFK__ANSWER_REFUSED, PFK__ANSWER_TAKEN, PFK__ANSWER_FULL };
 
 union pfk__packet_control {
 	char buf[CMSG_SPACE(2 * sizeof(int))];

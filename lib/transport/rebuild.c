@@ -272,7 +272,9 @@ static bool
 can_go_on(const struct work *w, const struct pfk_server *s, int fd,
     uint16_t flags)
 {
-	if (s == NULL || fd == w->l->ledger->head->taking - 1 ||
+	const struct pfk__ledger_head *h = w->l->ledger->head;
+
+	if (s == NULL || (fd == h->taking - 1 && h->verdict_to == 0) ||
 	    (flags & PFK__FLAG_GONE) != 0)
 		return false;
 	return (flags & PFK__FLAG_CLOSING) != 0 ||
@@ -433,7 +435,7 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	}
 	rebuild_all(&w);
 	l->ledger->head->serving = -1;
-	l->ledger->head->taking = 0;
+	l->ledger->head->taking = l->ledger->head->verdict_to = 0;
 	adopt_again(l);
 	s = accepted != -1 ? pfk__server_of(l, listener) : NULL;
 	if (s != NULL)

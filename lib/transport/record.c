@@ -68,8 +68,7 @@ entry_of(const struct pfk_transport *tr)
 {
 	if (tr->server->limits != NULL && tr->state == PFK__TCP_CLOSING)
 		return PFK__ENTRY_STREAM;
-	if (!tr->survives || tr->state >= PFK__TCP_GIVEN ||
-	    pfk__join_paired(tr))
+	if (!tr->survives || tr->state == PFK__TCP_LOST || pfk__join_paired(tr))
 		return PFK__ENTRY_DOOMED;
 	return PFK__ENTRY_STREAM;
 }
@@ -99,6 +98,7 @@ pfk__tcp_record(struct pfk_transport *tr)
 	r->stream.active_ns = r->stream.since_ns = tr->io.loop->now;
 	r->stream.received0 = r->stream.sent0 = 0;
 	r->stream.pipe_out = r->stream.pipe_in = 0;
+	r->stream.given_to = 0;
 	r->stream.versions[0].flags = flags_of(tr);
 	r->stream.low = tr->low;
 	r->stream.high = tr->high;

@@ -380,10 +380,12 @@ struct pfk_server *
 pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
     void *arg, const struct pfk_server_options *options)
 {
+	const struct pfk__record *r = pfk__record(l->ledger, fd);
+	bool left = r != NULL && r->entry == PFK__ENTRY_LEFT;
 	struct pfk_server *s;
 
 	if (pfk__protocol_check("pfk_serve", proto) == -1 ||
-	    pfk__listener_check(l, fd) == -1)
+	    (!left && pfk__listener_check(l, fd) == -1))
 		return NULL;
 	if (pfk__may_accept() == -1) {
 		pfk_warn("cannot accept connections: accept4(2)");
@@ -402,20 +404,25 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	if (proto->survives && reserve_blocks(l->ledger, proto) == -1)
 		goto err2;
 	LIST_INIT(&s->acceptors);
-	if (pfk__acceptor_open(s, fd, PFK__OWN) == -1)
+	if (!left && pfk__acceptor_open(s, fd, PFK__OWN) == -1)
 		goto err2;
 	s->proto = proto;
 	s->arg = arg;
 	s->waiter.resume = pfk__acceptors_resume;
-	s->open = s->handle = s->member_of_loop = true;
+	s->open = !left;
+	s->handle = s->member_of_loop = true;
 	if (options != NULL) {
 		s->idle_ns = options->idle_ns;
 		s->slack_ns = options->idle_ns / 16;
 		s->quickack = options->quickack;
 	}
-	set_nodelay(fd, options == NULL || !options->nagle);
 	s->local.len = sizeof(s->local.in6);
-	getsockname(fd, &s->local.sa, &s->local.len);
+	if (left) {
+		s->local = r->listener.bound;
+	} else {
+		getsockname(fd, &s->local.sa, &s->local.len);
+		set_nodelay(fd, options == NULL || !options->nagle);
+	}
 	TAILQ_INIT(&s->transports);
 	pfk__member_add(l, &s->member, drain);
 	l->serving[PFK_TCP] = &serving;

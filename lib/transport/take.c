@@ -110,21 +110,10 @@ has_room(const struct pfk_server *s, int fd, bool bounded)
 		(rlim_t)fd + SPARE_FDS < r.rlim_cur);
 }
 
-static enum pfk__answer
-take(struct pfk_loop *l, struct packet *p, bool bounded)
+/* Go on with the connection as the packet says. */
+static int
+resume(struct pfk_server *s, struct pfk_transport *tr, const struct packet *p)
 {
-	struct pfk_server *s = pfk__server_find(l, &p->h.local);
-	struct pfk_transport *tr;
-
-	if (s == NULL || s->proto->connection_resumed == NULL)
-		return PFK__ANSWER_REFUSED;
-	if (!has_room(s, p->fd, bounded))
-		return PFK__ANSWER_FULL;
-	tr = pfk__server_take(s, p->fd, &p->h.peer);
-	if (tr == NULL)
-		return PFK__ANSWER_FULL;
-	p->fd = -1; /* the transport's now */
-	l->ledger->head->taking = tr->io.fd + 1;
 	tr->shared = true;
 	pfk__server_backdate(s, tr, p->h.idle_ns);
 	pfk__tcp_backdate(tr, p->h.since_ns);
@@ -136,20 +125,41 @@ take(struct pfk_loop *l, struct packet *p, bool bounded)
 	tr->eof_wanted = p->h.eof_wanted;
 	tr->eof_sent = p->h.eof_sent;
 	pfk__tcp_baseline(tr);
-	if (pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
-		p->rest + p->h.state_len, p->h.unsent_len) == 0)
+	return pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
+	    p->rest + p->h.state_len, p->h.unsent_len);
+}
+
+static enum pfk__answer
+take(struct pfk_loop *l, struct packet *p, bool bounded)
+{
+	struct pfk_server *s = pfk__server_find(l, &p->h.local);
+	struct pfk_transport *tr;
+
+	if (s == NULL || s->proto->connection_resumed == NULL)
+		return PFK__ANSWER_REFUSED;
+	if (!has_room(s, p->fd, bounded))
+		return PFK__ANSWER_FULL;
+	/* Its record is not yet worth anything. */
+	l->ledger->head->taking = p->fd + 1;
+	pfk__in_order();
+	pfk__point(l->ledger);
+	tr = pfk__server_take(s, p->fd, &p->h.peer);
+	if (tr == NULL)
+		return PFK__ANSWER_FULL;
+	p->fd = -1; /* the transport's now */
+	pfk__point(l->ledger);
+	if (resume(s, tr, p) == 0)
 		return PFK__ANSWER_TAKEN;
 	pfk__tcp_end(tr);
 	return PFK__ANSWER_REFUSED;
 }
 
 static int
-answer_packet(int to, enum pfk__answer a)
+send_verdict(int to, const union pfk__reply *v)
 {
 	struct pollfd p = {.fd = to, .events = POLLOUT};
-	char byte = (char)a;
 
-	while (send(to, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+	while (send(to, v, sizeof(*v), MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN || poll(&p, 1, ANSWER_PATIENCE_MS) != 1)
@@ -161,8 +171,42 @@ answer_packet(int to, enum pfk__answer a)
 struct taker {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk_io io;
+	uint32_t number; /* of the next packet */
 	bool bounded;
+	bool alone; /* the giver has died */
 };
+
+/*
+ * From the store of verdict_to on the connection is ours, whether this process
+ * sends the answer or its successor.
+ */
+static int
+answer_packet(struct taker *t, enum pfk__answer answer)
+{
+	union pfk__reply v = {.number = t->number++, .answer = answer};
+	struct pfk__ledger *g = t->io.loop->ledger;
+	struct pfk__ledger_head *h = g->head;
+	int rc = 0;
+
+	pfk__point(g);
+	if (answer == PFK__ANSWER_TAKEN) {
+		h->verdict = v.word;
+		pfk__in_order();
+		h->verdict_to = t->io.fd + 1;
+		pfk__in_order();
+		pfk__point(g);
+	}
+	if (!t->alone && send_verdict(t->io.fd, &v) == -1) {
+		rc = errno == EPIPE || errno == ECONNRESET ? 0 : -1;
+		t->alone = rc == 0;
+	}
+	pfk__point(g);
+	h->taking = 0;
+	pfk__in_order();
+	pfk__point(g);
+	h->verdict_to = 0;
+	return rc;
+}
 
 static void
 end_taking(struct taker *t)
@@ -189,18 +233,21 @@ on_taker_ready(void *arg, unsigned ready)
 		int rc = receive_packet(t->io.fd, buf, &p);
 		enum pfk__answer a = PFK__ANSWER_REFUSED;
 
+		/* A giver that has died leaves its packets, which nobody else
+		 * has, behind the error. */
+		if (rc == -1 && p.fd == -1 && errno == ECONNRESET)
+			continue;
 		if (rc == -1 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (rc == 1)
-			a = take(t->io.loop, &p, t->bounded);
+			a = take(t->io.loop, &p, t->bounded && !t->alone);
 		/* Not taken: our duplicate goes, the giver has its own. */
 		if (a != PFK__ANSWER_TAKEN && p.fd != -1)
 			pfk__close_received(p.fd);
-		if (rc != 1 || answer_packet(t->io.fd, a) == -1) {
+		if (rc != 1 || answer_packet(t, a) == -1) {
 			end_taking(t);
 			return;
 		}
-		t->io.loop->ledger->head->taking = 0;
 	}
 }
 

@@ -293,7 +293,10 @@ shut(struct pfk_datagram *d)
 	d->closed = true;
 	pfk__udp_drops_end(d);
 	pfk__io_stop(&d->io);
-	pfk__ledger_end(d->io.loop->ledger, d->io.fd);
+	if (d->owner == -1 && d->member.drained > 0)
+		pfk__ledger_leave(d->io.loop->ledger, d->io.fd);
+	else
+		pfk__ledger_end(d->io.loop->ledger, d->io.fd);
 	pfk__soon_cancel(d->io.loop, &d->reported);
 	pfk__soon_add(d->io.loop, &d->lost, on_lost, d);
 }
@@ -391,13 +394,15 @@ struct pfk_datagram *
 pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg)
 {
+	const struct pfk__record *r = pfk__record(l->ledger, fd);
+	bool left = r != NULL && r->entry == PFK__ENTRY_LEFT;
 	struct pfk_datagram *d;
 
 	if (proto == NULL) {
 		pfk__misuse(EINVAL, "pfk_datagram_open: no protocol");
 		return NULL;
 	}
-	if (pfk__datagram_check(fd) == -1)
+	if (!left && pfk__datagram_check(fd) == -1)
 		return NULL;
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
