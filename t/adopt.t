@@ -94,7 +94,7 @@ subtest 'a helper that stops while its own queue is empty' => sub {
 
 # One that stood still is not trusted for some seconds, unless nobody else is
 # there.
-subtest 'one who has just recovered helps' => sub {
+subtest 'a worker that has just recovered helps' => sub {
 	calm();
 	my $from   = $server->log_size;
 	my %worker = $server->workers;
@@ -138,7 +138,7 @@ subtest 'fewer workers for long' => sub {
 	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'in the master');
 	my @tcp = $server->addresses('tcp', 4);
 	ok(wait_for(sub { listeners($tcp[0][2]) == 1 }, 20), 'and everywhere');
-	serves('by who stays');
+	serves('by the slots that stay');
 	$server->signal('TTIN');
 	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
 	ok(wait_for(sub { listeners($tcp[0][2]) == 2 }, 20), 'with new sockets');

@@ -25,7 +25,7 @@ subtest 'TCP, both workers' => sub {
 	my $from = $server->log_size;
 	$server->signal('HUP');
 	ok($server->wait_log(qr/reloaded/, 20, $from), 'a reload afterwards');
-	serves($server, 'tcp', 'by what it brought');
+	serves($server, 'tcp', 'by its new listener');
 	is($server->stop, 0, 'it stops');
 };
 

@@ -41,7 +41,7 @@ sub elsewhere {
 	mkdir "$dir/elsewhere" or die "mkdir: $!\n";
 	my ($code, $output, $errors) = make({ dir => "$dir/elsewhere" }, '-f', "$Prefork::ROOT/GNUmakefile");
 	is($code, 2, 'from another directory it fails');
-	like($errors, qr{no\slib/prefork[.]h\sin\s\S+/elsewhere:\srun\s`make\s-C}, 'and says what to do');
+	like($errors, qr{no\slib/prefork[.]h\sin\s\S+/elsewhere:\srun\s`make\s-C}, 'and names the cure');
 	is_deeply([ glob "$dir/elsewhere/*" ], [], 'and builds nothing');
 	($code, $output, $errors) = make('-C', $Prefork::ROOT, 'O=a b', 'help');
 	is($code, 2, 'an output directory with a blank is refused');

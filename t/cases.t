@@ -33,7 +33,7 @@ for my $name (@files) {
 is("$code $errors", "2 run: no case 'no-such-case'; -l names them\n", 'an unknown name');
 ($code, $output, $errors) = run_cmd($run, '-O', "$dir");
 is($code, 2, 'no build');
-like($errors, qr{no\sprefork-echo\sin\s'\Q$dir\E':\smake\sbuilds\sit}, 'and what to do');
+like($errors, qr{no\sprefork-echo\sin\s'\Q$dir\E':\smake\sbuilds\sit}, 'and the cure');
 ($code) = run_cmd($run, '-x');
 is($code, 2, 'usage');
 

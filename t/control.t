@@ -142,7 +142,7 @@ sub slow_writer {
 
 	syswrite $socket, '1 ';
 	my ($answer, $end) = read_until_eof($socket, 20);
-	like($answer, qr/\AERR\s64\sno\swhole\sline/x, 'who does not end the line is told so');
+	like($answer, qr/\AERR\s64\sno\swhole\sline/x, 'a line without an end is refused');
 	cmp_ok(now() - $start, '>', 4, 'after a while');
 	return;
 }

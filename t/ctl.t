@@ -227,7 +227,7 @@ sub reloads {
 	write_file($file, 'workers 3', 'idle-timeout 10', 'bind 127.0.0.1:0');
 	is_deeply([ ctl(@reload) ],
 		[ 0, "reloaded: 3 workers, changed: workers 2 -> 3, idle-timeout 300 -> 10\n", q{} ],
-		'and what it changes');
+		'and its changes');
 	write_file($file, 'workers 1', 'idle-timeout 10', 'bind 127.0.0.1:0');
 	is((ctl(@reload))[0], 0, 'one worker');
 	write_file($file, 'workers 3', 'idle-timeout 10', 'bind 127.0.0.1:0');

@@ -192,7 +192,7 @@ subtest 'UDP, drops one of many' => sub {
 	adds_up($result, 'open loop');
 };
 
-subtest 'UDP, answers what nobody asked' => sub {
+subtest 'UDP, answers without a request' => sub {
 	my $server = Prefork::Faults->udp(every_tenth(
 		sub { $_[0]->write('x' x SIZE); $_[0]->write($_[1]) }));
 	my ($code, $result) = check(qw(-u -n 2 -d 0.3 -p), $server->port);

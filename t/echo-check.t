@@ -216,7 +216,7 @@ subtest 'SIGINT' => sub {
 	}
 	my ($code, $result) = finish($run);
 	is($code, 1, 'nothing came back');
-	is_deeply([ @{$result}{qw(sent lost)} ], [ 0, 0 ], 'what was on the way is not counted');
+	is_deeply([ @{$result}{qw(sent lost)} ], [ 0, 0 ], 'messages on the way are not counted');
 };
 
 is($_->stop, 0, 'exit status') for $server, $once, $single;

@@ -213,7 +213,7 @@ subtest 'back-pressure' => sub {
 		);
 		close $write;
 		my $at = settled(sub { sysseek $file, 0, 1 });
-		cmp_ok($at, '<', 4 * MIB, "@{$mode}: who is not read does not read: $at");
+		cmp_ok($at, '<', 4 * MIB, "@{$mode}: a peer that is not read does not read: $at");
 		my ($got, $wrong, $peak) = (0, 0, 0);
 		while ($got < $size && read $read, my $piece, MIB) {
 			$wrong += $piece ne pack('N', $got / MIB) . $rest;

@@ -105,7 +105,7 @@ sub kv {
 	is(talk($server, "GET k9\n"), "k9=9\n|eof", 'after resets');
 	my $idle = $server->tcp_socket;
 	$server->signal('TERM');
-	is(join(q{|}, read_until_eof($idle)), '|eof', 'who is idle is told of the end');
+	is(join(q{|}, read_until_eof($idle)), '|eof', 'an idle client gets the end');
 	$idle->close;
 	ends($server, 1);
 	return;
@@ -175,8 +175,8 @@ sub kv_reloaded {
 	reload($server);
 	print {$socket} "GET a\n";
 	$socket->flush;
-	is(scalar readline $socket, "a=1\n", 'who is connected notices nothing');
-	is(talk($server, "GET a\nSET a 2\n"), "NONE\na=2\n|eof", 'who comes begins with nothing');
+	is(scalar readline $socket, "a=1\n", 'a connected client notices nothing');
+	is(talk($server, "GET a\nSET a 2\n"), "NONE\na=2\n|eof", 'a new client begins with nothing');
 	$socket->close;
 	reload($server);
 	ends($server);

@@ -46,7 +46,7 @@ for my $round (1 .. ROUNDS) {
 		"round $round: no old worker stays");
 }
 
-is(length drain($slow, $sent), $sent, 'what was unsent and unread came');
+is(length drain($slow, $sent), $sent, 'unsent and unread bytes came');
 is(length drain($half, $owed), $owed, 'after its end as well');
 my ($rest, $how) = read_until_eof($half);
 is($how, 'eof', 'and then our end');

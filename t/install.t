@@ -124,7 +124,7 @@ sub checks_unit {
 	    or return fail("the unit: $!");
 	my $unit = join q{}, <$in>;
 	like($unit, qr{^ExecStart=/usr/bin/prefork-echo\s}m, 'the unit names it');
-	like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and what reloads it');
+	like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command');
 	SKIP: {
 		skip 'systemd-analyze is not installed', 1
 		    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};

@@ -134,7 +134,7 @@ sub advise {
 	my @texts = @_;
 
 	diag("Bring $MANUAL up to date, in the section of the layer, with a"
-		    . " paragraph on what it does, who owns what, and errors:");
+		    . " paragraph on its effect, owners, and errors:");
 	diag($_) for @texts;
 	return;
 }

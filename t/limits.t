@@ -66,14 +66,14 @@ sub out_of_descriptors {
 	cmp_ok($ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $took,
 		'<', 0.1, 'the worker is idle');
 	cmp_ok($lines, '<=', $took + 1, 'at most one line a second');
-	is(echo_once($first, 'y'), 'y', 'who is in is served');
+	is(echo_once($first, 'y'), 'y', 'a connected client is served');
 	ok(scalar(grep { readable($_) } @clients), 'some are shed, not left waiting');
 	is(echo_once($server->udp_socket, 'x'), 'x', 'datagrams are served');
 
 	close $_ for @clients;
 	ok(wait_for(sub { (echo_once($server->tcp_socket, 'z') // q{}) eq 'z' }),
 		'they leave: it accepts again');
-	is(echo_once($first, 'z'), 'z', 'who is in is still served');
+	is(echo_once($first, 'z'), 'z', 'a connected client is still served');
 	close $first;
 	is($server->stop, 0, 'exit status');
 	return;
@@ -87,7 +87,7 @@ sub max_connections {
 	my @waiting = map { $server->tcp_socket } 1 .. 2;
 	send $_, 'waiting', 0 for @waiting;
 	ok(!readable($_, 0.3), 'one more has to wait') for @waiting;
-	is(echo_once($in[2], 'in'), 'in', 'who is in is served');
+	is(echo_once($in[2], 'in'), 'in', 'a connected client is served');
 	close shift @in;
 	ok(readable($waiting[0], 10), 'one leaves: the first that waits is served');
 	ok(!readable($waiting[1], 0.3), 'and no other');
@@ -133,7 +133,7 @@ sub max_per_source {
 	my $there =
 	    tcp('127.0.0.1', $server->port, LocalHost => '127.0.0.2');
 	is(echo_once($there, 'x'), 'x', 'another source is not concerned');
-	is(echo_once($_, 'y'), 'y', 'nor is who is in') for @here;
+	is(echo_once($_, 'y'), 'y', 'nor are connected clients') for @here;
 	close shift @here;
 	ok(
 		wait_for(

@@ -71,7 +71,7 @@ sub stands_still {
 	ok(wait_for(sub {
 			echo_once(tcp('127.0.0.1', $port), 'later');
 			pull($reader, \$log) =~ /^\[worker-\d\s.*\]\s\d+\slog\slines\sdropped/mx;
-		}, 20), 'what is lost is told when it is read again');
+		}, 20), 'the number of lost lines is logged when it is read again');
 	unlike(substr($log, $from), qr/^(?!\[)/mx, 'in whole lines');
 	is($server->stop, 0, 'exit status');
 	return;

@@ -184,7 +184,7 @@ sub syslog_socket {
 		like($text, qr/\[worker-0\s.*\sserving/x, 'a worker has it too');
 		my @open = map { tcp('127.0.0.1', $port) } 1 .. 8;
 		is_deeply([ map { echo_once($_, 'x') } @open ], [ ('x') x 8 ],
-			'nobody gets what is meant for it');
+			'no process gets its lines');
 		ok(wait_for(sub { $hear->() =~ /recv:\sb'x'/ }), 'which comes there');
 		like($text, qr/^<30>\w{3}\s[ \d]\d\s[\d:]{8}\sprefork-echo:\s\[master\s.*\sready:/mx,
 			'as syslog(3) sends it');

@@ -16,7 +16,7 @@ for my $poller (qw(epoll poll)) {
 	my $server = Prefork->start('--poller', $poller, '-v', '-w', 2, '-p', 0,
 		'-4');
 	is(has_epoll($server), $poller eq 'epoll' ? 2 : 0,
-		"$poller: what the workers wait with");
+		"$poller: the back-end of the workers");
 	echo($server);
 	half_close($server);
 	reload($server);

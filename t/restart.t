@@ -99,7 +99,7 @@ sub standing_still {
 		'a worker that stands still is killed');
 	my ($socket, $successor) = connect_to($server, 0);
 	cmp_ok($successor, '!=', $pid, 'and replaced');
-	is(echo_once($_, 'x'), 'x', 'who is connected is served')
+	is(echo_once($_, 'x'), 'x', 'a connected client is served')
 	    for $kept, $held, $socket;
 	is($server->stop, 0, 'exit status');
 	return;

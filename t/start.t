@@ -25,7 +25,7 @@ subtest 'log lines and process titles' => sub {
 	my @expected =
 	    "[master ($master)] ready: 4 workers on tcp 127.0.0.1:$port, udp 127.0.0.1:$port";
 
-	is($master, $server->spawned, 'the master is who was started');
+	is($master, $server->spawned, 'the master is the started process');
 	is_deeply([ sort keys %workers ], [ 0 .. WORKERS - 1 ], 'slots 0 to 3');
 	is_deeply([ sort { $a <=> $b } values %workers ],
 		[ workers_of($master) ], 'the workers are its own');
@@ -45,7 +45,7 @@ subtest 'log lines and process titles' => sub {
 
 # The title takes the place of the arguments: it is shorter than the first of them,
 # as long, or longer.
-subtest 'process titles, whatever the arguments' => sub {
+subtest 'process titles, with all kinds of arguments' => sub {
 	my $dir  = File::Temp->newdir;
 	my $file = "$dir/conf";
 	write_file($file, 'bind 127.0.0.1', 'port 0', 'workers 1');

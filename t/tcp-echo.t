@@ -63,7 +63,7 @@ subtest 'half-close' => sub {
 	is(syswrite($client, $data), length $data, 'sent without reading');
 	shutdown $client, SHUT_WR;
 	my ($got, $end) = read_until_eof($client);
-	ok($got eq $data, 'what is owed comes after the end');
+	ok($got eq $data, 'owed bytes come after the end');
 	is($end, 'eof', 'then the server ends, too');
 
 	$client = $server->tcp_socket;

@@ -203,7 +203,7 @@ test_end(void)
 	pfk__channel_send(fds[1], &m, -1);
 	close(fds[1]);
 	is_int(pfk__channel_receive(fds[0], &got, &passed), 1,
-	    "what was sent before the end comes");
+	    "a message sent before the end comes");
 	close(passed);
 	is_int(pfk__channel_receive(fds[0], &got, &passed), 1, "all of it");
 	is_int(pfk__channel_receive(fds[0], &got, &passed), 0, "then the end");

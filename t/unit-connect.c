@@ -428,7 +428,8 @@ test_black_hole(void)
 	o.host = "127.0.0.2,127.0.0.1";
 	start_ns = pfk_loop_now(loop);
 	connect_to(false, &o);
-	ok(pfk_addr_equal(&peer, &addr), "%s: who answers is taken", backend);
+	ok(pfk_addr_equal(&peer, &addr), "%s: the answering address is taken",
+	    backend);
 	ok(pfk_loop_now(loop) - start_ns >= 250 * PFK_MSEC_NS,
 	    "%s: the first has 250 ms", backend);
 	end("black hole");

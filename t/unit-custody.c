@@ -79,11 +79,11 @@ test_prune(void)
 	pfk__custody_keep(&custody, 3, PFK_TCP, &fixed, 6);
 	pfk__custody_prune(&custody, 3, 6);
 	ok(is_open(used) && is_open(fresh) && !is_open(unused),
-	    "what the successor uses stays");
+	    "the successor's entries stay");
 	is_int(custody.len, 5, "others' entries too");
 	pfk__custody_undo(&custody, 3, 6);
 	ok(is_open(used) && !is_open(fresh),
-	    "undone: what it opened, not what it took");
+	    "undone: listeners that it opened, not those that it took");
 	pfk__custody_undo(&custody, 3, 7);
 	ok(is_open(used), "another's is not undone");
 	pfk__custody_prune(&custody, 3, 0);

@@ -45,7 +45,7 @@ test_idle(void)
 	    ho.backend);
 	pfk_resume_reading(ho.resumed[0].tr);
 	unit_run_until(ho.to, &ho.new.calls[RECORD_DATA], 1);
-	is_int(unit_read(fd, buf, 3), 3, "%s: what was unread is served",
+	is_int(unit_read(fd, buf, 3), 3, "%s: unread bytes are served",
 	    ho.backend);
 	is_str(buf, "abc", "%s: whole", ho.backend);
 	getsockname(fd, &local.sa, &local.len);

@@ -228,7 +228,7 @@ test_close(bool abort)
 	pump_go_on(p);
 	unit_run_until(loop, &p->ended, 1);
 	is_int(p->error, abort ? ECONNRESET : 0, "%s: the end", backend);
-	ok(abort || p->got >= p->want, "%s: close sends what is in the pipe",
+	ok(abort || p->got >= p->want, "%s: close sends the pipe's bytes",
 	    backend);
 	end(abort ? "abort" : "close");
 }
@@ -254,7 +254,7 @@ test_write(void)
 	unit_run_until(loop, &p->ended, 1);
 	/* In an echo of the pattern only they differ. */
 	ok(p->wrong > 90 && p->wrong <= 100,
-	    "%s: the pattern, and then what was written: %d", backend,
+	    "%s: the pattern, and then the written bytes: %d", backend,
 	    p->wrong);
 	p->wrong = 0;
 	end("write");
@@ -386,7 +386,7 @@ test_proxy(void)
 	    backend);
 	held = pfk_write_buffered(second);
 	ok(held > 0 && held <= CHUNK && pfk_write_buffered(first) == 0,
-	    "%s: what is held is the slower one's: %zu", backend, held);
+	    "%s: held bytes are the slower one's: %zu", backend, held);
 	/* The other way is free meanwhile. */
 	pump_send(b, BULK);
 	a->want = BULK;
@@ -432,7 +432,7 @@ test_lost_source(void)
 	ok(owed > 0, "%s: the sink is blocked", backend);
 	pfk_abort(first);
 	unit_run_until(loop, &rec.conns[0].calls[RECORD_LOST], 1);
-	is_int(pfk_write_buffered(second), owed, "%s: what was read stays",
+	is_int(pfk_write_buffered(second), owed, "%s: read bytes stay",
 	    backend);
 	pfk_close(second);
 	pump_go_on(b);

@@ -206,7 +206,7 @@ test_options(void)
 	is_str(reported,
 	    "receive-buffer 1073741824 net.core.rmem_max;"
 	    "backlog 1073741824 net.core.somaxconn;",
-	    "what the kernel holds down is told");
+	    "a value that the kernel holds down is reported");
 	close(fd);
 }
 

@@ -78,7 +78,8 @@ lose_and_tell(int reader, const char *name)
 	pfk_log(PFK_INFO, "and again");
 	read_all(reader);
 	is_str(count_lines(), "again\nand again\n", "%s: it goes on", name);
-	is_int(came + lost, LINES, "%s: what is lost is told", name);
+	is_int(came + lost, LINES, "%s: the number of lost lines is logged",
+	    name);
 }
 
 static void
@@ -97,7 +98,7 @@ test_pipe(void)
 	read_all(fds[0]);
 	pfk_log(PFK_INFO, "own");
 	read_all(fds[0]);
-	is_str(got, "own\n", "what a parent has lost, the parent tells");
+	is_str(got, "own\n", "the parent logs the parent's losses");
 	close(fds[0]);
 }
 
@@ -188,7 +189,7 @@ test_terminal(int master)
 	pfk_log(PFK_INFO, "again");
 	read_all(master);
 	is_str(count_lines(), "again\n", "terminal: it goes on");
-	is_int(lost, LINES, "terminal: what is lost is told");
+	is_int(lost, LINES, "terminal: the number of lost lines is logged");
 	fill();
 	pass("terminal: nobody reads, and nobody waits");
 	read_all(master);

@@ -54,7 +54,7 @@ test_forms(void)
 	is_str(format(PFK_LOG_JSON, false, "\xe0\x80\x80\xed\xa0\x80\xf5"),
 	    "{\"level\":\"warning\",\"process\":\"worker-0\",\"pid\":7,"
 	    "\"message\":\"\\\\xe0\\\\x80\\\\x80\\\\xed\\\\xa0\\\\x80\\\\xf5\"}",
-	    "what looks like UTF-8 and is not");
+	    "bytes that look like UTF-8 and are not");
 	is_str(format(PFK_LOG_LOGFMT, false, "a \"b\"\t"),
 	    "level=warning process=worker-0 pid=7 msg=\"a \\\"b\\\"\\x09\"",
 	    "logfmt");

@@ -118,7 +118,7 @@ test_order(void)
 	pfk_loop_run(loop);
 	is_str(trail, "1rt23|", "%s: soon, ready, timers, soon", backend);
 	is_int(loop->turns, 1,
-	    "%s: what the last round adds waits for the next turn", backend);
+	    "%s: additions of the last round wait for the next turn", backend);
 	close(fd);
 	pfk_loop_free(loop);
 }

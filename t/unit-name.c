@@ -67,7 +67,7 @@ from_texts(void)
 
 	is_str(given("web-1.example", MAX_BYTES), "web-1.example", "a name");
 	is_str(given("a/b:*\n", MAX_BYTES), "a_b___-53869c41",
-	    "what no file's name should have is escaped");
+	    "bytes that no file's name should have are escaped");
 	strlcpy(a, given("a/b", MAX_BYTES), sizeof(a));
 	strlcpy(b, given("a_b", MAX_BYTES), sizeof(b));
 	ok(strcmp(a, b) != 0, "and stays different: %s, %s", a, b);

@@ -400,7 +400,7 @@ test_dump(void)
 	begin();
 	printed(dump, text, sizeof(text));
 	is_str(text, "flag off\nother off\nonoff off\nseconds 0\n",
-	    "what is not set is not in it");
+	    "unset options are not in it");
 }
 
 static void

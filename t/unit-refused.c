@@ -168,7 +168,7 @@ test_all(int error)
 	is_int(unit_read(peer, text, 3), 3, "it gets its answer");
 	ok(unit_run_until(loop, &connected, 1), "a name is looked up");
 	is_int(count_log("cannot watch a descriptor"), 1, "told once");
-	is_int(count_log("trying again"), 1, "with what follows");
+	is_int(count_log("trying again"), 1, "with the retry");
 	is_int(count_log("max_user_watches"), error == ENOSPC,
 	    "and the cure, where there is one");
 	is_int(count_log("watched again"), 1, "and that it is over");

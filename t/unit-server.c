@@ -118,7 +118,7 @@ test_leave(void)
 		clients[i] = new_client();
 	pfk_loop_drain(loop, PFK_DRAIN_LEAVE);
 	unit_settle(loop);
-	is_int(made, 6, "%s: leave: who is in the queue is accepted", backend);
+	is_int(made, 6, "%s: leave: queued clients are accepted", backend);
 	ok(is_refused(), "%s: leave: nobody else", backend);
 	unit_run_until(loop, &rec.calls[RECORD_DATA], 6);
 	for (int i = 0; i < 5; i++)
@@ -152,9 +152,9 @@ test_stop(bool told)
 		clients[i] = new_client();
 	pfk_loop_drain(loop, PFK_DRAIN_STOP);
 	unit_settle(loop);
-	is_int(made, 4, "%s: stop: who is in the queue is accepted", backend);
-	is_int(rec.calls[RECORD_DATA], 4, "%s: stop: what came is delivered",
-	    backend);
+	is_int(made, 4, "%s: stop: queued clients are accepted", backend);
+	is_int(rec.calls[RECORD_DATA], 4,
+	    "%s: stop: received bytes are delivered", backend);
 	is_int(rec.calls[RECORD_DRAIN], told ? 4 : 0, "%s: stop: told",
 	    backend);
 	ok(reads(live, "abc"), "%s: stop: and echoed", backend);
@@ -349,8 +349,8 @@ test_idle_stuck(void)
 	rec.at[RECORD_MADE] = fill;
 	fd = unit_connect(&addr);
 	unit_run_until(loop, &made, 1);
-	ok(unit_run_until(loop, &lost, 1), "%s: idle: who is stuck is aborted",
-	    backend);
+	ok(unit_run_until(loop, &lost, 1),
+	    "%s: idle: a stuck connection is aborted", backend);
 	is_int(rec.conns[0].error, ECONNABORTED, "%s: idle: aborted", backend);
 	close(fd);
 	end("stuck");

@@ -114,7 +114,7 @@ test_refused(void)
 	    "%s: SIGKILL cannot be had", backend);
 	is_int(pfk_loop_run(a), 0, "%s: nor waited for", backend);
 	usr1 = pfk_signal_add(b, SIGUSR1, on_signal, NULL);
-	ok(usr1 != NULL, "%s: what failed owns nothing", backend);
+	ok(usr1 != NULL, "%s: a failed call owns nothing", backend);
 	pfk_loop_free(a);
 	pfk_loop_free(b);
 }

@@ -131,7 +131,7 @@ test_edges(void)
 		    state_names[e->from], e->renew ? " to renew" : "",
 		    e->failures, event_names[e->event]);
 		is_str(state_names[s.state], state_names[e->to], "%s", name);
-		is_int(todo, e->todo, "%s: what to do", name);
+		is_int(todo, e->todo, "%s: the actions", name);
 		is_int(s.renew, e->renew_after, "%s: renew", name);
 	}
 	for (size_t i = 0; i < STATES * EVENTS; i++)
@@ -220,7 +220,7 @@ test_renewal(void)
 	struct pfk__slot s = {.state = SERVING, .ready_ns = NOW};
 	uint64_t at = 0, first;
 
-	ok(!pfk__slot_due(&s, &at), "who serves waits for nothing");
+	ok(!pfk__slot_due(&s, &at), "a serving slot waits for nothing");
 	pfk__slot_step(&s, PFK__SLOT_RENEW, NOW, HALF);
 	ok(!pfk__slot_due(&s, &at), "nor does a replacement");
 	pfk__slot_step(&s, PFK__SLOT_DIED_BOOTING, NOW, HALF);

@@ -63,7 +63,7 @@ sums(void)
 	is_int(other.counts[PFK__COUNT_ACCEPTED], 5, "counters add up");
 	is_int(pfk__histogram_count(&other.times[PFK__TIME_TURN]), 202,
 	    "and histograms");
-	is_int(other.connections, 3, "and what is no sum does not");
+	is_int(other.connections, 3, "and other values do not");
 }
 
 static void

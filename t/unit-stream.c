@@ -99,7 +99,7 @@ test_reads(void)
 	is_result(0, "efg", "read is at most max");
 	pfk_read(stream, 1024, NULL, NULL);
 	run(stream);
-	is_result(0, "hij", "read is what there is");
+	is_result(0, "hij", "read gets the bytes there");
 	ok(!pfk_stream_at_eof(stream), "%s: not at the end", backend);
 
 	is_int(pfk_run_until(loop, stream, 0, &result), -1, "%s: no call",
@@ -141,7 +141,7 @@ test_ends(void)
 	is_int((int)result.len, 0, "%s: of length 0", backend);
 	ok(pfk_stream_at_eof(stream), "%s: at_eof", backend);
 	is_int(pfk_stream_write(stream, "bye", 3), 0,
-	    "%s: what is owed can be sent", backend);
+	    "%s: owed bytes can be sent", backend);
 	pfk_stream_write_eof(stream);
 	ok(pfk_stream_write(stream, "x", 1) == -1 && errno == EPIPE,
 	    "%s: not after write_eof", backend);
@@ -235,7 +235,7 @@ test_back_pressure(void)
 		sent += n > 0 ? (size_t)n : 0;
 		unit_settle(loop);
 	}
-	ok(sent < BIG, "%s: who sends to a full reader waits", backend);
+	ok(sent < BIG, "%s: a peer of a full reader waits", backend);
 	ok(stream->in.len > 2 * PFK_STREAM_LIMIT &&
 		stream->in.len <= 3 * PFK_STREAM_LIMIT,
 	    "%s: twice the limit and a read: %zu", backend, stream->in.len);
@@ -384,7 +384,7 @@ test_stop(void)
 	pfk_loop_drain(loop, PFK_DRAIN_STOP);
 	pfk_read(stream, 10, NULL, NULL);
 	run(stream);
-	is_result(0, "last", "stop: what has come");
+	is_result(0, "last", "stop: the received bytes");
 	pfk_read(stream, 10, NULL, NULL);
 	run(stream);
 	is_result(0, "", "stop: then the end");

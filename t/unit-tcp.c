@@ -103,7 +103,7 @@ test_echo(void)
 	unit_run_until(loop, &rec.calls[RECORD_LOST], 1);
 	is_int(rec.calls[RECORD_EOF], 1, "%s: eof_received", backend);
 	is_int(first->error, 0, "%s: lost as agreed", backend);
-	is_int(read_end(buf, sizeof(buf)), 1, "%s: what is owed is sent",
+	is_int(read_end(buf, sizeof(buf)), 1, "%s: owed bytes are sent",
 	    backend);
 	end("echo");
 }
@@ -156,7 +156,8 @@ test_marks(void)
 	ok(pfk_write_buffered(first->tr) > 65536, "%s: it is over", backend);
 	unit_settle(loop);
 	is_int(rec.calls[RECORD_PAUSE], 1, "%s: once", backend);
-	is_int(rec.calls[RECORD_RESUME], 0, "%s: who reads nothing", backend);
+	is_int(rec.calls[RECORD_RESUME], 0, "%s: a peer that reads nothing",
+	    backend);
 	drinker_start(&d, loop, client);
 	ok(unit_run_until(loop, &rec.calls[RECORD_RESUME], 1),
 	    "%s: below the low mark: resume_writing", backend);
@@ -226,7 +227,7 @@ test_close_flushes(void)
 	rec.at[RECORD_MADE] = write_and_close;
 	connect_client();
 	unit_settle(loop);
-	is_int(rec.calls[RECORD_LOST], 0, "%s: close waits for who is slow",
+	is_int(rec.calls[RECORD_LOST], 0, "%s: close waits for a slow peer",
 	    backend);
 	drinker_start(&d, loop, client);
 	ok(unit_run_until(loop, &d.ended, 1), "%s: then comes the end",
@@ -264,7 +265,7 @@ test_close_against_sender(void)
 	is_int(read_end(buf, sizeof(buf)), 3, "%s: the last bytes come",
 	    backend);
 	is_str(buf, "bye", "%s: whole", backend);
-	is_int(rec.calls[RECORD_DATA], 0, "%s: what comes is discarded",
+	is_int(rec.calls[RECORD_DATA], 0, "%s: received bytes are discarded",
 	    backend);
 	shutdown(client, SHUT_WR);
 	end("close against a sender");

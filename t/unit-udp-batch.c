@@ -170,7 +170,7 @@ test_wildcard(void)
 		    !pfk_addr_equal(&from, &asked_of[n / 4 % 2]);
 	}
 	is_int(n, 24, "%s: wildcard: all are answered", dg.backend);
-	is_int(wrong, 0, "%s: wildcard: in order, from what was asked",
+	is_int(wrong, 0, "%s: wildcard: in order, from the address asked",
 	    dg.backend);
 	is_int(sent, 6, "%s: wildcard: messages", dg.backend);
 	dg_end("wildcard");

@@ -418,7 +418,7 @@ test_drain(enum pfk_drain how, int served, const char *name)
 	ok(received == 0 && lost == 0, "%s: %s: not from inside the call",
 	    backend, name);
 	is_int(pfk_loop_run(loop), 0, "%s: %s: which ends", backend, name);
-	is_int(received, served, "%s: %s: what is queued", backend, name);
+	is_int(received, served, "%s: %s: queued datagrams", backend, name);
 	is_int(count_answers(), served, "%s: %s: is answered", backend, name);
 	pfk_sendto(endpoint, "x", 1, &peer, NULL);
 	end(name);

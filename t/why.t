@@ -144,7 +144,7 @@ sub without_keeper {
 	kill_worker($server, 0, 'KILL');
 	my $text = why($server);
 	like($text, qr/connections:\sthey\sended[ ]with[ ]it$/mx, 'without a keeper they have ended');
-	unlike($text, qr/it\swas:/x, 'and nobody saw what it was doing');
+	unlike($text, qr/it\swas:/x, 'and its callback is unknown');
 	is($server->stop, 0, 'exit status');
 	return;
 }
