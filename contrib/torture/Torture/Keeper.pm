@@ -27,6 +27,8 @@ my @loads = (
 	[ 'udp'       => [ '-u', '-n', 16, '--pipeline', 8 ] ],
 );
 
+sub loads { return @loads }
+
 sub rows {
 	return (
 		(map { row($_->[0], 0, $_->[1]) } @loads),

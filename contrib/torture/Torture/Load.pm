@@ -64,7 +64,7 @@ sub finish {
 		die "echo-check does not end\n";
 	}
 	seek $self->{$_}, 0, 0 for qw(out err);
-	my ($text, $error) = map { local $/ = undef; readline $_ } @{$self}{qw(out err)};
+	my ($text, $error) = map { local $/ = undef; scalar readline $_ } @{$self}{qw(out err)};
 	die 'echo-check: ' . ($error // 'no result') . "\n" if !$text;
 	return JSON::PP::decode_json($text);
 }

@@ -112,12 +112,21 @@ sub run_loaded {
 	my %before  = map { $_ => counters($count{$_}) } keys %count;
 	my $server = ref $run{server} eq 'CODE' ? $run{server}->($host)
 	    : start_server($run{row}, $host, @{ $run{server} // [] });
-	my @loads = map { Torture::Load->start($before, '-p', $PORT, @{$_}, $host) } loads_of($run{load});
-	Torture::Load::warm_up();
-	my $begun   = now();
-	my %found   = $run{events}->($server);
-	my $seconds = now() - $begun;
-	my @sums    = map { $_->finish } @loads;
+	my ($begun, $seconds, %found, @sums);
+	eval {
+		my @loads = map { Torture::Load->start($before, '-p', $PORT, @{$_}, $host) } loads_of($run{load});
+		Torture::Load::warm_up();
+		$begun   = now();
+		%found   = $run{events}->($server);
+		$seconds = now() - $begun;
+		@sums    = map { $_->finish } @loads;
+		1;
+	} or do {
+		my $why = $@;
+		# The next row needs the port.
+		$server->finish;
+		die $why;
+	};
 	my $sum     = Torture::Load::sum(@sums);
 	my %more    = $run{after} ? $run{after}->($server, $sum) : ();
 	my @notes   = (@{ delete $found{notes} // [] }, @{ delete $more{notes} // [] });

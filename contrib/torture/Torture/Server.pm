@@ -34,10 +34,13 @@ sub start {
 	my $path    = sprintf '%s/%03d-%s.log', $LOGS, ++$count, $options->{name} // 'server';
 	my $program = $options->{program} // program('prefork-echo');
 
+	# A log of an earlier run says nothing of this one.
+	unlink $path;
 	open my $write, '>>', $path or die "$path: $!\n";
 	open my $read,  '<',  $path or die "$path: $!\n";
 	my $self = bless {
 		path    => $path,
+		command => [ $program, @arguments ],
 		read    => $read,
 		part    => q{},
 		workers => {},
@@ -46,8 +49,7 @@ sub start {
 		slowest => 0,
 		owner   => $$,
 	}, $class;
-	$self->{pid} = spawn_process({ stdout => $write, stderr => $write },
-		$program, @arguments);
+	$self->{pid} = spawn_process({ stdout => $write, stderr => $write }, @{ $self->{command} });
 	my $key = "$self";
 	$self->{key} = $key;
 	on_wait($key, sub { $self->follow });
@@ -55,6 +57,27 @@ sub start {
 	($up ? wait_for($up, TIMEOUT) : $self->wait_count('ready', 1))
 	    or die "the server is not ready; its log is $path\n" . $self->tail;
 	return $self;
+}
+
+# Kills the master alone.
+sub kill_master {
+	my ($self) = @_;
+
+	$self->signal('KILL');
+	waitpid $self->{pid}, 0;
+	return;
+}
+
+# The same command in the place of a master that was killed, with the same log;
+# false when it is not ready.
+sub start_again {
+	my ($self) = @_;
+	my $ready = $self->count('ready');
+
+	open my $write, '>>', $self->{path} or die "$self->{path}: $!\n";
+	$self->{pid} = spawn_process({ stdout => $write, stderr => $write }, @{ $self->{command} });
+	close $write or die "$self->{path}: $!\n";
+	return $self->wait_count('ready', $ready + 1);
 }
 
 # Reads the new lines of the log.
@@ -75,12 +98,13 @@ sub note {
 	my ($self, $line, $now) = @_;
 	my $workers = $self->{workers};
 
+	$line =~ s/^\d{4}-\S+Z\s//;
 	if ($line =~ /\]\sstarted\sworker\s(\d+)\s\((\d+)\)/x) {
 		# It may have said already that it serves.
 		$workers->{$2} //= { state => 'booting' };
 		$self->{counts}{started}++;
 	} elsif ($line =~ /^\[worker-\d+\s\((\d+)\)\]\sserving\son/x) {
-		$workers->{$1}{state} = 'serving'
+		@{ $workers->{$1} }{qw(state at)} = ('serving', $now)
 		    if !$workers->{$1} || $workers->{$1}{state} eq 'booting';
 	} elsif ($line =~ /\]\sworker\s\d+\s\((\d+)\)\sis\sleaving/x) {
 		@{ $workers->{$1} }{qw(state since)} = ('leaving', $now);
@@ -91,6 +115,12 @@ sub note {
 	} elsif ($line =~ /\]\s(ready|reloaded):\s(\d+)\sworker/x) {
 		$self->{counts}{$1}++;
 		$self->{wanted} = $2;
+		# Of the first workers one line alone tells that they serve.
+		for my $worker (grep { $_->{state} eq 'booting' } values %{$workers}) {
+			@{$worker}{qw(state at)} = ('serving', $now);
+		}
+	} elsif ($line =~ /\]\supgraded\b/x) {
+		$self->{counts}{upgraded}++;
 	} elsif ($line =~ /\]\sreload\s(?:refused|failed)/x) {
 		$self->{counts}{refused}++;
 	} elsif ($line =~ /\]\snow\s(\d+)\sworker/x) {
@@ -245,11 +275,18 @@ sub wait_exit {
 	return $self->{status};
 }
 
-sub tail {
+# The whole log.
+sub text {
 	my ($self) = @_;
 
 	open my $file, '<', $self->{path} or return q{};
-	my @lines = <$file>;
+	return do { local $/ = undef; readline($file) // q{} };
+}
+
+sub tail {
+	my ($self) = @_;
+	my @lines = split /^/, $self->text;
+
 	splice @lines, 0, @lines - 20 if @lines > 20;
 	return join q{}, @lines;
 }
