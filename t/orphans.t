@@ -20,6 +20,7 @@ my $dir = temp_dir();
 twice();
 another_configuration();
 killed_meanwhile();
+hung_meanwhile();
 nobody_comes();
 a_stopped_master();
 done_testing();
@@ -41,14 +42,15 @@ sub start {
 		@options);
 }
 
+# All but so many, which stand still, say that they serve on.
 sub kill_master {
-	my ($server) = @_;
-	my $count = $server->workers_alive;
+	my ($server, $still) = @_;
+	my $count = $server->workers_alive - ($still // 0);
 	my $from  = $server->log_size;
 
 	kill 'KILL', $server->pid;
 	ok($server->wait_log(qr/(?:serving\son\sfor\s\d+\ss.*){$count}/xs, 20, $from),
-		'the master is killed, and all workers serve on');
+		'the master is killed, and the workers serve on');
 	return;
 }
 
@@ -111,6 +113,29 @@ sub killed_meanwhile {
 	my $server = start($port);
 	gone($old, 'and taken over');
 	served('with the next master', @clients);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# It knocks when the next master serves already: another worker has its slot then,
+# and takes its connections.
+sub hung_meanwhile {
+	my ($old, $port) = first('--worker-timeout', 0);
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+	my ($still) = values %{ { $old->workers } };
+
+	served('before', @clients);
+	kill 'STOP', $still;
+	kill_master($old, 1);
+	my $server = start($port);
+	like($server->log_text, qr/took[ ]over\s2\sworkers/x, 'one stands still: the others are taken over');
+	ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'and replaced');
+	kill 'CONT', $still;
+	ok($server->wait_log(qr/took[ ]over\sworker\s\d\s\($still\).*later/x), 'the last one comes late');
+	gone($old, 'and ends');
+	served('with the next master', @clients);
+	is(() = $old->log_text =~ /worker-\d\s\($still\)\]\sthe\smaster\shas\sdied/gx, 1,
+		'it has said once that its master has died');
 	is($server->stop, 0, 'exit status');
 	return;
 }

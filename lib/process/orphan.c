@@ -17,6 +17,8 @@
 #include "process/worker.h"
 
 #define KNOCK_NS (50 * PFK_MSEC_NS)
+/* A master that refuses a knock closes its channel within this. */
+#define REFUSED_NS PFK_SECOND_NS
 
 static void knock_later(struct pfk_worker *w);
 
@@ -151,7 +153,7 @@ on_knock(void *arg)
 		/* One that leaves needs no master, but an end. */
 		knock_later(w);
 	} else {
-		w->ledger->head->orphan_ns = 0;
+		w->ledger->head->knocked_ns = now;
 	}
 }
 
@@ -168,15 +170,21 @@ bool
 pfk__orphan_begin(struct pfk_worker *w)
 {
 	const struct pfk_master_config *config = w->config;
+	uint64_t now = pfk_loop_now(w->loop);
+	struct pfk__ledger_head *head;
 
 	if (w->ledger == NULL || config->orphan_ns == 0 ||
 	    w->control_path == NULL ||
 	    (w->leaving && w->how != PFK_DRAIN_LEAVE))
 		return false;
+	head = w->ledger->head;
+	/* Another master had taken it over, and has died in its turn. */
+	if (head->knocked_ns != 0 && now - head->knocked_ns >= REFUSED_NS)
+		head->orphan_ns = 0;
+	head->knocked_ns = 0;
 	/* A successor of this process goes on waiting, and no longer. */
-	if (w->ledger->head->orphan_ns == 0) {
-		w->ledger->head->orphan_ns = pfk_loop_now(w->loop) +
-		    config->orphan_ns;
+	if (head->orphan_ns == 0) {
+		head->orphan_ns = now + config->orphan_ns;
 		pfk_log(w->let_go ? PFK_DEBUG : PFK_WARNING,
 		    "the master has %s: serving on for %g s, until a new "
 		    "one takes over",

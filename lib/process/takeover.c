@@ -53,6 +53,8 @@ end_waiting(struct pfk__master *m)
 
 	pfk_timer_cancel(&m->await);
 	m->awaiting = false;
+	/* Those whose slot another one serves have heirs from now on. */
+	m->drains_due = true;
 	if (n > 0)
 		pfk_log(PFK_INFO, "took over %d worker%s of %s", n,
 		    n == 1 ? "" : "s",
@@ -103,31 +105,97 @@ pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	m->stop_timeout_ns = timeout_ns;
 }
 
+/* Slots for which one orphan is to serve. */
+static int
+count_found(const struct pfk__master *m)
+{
+	int n = 0;
+
+	for (int i = 0; i < m->places_top; i++)
+		n += m->places[i].booting != NULL &&
+		    m->places[i].booting->orphan;
+	return n;
+}
+
+static bool
+is_known(const struct pfk__master *m, pid_t pid, pid_t keeper)
+{
+	const struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->pid == pid || c->keeper == keeper)
+			return true;
+	}
+	return false;
+}
+
 /* Whether it can become a child now, or why not. */
 static const char *
-check(const struct pfk__master *m, const struct pfk__knock *k)
+check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 {
-	const struct pfk__place *p;
-
 	if (k->version != PFK__KNOCK_VERSION ||
 	    k->message_bytes != sizeof(struct pfk__message))
 		return "it is of another version";
 	if (k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1)
 		return "its knock makes no sense";
-	if (!m->awaiting)
-		return "it comes too late";
-	p = &m->places[k->slot];
-	if (p->booting != NULL || p->serving != NULL ||
-	    p->slot.state != PFK__SLOT_EMPTY)
-		return "its slot is taken";
+	if (m->stop != PFK__STOP_NONE)
+		return "the service stops";
+	if (is_known(m, pid, k->keeper))
+		return "it is a worker of this master already";
+	/* A worker that forks must not fill the master with knocks. */
+	if (count_orphans(m) >= 2 * k->workers ||
+	    (!m->awaiting && count_orphans(m) >= m->workers))
+		return "there are too many of its kind";
 	return NULL;
+}
+
+static bool
+is_free(const struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	return p->booting == NULL && p->serving == NULL &&
+	    p->slot.state == PFK__SLOT_EMPTY;
+}
+
+/* It becomes its slot's worker, until the renewal. */
+static void
+serve_slot(struct pfk__master *m, struct pfk__child *c)
+{
+	if (c->slot >= m->places_used)
+		m->places_used = c->slot + 1;
+	if (c->slot >= m->places_top)
+		m->places_top = c->slot + 1;
+	m->places[c->slot].booting = c;
+	pfk__master_step(m, c->slot, PFK__SLOT_FOUND);
+}
+
+/*
+ * Another worker has its slot: it hands its connections over and ends.  The old
+ * master died in a reload, with two workers of a slot, or this one hung while
+ * the others knocked.
+ */
+static void
+retire_late(struct pfk__master *m, struct pfk__child *c)
+{
+	c->phase = PFK__PHASE_LEAVING;
+	c->retire_wanted = true;
+	pfk_io_want(c->io, PFK_READ);
+	if (m->awaiting)
+		return;
+	pfk_log(PFK_INFO,
+	    "took over worker %d (%d) of a master that has died, later than "
+	    "others",
+	    c->slot, (int)c->pid);
+	m->drains_due = true;
+	pfk__master_wake(m);
 }
 
 const char *
 pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
     pid_t pid, int fd)
 {
-	const char *why = check(m, k);
+	const char *why = check(m, k, pid);
 	struct pfk__child *c;
 
 	if (why == NULL) {
@@ -146,13 +214,13 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 	}
 	if (k->generation > m->generation)
 		m->generation = k->generation;
-	if (k->slot >= m->places_used)
-		m->places_used = k->slot + 1;
-	if (k->slot >= m->places_top)
-		m->places_top = k->slot + 1;
-	m->places[k->slot].booting = c;
-	pfk__master_step(m, k->slot, PFK__SLOT_FOUND);
-	if (count_orphans(m) >= k->workers)
+	if (m->awaiting && is_free(m, k->slot))
+		serve_slot(m, c);
+	else
+		retire_late(m, c);
+	if (!m->awaiting)
+		return NULL;
+	if (count_found(m) >= k->workers)
 		end_waiting(m);
 	else
 		wait_on(m);
