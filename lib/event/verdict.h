@@ -4,7 +4,8 @@
  *
  * The giver sends packets, each with one connection, and numbers them from 0 on;
  * the taker answers each by a verdict.  Both note in their ledgers the
- * facts that a successor needs to come to the same result (lib/transport/handover.h).
+ * facts that a successor needs to come to the same result
+ * (lib/transport/handover.h).
  *
  * Invariants:
  *  1. a connection is the taker's from the store of its ledger's verdict_to on,
