@@ -11,11 +11,12 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use IO::Socket::UNIX;
-use POSIX ();
+use POSIX qw(EBADF ENOLCK);
 use Prefork;
 use Prefork::Control;
+use Prefork::Deny;
 use Prefork::Life;
-use Prefork::Tools qw(is_keeper spawn_process);
+use Prefork::Tools qw(is_keeper run_cmd spawn_process);
 use Socket         qw(SOCK_STREAM);
 use Test::More;
 
@@ -86,6 +87,20 @@ sub usage {
 	return;
 }
 
+# On a file system whose flock(2) fails, as on NFS, no lock is found.
+sub stale_without_locks {
+	my ($errno) = @_;
+
+	SKIP: {
+		skip 'seccomp(2) is not to be had', 2 if !can_deny();
+		my ($code, undef, $errors) = run_cmd({ timeout => 30, setup => deny($errno, 'flock') },
+			Prefork::program('prefork-ctl'), '-P', "$dir/stale", 'status');
+		is($code, 69, "flock fails by $errno: exit status");
+		like($errors, qr/is stale:/, 'the file is stale');
+	}
+	return;
+}
+
 # By name, socket and pid file; and without, where there is but one.
 sub finding {
 	my @others = glob "/run/prefork*/*.sock /tmp/prefork-$>/*.sock";
@@ -93,7 +108,8 @@ sub finding {
 	fails(69, qr/called 'none'/, qw(--name none status));
 	fails(69, qr/none:\sNo\ssuch\sfile/x, '-s', "$dir/none", 'status');
 	fails(69, qr/cannot\sread\spid\sfile/x, '-P', "$dir/none", 'status');
-	fails(69, qr/stale/, '-P', write_file("$dir/stale", $$), 'status');
+	fails(69, qr/is\sstale:/x, '-P', write_file("$dir/stale", $$), 'status');
+	stale_without_locks($_) for EBADF, ENOLCK;
 	fails(69, qr/no\spid/x, '-P', write_file("$dir/empty", q{}), 'status');
 	fails(69, qr/connect/, '-s', 'x' x 200, 'status');
 

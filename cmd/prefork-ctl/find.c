@@ -182,7 +182,7 @@ is_locked_by(int fd, pid_t pid)
 
 	if (fcntl(fd, F_GETLK, &l) == 0 && l.l_type == F_WRLCK)
 		return l.l_pid == pid;
-	return flock(fd, LOCK_SH | LOCK_NB) == -1;
+	return flock(fd, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK;
 }
 
 static pid_t
