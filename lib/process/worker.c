@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/received.h"
 #include "base/signals.h"
 #include "base/title.h"
@@ -480,6 +481,8 @@ pfk__worker_main(struct pfk_worker *w)
 {
 	int status;
 
+	/* Its successor goes on; nobody does for the master and a keeper. */
+	pfk__oom_go_first();
 	if (boot(w) == 0) {
 		status = serve(w);
 	} else {
