@@ -153,7 +153,14 @@ sub traffic {
 
 	is(echo_once($socket, 'x' x 10), 'x' x 10, 'TCP') for 1 .. 100;
 	is(echo_once($server->udp_socket, 'y' x 7), 'y' x 7, 'UDP') for 1 .. 5;
-	my (undef, $sample) = scrape($server);
+	# A worker counts a send once the call has returned, when the client may
+	# have the answer already.
+	my $sample;
+	wait_for(sub {
+		(undef, $sample) = scrape($server);
+		return total($sample, 'prefork_datagrams_sent_total') >= 5
+		    && total($sample, 'prefork_messages_sent_total') >= 100;
+	}, 20);
 	my %want = (
 		connections => 1, connections_accepted_total => 1,
 		messages_received_total => 100, messages_sent_total => 100,
