@@ -105,16 +105,17 @@ pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	m->stop_timeout_ns = timeout_ns;
 }
 
-/* Slots for which one orphan is to serve. */
-static int
-count_found(const struct pfk__master *m)
+/* Whether an orphan has come for each slot of a service with so many. */
+static bool
+all_found(const struct pfk__master *m, int workers)
 {
-	int n = 0;
+	for (int i = 0; i < workers; i++) {
+		const struct pfk__child *c = m->places[i].booting;
 
-	for (int i = 0; i < m->places_top; i++)
-		n += m->places[i].booting != NULL &&
-		    m->places[i].booting->orphan;
-	return n;
+		if (c == NULL || !c->orphan)
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -136,7 +137,8 @@ check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 	if (k->version != PFK__KNOCK_VERSION ||
 	    k->message_bytes != sizeof(struct pfk__message))
 		return "it is of another version";
-	if (k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1)
+	if (k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1 ||
+	    k->workers < 1 || k->workers > PFK_WORKERS_MAX)
 		return "its knock makes no sense";
 	if (m->stop != PFK__STOP_NONE)
 		return "the service stops";
@@ -180,9 +182,10 @@ retire_late(struct pfk__master *m, struct pfk__child *c)
 {
 	c->phase = PFK__PHASE_LEAVING;
 	c->retire_wanted = true;
-	pfk_io_want(c->io, PFK_READ);
-	if (m->awaiting)
+	if (m->awaiting) {
+		pfk_io_want(c->io, PFK_READ);
 		return;
+	}
 	pfk_log(PFK_INFO,
 	    "took over worker %d (%d) of a master that has died, later than "
 	    "others",
@@ -214,13 +217,14 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 	}
 	if (k->generation > m->generation)
 		m->generation = k->generation;
-	if (m->awaiting && is_free(m, k->slot))
+	/* A slot that the configuration does not know may come last. */
+	if (is_free(m, k->slot) && (m->awaiting || k->slot >= m->workers))
 		serve_slot(m, c);
 	else
 		retire_late(m, c);
 	if (!m->awaiting)
-		return NULL;
-	if (count_found(m) >= k->workers)
+		pfk_io_want(c->io, PFK_READ);
+	else if (all_found(m, k->workers))
 		end_waiting(m);
 	else
 		wait_on(m);
