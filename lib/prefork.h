@@ -12,8 +12,8 @@
  *    pending"; every cancelling call takes the handle's address, accepts a NULL
  *    handle and clears it.
  *  - Callbacks come from the loop and never from inside a call of the user's,
- *    but for two functions with contracts that say so, pfk_sockopts_report and
- *    pfk_datagram_open.  They may call anything, also close their own object.
+ *    but for pfk_datagram_open, as its contract says.  They may call anything,
+ *    also close their own object.
  *  - Nothing here is thread-safe, and no object is used on the other side of
  *    a fork.
  *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
@@ -159,14 +159,6 @@ void pfk_signals_prepare(void);
  * back, as a pid file.
  */
 void pfk_signals_hold(void);
-
-/*
- * Close every descriptor above standard error but the log's and those of
- * pfk_keep_fd, because the starting process may have left some open.  For a
- * program that will run for long, once its log is open and before anything else
- * is.
- */
-void pfk_close_inherited(void);
 
 /*
  * Whether the workers of pfk_master_run have the descriptor too.  Without this
@@ -485,10 +477,8 @@ const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
 
 /* The port, in the host's byte order; 0 where the family has none. */
 uint16_t pfk_addr_port(const struct pfk_addr *a);
-void pfk_addr_set_port(struct pfk_addr *a, uint16_t port);
 /* Never true where one is not an Internet address. */
 bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
-bool pfk_addr_is_any(const struct pfk_addr *a);
 
 /* A link-local address without its interface, which nothing can use. */
 bool pfk_addr_lacks_zone(const struct pfk_addr *a);
@@ -543,17 +533,6 @@ struct pfk_sockopts {
  * Not for protocols in which the server speaks first.
  */
 void pfk_sockopts_init(struct pfk_sockopts *o);
-
-/*
- * Compare the options asked for with those in force on the socket, and call cb,
- * from inside this call, for each option that is smaller: its name, both
- * values, and the sysctl that holds it down; and for each that the socket's
- * protocol lacks, with PFK_UNSET in force.
- */
-void pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
-    void (*cb)(void *arg, const char *name, int asked, int in_force,
-	const char *sysctl),
-    void *arg);
 
 /* ----------------------------------------------------------- transport */
 
@@ -1193,8 +1172,8 @@ struct pfk_setup {
 };
 
 /*
- * The program.  services and version are needed, any other member may be zero or
- * NULL.  All of it stays where it is until pfk_main returns.
+ * The program.  Only services is needed; any other member may be zero or NULL.
+ * All of it stays where it is until pfk_main returns.
  */
 struct pfk_program {
 	const char *version;

@@ -21,7 +21,7 @@ my %uses = (
 	stream    => [qw(transport event base)],
 	logger    => [qw(event base)],
 	process   => [qw(logger net event base)],
-	main      => [qw(base)],
+	main      => [qw(net base)],
 );
 
 chdir "$FindBin::Bin/.." or die "chdir: $!\n";

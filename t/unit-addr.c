@@ -9,6 +9,8 @@
 
 #include "tap.h"
 
+#include "net/addr.h"
+
 #define NO_PORT 4242 /* kept where the text has none */
 
 static const struct {
@@ -149,21 +151,21 @@ test_compare(void)
 	pfk_addr_parse(&a, "127.0.0.1", 7);
 	pfk_addr_parse(&b, "127.0.0.1", 8);
 	ok(!pfk_addr_equal(&a, &b), "ports differ");
-	pfk_addr_set_port(&b, 7);
+	pfk__addr_set_port(&b, 7);
 	ok(pfk_addr_equal(&a, &b), "set_port");
-	ok(!pfk_addr_is_any(&a), "not any address");
+	ok(!pfk__addr_is_any(&a), "not any address");
 	pfk_addr_parse(&b, "127.0.0.2", 7);
 	ok(!pfk_addr_equal(&a, &b), "addresses differ");
 	pfk_addr_parse(&b, "::ffff:127.0.0.1", 7);
 	ok(!pfk_addr_equal(&a, &b), "families differ");
-	pfk_addr_set_port(&b, 9);
+	pfk__addr_set_port(&b, 9);
 	is_int(pfk_addr_port(&b), 9, "set_port, IPv6");
 	pfk_addr_parse(&a, "0.0.0.0", 7);
-	ok(pfk_addr_is_any(&a), "any IPv4 address");
+	ok(pfk__addr_is_any(&a), "any IPv4 address");
 	pfk_addr_parse(&a, "::", 7);
-	ok(pfk_addr_is_any(&a), "any IPv6 address");
+	ok(pfk__addr_is_any(&a), "any IPv6 address");
 	pfk_addr_parse(&b, "::1", 7);
-	ok(!pfk_addr_is_any(&b) && !pfk_addr_equal(&a, &b), "not that one");
+	ok(!pfk__addr_is_any(&b) && !pfk_addr_equal(&a, &b), "not that one");
 }
 
 /* The peers of a socket that is not the Internet's. */
@@ -181,7 +183,7 @@ test_unix(void)
 	is_str(pfk_addr_python(dst, &a), "unix", "AF_UNIX for Python");
 	is_int(pfk_addr_port(&a), 0, "AF_UNIX: no port");
 	ok(!pfk_addr_equal(&a, &b), "AF_UNIX: which peer is not known");
-	ok(!pfk_addr_is_any(&a), "AF_UNIX: not any address");
+	ok(!pfk__addr_is_any(&a), "AF_UNIX: not any address");
 	a.sa.sa_family = AF_NETLINK;
 	is_str(pfk_addr_format(dst, &a), "address family 16", "another family");
 }

@@ -1,6 +1,7 @@
 /*
  * custody.c: which listeners are kept, and which are closed.
  */
+#include "net/addr.h"
 #include "process/custody.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ add(int slot, enum pfk_kind kind, const struct pfk_addr *asked,
 	    .user = generation};
 
 	if (pfk_addr_port(asked) == 0)
-		pfk_addr_set_port(&l.bound, 4242);
+		pfk__addr_set_port(&l.bound, 4242);
 	if (pfk__custody_add(&custody, &l) == -1)
 		fail("add");
 	return l.fd;

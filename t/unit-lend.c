@@ -2,6 +2,7 @@
  * lend.c: a broken worker may lend no other listener than its message
  * describes.
  */
+#include "net/addr.h"
 #include "process/lend.h"
 
 #include <fcntl.h>
@@ -28,7 +29,7 @@ good(enum pfk_kind kind, const struct pfk_addr *bound, int fd)
 	struct pfk__message m = message(kind, bound);
 
 	is_str(pfk__lend_check(&custody, &m, fd), NULL, "as it says");
-	pfk_addr_set_port(&m.asked, 0);
+	pfk__addr_set_port(&m.asked, 0);
 	is_str(pfk__lend_check(&custody, &m, fd), NULL, "asked for any port");
 }
 
@@ -73,10 +74,10 @@ test_names(int tcp, const struct pfk_addr *bound)
 	struct pfk__message m = message(PFK_TCP, bound);
 	uint16_t other = pfk_addr_port(bound) ^ 1;
 
-	pfk_addr_set_port(&m.bound, other);
+	pfk__addr_set_port(&m.bound, other);
 	wrong_name(&m, tcp, "bound to another port");
 	m.bound = *bound;
-	pfk_addr_set_port(&m.asked, other);
+	pfk__addr_set_port(&m.asked, other);
 	wrong_name(&m, tcp, "asked for another port");
 	pfk_addr_parse(&m.asked, "127.0.0.2", pfk_addr_port(bound));
 	wrong_name(&m, tcp, "asked for another address");

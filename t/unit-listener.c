@@ -2,6 +2,7 @@
  * listener.c, sockopts.c and holder.c: which sockets may share a port.
  */
 #include "net/listener.h"
+#include "net/sockopts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,7 +182,7 @@ test_options(void)
 	pfk_addr_parse(&addr, "127.0.0.1", 0);
 	fd = pfk__listener_open(PFK_TCP, &addr, PFK__GROUP_FOUND, &o, &bound,
 	    &step);
-	pfk_sockopts_report(fd, &o, note_report, NULL);
+	pfk__sockopts_report(fd, &o, note_report, NULL);
 	is_str(reported, "", "all in force");
 	client = unit_connect(&bound);
 	is_int(accept(fd, NULL, NULL), -1, "silence is not accepted");
@@ -202,7 +203,7 @@ test_options(void)
 	close(client);
 	o.receive_buffer = o.backlog = 1 << 30;
 	is_int(pfk__listener_tune(fd, PFK_TCP, &o, &step), 0, "tuned");
-	pfk_sockopts_report(fd, &o, note_report, NULL);
+	pfk__sockopts_report(fd, &o, note_report, NULL);
 	is_str(reported,
 	    "receive-buffer 1073741824 net.core.rmem_max;"
 	    "backlog 1073741824 net.core.somaxconn;",

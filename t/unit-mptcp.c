@@ -49,7 +49,7 @@ try_option(const char *name, size_t offset, int value)
 	    &step);
 	ok(fd != -1, "%s: it listens (%s: %s)", name, step, strerror(errno));
 	lacking = NULL;
-	pfk_sockopts_report(fd, &o, note_report, NULL);
+	pfk__sockopts_report(fd, &o, note_report, NULL);
 	/* Kernels differ in their options. */
 	if (lacking != NULL)
 		is_str(lacking, name, "%s: it is reported", name);

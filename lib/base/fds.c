@@ -139,7 +139,7 @@ pfk__close_others(int *keep, size_t n)
 }
 
 void
-pfk_close_inherited(void)
+pfk__close_inherited(void)
 {
 	size_t n, max = pfk__kept_count() + 1 + PFK__INHERITED_MAX;
 	int *keep = calloc(max, sizeof(*keep)), log;

@@ -15,6 +15,13 @@
  */
 void pfk__close_others(int *keep, size_t n);
 
+/*
+ * Close every descriptor above standard error but the log's, those of
+ * pfk_keep_fd and those of an upgrade, because the starting process may have left
+ * some open.
+ */
+void pfk__close_inherited(void);
+
 /* An error of a seccomp(2) filter: it denies the call, with any arguments. */
 static inline bool
 pfk__is_denied(int error)

@@ -12,6 +12,8 @@
 
 #include "main/daemon.h"
 #include "main/program.h"
+#include "net/addr.h"
+#include "net/sockopts.h"
 
 /* Listeners, channel, log, poller, pipes and so on: not for connections. */
 #define RESERVED_FDS 64
@@ -62,9 +64,9 @@ note_listener(struct pfk_endpoint *e, int fd, bool report)
 	struct pfk_addr a = {.len = sizeof(a.in6)};
 
 	if (getsockname(fd, &a.sa, &a.len) == 0)
-		pfk_addr_set_port(&e->listen.addr, pfk_addr_port(&a));
+		pfk__addr_set_port(&e->listen.addr, pfk_addr_port(&a));
 	if (report)
-		pfk_sockopts_report(fd, e->listen.options, log_clamped, e);
+		pfk__sockopts_report(fd, e->listen.options, log_clamped, e);
 }
 
 static int

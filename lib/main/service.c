@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "main/daemon.h"
 #include "main/pidfile.h"
 #include "main/program.h"
@@ -162,7 +163,7 @@ pfk__service_run(struct pfk__main *m)
 
 	pfk__service_log_level(m->settings);
 	status = open_log(m->settings);
-	pfk_close_inherited();
+	pfk__close_inherited();
 	if (status != EX_OK || (status = detach(m)) != EX_OK)
 		return status;
 	pfk_signals_hold();

@@ -236,7 +236,7 @@ pfk_addr_port(const struct pfk_addr *a)
 }
 
 void
-pfk_addr_set_port(struct pfk_addr *a, uint16_t port)
+pfk__addr_set_port(struct pfk_addr *a, uint16_t port)
 {
 	if (a->sa.sa_family == AF_INET6)
 		a->in6.sin6_port = htons(port);
@@ -258,7 +258,7 @@ pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b)
 }
 
 bool
-pfk_addr_is_any(const struct pfk_addr *a)
+pfk__addr_is_any(const struct pfk_addr *a)
 {
 	if (a->sa.sa_family == AF_INET)
 		return a->in4.sin_addr.s_addr == htonl(INADDR_ANY);

@@ -1,8 +1,10 @@
 /*
- * addr.h: hosts that are neither a numeric address nor a name.
+ * addr.h: addresses, and hosts that are neither one nor a name.
  */
 #ifndef PFK_NET_ADDR_H
 #define PFK_NET_ADDR_H
+
+#include <prefork.h>
 
 /*
  * Why a host that pfk_addr_parse refuses cannot be a name either, or NULL.
@@ -10,5 +12,10 @@
  * forms for addresses (127.1, octal 010, hexadecimal, 8888) and * for loopback.
  */
 const char *pfk__addr_fault(const char *host);
+
+void pfk__addr_set_port(struct pfk_addr *a, uint16_t port);
+
+/* Whether it is 0.0.0.0 or ::. */
+bool pfk__addr_is_any(const struct pfk_addr *a);
 
 #endif

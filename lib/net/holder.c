@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/addr.h"
 #include "net/listener.h"
 
 #define TCP_LISTEN_STATE 0x0a
@@ -39,7 +40,7 @@ parse(struct pfk_addr *a, const char *hex, unsigned port)
 	} else {
 		return false;
 	}
-	pfk_addr_set_port(a, (uint16_t)port);
+	pfk__addr_set_port(a, (uint16_t)port);
 	return true;
 }
 
@@ -54,7 +55,7 @@ meets(struct pfk_addr *held, const struct pfk_addr *wanted)
 	if (held->sa.sa_family == wanted->sa.sa_family) {
 		if (held->sa.sa_family == AF_INET6)
 			held->in6.sin6_scope_id = wanted->in6.sin6_scope_id;
-		return pfk_addr_is_any(held) || pfk_addr_is_any(wanted) ||
+		return pfk__addr_is_any(held) || pfk__addr_is_any(wanted) ||
 		    pfk_addr_equal(held, wanted);
 	}
 	/* An IPv6 socket may have IPv4 too; ours do not. */
@@ -62,7 +63,7 @@ meets(struct pfk_addr *held, const struct pfk_addr *wanted)
 		return false;
 	return IN6_IS_ADDR_UNSPECIFIED(six) ||
 	    (IN6_IS_ADDR_V4MAPPED(six) &&
-		(pfk_addr_is_any(wanted) ||
+		(pfk__addr_is_any(wanted) ||
 		    memcmp(six->s6_addr + 12, &wanted->in4.sin_addr, 4) == 0));
 }
 

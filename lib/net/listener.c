@@ -7,6 +7,7 @@
  * option, and its siblings join.
  */
 #include "net/listener.h"
+#include "net/addr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,7 @@ prepare(int fd, enum pfk_kind kind, const struct pfk_addr *addr,
 		    set_if_any(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE",
 			step) == -1)
 			return -1;
-	} else if (pfk_addr_is_any(addr)) {
+	} else if (pfk__addr_is_any(addr)) {
 		/* Answer from the address that was asked. */
 		if (v6 ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1,
 			     "IPV6_RECVPKTINFO", step) == -1

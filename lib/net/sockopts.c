@@ -160,7 +160,7 @@ report_listener(int fd, const struct pfk_sockopts *want,
 }
 
 void
-pfk_sockopts_report(int fd, const struct pfk_sockopts *want,
+pfk__sockopts_report(int fd, const struct pfk_sockopts *want,
     void (*cb)(void *arg, const char *name, int asked, int in_force,
 	const char *sysctl),
     void *arg)

@@ -5,6 +5,7 @@
  * Layer: process.  proc(5), cgroups(7), getrlimit(2).
  */
 #include "process/facts.h"
+#include "net/addr.h"
 
 #include <limits.h>
 #include <netinet/tcp.h>
@@ -174,7 +175,7 @@ look_at_tcp(struct pfk__facts *f, const struct pfk__lent *l)
 	if (getsockopt(l->fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, &len) == 0 &&
 	    queue > f->fastopen_queue)
 		f->fastopen_queue = queue;
-	if (l->bound.sa.sa_family == AF_INET6 && pfk_addr_is_any(&l->bound))
+	if (l->bound.sa.sa_family == AF_INET6 && pfk__addr_is_any(&l->bound))
 		f->any_v6 = true;
 }
 

@@ -5,6 +5,7 @@
  * them, and nobody checks them again; so a broken worker is found here.
  */
 #include "process/lend.h"
+#include "net/addr.h"
 
 static int
 option(int fd, int name)
@@ -29,7 +30,7 @@ answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
 	struct pfk_addr a = *asked;
 
 	if (pfk_addr_port(&a) == 0)
-		pfk_addr_set_port(&a, pfk_addr_port(bound));
+		pfk__addr_set_port(&a, pfk_addr_port(bound));
 	return a.len == bound->len && pfk_addr_equal(&a, bound);
 }
 

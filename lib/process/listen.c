@@ -16,8 +16,10 @@
 #include "base/received.h"
 #include "event/ledger.h"
 #include "event/loop.h"
+#include "net/addr.h"
 #include "net/explain.h"
 #include "net/listener.h"
+#include "net/sockopts.h"
 #include "net/tentative.h"
 #include "process/use.h"
 #include "process/worker.h"
@@ -57,7 +59,8 @@ meet(const struct pfk_addr *a, const struct pfk_addr *b)
 	if (a->sa.sa_family != b->sa.sa_family ||
 	    pfk_addr_port(a) != pfk_addr_port(b))
 		return false;
-	return pfk_addr_is_any(a) || pfk_addr_is_any(b) || pfk_addr_equal(a, b);
+	return pfk__addr_is_any(a) || pfk__addr_is_any(b) ||
+	    pfk_addr_equal(a, b);
 }
 
 /*
@@ -131,7 +134,7 @@ open_one(struct attempt *a, size_t i)
 		addr = lent->bound;
 		group = PFK__GROUP_JOIN;
 	} else if (pfk_addr_port(&addr) == 0) {
-		pfk_addr_set_port(&addr, a->port);
+		pfk__addr_set_port(&addr, a->port);
 	}
 	if (group == PFK__GROUP_FOUND && overlaps(a, i, &addr))
 		group = PFK__GROUP_JOIN;
@@ -162,7 +165,7 @@ open_some(struct attempt *a, bool any)
 	int saved_errno;
 
 	for (size_t i = 0; i < a->n; i++) {
-		if (pfk_addr_is_any(&a->want[i].addr) != any)
+		if (pfk__addr_is_any(&a->want[i].addr) != any)
 			continue;
 		if (open_one(a, i) == -1) {
 			saved_errno = errno;
@@ -423,7 +426,7 @@ check_buffers(const struct attempt *a)
 			o.receive_buffer = PFK_UDP_BUFFER;
 		if (asked == NULL || asked->send_buffer == PFK_UNSET)
 			o.send_buffer = PFK_UDP_BUFFER;
-		pfk_sockopts_report(a->opened[i].fd, &o, note_small, &s);
+		pfk__sockopts_report(a->opened[i].fd, &o, note_small, &s);
 	}
 	report_small(&s);
 }

@@ -4,6 +4,7 @@
  * Layer: process.
  */
 #include "process/name.h"
+#include "net/addr.h"
 
 #include <prefork.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ address_text(char *dst, size_t size, const struct pfk_listen *l)
 	}
 	for (char *at = text; (at = strchr(at, ':')) != NULL;)
 		*at = '.';
-	if (pfk_addr_is_any(&l->addr))
+	if (pfk__addr_is_any(&l->addr))
 		host = l->addr.sa.sa_family == AF_INET ? "any" : "any6";
 	snprintf(dst, size, "-%s%s-%u", l->kind == PFK_UDP ? "udp-" : "", host,
 	    pfk_addr_port(&l->addr));

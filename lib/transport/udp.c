@@ -15,6 +15,7 @@
 #include "base/fds.h"
 #include "base/misuse.h"
 #include "event/fork.h"
+#include "net/addr.h"
 #include "transport/server.h"
 #include "transport/udp.h"
 
@@ -418,7 +419,7 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 		goto err;
 	tune(d);
 	pfk__udp_drops_begin(d);
-	d->pktinfo = pfk_addr_is_any(&d->local);
+	d->pktinfo = pfk__addr_is_any(&d->local);
 	d->handle = true;
 	pfk__member_add(l, &d->member, drain);
 	l->serving[PFK_UDP] = &serving;

@@ -14,6 +14,8 @@
 #include "tap.h"
 #include "unit.h"
 
+#include "net/addr.h"
+
 struct datagrams dg;
 
 /* the endpoint */
@@ -67,7 +69,7 @@ dg_open_bound(const char *where, struct pfk_addr *bound)
 	fd = socket(bound->sa.sa_family,
 	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	if (pfk_addr_is_any(bound))
+	if (pfk__addr_is_any(bound))
 		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	if (bind(fd, &bound->sa, bound->len) == -1 ||
 	    getsockname(fd, &bound->sa, &bound->len) == -1)
