@@ -21,6 +21,7 @@ twice();
 another_configuration();
 killed_meanwhile();
 hung_meanwhile();
+hung_for_good();
 nobody_comes();
 a_stopped_master();
 done_testing();
@@ -136,6 +137,24 @@ sub hung_meanwhile {
 	served('with the next master', @clients);
 	is(() = $old->log_text =~ /worker-\d\s\($still\)\]\sthe\smaster\shas\sdied/gx, 1,
 		'it has said once that its master has died');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Its keeper sees it, since the master is dead; the successor comes late.
+sub hung_for_good {
+	my ($old, $port) = first('--worker-timeout', 1);
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+	my ($still) = values %{ { $old->workers } };
+
+	served('before', @clients);
+	kill 'STOP', $still;
+	kill_master($old, 1);
+	my $server = start($port);
+	ok($old->wait_log(qr/keeper-\d.*worker\s\d\s\($still\)\shangs,\sand\shas\sno\smaster/x),
+		'one hangs for good: its keeper kills it');
+	gone($old, 'its successor is taken over');
+	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
 	return;
 }

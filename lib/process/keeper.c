@@ -38,6 +38,8 @@
 #define CRASH_NS PFK_SECOND_NS
 /* An input that was handled so many times, with a death each, is at fault. */
 #define RUNS_MAX 3
+/* So often it looks at its worker when the master has died. */
+#define ORPHAN_LOOK_NS (250 * PFK_MSEC_NS)
 #define CLONE_RETRY_NS (20 * PFK_MSEC_NS)
 #define DROP_PATIENCE_S 5
 
@@ -53,6 +55,10 @@ struct keeper {
 	int dead_status;
 	uint64_t dead_ns;
 	char doing[200]; /* the worker, when it died */
+	/* The master has died: nobody else sees that the worker hangs. */
+	pid_t master;
+	bool alone;
+	uint64_t looked_ns;
 };
 
 /* The one of this process; the worker that it clones inherits it. */
@@ -157,6 +163,8 @@ drop(struct keeper *k)
 	for (size_t i = 0; i < n; i++)
 		groups[i] = h->groups[i];
 	h->dropping = become(h->uid, h->gid, n, groups) == 0 ? 2 : 3;
+	/* The kernel takes the order back where the user changes. */
+	prctl(PR_SET_PDEATHSIG, SIGUSR2);
 	syscall(SYS_futex, &h->dropping, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
@@ -205,35 +213,6 @@ is_crash(int status)
 	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE ||
 	    signo == SIGILL || signo == SIGABRT || signo == SIGSYS ||
 	    signo == SIGTRAP;
-}
-
-/* Describe the callback in which the worker died. */
-static void
-describe_doing(const struct keeper *k, char *buf, size_t size)
-{
-	const struct pfk__ledger_head *h = k->ledger.head;
-	const struct pfk__record *r = pfk__record(&k->ledger, h->serving);
-	char name[PFK_ADDR_SIZE];
-
-	if (r == NULL)
-		strlcpy(buf,
-		    "in no descriptor's callback: waiting, or in a timer's",
-		    size);
-	else if (r->entry == PFK__ENTRY_STREAM)
-		snprintf(buf, size,
-		    "serving the connection of %s, descriptor %d, with %u "
-		    "bytes of it in hand",
-		    pfk_addr_format(name, &r->stream.peer), h->serving,
-		    h->hand.fd == h->serving ? h->hand.len : 0);
-	else if (r->entry == PFK__ENTRY_LISTENER)
-		snprintf(buf, size,
-		    "accepting connections of %s, descriptor %d",
-		    pfk_addr_format(name, &r->listener.bound), h->serving);
-	else if (r->entry == PFK__ENTRY_DATAGRAM)
-		snprintf(buf, size, "serving datagrams of %s, descriptor %d",
-		    pfk_addr_format(name, &r->listener.bound), h->serving);
-	else
-		snprintf(buf, size, "serving descriptor %d", h->serving);
 }
 
 /* Tell the master; it may have no room for the message, or be stopped. */
@@ -323,6 +302,31 @@ goes_on(struct keeper *k, int status)
 	return k->crashes < CRASHES_MAX;
 }
 
+/*
+ * An orphan that hangs does not knock at a new master's.  It is killed, so that
+ * its successor does.  A pause of the whole machine stops the keeper, too.
+ */
+static void
+look_at_orphan(struct keeper *k)
+{
+	uint64_t hang_ns = k->w->config->hang_ns, at = now();
+	uint64_t since = at - k->looked_ns;
+	uint64_t beat = __atomic_load_n(&k->page->beat, __ATOMIC_RELAXED);
+
+	if (!k->alone || since < ORPHAN_LOOK_NS)
+		return;
+	k->looked_ns = at;
+	if (hang_ns == 0 || since > 2 * ORPHAN_LOOK_NS || beat > at ||
+	    at - beat < hang_ns || at - k->started_ns < hang_ns)
+		return;
+	pfk_log(PFK_ERROR,
+	    "worker %d (%d) hangs, and has no master: its loop has stood "
+	    "still for %llu ms; killing it",
+	    k->w->slot, (int)k->worker,
+	    (unsigned long long)((at - beat) / PFK_MSEC_NS));
+	kill(k->worker, SIGKILL);
+}
+
 /* Wait for the worker's death; returns its status. */
 static int
 attend(struct keeper *k)
@@ -341,7 +345,9 @@ attend(struct keeper *k)
 
 		if (pid == k->worker)
 			return status;
-		if (k->dead != 0)
+		if (getppid() != k->master)
+			k->alone = true;
+		if (k->dead != 0 || k->alone)
 			signo = sigtimedwait(&awaited, NULL, &often);
 		else
 			signo = sigwaitinfo(&awaited, NULL);
@@ -349,6 +355,7 @@ attend(struct keeper *k)
 			drop(k);
 		if (signo == SIGUSR2 && k->page->last != 0)
 			kill(k->worker, SIGKILL);
+		look_at_orphan(k);
 		log_unheard(k);
 	}
 }
@@ -440,7 +447,7 @@ pfk__keeper_main(struct pfk_worker *w)
 	struct keeper *k = &the_keeper;
 	int status;
 
-	*k = (struct keeper){.w = w, .page = w->page};
+	*k = (struct keeper){.w = w, .page = w->page, .master = getppid()};
 	keep_own_descriptors(w);
 	leave_terminal();
 	if (!prepare(k))
@@ -462,9 +469,10 @@ pfk__keeper_main(struct pfk_worker *w)
 		pfk__worker_main(w);
 	}
 	name_keeper(k);
+	prctl(PR_SET_PDEATHSIG, SIGUSR2);
 	for (;;) {
 		status = attend(k);
-		describe_doing(k, k->doing, sizeof(k->doing));
+		pfk__describe_doing(&k->ledger, k->doing, sizeof(k->doing));
 		if (!goes_on(k, status))
 			end(k, status);
 		look_for_cause(k, status);

@@ -5,8 +5,9 @@
  * descriptor table with it (clone(2), CLONE_FILES without CLONE_VM), and one
  * ledger (event/ledger.h).  So nothing is closed when the worker dies: the
  * keeper clones the next one into the same table, at once and by itself, also
- * while the master is stopped or dead.  It does nothing else: it opens nothing,
- * reads no socket, and holds nothing of other slots.
+ * while the master is stopped or dead.  When the master has died, it also kills a
+ * worker that hangs, so that the next one can knock at the next master's.  It does
+ * nothing else: it opens nothing, reads no socket, and holds nothing of other slots.
  *
  * Invariants:
  *  1. the keeper is a clean image: it has run none of the program's code, and a
@@ -42,6 +43,10 @@ struct pfk__page {
 };
 
 struct pfk_worker;
+struct pfk__ledger;
+
+/* doing.c: the work of the worker when it died. */
+void pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size);
 
 /* "exited with status 1", "killed by signal 9 (SIGKILL)". */
 void pfk__describe_status(int status, char *buf, size_t size);

@@ -1,0 +1,38 @@
+/*
+ * doing.c: tell the work of a worker when it died, by its ledger.
+ *
+ * Layer: process.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "event/ledger.h"
+#include "process/keeper.h"
+
+void
+pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size)
+{
+	const struct pfk__ledger_head *h = g->head;
+	const struct pfk__record *r = pfk__record(g, h->serving);
+	char name[PFK_ADDR_SIZE];
+
+	if (r == NULL)
+		strlcpy(buf,
+		    "in no descriptor's callback: waiting, or in a timer's",
+		    size);
+	else if (r->entry == PFK__ENTRY_STREAM)
+		snprintf(buf, size,
+		    "serving the connection of %s, descriptor %d, with %u "
+		    "bytes of it in hand",
+		    pfk_addr_format(name, &r->stream.peer), h->serving,
+		    h->hand.fd == h->serving ? h->hand.len : 0);
+	else if (r->entry == PFK__ENTRY_LISTENER)
+		snprintf(buf, size,
+		    "accepting connections of %s, descriptor %d",
+		    pfk_addr_format(name, &r->listener.bound), h->serving);
+	else if (r->entry == PFK__ENTRY_DATAGRAM)
+		snprintf(buf, size, "serving datagrams of %s, descriptor %d",
+		    pfk_addr_format(name, &r->listener.bound), h->serving);
+	else
+		snprintf(buf, size, "serving descriptor %d", h->serving);
+}
