@@ -44,6 +44,7 @@ sort_letters(const struct pfk_option *o, const struct pfk_option **list)
 		if (o->letter != 0)
 			list[n++] = o;
 	}
+	/* An array of pointers. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	qsort(list, n, sizeof(*list), compare_letters);
 	return n;
 }
@@ -52,7 +53,7 @@ sort_letters(const struct pfk_option *o, const struct pfk_option **list)
 static void
 print_synopsis(const struct pfk_option *options)
 {
-	const struct pfk_option *list[LETTERS_MAX];
+	const struct pfk_option *list[LETTERS_MAX] = {NULL};
 	size_t n = sort_letters(options, list);
 	int column = printf("usage: %s [-", getprogname());
 	int indent = column - 2;

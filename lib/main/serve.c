@@ -132,8 +132,10 @@ prepare(struct pfk_loop *l, const struct pfk__settings *s)
 {
 	size_t n = s->setup.n_endpoints;
 
+	/* Arrays of pointers. NOLINTBEGIN(bugprone-sizeof-expression) */
 	served.servers = calloc(n, sizeof(*served.servers));
 	served.datagrams = calloc(n, sizeof(*served.datagrams));
+	/* NOLINTEND(bugprone-sizeof-expression) */
 	served.fds = calloc(n, sizeof(*served.fds));
 	served.limits = new_limits(l, s);
 	pfk_loop_coalesce(l, s->coalesce);
