@@ -118,17 +118,24 @@ sub killed_meanwhile {
 	return;
 }
 
-# It knocks when the next master serves already: another worker has its slot then,
-# and takes its connections.
-sub hung_meanwhile {
-	my ($old, $port) = first('--worker-timeout', 0);
+# The master dies while one of its three workers stands still, and the next one
+# serves: it, the old one, the worker's pid and the clients.
+sub one_stands_still {
+	my ($old, $port) = first(@_);
 	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
 	my ($still) = values %{ { $old->workers } };
 
 	served('before', @clients);
 	kill 'STOP', $still;
 	kill_master($old, 1);
-	my $server = start($port);
+	return (start($port), $old, $still, @clients);
+}
+
+# It knocks when the next master serves already: another worker has its slot then,
+# and takes its connections.
+sub hung_meanwhile {
+	my ($server, $old, $still, @clients) = one_stands_still('--worker-timeout', 0);
+
 	like($server->log_text, qr/took[ ]over\s2\sworkers/x, 'one stands still: the others are taken over');
 	ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'and replaced');
 	kill 'CONT', $still;
@@ -143,16 +150,10 @@ sub hung_meanwhile {
 
 # Its keeper sees it, since the master is dead; the successor comes late.
 sub hung_for_good {
-	my ($old, $port) = first('--worker-timeout', 1);
-	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
-	my ($still) = values %{ { $old->workers } };
+	my ($server, $old, $still, @clients) = one_stands_still('--worker-timeout', 1);
 
-	served('before', @clients);
-	kill 'STOP', $still;
-	kill_master($old, 1);
-	my $server = start($port);
 	ok($old->wait_log(qr/keeper-\d.*worker\s\d\s\($still\)\shangs,\sand\shas\sno\smaster/x),
-		'one hangs for good: its keeper kills it');
+		'its keeper kills it');
 	gone($old, 'its successor is taken over');
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
