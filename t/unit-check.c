@@ -68,7 +68,7 @@ wrong_count(void)
 static void
 wrong_order(void)
 {
-	pfk__custody_first(&custody, 0)->order = 100;
+	pfk__custody_first(&custody, 0)->opened_ns = UINT64_MAX;
 	pfk__custody_check(&custody);
 }
 

@@ -81,6 +81,7 @@ struct pfk__record {
 	union {
 		struct {
 			struct pfk_addr asked, bound;
+			uint64_t opened_ns;
 			int32_t kind;
 		} listener; /* of a datagram endpoint, too */
 		struct {

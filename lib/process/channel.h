@@ -11,7 +11,7 @@
 
 enum pfk__msg {
 	/* From the worker. */
-	PFK__MSG_LEND = 1, /* a listener, with a duplicate of it */
+	PFK__MSG_LEND = 1, /* a listener, with a duplicate; ns: its opening */
 	PFK__MSG_KEEP,     /* a listener taken out of custody is in use */
 	PFK__MSG_READY,    /* boot is over */
 	PFK__MSG_FAIL,     /* boot failed: status and text */
@@ -24,7 +24,7 @@ enum pfk__msg {
 	/* From the keeper. */
 	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
 	/* From the master. */
-	PFK__MSG_DRAIN, /* how, within timeout_ns */
+	PFK__MSG_DRAIN, /* how, within ns; 0: without end */
 	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */
 	PFK__MSG_TAKE,  /* where the owner's connections come from */
 	PFK__MSG_ADOPT, /* a socket of the owner's slot, to serve meanwhile */
@@ -39,7 +39,7 @@ struct pfk__message {
 	uint32_t type;
 	int32_t slot;
 	uint64_t generation;
-	uint64_t timeout_ns; /* 0: none */
+	uint64_t ns; /* a time to drain, or 0: none; when it was opened */
 	int32_t status;
 	int32_t kind;  /* enum pfk_kind */
 	int32_t how;   /* enum pfk_drain */

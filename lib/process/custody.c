@@ -156,6 +156,21 @@ pfk__custody_drop(struct pfk__lent *l)
 	free(l);
 }
 
+/* Workers of a master that has died come in any order. */
+static void
+list(struct pfk__custody *c, struct pfk__lent *l)
+{
+	struct pfk__lent *before =
+	    TAILQ_LAST(&c->slots[l->slot].list, pfk__lent_list);
+
+	while (before != NULL && before->opened_ns > l->opened_ns)
+		before = TAILQ_PREV(before, pfk__lent_list, link);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(&c->slots[l->slot].list, l, link);
+	else
+		TAILQ_INSERT_AFTER(&c->slots[l->slot].list, before, l, link);
+}
+
 int
 pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 {
@@ -177,9 +192,8 @@ pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 	old = pfk__custody_find(c, l->slot, l->kind, &l->asked);
 	if (old != NULL)
 		pfk__custody_drop(old);
-	copy->order = ++c->orders;
 	RB_INSERT(pfk__lent_tree, &c->all, copy);
-	TAILQ_INSERT_TAIL(&c->slots[l->slot].list, copy, link);
+	list(c, copy);
 	c->slots[l->slot].len++;
 	c->len++;
 	if (pfk_addr_port(&l->asked) == 0) {
@@ -305,7 +319,7 @@ pfk__custody_check(const struct pfk__custody *c)
 		last = NULL;
 		TAILQ_FOREACH(l, &c->slots[i].list, link) {
 			assert(l->slot == i);
-			assert(last == NULL || last->order < l->order);
+			assert(last == NULL || last->opened_ns <= l->opened_ns);
 			last = l;
 			n++;
 		}

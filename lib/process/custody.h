@@ -10,8 +10,7 @@
  * Invariants:
  *  1. one entry for each slot, kind and address asked for;
  *  2. a generation that is ready is the user of all that it serves on;
- *  3. a slot's entries are listed in the order of their opening, which `order`
- *     tells; the counts of slots and of all agree with the lists.
+ *  3. a slot's entries are listed in the order of their opening; the counts of slots and of all agree with the lists.
  */
 #ifndef PFK_PROCESS_CUSTODY_H
 #define PFK_PROCESS_CUSTODY_H
@@ -28,8 +27,8 @@ struct pfk__lent {
 	int fd;
 	uint64_t lender; /* the generation that opened it */
 	uint64_t user;   /* the last one that opened or kept it */
+	uint64_t opened_ns; /* by pfk__clock_now */
 	/* The custody's own. */
-	uint64_t order; /* of opening */
 	struct pfk__custody *custody;
 	struct pfk_io *io; /* in the master: is anything queued? */
 	RB_ENTRY(pfk__lent) node;
@@ -39,11 +38,10 @@ struct pfk__lent {
 struct pfk__custody {
 	RB_HEAD(pfk__lent_tree, pfk__lent) all; /* by group, then slot */
 	struct {
-		TAILQ_HEAD(, pfk__lent) list;
+		TAILQ_HEAD(pfk__lent_list, pfk__lent) list;
 		size_t len;
 	} slots[PFK_WORKERS_MAX];
 	size_t len;
-	uint64_t orders;
 	uint16_t port; /* for port 0, while any_port is not 0 */
 	size_t any_port;
 	/* With a loop: queued is called, once a rearm, when a slot's queue

@@ -61,6 +61,15 @@ give_up(struct pfk__child *c, const char *what)
 	end(c);
 }
 
+/* Only the last master's workers have listeners that were opened earlier. */
+static uint64_t
+opened(const struct pfk__child *c, const struct pfk__message *msg)
+{
+	uint64_t now = pfk__clock_now();
+
+	return c->orphan && msg->ns > 0 && msg->ns < now ? msg->ns : now;
+}
+
 static void
 take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 {
@@ -72,7 +81,8 @@ take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 	    .bound = msg->bound,
 	    .fd = *fd,
 	    .lender = c->generation,
-	    .user = c->generation};
+	    .user = c->generation,
+	    .opened_ns = opened(c, msg)};
 
 	if (wrong != NULL)
 		distrust(c, wrong);

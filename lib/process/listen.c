@@ -38,6 +38,7 @@
 struct opened {
 	int fd; /* -1: skipped */
 	bool kept;
+	uint64_t opened_ns;
 	struct pfk_addr bound;
 };
 
@@ -110,6 +111,7 @@ keep(struct attempt *a, size_t i, const struct pfk__lent *lent)
 
 	a->opened[i] = (struct opened){.fd = lent->fd,
 	    .kept = true,
+	    .opened_ns = lent->opened_ns,
 	    .bound = lent->bound};
 	pfk__listener_reclaim(lent->fd);
 	return pfk__listener_tune(lent->fd, lent->kind, &o, &a->step);
@@ -140,6 +142,7 @@ open_one(struct attempt *a, size_t i)
 		group = PFK__GROUP_JOIN;
 	a->opened[i].fd = pfk__listener_open(want->kind, &addr, group, &o,
 	    &a->opened[i].bound, &a->step);
+	a->opened[i].opened_ns = pfk__clock_now();
 	if (a->opened[i].fd != -1)
 		return 0;
 	a->opened[i].bound = addr;
@@ -196,15 +199,6 @@ open_all(struct attempt *a)
 	return 0;
 }
 
-static uint64_t
-clock_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
-}
-
 /* Whether the master's next message is an order to leave, or its end. */
 static bool
 told_to_leave(const struct pfk_worker *w)
@@ -239,7 +233,7 @@ static bool
 wait_for_address(struct attempt *a)
 {
 	struct pfk_worker *w = a->w;
-	uint64_t now = clock_now();
+	uint64_t now = pfk__clock_now();
 	char name[PFK_ADDR_SIZE];
 
 	if (!w->first_boot || told_to_leave(w) ||
@@ -480,7 +474,7 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 			goto out;
 		}
 		pfk__listener_record(w->ledger, fds[i], &want[i],
-		    &a.opened[i].bound);
+		    &a.opened[i].bound, a.opened[i].opened_ns);
 	}
 	/* All workers have the same: one says it. */
 	if (w->slot == 0)

@@ -17,7 +17,8 @@
 
 void
 pfk__listener_record(struct pfk__ledger *g, int fd,
-    const struct pfk_listen *want, const struct pfk_addr *bound)
+    const struct pfk_listen *want, const struct pfk_addr *bound,
+    uint64_t opened_ns)
 {
 	struct pfk__record *r = g != NULL ? pfk__record(g, fd) : NULL;
 
@@ -28,6 +29,7 @@ pfk__listener_record(struct pfk__ledger *g, int fd,
 	r->listener.asked = want->addr;
 	r->listener.bound = *bound;
 	r->listener.kind = (int32_t)want->kind;
+	r->listener.opened_ns = opened_ns;
 	pfk__ledger_note(g, fd,
 	    want->kind == PFK_TCP ? PFK__ENTRY_LISTENER : PFK__ENTRY_DATAGRAM);
 }

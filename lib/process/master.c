@@ -383,7 +383,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	} else {
 		struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 		    .how = PFK_DRAIN_STOP,
-		    .timeout_ns = timeout_ns};
+		    .ns = timeout_ns};
 
 		pfk__children_tell(m, &msg, -1);
 		if (timeout_ns > 0)

@@ -83,6 +83,7 @@ lend_all(struct pfk_worker *w)
 		m.kind = r->listener.kind;
 		m.asked = r->listener.asked;
 		m.bound = r->listener.bound;
+		m.ns = r->listener.opened_ns;
 		if (pfk__channel_send(w->channel, &m, fd) == -1)
 			return -1;
 	}

@@ -63,7 +63,7 @@ order_drain(struct pfk__child *c)
 {
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 	    .how = PFK_DRAIN_LEAVE,
-	    .timeout_ns = c->master->config.drain_ns};
+	    .ns = c->master->config.drain_ns};
 
 	/* Sent to one that left by itself, too: it may only have said so. */
 	pfk__child_tell(c, &msg, -1);
@@ -102,7 +102,7 @@ pfk__child_repeat(struct pfk__child *c)
 	struct pfk__master *m = c->master;
 	struct pfk__message msg = {.type = PFK__MSG_DRAIN,
 	    .how = PFK_DRAIN_STOP,
-	    .timeout_ns = m->config.shutdown_ns};
+	    .ns = m->config.shutdown_ns};
 
 	/* The ways by which it was given connections died with it. */
 	c->receiving = 0;

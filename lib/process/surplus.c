@@ -65,11 +65,11 @@ read_group(const struct pfk__master *m, struct pfk__lent *first,
 	for (; l != NULL && pfk__custody_same_group(l, first);
 	     l = pfk__custody_next_of_all(l)) {
 		if (is_surplus(m, l)) {
-			if (l->order < first_surplus)
-				first_surplus = l->order;
+			if (l->opened_ns < first_surplus)
+				first_surplus = l->opened_ns;
 		} else {
-			if (l->order > last_stay)
-				last_stay = l->order;
+			if (l->opened_ns > last_stay)
+				last_stay = l->opened_ns;
 			g->stay++;
 		}
 	}

@@ -212,7 +212,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 
 	switch (m->type) {
 	case PFK__MSG_DRAIN:
-		pfk__worker_drain(w, (enum pfk_drain)m->how, m->timeout_ns);
+		pfk__worker_drain(w, (enum pfk_drain)m->how, m->ns);
 		break;
 	case PFK__MSG_GIVE:
 		if (w->leaving && tcp != NULL) {

@@ -55,7 +55,8 @@ void pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how,
  */
 struct pfk__ledger;
 void pfk__listener_record(struct pfk__ledger *g, int fd,
-    const struct pfk_listen *want, const struct pfk_addr *bound);
+    const struct pfk_listen *want, const struct pfk_addr *bound,
+    uint64_t opened_ns);
 int pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
 
