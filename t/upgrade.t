@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 
 use Prefork;
 use Prefork::Life;
+use Prefork::Sockets qw(sockets_of);
 use Test::More;
 
 use constant CLIENTS => 8;
@@ -24,6 +25,7 @@ as_a_daemon();
 by_control_socket();
 a_signal_meanwhile();
 while_not_all_serve();
+with_listeners_that_stay();
 refused($_->[0], sub { $_->[1]->(@_) }, $_->[2]) for
     [ 'removed', sub { unlink $_[0] }, qr/cannot\sexecute\sit:\sNo\ssuch\sfile/x ],
     [ 'not executable', sub { chmod 0600, $_[0] }, qr/cannot\sexecute\sit:\sPermission/x ],
@@ -155,6 +157,29 @@ sub upgrades {
 	close $_ for @clients;
 	is($server->stop, 0, 'exit status');
 	ok(!-e "$path.sock", 'the socket is removed');
+	return;
+}
+
+# A listener that was opened anew is the last of its group, so that those of a slot
+# that is removed afterwards cannot be closed.  They go over to the next master.
+sub with_listeners_that_stay {
+	my ($server) = fixed('-w', 3);
+	my @clients  = map { $server->tcp_socket } 1 .. CLIENTS;
+	my %worker   = $server->workers;
+	my $from     = $server->log_size;
+
+	served('before', @clients);
+	for my $socket (grep { $_->{kind} eq 'tcp' && $_->{state} eq 'listening' } sockets_of($worker{1})) {
+		shutdown $socket->{handle}, 2 or die "shutdown: $!\n";
+	}
+	ok($server->wait_log(qr{opens\sit\sanew.*started\sworker\s1}sx, undef, $from), 'one is opened anew');
+	$server->signal('TTOU');
+	ok($server->wait_log(qr/listeners\sof\sremoved\sslots\sstay\sopen/x, undef, $from), 'others stay');
+	$server->signal('USR2');
+	ok($server->wait_log(qr/\]\supgraded:\sversion/x, undef, $from), 'upgraded');
+	like($server->log_text, qr/cannot\sbe\sclosed;\sstarting\sworkers/x, 'workers take them over');
+	served('after', @clients, map { $server->tcp_socket } 1 .. CLIENTS);
+	is($server->stop, 0, 'exit status');
 	return;
 }
 

@@ -160,8 +160,8 @@ pfk__custody_drop(struct pfk__lent *l)
 static void
 list(struct pfk__custody *c, struct pfk__lent *l)
 {
-	struct pfk__lent *before =
-	    TAILQ_LAST(&c->slots[l->slot].list, pfk__lent_list);
+	struct pfk__lent *before = TAILQ_LAST(&c->slots[l->slot].list,
+	    pfk__lent_list);
 
 	while (before != NULL && before->opened_ns > l->opened_ns)
 		before = TAILQ_PREV(before, pfk__lent_list, link);

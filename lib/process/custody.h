@@ -25,8 +25,8 @@ struct pfk__lent {
 	struct pfk_addr asked; /* with port 0 where that was asked */
 	struct pfk_addr bound;
 	int fd;
-	uint64_t lender; /* the generation that opened it */
-	uint64_t user;   /* the last one that opened or kept it */
+	uint64_t lender;    /* the generation that opened it */
+	uint64_t user;      /* the last one that opened or kept it */
 	uint64_t opened_ns; /* by pfk__clock_now */
 	/* The custody's own. */
 	struct pfk__custody *custody;

@@ -264,6 +264,8 @@ void pfk__watch_start(struct pfk__master *m);
 
 /* surplus.c: close the sockets of slots that are not wanted, in time. */
 void pfk__surplus_maintain(struct pfk__master *m);
+/* Whether some of it can never be closed, and only adoption is left to do. */
+bool pfk__surplus_stays(const struct pfk__master *m);
 /* Steer again, in case that somebody has changed it. */
 void pfk__surplus_steer(struct pfk__master *m);
 

@@ -106,6 +106,16 @@ any_can_go(const struct pfk__master *m)
 	return false;
 }
 
+bool
+pfk__surplus_stays(const struct pfk__master *m)
+{
+	for (int i = m->workers; i < m->places_top; i++) {
+		if (m->places[i].serving != NULL)
+			return false;
+	}
+	return m->surplus == NULL && any_surplus(m) && !any_can_go(m);
+}
+
 /* Slot 0 is in every group, so that its socket carries the group's filter. */
 static void
 steer_all(struct pfk__master *m, bool steer)

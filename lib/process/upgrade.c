@@ -22,6 +22,7 @@
 #include "process/control.h"
 #include "process/history.h"
 #include "process/master.h"
+#include "process/orders.h"
 
 #define TRIAL_NS (10 * PFK_SECOND_NS)
 /* The surplus of a resize may wait for handshakes so long. */
@@ -34,8 +35,12 @@
 static void
 refuse(struct pfk__master *m, const char *why)
 {
+	int workers = m->trial.workers;
+
 	pfk_log(PFK_ERROR, "upgrade refused: %s; nothing has changed", why);
 	pfk__upgrade_cancel(m);
+	if (workers > 0)
+		pfk__orders_workers(m, workers);
 	pfk__control_upgrade_failed(m, why);
 }
 
@@ -193,6 +198,9 @@ leave_arguments(int fd)
 static void
 execute(struct pfk__master *m)
 {
+	/* A refusal needs to know how many workers there were. */
+	int workers = m->trial.workers;
+
 	const struct pfk__instance *mine = &m->control->instance;
 	struct pfk__inherited i = {.lock = mine->lock_fd,
 	    .control = mine->fd,
@@ -201,6 +209,8 @@ execute(struct pfk__master *m)
 	sigset_t old;
 	int sv[2];
 
+	pfk__upgrade_cancel(m);
+	m->trial.workers = workers;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
 		refuse(m, strerror(errno));
 		return;
@@ -240,14 +250,27 @@ on_unquiet(void *arg)
 	refuse(arg, "not all workers came to serve within 90 s");
 }
 
+/* Otherwise the stand-in would be the only one to have them, and close them. */
+static void
+staff_surplus(struct pfk__master *m)
+{
+	pfk_log(PFK_INFO,
+	    "upgrading: listeners of removed slots cannot be closed; starting "
+	    "workers for them");
+	m->trial.workers = m->workers;
+	pfk__orders_workers(m, m->places_top);
+}
+
 void
 pfk__upgrade_maintain(struct pfk__master *m)
 {
 	if (!m->trial.good || !m->started || m->reload != PFK__RELOAD_SETTLED ||
-	    m->reload_wanted || !all_serve(m))
+	    m->reload_wanted)
 		return;
-	pfk__upgrade_cancel(m);
-	execute(m);
+	if (m->trial.workers == 0 && pfk__surplus_stays(m))
+		staff_surplus(m);
+	else if (all_serve(m))
+		execute(m);
 }
 
 bool

@@ -17,8 +17,9 @@
  *
  * Invariants:
  *  1. one process or the other has lock and control socket all the time;
- *  2. the new program is executed only while each slot has a worker and no other
- *     has sockets, so that the stand-in can close its custody.
+ *  2. the new program is executed only while each slot that has sockets has a
+ *     worker, too, so that the stand-in can close its custody.  Removed slots whose
+ *     sockets cannot be closed (surplus.c) get one for that.
  */
 #ifndef PFK_PROCESS_UPGRADE_H
 #define PFK_PROCESS_UPGRADE_H
@@ -41,6 +42,7 @@ struct pfk__trial {
 	struct pfk_timer *late;
 	char text[400];
 	size_t len;
+	int workers; /* before some were added for the upgrade, or 0 */
 };
 
 /* Begin.  NULL, or the reason for refusing; later steps are logged. */
