@@ -2,6 +2,7 @@
  * channel.c: messages, descriptors, and packets that are neither.
  */
 #include "process/channel.h"
+#include "process/takeover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -146,23 +147,43 @@ static void
 test_garbage(void)
 {
 	struct pfk__message m = {.type = PFK__MSG_READY};
-	char big[sizeof(m) + 1] = {PFK__MSG_READY};
-
 	refused(&m, 1, 0, "one byte");
-	refused(&m, sizeof(m) - 1, 0, "too short");
-	refused(big, sizeof(big), 0, "too long");
-	refused(&m, sizeof(m) - 1, 1, "too short, with a descriptor");
-	refused(big, sizeof(big), 1, "too long, with a descriptor");
+	refused(&m, PFK__MESSAGE_MIN - 1, 0, "too short");
+	refused(&m, PFK__MESSAGE_MIN - 1, 1, "too short, with a descriptor");
 	refused(&m, sizeof(m), 2, "two descriptors");
 	refused(&m, sizeof(m), 8, "eight descriptors");
 	refused(&m, sizeof(m), 9, "more than there is room for");
 	refused(&m, sizeof(m), 32, "32 descriptors");
 	m.type = 0;
 	refused(&m, sizeof(m), 0, "type 0");
-	m.type = PFK__MSG_TYPES;
-	refused(&m, sizeof(m), 1, "a type too high");
-	m.type = UINT32_MAX;
-	refused(&m, sizeof(m), 0, "a type far too high");
+}
+
+/* Another version has more or less room for the text, and messages of its own. */
+static void
+test_versions(void)
+{
+	struct pfk__message m = {.type = PFK__MSG_TYPES + 1}, got;
+	char big[sizeof(m) + 100] = {0};
+	int passed;
+
+	begin();
+	memset(m.text, 'x', sizeof(m.text));
+	memcpy(big, &m, sizeof(m));
+	send_raw(big, sizeof(big), fds[0], 1);
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1, "longer");
+	ok(got.type == m.type && passed != -1 &&
+		strnlen(got.text, sizeof(got.text)) == sizeof(got.text) - 1,
+	    "as much as fits");
+	close(passed);
+	send_raw(&m, PFK__MESSAGE_MIN + 2, fds[0], 0);
+	is_int(pfk__channel_receive(fds[1], &got, &passed), 1, "shorter");
+	is_str(got.text, "xx", "no rest of the last one");
+	is_int(pfk__msg_in_version(PFK__MSG_STARTED, 1), 9, "1 is the same...");
+	is_int(pfk__msg_in_version(PFK__MSG_DRAIN, 1), 11, "... but LATER");
+	is_int(pfk__msg_of_version(11, 1), PFK__MSG_DRAIN, "and back");
+	is_int(pfk__msg_in_version(PFK__MSG_DRAIN, PFK__KNOCK_VERSION),
+	    PFK__MSG_DRAIN, "no other has other numbers");
+	end("versions");
 }
 
 /* No room: the message itself is there, and the next one too. */
@@ -251,6 +272,7 @@ main(void)
 	test_round_trip();
 	test_text();
 	test_garbage();
+	test_versions();
 	test_no_room();
 	test_end();
 	test_full();

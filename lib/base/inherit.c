@@ -43,14 +43,17 @@ bool
 pfk__inherited(struct pfk__inherited *i)
 {
 	const char *text = getenv(VARIABLE);
-	int pid, n = 0;
+	int pid, n = 0, more = 0;
 
 	if (text == NULL ||
-	    sscanf(text, "%d:%d:%d:%d:%d:%d:%n", &pid, &i->lock, &i->control,
-		&i->standin, &i->standin_pid, &i->history, &n) != 6 ||
+	    sscanf(text, "%d:%d:%d:%d:%d:%n", &pid, &i->lock, &i->control,
+		&i->standin, &i->standin_pid, &n) != 5 ||
 	    n == 0)
 		return false;
-	i->path = text + n;
+	/* The first program that could be replaced had no counters. */
+	if (sscanf(text + n, "%d:%n", &i->history, &more) != 1 || more == 0)
+		i->history = -1;
+	i->path = text + n + more;
 	return pid == getpid() && i->lock != -1 && i->control != -1 &&
 	    set_cloexec(i, FD_CLOEXEC) == 0;
 }
@@ -58,11 +61,13 @@ pfk__inherited(struct pfk__inherited *i)
 int
 pfk__inherit_announce(const struct pfk__inherited *i)
 {
-	char *text;
+	char *text, history[16] = "";
 	int rc;
 
-	if (asprintf(&text, "%d:%d:%d:%d:%d:%d:%s", (int)getpid(), i->lock,
-		i->control, i->standin, (int)i->standin_pid, i->history,
+	if (i->history != -1)
+		snprintf(history, sizeof(history), "%d:", i->history);
+	if (asprintf(&text, "%d:%d:%d:%d:%d:%s%s", (int)getpid(), i->lock,
+		i->control, i->standin, (int)i->standin_pid, history,
 		i->path) == -1)
 		return -1;
 	rc = setenv(VARIABLE, text, 1);

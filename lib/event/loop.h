@@ -98,7 +98,7 @@ struct pfk__serving {
 	 * is a hand-over channel and belongs to the callee, see handover.h.
 	 * NULL where there are no connections. */
 	void (*give)(struct pfk_loop *l, int fd, bool last);
-	void (*take)(struct pfk_loop *l, int fd, bool bounded);
+	void (*take)(struct pfk_loop *l, int fd, bool bounded, int version);
 	/* Write all connections into a file (event/connections.h): how many,
 	 * or -1 with errno.  NULL where there are none. */
 	int (*list)(struct pfk_loop *l, int fd);

@@ -71,19 +71,34 @@ pfk__channel_send(int fd, const struct pfk__message *m, int pass)
 	return 0;
 }
 
+uint32_t
+pfk__msg_in_version(uint32_t type, int version)
+{
+	return version == 1 && type > PFK__MSG_LATER ? type - 1 : type;
+}
+
+uint32_t
+pfk__msg_of_version(uint32_t type, int version)
+{
+	return version == 1 && type >= PFK__MSG_LATER ? type + 1 : type;
+}
+
 int
 pfk__channel_receive(int fd, struct pfk__message *m, int *passed)
 {
 	struct pfk__parcel p;
-	ssize_t n = pfk__receive(fd, m, sizeof(*m), &p);
+	ssize_t n;
+
+	memset(m->text, 0, sizeof(m->text));
+	n = pfk__receive(fd, m, sizeof(*m), &p);
 
 	*passed = -1;
 	if (n == -1)
 		return errno == ECONNRESET ? 0 : -1;
 	if (p.is_end)
 		return 0;
-	if (n != (ssize_t)sizeof(*m) || p.too_long || m->type == 0 ||
-	    m->type >= PFK__MSG_TYPES || p.n > 1 || (p.no_room && p.n > 0)) {
+	if (n < (ssize_t)PFK__MESSAGE_MIN || m->type == 0 || p.n > 1 ||
+	    (p.no_room && p.n > 0)) {
 		pfk__parcel_close(&p);
 		errno = EPROTO;
 		return -1;

@@ -1,13 +1,20 @@
 /*
  * channel.h: messages between the master and a worker.
  *
- * One sequenced-packet socket pair a worker; one message a packet, of fixed
- * size, with at most one descriptor.
+ * One sequenced-packet socket pair a worker; one message a packet, with at most
+ * one descriptor.
+ *
+ * Versions: a worker tells that of its program when it knocks (takeover.h).  A
+ * new message gets a new number, behind the others, and a new field its place
+ * before the text, which may change its length; an unknown message of another
+ * version is ignored.  Only version 1 has other numbers: LATER was put before DIED
+ * then.
  */
 #ifndef PFK_PROCESS_CHANNEL_H
 #define PFK_PROCESS_CHANNEL_H
 
 #include <prefork.h>
+#include <stddef.h>
 
 enum pfk__msg {
 	/* From the worker. */
@@ -26,13 +33,14 @@ enum pfk__msg {
 	/* From the master. */
 	PFK__MSG_DRAIN, /* how, within ns; 0: without end */
 	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */
-	PFK__MSG_TAKE,  /* where the owner's connections come from */
+	PFK__MSG_TAKE,  /* where the owner's connections come from; status:
+			 * the version of its program */
 	PFK__MSG_ADOPT, /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves its queues again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */
 	PFK__MSG_LET_GO,  /* the master gives way to another program's */
-	PFK__MSG_TYPES
+	PFK__MSG_TYPES    /* no message, but a bound */
 };
 
 struct pfk__message {
@@ -49,7 +57,14 @@ struct pfk__message {
 	char text[400];
 };
 
+/* Up to the text, which may be shorter or longer in another version. */
+#define PFK__MESSAGE_MIN offsetof(struct pfk__message, text)
+
 int pfk__channel_pair(int fds[2]);
+
+/* A message's number in another version, and the one here of such a number. */
+uint32_t pfk__msg_in_version(uint32_t type, int version);
+uint32_t pfk__msg_of_version(uint32_t type, int version);
 
 /*
  * pass is a descriptor to send along, or -1; it stays the caller's.  A full

@@ -21,6 +21,7 @@
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/prepare.h"
+#include "process/takeover.h"
 #include "process/worker.h"
 
 /* fork */
@@ -78,6 +79,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->started_ns = pfk_loop_now(m->loop);
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
+	c->version = PFK__KNOCK_VERSION;
 	c->pidfd = -1;
 	c->list_fd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
@@ -168,15 +170,17 @@ pfk__child_drop(struct pfk__child *c)
 int
 pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 {
+	struct pfk__message in = *msg;
 	int rc;
 
-	msg->slot = c->slot;
-	msg->generation = c->generation;
+	in.slot = c->slot;
+	in.generation = c->generation;
+	in.type = pfk__msg_in_version(msg->type, c->version);
 	if (c->channel == -1)
 		return -1; /* it is dying */
 	/* One that does not read delays the master once, not each time. */
-	rc = c->deaf ? pfk__channel_try(c->channel, msg, pass)
-		     : pfk__channel_send(c->channel, msg, pass);
+	rc = c->deaf ? pfk__channel_try(c->channel, &in, pass)
+		     : pfk__channel_send(c->channel, &in, pass);
 	c->deaf = rc == -1 && errno == EAGAIN;
 	if (rc == 0)
 		return 0;

@@ -15,6 +15,7 @@
 #include "process/lend.h"
 #include "process/listing.h"
 #include "process/master.h"
+#include "process/takeover.h"
 
 void
 pfk__hear_no_more(struct pfk__child *c)
@@ -232,7 +233,8 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		strlcpy(c->fail_text, msg->text, sizeof(c->fail_text));
 		break;
 	default:
-		distrust(c, "a message that only the master sends");
+		if (c->version == PFK__KNOCK_VERSION)
+			distrust(c, "a message that only the master sends");
 	}
 }
 
@@ -259,6 +261,7 @@ pfk__hear_all(struct pfk__child *c)
 			pfk__hear_no_more(c); /* its death is coming */
 		if (rc != 1)
 			return;
+		msg.type = pfk__msg_of_version(msg.type, c->version);
 		hear(c, &msg, &fd);
 		if (fd != -1)
 			pfk__close_received(fd);

@@ -11,6 +11,7 @@
 
 #include "base/received.h"
 #include "process/master.h"
+#include "process/takeover.h"
 
 /* Heirs at a time; others come with the next offer. */
 #define HEIRS_MAX 16
@@ -21,8 +22,16 @@ pfk__heirs_can_take(const struct pfk__child *c)
 {
 	const struct pfk__place *p = &c->master->places[c->slot];
 
-	return c->channel != -1 && !(p->serving == c && p->stall.still) &&
+	return c->channel != -1 && c->version == PFK__KNOCK_VERSION &&
+	    !(p->serving == c && p->stall.still) &&
 	    __atomic_load_n(&c->pulse.page->full, __ATOMIC_RELAXED) == 0;
+}
+
+/* Whether its packets are. */
+static bool
+is_understood(const struct pfk__child *c)
+{
+	return c->version >= 1 && c->version <= PFK__KNOCK_VERSION;
 }
 
 /* Returns how many there are. */
@@ -33,6 +42,8 @@ find_heirs(const struct pfk__child *c, struct pfk__child **heirs)
 	struct pfk__child *own = m->places[c->slot].serving;
 	int n = 0;
 
+	if (!is_understood(c))
+		return 0;
 	if (own != NULL && pfk__heirs_can_take(own)) {
 		heirs[n++] = own;
 		return n;
@@ -54,7 +65,9 @@ find_heirs(const struct pfk__child *c, struct pfk__child **heirs)
 static int
 open_handover(const struct pfk__child *c, struct pfk__child *heir)
 {
-	struct pfk__message msg = {.type = PFK__MSG_TAKE, .owner = c->slot};
+	struct pfk__message msg = {.type = PFK__MSG_TAKE,
+	    .owner = c->slot,
+	    .status = c->version};
 	int fds[2];
 
 	if (pfk__channel_pair(fds) == -1)
@@ -114,9 +127,13 @@ offer_again(struct pfk__child *c)
 		c->kept_logged = true;
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) is leaving, but keeps %d connections until "
-		    "another worker has room for them; raise --max-connections "
-		    "or start more workers",
-		    c->slot, (int)pfk__child_pid(c), c->kept);
+		    "%s",
+		    c->slot, (int)pfk__child_pid(c), c->kept,
+		    is_understood(c)
+			? "another worker has room for them; raise "
+			  "--max-connections or start more workers"
+			: "they end: its program is newer than this one, "
+			  "which cannot take them");
 	}
 }
 

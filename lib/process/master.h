@@ -54,6 +54,7 @@ struct pfk__child {
 	bool again_logged;  /* are offered again */
 	bool retire_wanted; /* once `receiving` is 0 */
 	bool orphan;        /* another master has started it */
+	int version;        /* of its messages and its hand-over */
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
 	bool adopted;            /* it has, or had, listeners of other slots */

@@ -134,10 +134,8 @@ is_known(const struct pfk__master *m, pid_t pid, pid_t keeper)
 static const char *
 check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 {
-	if (k->version != PFK__KNOCK_VERSION ||
-	    k->message_bytes != sizeof(struct pfk__message))
-		return "it is of another version";
-	if (k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1 ||
+	if (k->version < 1 || k->message_bytes < PFK__MESSAGE_MIN ||
+	    k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1 ||
 	    k->workers < 1 || k->workers > PFK_WORKERS_MAX)
 		return "its knock makes no sense";
 	if (m->stop != PFK__STOP_NONE)
@@ -211,6 +209,7 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 		return why;
 	}
 	c->keeper = k->keeper;
+	c->version = k->version;
 	if (!pfk__child_identify(c, pid)) {
 		pfk__child_drop(c);
 		return "it is not its keeper's worker";

@@ -29,8 +29,13 @@
 
 #include "process/master.h"
 
-/* Of the messages to the master, and of those of a hand-over. */
+/*
+ * Of the messages to the master (channel.h), and of those of a hand-over.  A worker
+ * of a newer version lends its listeners, but keeps its connections, and drains.
+ */
+#ifndef PFK__KNOCK_VERSION
 #define PFK__KNOCK_VERSION 2
+#endif
 
 /* The first byte is PFK__CONTROL_BINARY. */
 struct pfk__knock {

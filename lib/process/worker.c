@@ -222,7 +222,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		break;
 	case PFK__MSG_TAKE:
 		if (fd != -1 && tcp != NULL) {
-			tcp->take(w->loop, fd, m->owner != w->slot);
+			tcp->take(w->loop, fd, m->owner != w->slot, m->status);
 			fd = -1;
 		} else {
 			on_taken(w);

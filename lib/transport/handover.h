@@ -32,8 +32,10 @@ void pfk__handover_give(struct pfk_loop *l, int fd, bool last);
 
 /*
  * Take the connections that come from fd, which the loop owns from then on.
- * bounded: no more than max-connections, and a few descriptors stay free.
+ * bounded: no more than max-connections, and a few descriptors stay free.  Of
+ * version 1 (lib/process/takeover.h), the giver's program expects single bytes as
+ * answers, in order.
  */
-void pfk__handover_take(struct pfk_loop *l, int fd, bool bounded);
+void pfk__handover_take(struct pfk_loop *l, int fd, bool bounded, int version);
 
 #endif

@@ -55,30 +55,32 @@ is_connection(int fd)
 }
 
 static bool
-unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel)
+unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel,
+    bool v1)
 {
-	size_t len;
+	size_t len, inside;
 
 	if (n < sizeof(p->h) || parcel->too_long || parcel->n > 2)
 		return false;
 	memcpy(&p->h, buf, sizeof(p->h));
 	p->rest = buf + sizeof(p->h);
 	len = sizeof(p->h) + (size_t)p->h.state_len;
+	inside = v1 ? len : sizeof(p->h);
 	len += p->h.unsent_len;
-	if (n != (p->h.apart ? sizeof(p->h) : len) || len > PFK__PACKET_MAX ||
+	if (n != (p->h.apart ? inside : len) || len > PFK__PACKET_MAX ||
 	    p->h.low > p->h.high || (!p->h.apart && parcel->n > 1) ||
 	    (parcel->fds[0] != -1 && !is_connection(parcel->fds[0])))
 		return false;
 	/* Out of descriptors: it is refused, as without the first one. */
 	if (!p->h.apart ||
-	    read_apart(parcel->fds[1], buf + sizeof(p->h), len - sizeof(p->h)))
+	    read_apart(parcel->fds[1], buf + inside, len - inside))
 		p->fd = parcel->fds[0];
 	return true;
 }
 
 /* 1, 0 at the end, -1 with errno. */
 static int
-receive_packet(int from, char *buf, struct packet *p)
+receive_packet(int from, char *buf, struct packet *p, bool v1)
 {
 	struct pfk__parcel parcel;
 	ssize_t n = pfk__receive(from, buf, PFK__PACKET_MAX, &parcel);
@@ -87,7 +89,7 @@ receive_packet(int from, char *buf, struct packet *p)
 	p->fd = -1;
 	if (n == -1 || parcel.is_end)
 		return n == -1 ? -1 : 0;
-	good = unpack(p, buf, (size_t)n, &parcel);
+	good = unpack(p, buf, (size_t)n, &parcel, v1);
 	if (p->fd != -1)
 		parcel.fds[0] = -1;
 	pfk__parcel_close(&parcel);
@@ -155,11 +157,11 @@ take(struct pfk_loop *l, struct packet *p, bool bounded)
 }
 
 static int
-send_verdict(int to, const union pfk__reply *v)
+send_verdict(int to, const void *v, size_t len)
 {
 	struct pollfd p = {.fd = to, .events = POLLOUT};
 
-	while (send(to, v, sizeof(*v), MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+	while (send(to, v, len, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN || poll(&p, 1, ANSWER_PATIENCE_MS) != 1)
@@ -173,6 +175,7 @@ struct taker {
 	struct pfk_io io;
 	uint32_t number; /* of the next packet */
 	bool bounded;
+	bool v1;    /* the giver's program is of version 1 */
 	bool alone; /* the giver has died */
 };
 
@@ -188,6 +191,12 @@ answer_packet(struct taker *t, enum pfk__answer answer)
 	struct pfk__ledger_head *h = g->head;
 	int rc = 0;
 
+	if (t->v1) {
+		char byte = (char)answer;
+
+		h->taking = 0;
+		return send_verdict(t->io.fd, &byte, 1);
+	}
 	pfk__point(g);
 	if (answer == PFK__ANSWER_TAKEN) {
 		h->verdict = v.word;
@@ -196,7 +205,7 @@ answer_packet(struct taker *t, enum pfk__answer answer)
 		pfk__in_order();
 		pfk__point(g);
 	}
-	if (!t->alone && send_verdict(t->io.fd, &v) == -1) {
+	if (!t->alone && send_verdict(t->io.fd, &v, sizeof(v)) == -1) {
 		rc = errno == EPIPE || errno == ECONNRESET ? 0 : -1;
 		t->alone = rc == 0;
 	}
@@ -230,7 +239,7 @@ on_taker_ready(void *arg, unsigned ready)
 	(void)ready;
 	for (int i = 0; i < PFK__PACKETS_A_TURN; i++) {
 		struct packet p;
-		int rc = receive_packet(t->io.fd, buf, &p);
+		int rc = receive_packet(t->io.fd, buf, &p, t->v1);
 		enum pfk__answer a = PFK__ANSWER_REFUSED;
 
 		/* A giver that has died leaves its packets, which nobody else
@@ -259,13 +268,14 @@ drain_taker(struct pfk__member *m, enum pfk_drain how)
 }
 
 void
-pfk__handover_take(struct pfk_loop *l, int fd, bool bounded)
+pfk__handover_take(struct pfk_loop *l, int fd, bool bounded, int version)
 {
 	struct taker *t = calloc(1, sizeof(*t));
 
 	if (t != NULL &&
 	    pfk__io_start(l, &t->io, fd, PFK_READ, on_taker_ready, t) == 0) {
 		t->bounded = bounded;
+		t->v1 = version == 1;
 		pfk__member_add(l, &t->member, drain_taker);
 		return;
 	}

@@ -110,7 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	l->taken = on_taken;
 	l->taken_arg = &taken;
-	l->serving[PFK_TCP]->take(l, fds[1], false);
+	l->serving[PFK_TCP]->take(l, fds[1], false, 0);
 	memcpy(bytes, data, size);
 	send_packets(fds[0], bytes, size, &addr, accepted);
 	close(accepted);

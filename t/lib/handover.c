@@ -105,7 +105,7 @@ handover_hand(void)
 	pfk__channel_pair(fds);
 	pfk_loop_drain(ho.from, PFK_DRAIN_LEAVE);
 	ho.from->serving[PFK_TCP]->give(ho.from, fds[0], true);
-	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false);
+	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, 0);
 	for (int i = 0; i < 5000 && ho.taken == 0; i++) {
 		unit_settle(ho.to);
 		unit_settle(ho.from);
