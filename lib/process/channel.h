@@ -16,6 +16,11 @@
 #include <prefork.h>
 #include <stddef.h>
 
+/* The torture builds a program in which it is longer. */
+#ifndef PFK__MESSAGE_TEXT
+#define PFK__MESSAGE_TEXT 400
+#endif
+
 enum pfk__msg {
 	/* From the worker. */
 	PFK__MSG_LEND = 1, /* a listener, with a duplicate; ns: its opening */
@@ -54,7 +59,7 @@ struct pfk__message {
 	int32_t owner; /* a slot */
 	int32_t pid;
 	struct pfk_addr asked, bound;
-	char text[400];
+	char text[PFK__MESSAGE_TEXT];
 };
 
 /* Up to the text, which may be shorter or longer in another version. */

@@ -1,0 +1,127 @@
+package Torture::Many;
+
+# The rows in which a worker with very many connections is killed: the time until
+# its clients get their next answer, and the clients of the other workers theirs.
+
+use strict;
+use warnings;
+
+use IO::Select ();
+use IO::Socket::INET ();
+use Prefork::Tools qw(now wait_for);
+use Torture::Rows;
+use Torture::Run;
+
+use constant {
+	KILLS      => 10,
+	SAMPLES    => 200,    # clients that send at once after each death
+	OURS       => 10_000,    # connections of this process
+	RESTART_MS => 50,
+	OTHERS_MS  => 20,
+	SOURCE     => '127.0.0.9',    # which others do not use
+	WAIT       => 10,
+};
+
+sub rows {
+	return (
+		[ 'restart/10000' => sub { many('restart/10000', 1) } ],
+		[ 'restart/50000' => sub { many('restart/50000', 4, 13_500, 13_500, 13_000) } ],
+	);
+}
+
+sub connected {
+	my ($n) = @_;
+	my @clients;
+
+	for my $i (0 .. $n - 1) {
+		push @clients, IO::Socket::INET->new(
+			LocalAddr => SOURCE,
+			PeerAddr  => "127.0.0.1:$PORT",
+		) // die "connection $i: $@\n";
+	}
+	return @clients;
+}
+
+# Those of clients and server.
+sub sockets {
+	open my $file, '<', '/proc/net/sockstat' or return 0;
+	my ($n) = map { /^TCP:\sinuse\s(\d+)/x } <$file>;
+	return $n // 0;
+}
+
+# Sends a byte on each and returns the milliseconds until it came back, sorted.
+sub answers {
+	my (@clients) = @_;
+	my $select = IO::Select->new(@clients);
+	my (%sent, @took);
+
+	for my $client (@clients) {
+		$sent{$client} = now();
+		syswrite $client, 'x';
+	}
+	while ($select->count) {
+		my @ready = $select->can_read(WAIT) or last;
+		for my $client (@ready) {
+			push @took, 1000 * (now() - $sent{$client}) if sysread($client, my $byte, 1) == 1;
+			$select->remove($client);
+		}
+	}
+	@took = sort { $a <=> $b } @took;
+	return @took;
+}
+
+sub middle { my (@values) = sort { $a <=> $b } @_; return $values[ @values / 2 ] }
+
+# The connections of this process send, those of others are there.
+sub many {
+	my ($row, $workers, @more) = @_;
+	my $n = OURS;
+
+	$n += $_ for @more;
+	progress("$row ...");
+	my $server = Torture::Server->start({ name => $row =~ tr{/}{-}r },
+		'-w', $workers, '-p', $PORT, '-b', '127.0.0.1');
+	my @loads = map { Torture::Load->start([], '-p', $PORT, '-n', $_, '-r', 10, '--sources', 4) } @more;
+	my $begun   = now();
+	my $wanted  = Torture::Rows::times_of(KILLS, 3);
+	my (@own, @others, @wrong);
+	eval {
+		my @clients = connected(OURS);
+		wait_for(sub { sockets() >= 2 * $n }, 60) or die "no $n connections within a minute\n";
+		for (1 .. $wanted) {
+			my %some = map { $_ => $_ } map { $clients[ rand @clients ] } 1 .. SAMPLES;
+			wait_for(sub { $server->serving == $workers }, WAIT) or die "not all workers serve\n";
+			kill 'KILL', ($server->serving)[ rand $workers ];
+			my @took = answers(values %some);
+			die "lost messages\n" if @took != keys %some;
+			push @own,    $took[-1];
+			push @others, $took[ 0.9 * @took * ($workers - 1) / $workers ];
+		}
+		1;
+	} or push @wrong, $@ =~ s/\s+$//r;
+	my $sum = Torture::Load::sum(map { $_->finish } @loads);
+	push @wrong, 'it does not settle' if !$server->settle($workers);
+	@own or @own = @others = (0);
+	push @wrong, sprintf 'its clients waited for %.0f ms, allowed %d', middle(@own), RESTART_MS
+	    if @own && middle(@own) > RESTART_MS;
+	push @wrong, sprintf 'others waited for %.0f ms, allowed %d', middle(@others), OTHERS_MS
+	    if $workers > 1 && @others && middle(@others) > OTHERS_MS;
+	$sum->{started} += $wanted * SAMPLES;
+	$sum->{echoed}  += @own * SAMPLES;
+	$sum->{worst} = (sort { $b <=> $a } @own)[0] // 0;
+	note_result(
+		row     => $row,
+		events  => $wanted,
+		seconds => now() - $begun,
+		sum     => $sum,
+		notes   => [
+			sprintf('%d connections; medians of %d kills:', $n, $wanted),
+			sprintf('the last of %d answers came after %.1f ms', SAMPLES, middle(@own)),
+			$workers > 1 ? sprintf('those of other workers came after %.1f ms', middle(@others)) : ()
+		],
+		wrong => [ @wrong, $server->finish ],
+	);
+	return;
+}
+
+1;
