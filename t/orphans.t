@@ -22,6 +22,7 @@ another_configuration();
 killed_meanwhile();
 hung_meanwhile();
 hung_for_good();
+all_hung();
 nobody_comes();
 a_stopped_master();
 done_testing();
@@ -156,6 +157,24 @@ sub hung_for_good {
 		'its keeper kills it');
 	gone($old, 'its successor is taken over');
 	served('with the next master', @clients);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Longer than a new master waits for knocks.
+sub all_hung {
+	my ($old, $port) = first('--worker-timeout', 2);
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+	my @workers = values %{ { $old->workers } };
+
+	served('before', @clients);
+	kill 'STOP', @workers;
+	kill_master($old, scalar @workers);
+	my $server = start($port);
+	like($server->log_text, qr/a\sworker\sof\sa\smaster\sthat\shas\sdied,\swhich\sdoes\snot\sanswer/x,
+		'it waits for the keepers');
+	gone($old, 'which replace the workers');
+	served('with the next master', @clients, tcp('127.0.0.1', $port));
 	is($server->stop, 0, 'exit status');
 	return;
 }

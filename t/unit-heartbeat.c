@@ -54,6 +54,8 @@ by_state(struct pfk__pages *pages)
 	    "the limit starts anew");
 	is_int(judge_as(&p, 126, 'T', 0, false), PFK__VERDICT_HUNG,
 	    "it is stopped");
+	is_int(judge_as(&p, 127, 'T', 0, false), PFK__VERDICT_LOST,
+	    "so that it has no last words");
 	pfk__pulse_close(&p, pages);
 }
 

@@ -34,6 +34,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	    .channel = channel,
 	    .workers = m->workers,
 	    .first_boot = !m->started,
+	    .after_death = pfk__control_was_stale(m),
 	    .custody = &m->custody,
 	    .page = c->pulse.page,
 	    .config = &m->config,

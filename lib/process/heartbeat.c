@@ -82,6 +82,13 @@ hangs(struct pfk__pulse *p, uint64_t still_ns, uint64_t timeout_ns,
 	return still_ns >= timeout_ns && look->state != 'R';
 }
 
+/* A stopped process has no last words: it handles SIGABRT when it goes on. */
+static bool
+is_silent(const struct pfk__look *look)
+{
+	return look != NULL && look->state == 'T';
+}
+
 enum pfk__verdict
 pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns,
     const struct pfk__look *look)
@@ -95,7 +102,8 @@ pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns,
 		return PFK__VERDICT_ALIVE;
 	}
 	if (p->abort_ns != 0)
-		return now_ns - p->abort_ns >= PFK__LAST_WORDS_NS
+		return is_silent(look) ||
+			now_ns - p->abort_ns >= PFK__LAST_WORDS_NS
 		    ? PFK__VERDICT_LOST
 		    : PFK__VERDICT_ALIVE;
 	if (!hangs(p, still, timeout_ns, look))

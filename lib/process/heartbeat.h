@@ -44,7 +44,7 @@ enum pfk__verdict {
 	PFK__VERDICT_LOST  /* it does not even die */
 };
 
-/* How long a hung worker has for its last words. */
+/* How long a hung worker has for its last words, unless it is stopped. */
 #define PFK__LAST_WORDS_NS (2 * UINT64_C(1000000000))
 
 int pfk__pulse_open(struct pfk__pulse *p, struct pfk__pages *pages,

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/received.h"
@@ -21,6 +20,7 @@
 #include "net/listener.h"
 #include "net/sockopts.h"
 #include "net/tentative.h"
+#include "process/patience.h"
 #include "process/use.h"
 #include "process/worker.h"
 
@@ -29,9 +29,6 @@
 /* The workers of a master that was killed need a moment to let go. */
 #define BUSY_TRIES 25
 #define BUSY_WAIT_MS 20
-/* Duplicate address detection takes a second or two after an interface is up. */
-#define TENTATIVE_NS (10 * PFK_SECOND_NS)
-#define TENTATIVE_WAIT_MS 100
 
 /* The result for one wanted listener. */
 
@@ -48,7 +45,7 @@ struct attempt {
 	size_t n;
 	struct opened *opened;
 	uint16_t port;        /* for port 0; 0: the kernel's choice */
-	uint64_t deadline_ns; /* of the wait for tentative addresses; 0: none */
+	uint64_t deadline_ns; /* of a wait for an address; 0: none */
 	size_t failed;        /* on failure: which one, and the call */
 	const char *step;
 };
@@ -199,78 +196,31 @@ open_all(struct attempt *a)
 	return 0;
 }
 
-/* Whether the master's next message is an order to leave, or its end. */
-static bool
-told_to_leave(const struct pfk_worker *w)
-{
-	uint32_t type;
-	ssize_t n = recv(w->channel, &type, sizeof(type),
-	    MSG_PEEK | MSG_DONTWAIT);
-
-	return n == 0 || (n == (ssize_t)sizeof(type) && type == PFK__MSG_DRAIN);
-}
-
-static void
-log_wait(const char *address)
-{
-	time_t until = time(NULL) + (time_t)(TENTATIVE_NS / PFK_SECOND_NS);
-	char text[20] = "";
-	struct tm tm;
-
-	if (localtime_r(&until, &tm) != NULL)
-		strftime(text, sizeof(text), "%T", &tm);
-	pfk_log(PFK_WARNING,
-	    "the address of %s is still tentative (duplicate address "
-	    "detection): waiting for it until %s at the latest",
-	    address, text);
-}
-
-/*
- * At boot an IPv6 address may be tentative for a moment.  On the first start the
- * worker waits for it; the master does not, and goes by the beat meanwhile.
- */
-static bool
-wait_for_address(struct attempt *a)
-{
-	struct pfk_worker *w = a->w;
-	uint64_t now = pfk__clock_now();
-	char name[PFK_ADDR_SIZE];
-
-	if (!w->first_boot || told_to_leave(w) ||
-	    !pfk__addr_tentative(&a->want[a->failed].addr))
-		return false;
-	if (a->deadline_ns == 0) {
-		a->deadline_ns = now + TENTATIVE_NS;
-		log_wait(pfk_addr_format(name, &a->want[a->failed].addr));
-	}
-	if (now >= a->deadline_ns)
-		return false;
-	*w->loop->beat = now;
-	poll(NULL, 0, TENTATIVE_WAIT_MS);
-	return true;
-}
-
 static int
 open_with_patience(struct attempt *a)
 {
 	uint16_t known = pfk__custody_port(a->w->custody);
 
 	for (int tries = 1;; tries++) {
+		const struct pfk_listen *want;
 		bool chosen;
 		int error;
 
 		if (open_all(a) == 0)
 			return 0;
 		error = errno;
-		if (error == EADDRNOTAVAIL && wait_for_address(a)) {
+		want = &a->want[a->failed];
+		if ((error == EADDRNOTAVAIL &&
+			pfk__wait_tentative(a->w, want, &a->deadline_ns)) ||
+		    (error == EADDRINUSE && tries >= BUSY_TRIES &&
+			pfk__wait_orphan(a->w, want, &a->deadline_ns))) {
 			tries--;
 			continue;
 		}
 		errno = error;
 		if (error != EADDRINUSE)
 			return -1;
-		chosen = known == 0 &&
-		    pfk_addr_port(&a->want[a->failed].addr) == 0;
+		chosen = known == 0 && pfk_addr_port(&want->addr) == 0;
 		if (chosen ? tries >= PORT_TRIES
 			   : !a->w->first_boot || tries >= BUSY_TRIES)
 			return -1;

@@ -14,8 +14,9 @@ struct pfk_worker {
 	int slot;
 	uint64_t generation;
 	int channel;
-	int workers;     /* the service's */
-	bool first_boot; /* no worker of this master was ever ready */
+	int workers;      /* the service's */
+	bool first_boot;  /* no worker of this master was ever ready */
+	bool after_death; /* another master of this service has died */
 	const struct pfk__custody *custody;
 	struct pfk__page *page;     /* shared with the master: keeper.h */
 	struct pfk__ledger *ledger; /* shared with the keeper, or NULL */

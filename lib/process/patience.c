@@ -1,0 +1,112 @@
+/*
+ * patience.c: a worker waits for an address that is not free yet.
+ *
+ * Layer: process.
+ */
+#include "process/patience.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "event/loop.h"
+#include "net/listener.h"
+#include "net/tentative.h"
+#include "process/worker.h"
+
+#define LOOK_MS 100
+/* Duplicate address detection takes a second or two after an interface is up. */
+#define TENTATIVE_NS (10 * PFK_SECOND_NS)
+/* For a keeper to notice a hang, and for the successor to knock. */
+#define KNOCK_GRACE_NS (2 * PFK_SECOND_NS)
+
+/* Whether the master's next message is an order to leave, or its end. */
+static bool
+told_to_leave(const struct pfk_worker *w)
+{
+	uint32_t type;
+	ssize_t n = recv(w->channel, &type, sizeof(type),
+	    MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n == (ssize_t)sizeof(type) && type == PFK__MSG_DRAIN);
+}
+
+/* The time of day when so many nanoseconds have passed. */
+static const char *
+clock_after(char text[20], uint64_t ns)
+{
+	time_t until = time(NULL) + (time_t)(ns / PFK_SECOND_NS);
+	struct tm tm;
+
+	text[0] = '\0';
+	if (localtime_r(&until, &tm) != NULL)
+		strftime(text, 20, "%T", &tm);
+	return text;
+}
+
+static bool
+wait_a_moment(struct pfk_worker *w, uint64_t deadline_ns)
+{
+	uint64_t now = pfk__clock_now();
+
+	if (now >= deadline_ns)
+		return false;
+	*w->loop->beat = now;
+	poll(NULL, 0, LOOK_MS);
+	return true;
+}
+
+bool
+pfk__wait_tentative(struct pfk_worker *w, const struct pfk_listen *want,
+    uint64_t *deadline_ns)
+{
+	char name[PFK_ADDR_SIZE], until[20];
+
+	if (!w->first_boot || told_to_leave(w) ||
+	    !pfk__addr_tentative(&want->addr))
+		return false;
+	if (*deadline_ns == 0) {
+		*deadline_ns = pfk__clock_now() + TENTATIVE_NS;
+		pfk_log(PFK_WARNING,
+		    "the address of %s is still tentative (duplicate address "
+		    "detection): waiting for it until %s at the latest",
+		    pfk_addr_format(name, &want->addr),
+		    clock_after(until, TENTATIVE_NS));
+	}
+	return wait_a_moment(w, *deadline_ns);
+}
+
+/* By the title of its process. */
+static bool
+is_worker(const char *holder)
+{
+	return strstr(holder, ": keeper ") != NULL ||
+	    strstr(holder, ": worker ") != NULL;
+}
+
+bool
+pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
+    uint64_t *deadline_ns)
+{
+	uint64_t longest = w->config->hang_ns + KNOCK_GRACE_NS;
+	char name[PFK_ADDR_SIZE], holder[128], until[20];
+
+	if (!w->first_boot || !w->after_death || w->config->hang_ns == 0 ||
+	    told_to_leave(w))
+		return false;
+	if (*deadline_ns == 0) {
+		pfk__listener_holder(want->kind, &want->addr, holder,
+		    sizeof(holder));
+		if (!is_worker(holder))
+			return false;
+		*deadline_ns = pfk__clock_now() + longest;
+		pfk_log(PFK_WARNING,
+		    "%s is in use by %s, a worker of a master that has died, "
+		    "which does not answer: waiting until %s for its keeper to "
+		    "replace it",
+		    pfk_addr_format(name, &want->addr), holder,
+		    clock_after(until, longest));
+	}
+	return wait_a_moment(w, *deadline_ns);
+}

@@ -1,0 +1,32 @@
+/*
+ * patience.h: a worker waits for an address that is not free yet.
+ *
+ * On the first start only, and for a bounded time.  The master does not wait: it
+ * goes by the worker's beat meanwhile.
+ */
+#ifndef PFK_PROCESS_PATIENCE_H
+#define PFK_PROCESS_PATIENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pfk_listen;
+struct pfk_worker;
+
+/*
+ * Wait a moment; false: there is nothing to wait for, or the time is over.
+ * *deadline_ns is 0 before the first call of either, and set by it.
+ */
+
+/* An IPv6 address may be tentative at boot. */
+bool pfk__wait_tentative(struct pfk_worker *w, const struct pfk_listen *want,
+    uint64_t *deadline_ns);
+
+/*
+ * A worker of a master that has died may have hung while the new master waited for
+ * knocks; its keeper kills it in time, and its successor knocks.
+ */
+bool pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
+    uint64_t *deadline_ns);
+
+#endif
