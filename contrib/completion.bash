@@ -76,6 +76,8 @@ __prefork() {
 			fi
 		elif [[ $line == *'[HOST'* ]]; then
 			operands=HOST
+		elif [[ $line == *'[SOCKET'* ]]; then
+			operands=SOCKET
 		fi
 	done < <("$1" --help 2>/dev/null)
 
@@ -90,4 +92,4 @@ __prefork() {
 	fi
 }
 
-complete -F __prefork prefork-echo prefork-ctl echo-client echo-check
+complete -F __prefork prefork-echo prefork-ctl prefork-exporter echo-client echo-check

@@ -90,7 +90,14 @@ sub finds_files {
 		'share/man/man8/prefork-ctl.8'             => '644',
 		'share/man/man8/prefork-echo.8'            => '644',
 	);
+	my @exporter = qw(bin/prefork-exporter lib/systemd/system/prefork-exporter.service
+	    lib/sysusers.d/prefork-exporter.conf share/man/man8/prefork-exporter.8
+	    share/bash-completion/completions/prefork-exporter);
 
+	# It is left out where its library is missing.
+	if (-x Prefork::program('prefork-exporter')) {
+		$mode{$_} = m{^bin} ? '755' : '644' for @exporter;
+	}
 	for my $path (sort keys %mode) {
 		my @stat = stat "$usr/$path";
 		is(@stat ? sprintf('%o', $stat[2] & oct 7777) : 'missing',
