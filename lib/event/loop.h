@@ -239,6 +239,12 @@ void pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m);
  */
 void pfk__loop_check(struct pfk_loop *l);
 
+/*
+ * ledger_check.c: abort unless the kernel has the descriptors, and the epoll set the
+ * interest, that the ledger and the loop tell of.
+ */
+void pfk__ledger_check(const struct pfk_loop *l);
+
 /* signal.c: the part that the loop calls. */
 void pfk__signals_release(struct pfk_loop *l);
 

@@ -73,6 +73,9 @@ pfk__loop_check(struct pfk_loop *l)
 		if (l->serving[i] != NULL && l->serving[i]->check != NULL)
 			l->serving[i]->check(l);
 	}
+	/* It reads files: in the first turns after a restart, then seldom. */
+	if (l->ledger->shared && (l->turns & (l->turns - 1)) == 0)
+		pfk__ledger_check(l);
 	if (l->check != NULL)
 		l->check(l->check_arg);
 }
