@@ -62,13 +62,19 @@ give_up(struct pfk__child *c, const char *what)
 	end(c);
 }
 
-/* Only the last master's workers have listeners that were opened earlier. */
+/*
+ * The time that the worker says, because the master may read the messages of two
+ * workers in another order.  Only those of the last master had opened a listener
+ * before they were started here.
+ */
 static uint64_t
 opened(const struct pfk__child *c, const struct pfk__message *msg)
 {
 	uint64_t now = pfk__clock_now();
 
-	return c->orphan && msg->ns > 0 && msg->ns < now ? msg->ns : now;
+	if (msg->ns == 0 || msg->ns > now)
+		return now;
+	return msg->ns < c->started_ns && !c->orphan ? c->started_ns : msg->ns;
 }
 
 static void

@@ -269,6 +269,7 @@ lend(struct attempt *a, size_t i)
 						 : PFK__MSG_LEND,
 	    .slot = a->w->slot,
 	    .generation = a->w->generation,
+	    .ns = o->opened_ns,
 	    .kind = (int32_t)a->want[i].kind,
 	    .asked = a->want[i].addr,
 	    .bound = o->bound};
