@@ -188,6 +188,11 @@ sub traffic {
 	is(total($sample, 'prefork_messages_received_total'), 101, 'it goes on');
 	is(total($sample, 'prefork_connections_handed_over_total'), 1, 'one was handed over');
 	is(total($sample, 'prefork_connections_resumed_total'), 1, 'and resumed');
+
+	# So do a predecessor program's, which ends with a reload.
+	is((ctl('-s', control_socket($server), 'upgrade'))[0], 0, 'an upgrade');
+	(undef, $sample) = scrape($server);
+	is(total($sample, 'prefork_reloads_total'), 2, 'the reloads go on');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "process/area.h"
+#include "process/control.h"
 #include "process/master.h"
 
 /* NULL: no memory, and the counts are lost. */
@@ -98,6 +99,12 @@ pfk__history_sum(const struct pfk__master *m, int slot, struct pfk__stats *sum)
 	}
 }
 
+uint64_t
+pfk__history_reloads(const struct pfk__master *m)
+{
+	return m->reloads_before + m->control->reload.begun;
+}
+
 void
 pfk__history_free(struct pfk__master *m)
 {
@@ -113,7 +120,8 @@ pfk__history_free(struct pfk__master *m)
 
 /*
  * Then the metrics' definitions, and for each slot as many counters, metrics and
- * histograms as these numbers say.  All of them are only ever appended to.
+ * histograms as these numbers say.  All of them are only ever appended to.  The
+ * number of reloads ends it; the first programs have not written it.
  */
 struct saved_head {
 	uint64_t magic;
@@ -137,7 +145,7 @@ save_slots(FILE *f, const struct pfk__master *m)
 		    fwrite(s.own_times, sizeof(s.own_times), 1, f) != 1)
 			return false;
 	}
-	return fflush(f) == 0;
+	return true;
 }
 
 static bool
@@ -154,10 +162,12 @@ save(FILE *f, const struct pfk__master *m)
 	    .metrics = (uint32_t)n,
 	    .slots = (uint32_t)m->places_top,
 	    .metric_bytes = sizeof(*own)};
+	uint64_t reloads = pfk__history_reloads(m);
 
 	return fwrite(&h, sizeof(h), 1, f) == 1 &&
 	    fwrite(own, sizeof(*own), (size_t)n, f) == (size_t)n &&
-	    save_slots(f, m);
+	    save_slots(f, m) && fwrite(&reloads, sizeof(reloads), 1, f) == 1 &&
+	    fflush(f) == 0;
 }
 
 int
@@ -252,6 +262,7 @@ load(struct pfk__master *m, FILE *f)
 	struct pfk__metric saved[PFK__METRICS_MAX + PFK__METRIC_TIMES_MAX];
 	struct pfk__stats s, *past;
 	struct saved_head h;
+	uint64_t reloads;
 
 	if (fread(&h, sizeof(h), 1, f) != 1 || h.magic != MAGIC ||
 	    h.buckets != PFK__BUCKETS || h.metric_bytes != sizeof(saved[0]) ||
@@ -269,6 +280,8 @@ load(struct pfk__master *m, FILE *f)
 	}
 	if ((int)h.slots > m->places_top)
 		m->places_top = (int)h.slots;
+	if (fread(&reloads, sizeof(reloads), 1, f) == 1)
+		m->reloads_before = reloads;
 	return true;
 }
 

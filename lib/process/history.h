@@ -38,6 +38,9 @@ void pfk__history_restart(struct pfk__master *m, const struct pfk__child *c,
 void pfk__history_sum(const struct pfk__master *m, int slot,
     struct pfk__stats *sum);
 
+/* Reloads begun, also by the programs that this one has replaced. */
+uint64_t pfk__history_reloads(const struct pfk__master *m);
+
 void pfk__history_free(struct pfk__master *m);
 
 /* A descriptor that exec(2) leaves open, or -1 with errno. */

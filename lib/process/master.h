@@ -148,6 +148,7 @@ struct pfk__master {
 	struct pfk__deaths deaths;
 	struct pfk__notify notify;
 	struct pfk__trial trial;
+	uint64_t reloads_before; /* of the programs that this one replaced */
 	struct pfk__inherited inherited; /* standin: -1 once it is not needed */
 };
 

@@ -315,7 +315,7 @@ service(const struct page *p)
 	    "0 where the last reload has failed.",
 	    k->reload.running || k->reload.status == 0);
 	family(p, "prefork_reloads_total", "counter", "Reloads begun.");
-	sample(p, "prefork_reloads_total", (double)k->reload.begun);
+	sample(p, "prefork_reloads_total", (double)pfk__history_reloads(m));
 }
 
 void
