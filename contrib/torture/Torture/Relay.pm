@@ -10,11 +10,12 @@ use File::Basename ();
 use IO::Handle;
 use Prefork::Tools qw(wait_for run_cmd spawn_process is_root compiler);
 
-use constant ONE_WAY_MS => 20;
-use constant ADDRESS    => '10.77.0.1';
+use constant ADDRESS => '10.77.0.1';
 
 our $DIR;
+our $ONE_WAY_MS = 20;
 my $relay;
+my $all_said = q{};
 
 # Why there can be none; nothing when there can.
 sub missing {
@@ -35,8 +36,8 @@ sub up {
 	    run_cmd({ timeout => 60 }, '/usr/bin/env', compiler(), '-O2', '-D_GNU_SOURCE', '-o', "$DIR/relay", $source);
 	die "cannot build the relay: $errors\n" if $code;
 	open my $out, '+>', undef or die "temporary file: $!\n";
-	my $pid = spawn_process({ stdout => $out, stderr => \*STDERR }, "$DIR/relay", ONE_WAY_MS);
-	$relay = bless { pid => $pid, out => $out }, __PACKAGE__;
+	my $pid = spawn_process({ stdout => $out, stderr => \*STDERR }, "$DIR/relay", $ONE_WAY_MS);
+	$relay = bless { pid => $pid, out => $out, ms => $ONE_WAY_MS }, __PACKAGE__;
 	wait_for(sub { $relay->said =~ /^ready$/m }) or die "the relay is not ready\n";
 	# One address has to do: its ports are needed again after a second.
 	$relay->far_cmd('echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range; echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse');
@@ -77,14 +78,16 @@ sub dropped {
 	return $dropped;
 }
 
+# Ends the relay; returns the counts of all so far.
 sub down {
-	return if !$relay;
+	return $all_said if !$relay;
 	kill 'TERM', $relay->{pid};
 	waitpid $relay->{pid}, 0;
-	my $said = $relay->said;
+	my $said = $relay->said =~ s/^ready\n//r;
+	$said =~ s/^/$relay->{ms} ms /mg;
+	$all_said .= $said;
 	undef $relay;
-	$said =~ s/^ready\n//;
-	return $said;
+	return $all_said;
 }
 
 1;
