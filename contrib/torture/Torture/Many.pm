@@ -1,14 +1,16 @@
 package Torture::Many;
 
 # The rows in which a worker with very many connections is killed: the time until
-# its clients get their next answer, and the clients of the other workers theirs.
+# its clients get their next answer, and the clients of the other workers theirs. And
+# the one in which workers are killed very often.
 
 use strict;
 use warnings;
 
 use IO::Select ();
 use IO::Socket::INET ();
-use Prefork::Tools qw(now wait_for);
+use Prefork::Tools qw(now wait_for fds children);
+use Torture::Keeper;
 use Torture::Rows;
 use Torture::Run;
 
@@ -20,13 +22,63 @@ use constant {
 	OTHERS_MS  => 20,
 	SOURCE     => '127.0.0.9',    # which others do not use
 	WAIT       => 10,
+	WORKERS    => 4,
+	TOLERANCE  => 256,    # KiB a process
 };
 
 sub rows {
 	return (
 		[ 'restart/10000' => sub { many('restart/10000', 1) } ],
 		[ 'restart/50000' => sub { many('restart/50000', 4, 13_500, 13_500, 13_000) } ],
+		[ 'kills/10000' => \&very_often ],
 	);
+}
+
+# Descriptors of the master and of each keeper, whose table is its worker's, and
+# the anonymous memory of all, once each slot is served.
+sub sizes {
+	my ($server) = @_;
+	my @keepers = children($server->{pid});
+	my %size = (master => scalar keys %{ { fds($server->{pid}) } }, memory => 0);
+
+	$size{$_} = scalar keys %{ { fds($_) } } for @keepers;
+	$size{memory} += Torture::Server::anonymous($_)
+	    for $server->{pid}, @keepers, map { children($_) } @keepers;
+	return %size;
+}
+
+# A few connections that go on all the time, so that descriptors can be compared.
+sub very_often {
+	my $wanted = Torture::Rows::times_of(10_000, 300);
+	my %first;
+
+	run_loaded(
+		row    => 'kills/10000',
+		load   => [ [ '-n', 8, '-r', 2000 ] ],
+		server => [ '-w', WORKERS ],
+		events => sub {
+			my ($server) = @_;
+			my @wrong;
+			for my $n (1 .. $wanted) {
+				wait_for(sub { $server->serving == WORKERS }, WAIT)
+				    or return (events => $n, wrong => ["no restart after $n"]);
+				%first = sizes($server) if $n == 10;
+				my @workers = $server->serving;
+				kill 'KILL', $workers[ rand @workers ] if @workers;
+			}
+			my %left = Torture::Keeper::afterwards($server);
+			my %last = sizes($server);
+			for my $what (grep { $_ ne 'memory' } sort keys %first) {
+				push @wrong, "descriptors of $what: $first{$what}, then " . ($last{$what} // 'none')
+				    if $last{$what} != $first{$what};
+			}
+			my $grown = $last{memory} - $first{memory};
+			push @wrong, "memory grew by $grown KiB" if $grown > (1 + 2 * WORKERS) * TOLERANCE;
+			return (events => $wanted, wrong => [ @wrong, @{ $left{wrong} } ],
+				notes => ["anonymous memory after 10 kills $first{memory} KiB, at the end $last{memory}"]);
+		},
+	);
+	return;
 }
 
 sub connected {
