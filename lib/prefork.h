@@ -1103,6 +1103,21 @@ const void *pfk_reload_prepared(size_t *size);
  */
 bool pfk_control_directory(int i, char *dst);
 
+/* A worker that serves on after its master's death. */
+struct pfk_orphan {
+	int slot;
+	pid_t pid;
+};
+
+/*
+ * Find the workers that a dead master has left, by the path of its control socket,
+ * and write at most max of them to list.  It takes half a second at most, in which
+ * the service cannot start.  Returns their number; or -1 where the service runs, or
+ * its socket is another user's: an error in err (PFK_ERROR_SIZE bytes).
+ */
+int pfk_orphans(const char *control, struct pfk_orphan *list, int max,
+    char *err);
+
 /*
  * The loop on which the worker serves, and its slot: a number from 0 on, which
  * its successors have, too.

@@ -14,7 +14,7 @@ my %NEVER_FAILS = map { $_ => 1 } qw(pfk_cpus pfk_options_diff pfk_stream_transp
     pfk_worker_loop pfk_worker_slot);
 
 # They return -1 for the caller to pass on, or an exit status.
-my %NO_ERRNO = map { $_ => 1 } qw(pfk_main pfk_master_run pfk_reload_fail pfk_worker_fail);
+my %NO_ERRNO = map { $_ => 1 } qw(pfk_main pfk_master_run pfk_orphans pfk_reload_fail pfk_worker_fail);
 
 my $HEADER = "$FindBin::Bin/../lib/prefork.h";
 open my $file, '<', $HEADER or die "$HEADER: $!\n";

@@ -25,6 +25,7 @@ hung_for_good();
 all_hung();
 nobody_comes();
 a_stopped_master();
+seen_and_ended();
 done_testing();
 
 # A server with a port of its own that its next master has, too.
@@ -190,6 +191,36 @@ sub nobody_comes {
 	($server) = first('--orphan-timeout', 0);
 	kill 'KILL', $server->pid;
 	gone($server, '--orphan-timeout 0: at once');
+	return;
+}
+
+# By prefork-ctl, which nobody answers.
+sub seen_and_ended {
+	my ($server, $port) = first();
+	my $client = $server->tcp_socket;
+	my @ctl    = (Prefork::program('prefork-ctl'), '-s', "$dir/$port.sock");
+
+	served('before', $client);
+	kill_master($server);
+	ok(wait_for(sub { $server->ended }), 'it has closed its socket');
+	my %worker = $server->workers;
+	my ($code, $out, $err) = run_cmd(@ctl, 'status');
+	is($code, 69, 'status: the service has died');
+	is_deeply(
+		[ sort grep { $out =~ /^worker\s$_\s\($worker{$_}\)\sserves\son:\sorphan\ssince\s[\d:]+\suntil\s[\d:]+$/mx } 0 .. 2 ],
+		[ 0 .. 2 ],
+		'its workers serve on'
+	) or diag($out);
+	like($err, qr/has\sdied;\sstart\sit\sagain/x, 'and what to do');
+	served('meanwhile', $client);
+	close $client;
+	is_deeply([ run_cmd(@ctl, 'stop') ], [ 0, "ended 3 workers of a master that had died\n", q{} ],
+		'stop ends them');
+	gone($server, 'at once');
+	($code, undef, $err) = run_cmd(@ctl, 'stop');
+	is($code, 69, 'nobody is left');
+	like($err, qr/the\sservice\shas\sdied/x, 'to end');
+	unlike($server->log_text, qr/cannot\ssend/x, 'they tell no master');
 	return;
 }
 

@@ -34,8 +34,17 @@ void options_free(struct ctl *c);
 /* The request's line without its end. */
 int options_request(const struct ctl *c, char *line, size_t size, char *err);
 
-/* find.c: connect to the service that is meant; EX_OK or an exit status. */
+/*
+ * find.c: connect to the service that is meant; EX_OK or an exit status.  If a master
+ * that has died was the last at its socket, found->path is that, and otherwise "".
+ */
 int find_service(const struct ctl *c, struct instance *found, char *err);
+
+/*
+ * orphans.c: status or stop of the workers that a dead master's socket is known to;
+ * an exit status.  err has a message already, which it replaces.
+ */
+int orphans_obey(const struct ctl *c, const char *path, char *err);
 
 /* talk.c: send the line, print the answer; an exit status. */
 int talk(const struct ctl *c, int fd, const char *line);

@@ -22,6 +22,12 @@
 #define SUFFIX ".sock"
 #define INSTANCES_MAX 256
 
+/* Sockets in the directories at which nobody listens any more. */
+struct stale {
+	char path[PFK_CONTROL_SIZE]; /* of the first one */
+	size_t n;
+};
+
 static int
 cannot_connect(char *err, const char *path)
 {
@@ -91,7 +97,7 @@ is_wanted(const struct instance *i, const char *name, pid_t pid)
 
 static void
 scan(const char *dir, const char *name, pid_t pid, struct instance *list,
-    size_t *n)
+    size_t *n, struct stale *stale)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
@@ -104,8 +110,11 @@ scan(const char *dir, const char *name, pid_t pid, struct instance *list,
 		if (!is_socket_name(e->d_name, name))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (open_instance(i, path) == -1)
+		if (open_instance(i, path) == -1) {
+			if (errno == ECONNREFUSED && stale->n++ == 0)
+				strlcpy(stale->path, path, sizeof(stale->path));
 			continue;
+		}
 		/* Two of the directories may be the same. */
 		for (size_t k = 0; k < *n; k++)
 			again = again || list[k].pid == i->pid;
@@ -131,14 +140,15 @@ list_all(const struct instance *list, size_t n)
 }
 
 static size_t
-scan_all(const char *name, pid_t pid, struct instance *list)
+scan_all(const char *name, pid_t pid, struct instance *list,
+    struct stale *stale)
 {
 	char dir[PFK_CONTROL_SIZE];
 	size_t n = 0;
 
 	for (int i = 0; pfk_control_directory(i, dir); i++) {
 		if (dir[0] != '\0')
-			scan(dir, name, pid, list, &n);
+			scan(dir, name, pid, list, &n, stale);
 	}
 	return n;
 }
@@ -148,13 +158,16 @@ find_named(const char *name, struct instance *found, char *err)
 {
 	static struct instance list[INSTANCES_MAX];
 	char who[120] = "of this user";
-	size_t n = scan_all(name, 0, list);
+	struct stale stale = {.n = 0};
+	size_t n = scan_all(name, 0, list, &stale);
 
 	if (n == 1) {
 		*found = list[0];
 		return EX_OK;
 	}
 	if (n == 0) {
+		if (stale.n == 1)
+			strlcpy(found->path, stale.path, sizeof(found->path));
 		if (name != NULL)
 			snprintf(who, sizeof(who), "called '%.100s'", name);
 		snprintf(err, PFK_ERROR_SIZE,
@@ -274,11 +287,12 @@ find_pid(const char *pid_file, struct instance *found, char *err)
 {
 	static struct instance list[INSTANCES_MAX];
 	char path[PFK_CONTROL_SIZE];
+	struct stale stale = {.n = 0};
 	pid_t pid = read_pid(pid_file, err);
 
 	if (pid == -1)
 		return EX_UNAVAILABLE;
-	if (scan_all(NULL, pid, list) > 0) {
+	if (scan_all(NULL, pid, list, &stale) > 0) {
 		*found = list[0];
 		return EX_OK;
 	}
@@ -300,7 +314,9 @@ find_service(const struct ctl *c, struct instance *found, char *err)
 		return find_pid(c->pid_file, found, err);
 	if (c->socket == NULL)
 		return find_named(c->name, found, err);
-	return open_instance(found, c->socket) == 0
-	    ? EX_OK
-	    : cannot_connect(err, c->socket);
+	if (open_instance(found, c->socket) == 0)
+		return EX_OK;
+	if (errno != ECONNREFUSED)
+		found->path[0] = '\0';
+	return cannot_connect(err, c->socket);
 }

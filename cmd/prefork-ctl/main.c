@@ -13,12 +13,16 @@
 static int
 run(const struct ctl *c, char *err)
 {
-	struct instance service;
+	struct instance service = {.fd = -1};
 	char line[100];
 	int status = options_request(c, line, sizeof(line), err);
 
 	if (status == EX_OK)
 		status = find_service(c, &service, err);
+	if (status == EX_UNAVAILABLE && service.path[0] != '\0' &&
+	    (strcmp(c->words[0], "status") == 0 ||
+		strcmp(c->words[0], "stop") == 0))
+		return orphans_obey(c, service.path, err);
 	if (status != EX_OK)
 		return status;
 	if (strcmp(c->words[0], "top") == 0) {

@@ -148,7 +148,6 @@ struct pfk__ledger_head {
 	uint32_t block_bytes; /* of each copy of a connection's block */
 	uint64_t state_tx[2]; /* of the worker's state, as a version's */
 	uint64_t orphan_ns;   /* until when it serves without a master; or 0 */
-	uint64_t knocked_ns;  /* when it knocked at a new master's; or 0 */
 	uint64_t die_at;      /* for tests: so many points from now; 0: never */
 	uint32_t ready;       /* the worker has served: it gets a successor */
 	uint32_t rebuilt;     /* the successor serves */

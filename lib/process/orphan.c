@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/title.h"
@@ -17,8 +18,6 @@
 #include "process/worker.h"
 
 #define KNOCK_NS (50 * PFK_MSEC_NS)
-/* A master that refuses a knock closes its channel within this. */
-#define REFUSED_NS PFK_SECOND_NS
 
 static void knock_later(struct pfk_worker *w);
 
@@ -136,7 +135,6 @@ knock(struct pfk_worker *w)
 	if (!good)
 		return false;
 	release_adopted(w);
-	pfk__title_set("worker %d", w->slot);
 	return true;
 }
 
@@ -153,8 +151,6 @@ on_knock(void *arg)
 	} else if (w->leaving || !knock(w)) {
 		/* One that leaves needs no master, but an end. */
 		knock_later(w);
-	} else {
-		w->ledger->head->knocked_ns = now;
 	}
 }
 
@@ -165,6 +161,26 @@ knock_later(struct pfk_worker *w)
 	uint64_t in = w->leaving && end > now ? end - now : KNOCK_NS;
 
 	pfk_timer_set(&w->knock, w->loop, in, on_knock, w);
+}
+
+/* For people, and for prefork-ctl. */
+static void
+show(const struct pfk_worker *w)
+{
+	uint64_t now = pfk_loop_now(w->loop), end = w->ledger->head->orphan_ns;
+	time_t until = time(NULL) + (time_t)((end - now) / PFK_SECOND_NS);
+	time_t since = until - (time_t)(w->config->orphan_ns / PFK_SECOND_NS);
+	char from[20] = "", to[20] = "";
+	struct tm tm;
+
+	if (end < now)
+		until = time(NULL);
+	if (localtime_r(&since, &tm) != NULL)
+		strftime(from, sizeof(from), "%T", &tm);
+	if (localtime_r(&until, &tm) != NULL)
+		strftime(to, sizeof(to), "%T", &tm);
+	pfk__title_set("worker %d (orphan since %s until %s)", w->slot, from,
+	    to);
 }
 
 bool
@@ -179,10 +195,6 @@ pfk__orphan_begin(struct pfk_worker *w)
 	    (w->leaving && w->how != PFK_DRAIN_LEAVE))
 		return false;
 	head = w->ledger->head;
-	/* Another master had taken it over, and has died in its turn. */
-	if (head->knocked_ns != 0 && now - head->knocked_ns >= REFUSED_NS)
-		head->orphan_ns = 0;
-	head->knocked_ns = 0;
 	/* A successor of this process goes on waiting, and no longer. */
 	if (head->orphan_ns == 0) {
 		head->orphan_ns = now + config->orphan_ns;
@@ -193,13 +205,28 @@ pfk__orphan_begin(struct pfk_worker *w)
 		    (double)config->orphan_ns / PFK_SECOND_NS);
 	}
 	pfk_io_del(&w->io);
-	pfk__title_set("worker %d (orphan)", w->slot);
+	show(w);
 	if (w->let_go && !w->leaving)
 		on_knock(w);
 	else
 		knock_later(w);
 	w->let_go = false;
 	return true;
+}
+
+bool
+pfk__is_orphan(const struct pfk_worker *w)
+{
+	return w->ledger != NULL && w->ledger->head->orphan_ns != 0;
+}
+
+void
+pfk__orphan_end(struct pfk_worker *w)
+{
+	if (!pfk__is_orphan(w))
+		return;
+	w->ledger->head->orphan_ns = 0;
+	pfk__title_set("worker %d", w->slot);
 }
 
 void

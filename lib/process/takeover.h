@@ -66,5 +66,8 @@ const char *pfk__takeover_knock(struct pfk__master *m,
 /* orphan.c: the channel has ended.  False: this worker cannot go on. */
 bool pfk__orphan_begin(struct pfk_worker *w);
 void pfk__orphan_cancel(struct pfk_worker *w);
+bool pfk__is_orphan(const struct pfk_worker *w);
+/* A new master gives orders: it has taken the worker over. */
+void pfk__orphan_end(struct pfk_worker *w);
 
 #endif

@@ -63,8 +63,6 @@ say(struct pfk_worker *w, struct pfk__message *m, uint32_t type)
 	return -1;
 }
 
-/* leaving */
-
 static void
 tell_program(struct pfk_worker *w, enum pfk_drain why, uint64_t until_ns)
 {
@@ -116,7 +114,7 @@ on_terminate(void *arg, int signo)
 	struct pfk_worker *w = arg;
 	struct pfk__message m = {0};
 
-	if (!w->leaving)
+	if (!w->leaving && !pfk__is_orphan(w))
 		say(w, &m, PFK__MSG_LEAVING);
 	pfk__worker_drain(w, PFK_DRAIN_STOP,
 	    signo == SIGTERM ? w->config->shutdown_ns : 0);
@@ -210,6 +208,7 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 {
 	const struct pfk__serving *tcp = w->loop->serving[PFK_TCP];
 
+	pfk__orphan_end(w);
 	switch (m->type) {
 	case PFK__MSG_DRAIN:
 		pfk__worker_drain(w, (enum pfk_drain)m->how, m->ns);

@@ -1,0 +1,89 @@
+/*
+ * orphans.c: find the workers of a master that has died.
+ *
+ * Layer: process.  They knock at the service's control socket each 50 ms, so this
+ * listens there for a moment, under the service's lock, and takes none of them.
+ * The socket's file stays: by it the next master knows that there may be orphans.
+ */
+#include <poll.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "process/instance.h"
+#include "process/takeover.h"
+
+/* Far longer than between two knocks. */
+#define PATIENCE_MS 400
+
+struct hall {
+	struct pfk_orphan *list;
+	int max, n;
+	int workers; /* of the service, as they say; 0: none has come */
+};
+
+static bool
+is_listed(const struct hall *h, pid_t pid)
+{
+	for (int i = 0; i < h->n; i++) {
+		if (h->list[i].pid == pid)
+			return true;
+	}
+	return false;
+}
+
+/* Read a knock; the channel that comes with it is closed. */
+static void
+receive(struct hall *h, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	struct pfk__knock k;
+
+	if (poll(&p, 1, PATIENCE_MS) != 1 ||
+	    recv(fd, &k, sizeof(k), MSG_DONTWAIT) != (ssize_t)sizeof(k) ||
+	    k.slot < 0 || k.slot >= PFK_WORKERS_MAX ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1 ||
+	    is_listed(h, peer.pid) || h->n == h->max)
+		return;
+	h->workers = k.workers;
+	h->list[h->n++] = (struct pfk_orphan){.slot = k.slot, .pid = peer.pid};
+}
+
+/* Until each slot's orphan has come, or no more comes. */
+static void
+wait_for_knocks(struct hall *h, int listener)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+
+	while (
+	    (h->n == 0 || h->n < h->workers) && poll(&p, 1, PATIENCE_MS) == 1) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd == -1)
+			return;
+		receive(h, fd);
+		close(fd);
+	}
+}
+
+int
+pfk_orphans(const char *control, struct pfk_orphan *list, int max, char *err)
+{
+	const struct pfk_master_config config = {.control = control};
+	struct hall h = {.list = list, .max = max};
+	struct pfk__instance i;
+	int status;
+
+	status = pfk__instance_open(&i, &config, err);
+	if (status != EX_OK)
+		return -1;
+	if (i.fd != -1) {
+		wait_for_knocks(&h, i.fd);
+		close(i.fd);
+	}
+	if (i.lock_fd != -1)
+		close(i.lock_fd);
+	return h.n;
+}
