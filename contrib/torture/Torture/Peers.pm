@@ -30,7 +30,7 @@ sub rows {
 
 	for my $name (qw(nginx haproxy)) {
 		for my $row (qw(reload kill)) {
-			push @rows, map { one($name, $row, $_) } qw(closed open away);
+			push @rows, map { one($name, $row, $_) } qw(closed open away stay);
 		}
 	}
 	return @rows;

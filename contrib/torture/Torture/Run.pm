@@ -28,6 +28,8 @@ my %loads = (
 	closed => [ [ '-c', '-n', 64 ] ],
 	open   => [ [ '-c', '-r', 2000, '-n', 1000 ] ],
 	away   => [ [ '-c', '-r', 2000, '-n', 1000 ], [ '-c', '-n', 64 ] ],
+	# For peers: connections that are there all the time.
+	stay => [ [ '-n', 50 ] ],
 );
 
 sub loads_of {
