@@ -29,6 +29,7 @@ my %before = fds($server->pid);
 
 refusals();
 garbage();
+long_line();
 ends();
 slow_writer();
 flood();
@@ -107,6 +108,24 @@ sub garbage {
 	}
 	like(ask($server, '1 status'), qr/\AOK\n/, 'it answers after 200 times noise');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'and echoes');
+	return;
+}
+
+# Far more than the master reads: the refusal arrives, and is no reset.
+sub long_line {
+	my @idle = map { connect_control($server) } 1 .. 10;
+	my $socket = connect_control($server);
+	my $rest = '1 status ' . 'x' x 1_048_576 . "\n";
+
+	local $SIG{PIPE} = 'IGNORE';
+	$socket->blocking(0);
+	my $sent = syswrite($socket, $rest) // 0;
+	cmp_ok($sent, '>', 10_000, 'a line of 1 MiB, as far as it is taken');
+	like(ask($server, '1 status'), qr/\AOK\n/, 'ten idle peers and it delay nobody');
+	my ($answer) = read_until_eof($socket);
+	like($answer, qr/\AERR\s64\s[^\n]*over\s256\sbytes[^\n]*\n\z/x, 'it is refused');
+	is(syswrite($socket, 'x'), undef, 'and the connection has ended');
+	is(scalar(grep { defined } @idle), 10, 'the idle peers were there');
 	return;
 }
 
