@@ -52,6 +52,7 @@ for my $options (
 {
 	loses_nothing($server, @{$options});
 }
+plots();
 # A worker that stands still is helped by another one, and they may overtake
 # each other: only a single one keeps datagrams in order.
 for my $options ([qw(-u --pipeline 8 -n 4)], [qw(-u -r 1000)]) {
@@ -152,7 +153,7 @@ subtest 'bad options' => sub {
 		[qw(-d 0)],           [qw(-d x)],
 		[qw(-t 0)],           [qw(--pipeline 0)],
 		[qw(--sources 0)],    [qw(-4 -6)],
-		[qw(--json --tap)],   [qw(-u -1)],
+		[qw(--json --tap)],   [qw(-u -1)],    [qw(--plot --json)],
 		[qw(-u -c)],          [qw(-1 -c)],
 		[qw(-u -z 65508)],    [qw(-r 1 --pipeline 2)],
 		[qw(a b)],            [qw(-4 ::1)],
@@ -282,4 +283,23 @@ sub handles_interrupt {
 	my ($mask) = slurp("/proc/$pid/status") =~ /^SigCgt:\s+([[:xdigit:]]+)/mx;
 
 	return hex(substr $mask // '0', -8) & 2;
+}
+
+# The distribution adds up, and the course ends where the run has ended.
+sub plots {
+	my ($code, $output, $errors) = run_cmd(PROGRAM, '--plot', '-d', DURATION, '-p', $port);
+	my ($distribution, $course) = $output =~ /\nlatency,[ ]ms\n(.*?)\ncourse,[ ]ms[^\n]*\n(.*)\z/sx
+	    or return fail('pictures') || diag($output . $errors);
+	my $sum = 0;
+
+	is($code, 0, '--plot');
+	$sum += $_ for $distribution =~ /\s([\d.]+)%/gx;
+	cmp_ok(abs($sum - 100), '<', 0.5, 'the distribution adds up');
+	like($distribution, qr/[ ][#]{40}$/mx, 'its longest bar fills the line');
+	like($course, qr/\|.*o/, 'the course has a median');
+	unlike($output, qr/[^\n]{80}/, 'and no line is too long');
+	unlike($course, qr/^\s+lost/mx, 'nothing was lost');
+	my ($end) = $course =~ /([\d.]+)[ ]s\n\z/x;
+	cmp_ok($end, '>=', DURATION, 'it goes on to the end');
+	return;
 }

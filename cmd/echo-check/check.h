@@ -16,6 +16,7 @@
 
 #include <prefork.h>
 
+#include "plot.h"
 #include "stats.h"
 
 #define CHECK_ADDRESSES 16
@@ -24,7 +25,7 @@
 struct options {
 	bool udp, once, connect;
 	bool ipv4, ipv6;
-	bool json, tap, strict, quiet, help, version;
+	bool json, tap, plot, strict, quiet, help, version;
 	int port;
 	int connections;
 	int64_t size;
@@ -87,6 +88,7 @@ struct check {
 	struct options o;
 	struct pfk_loop *loop;
 	struct stats stats;
+	struct plot plot;
 	struct flow *flows;
 	unsigned window;
 	uint64_t start_ns, end_ns; /* of sending */

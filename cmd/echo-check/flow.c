@@ -89,7 +89,11 @@ over(struct flow *f, uint64_t n, enum message_state state)
 void
 flow_count(struct flow *f, enum fault kind)
 {
-	f->check->stats.faults[kind]++;
+	struct check *c = f->check;
+
+	c->stats.faults[kind]++;
+	if (c->o.plot && kind < LOSSES)
+		plot_lost(&c->plot, pfk_loop_now(c->loop) - c->start_ns);
 }
 
 /* Message n, which waits, will not be answered. */
@@ -148,6 +152,9 @@ echoed(struct flow *f, uint64_t n, size_t len)
 	else
 		f->newest = n + 1;
 	stats_echoed(&c->stats, len, now > due ? now - due : 0);
+	if (c->o.plot)
+		plot_echoed(&c->plot, now - c->start_ns,
+		    now > due ? now - due : 0);
 	over(f, n, MESSAGE_ECHOED);
 }
 

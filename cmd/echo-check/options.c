@@ -46,6 +46,8 @@ const struct pfk_option check_options[] = {
 		"on (250 with -1 or -c to 127.0.0.0/8, else 1)"},
     {0, "json", NULL, FLAG, AT(json), .help = "print one JSON object"},
     {0, "tap", NULL, FLAG, AT(tap), .help = "print TAP, for prove(1)"},
+    {0, "plot", NULL, FLAG, AT(plot),
+	.help = "draw the latencies and their course, too"},
     {0, "strict", NULL, FLAG, AT(strict),
 	.help = "late answers, and datagrams doubled or reordered, change the "
 		"exit status too"},
@@ -76,6 +78,9 @@ contradiction(const struct options *o, int n_operands)
 		return "--ipv4 and --ipv6 exclude each other";
 	if (o->json && o->tap)
 		return "--json and --tap exclude each other";
+	if (o->plot && (o->json || o->tap || o->quiet))
+		return "--plot goes with the table: leave out --json, --tap "
+		       "and --quiet";
 	if (o->udp && (o->once || o->connect))
 		return "--udp has no connections: leave out --once and "
 		       "--connect";

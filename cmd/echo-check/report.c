@@ -130,4 +130,6 @@ report(const struct check *c)
 		report_tap(c);
 	else if (!c->o.quiet)
 		report_table(c);
+	if (c->o.plot)
+		plot_print(&c->plot, &c->stats);
 }
