@@ -26,6 +26,7 @@ all_hung();
 nobody_comes();
 a_stopped_master();
 seen_and_ended();
+from_another_user();
 done_testing();
 
 # A server with a port of its own that its next master has, too.
@@ -191,6 +192,30 @@ sub nobody_comes {
 	($server) = first('--orphan-timeout', 0);
 	kill 'KILL', $server->pid;
 	gone($server, '--orphan-timeout 0: at once');
+	return;
+}
+
+# Another user's master gets nothing of root's, and does not harm it.
+sub from_another_user {
+ SKIP: {
+		skip 'needs root', 1 if !is_root();
+		my $as = as_nobody() or skip 'this root cannot become another user', 1;
+		my ($old, $port) = first();
+		my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+		my $public  = temp_dir();
+		chmod 0755, $public;
+		served('before', @clients);
+		kill_master($old);
+		my ($code, undef, $err) = run_cmd(@{$as}, public_program($public), '-w', 3, '-b', "127.0.0.1:$port");
+		is($code, 75, 'another user cannot start it: exit 75');
+		like($err, qr/in\suse\sby/x, 'and is told the cause');
+		served('meanwhile', @clients);
+		my $server = start($port);
+		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'its own user can');
+		gone($old, 'the orphans end');
+		served('with the next master', @clients);
+		is($server->stop, 0, 'exit status');
+	}
 	return;
 }
 
