@@ -2,12 +2,12 @@ package Torture::Blame;
 
 # The rows in which workers crash or hang: their keepers hold the connection or
 # datagram in hand responsible, name it in the log, and end it; nobody else loses
-# anything.
+# anything. And the one in which nobody hangs, but gets little of the CPUs.
 
 use strict;
 use warnings;
 
-use Prefork::Tools qw(now wait_for);
+use Prefork::Tools qw(now wait_for spawn_process);
 use Torture::Keeper;
 use Torture::Rows;
 use Torture::Run;
@@ -15,12 +15,13 @@ use Torture::Run;
 use constant {
 	TIMEOUT => 0.5,    # after which a hanging worker is killed
 	SERVED  => 1.1,    # a worker that crashes sooner is given up
+	BUSY    => 16,     # other processes that compute all the time
 };
 
 my $NAMED = qr/;\sclosing\sthat\sconnection|a\smessage\sof\s\d+\sbytes;\sdropped\sit/x;
 
 sub rows {
-	return map { row(@{$_}) } Torture::Keeper::loads();
+	return ((map { row(@{$_}) } Torture::Keeper::loads()), [ 'alarms' => \&alarms ]);
 }
 
 sub row {
@@ -59,6 +60,32 @@ sub crashes {
 		notes      => ["the log names $named connections or datagrams"],
 		%left
 	);
+}
+
+# Others have the CPUs most of the time; no worker is taken for one that hangs.
+sub alarms {
+	my $seconds = Torture::Rows::times_of(60, 5);
+
+	run_loaded(
+		row    => 'alarms',
+		load   => [ [ '-n', 50, '-r', 500 ], [ '-c', '-n', 50, '-r', 100 ], [ '-u', '-n', 50, '-r', 500 ] ],
+		server => [ '--worker-timeout', 2 * TIMEOUT ],
+		events => sub {
+			my ($server) = @_;
+			my @busy = map { spawn_process({}, $^X, '-e', '1 while 1') } 1 .. BUSY;
+			pause_for($seconds);
+			kill 'KILL', @busy;
+			waitpid $_, 0 for @busy;
+			my $hung  = () = $server->text =~ /\shangs:/g;
+			my $ended = () = $server->text =~ /killed\sby\ssignal/g;
+			return (
+				events => BUSY,
+				wrong  => [ $hung + $ended ? "$hung workers were said to hang, $ended killed" : () ],
+				notes  => [ BUSY . " processes computed for $seconds s" ],
+			);
+		},
+	);
+	return;
 }
 
 # Ends a random worker that has served for a while, and waits for its successor.
