@@ -25,7 +25,7 @@ for i in range(ROUNDS):
     if not within(40, lambda: server.count("reloaded:") > reloads):
         stuck = i + 1
         break
-    server.signal(signal.SIGTTOU)
+    # The configuration's number counts again.
     within(10, lambda: len(server.workers()) == 2)
 server.stop()
 finish(stuck, f"stuck in round {stuck}" if stuck else f"{ROUNDS} reloads beside a start")
