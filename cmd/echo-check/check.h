@@ -17,6 +17,7 @@
 #include <prefork.h>
 
 #include "plot.h"
+#include "probe.h"
 #include "stats.h"
 
 #define CHECK_ADDRESSES 16
@@ -34,6 +35,10 @@ struct options {
 	int sources;
 	uint64_t duration_ns, timeout_ns;
 	char *host;
+	/* A prober: */
+	char *serve;
+	struct targets targets;
+	uint64_t interval_ns;
 };
 
 enum message_state {

@@ -25,12 +25,14 @@ usage(void)
 {
 	printf("usage: %s [-146chquV] [-d SEC] [-n N] [-p PORT] [-r N] "
 	       "[-t SEC] [-z BYTES]\n"
-	       "           [HOST]\n\n"
+	       "           [HOST]\n"
+	       "       %s --serve HOST[:PORT] --target "
+	       "HOST[:PORT][/udp]...\n\n"
 	       "Keep flows of numbered messages going against an echo server, "
 	       "check every byte,\nand sort each loss.  HOST is 127.0.0.1 "
 	       "unless given.  Exit status: 0 nothing\nlost, 1 something "
 	       "lost, 2 could not start.\n\n",
-	    getprogname());
+	    getprogname(), getprogname());
 	if (fflush(stdout) != 0 ||
 	    pfk_options_usage(check_options, STDOUT_FILENO) == -1)
 		return cannot_write();
@@ -96,7 +98,7 @@ main(int argc, char **argv)
 		pfk_complain("%s", err);
 		return EXIT_NOT_STARTED;
 	}
-	status = run(&c);
+	status = c.o.serve != NULL ? probe_run(&c.o) : run(&c);
 	options_free(&c.o);
 	return status;
 }

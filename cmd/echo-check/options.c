@@ -46,6 +46,15 @@ const struct pfk_option check_options[] = {
 		"on (250 with -1 or -c to 127.0.0.0/8, else 1)"},
     {0, "json", NULL, FLAG, AT(json), .help = "print one JSON object"},
     {0, "tap", NULL, FLAG, AT(tap), .help = "print TAP, for prove(1)"},
+    {0, "serve", "HOST", .type = PFK_OPT_STRING, AT(serve),
+	.help = "probe the targets until a signal, and show the counts to "
+		"Prometheus at HOST:PORT (port 9489)"},
+    {0, "target", "HOST", .type = PFK_OPT_CUSTOM, AT(targets),
+	.parse = probe_parse, .format = probe_format,
+	.help = "--serve: HOST, HOST:PORT, with /udp for datagrams; "
+		"repeatable (port 8888)"},
+    {0, "interval", SECONDS(0, 86400), AT(interval_ns),
+	.help = "--serve: a message to each target so often (1)"},
     {0, "plot", NULL, FLAG, AT(plot),
 	.help = "draw the latencies and their course, too"},
     {0, "strict", NULL, FLAG, AT(strict),
@@ -66,7 +75,25 @@ options_init(struct options *o)
 	    .size = 64,
 	    .pipeline = 1,
 	    .duration_ns = 10 * PFK_SECOND_NS,
-	    .timeout_ns = 5 * PFK_SECOND_NS};
+	    .timeout_ns = 5 * PFK_SECOND_NS,
+	    .interval_ns = PFK_SECOND_NS};
+}
+
+static const char *
+probe_contradiction(const struct options *o, int n_operands)
+{
+	if (o->serve == NULL)
+		return o->targets.n > 0 ? "--target is for --serve" : NULL;
+	if (o->targets.n == 0)
+		return "--serve needs a --target";
+	if (n_operands > 0)
+		return "--serve takes a --target in the place of HOST";
+	if (o->interval_ns < 10 * PFK_MSEC_NS)
+		return "--interval must be 0.01 or more";
+	if (o->json || o->tap || o->plot || o->once || o->connect || o->udp)
+		return "--serve has no report and no --udp: a --target may end "
+		       "in /udp";
+	return NULL;
 }
 
 static const char *
@@ -116,11 +143,13 @@ host_contradiction(const struct options *o, const char *host)
 int
 options_complete(struct options *o, int n_operands, char **operands, char *err)
 {
-	const char *why = contradiction(o, n_operands);
+	const char *why = probe_contradiction(o, n_operands);
 	const char *host = n_operands > 0 ? operands[0] : "127.0.0.1";
 
 	if (o->ipv6 && n_operands == 0)
 		host = "::1";
+	if (why == NULL)
+		why = contradiction(o, n_operands);
 	if (why == NULL)
 		why = host_contradiction(o, host);
 	if (why != NULL) {
@@ -145,4 +174,6 @@ void
 options_free(struct options *o)
 {
 	free(o->host);
+	free(o->serve);
+	probe_free(&o->targets);
 }
