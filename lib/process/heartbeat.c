@@ -64,20 +64,26 @@ pfk__pulse_still(struct pfk__pulse *p, uint64_t now_ns)
 	return now_ns - p->seen_ns;
 }
 
-static bool
-hangs(struct pfk__pulse *p, uint64_t still_ns, uint64_t timeout_ns,
-    const struct pfk__look *look)
+bool
+pfk__pulse_spins(struct pfk__pulse *p, uint64_t timeout_ns, uint64_t cpu_ns)
 {
 	uint64_t spin_ns = timeout_ns < PFK__SPIN_NS ? timeout_ns
 						     : PFK__SPIN_NS;
 
-	if (look == NULL)
-		return still_ns >= timeout_ns;
 	if (!p->cpu_known) {
 		p->cpu_known = true;
-		p->cpu_ns = look->cpu_ns;
+		p->cpu_ns = cpu_ns;
 	}
-	if (look->cpu_ns - p->cpu_ns >= spin_ns)
+	return cpu_ns - p->cpu_ns >= spin_ns;
+}
+
+static bool
+hangs(struct pfk__pulse *p, uint64_t still_ns, uint64_t timeout_ns,
+    const struct pfk__look *look)
+{
+	if (look == NULL)
+		return still_ns >= timeout_ns;
+	if (pfk__pulse_spins(p, timeout_ns, look->cpu_ns))
 		return true;
 	return still_ns >= timeout_ns && look->state != 'R';
 }

@@ -60,6 +60,10 @@ void pfk__pulse_restart(struct pfk__pulse *p, uint64_t now_ns);
 /* How long the loop has stood still. */
 uint64_t pfk__pulse_still(struct pfk__pulse *p, uint64_t now_ns);
 
+/* Whether it has computed without a turn for so long that it hangs. */
+bool pfk__pulse_spins(struct pfk__pulse *p, uint64_t timeout_ns,
+    uint64_t cpu_ns);
+
 /* look is NULL where the kernel cannot be asked: then time alone counts. */
 enum pfk__verdict pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns,
     uint64_t timeout_ns, const struct pfk__look *look);

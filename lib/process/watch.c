@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "process/master.h"
@@ -32,11 +33,23 @@ is_traced(pid_t pid)
 	return tracer != 0;
 }
 
+/* CPU time that the process has used, ever; false: there is none. */
+static bool
+cpu_time(pid_t pid, uint64_t *ns)
+{
+	struct timespec ts;
+	clockid_t id;
+
+	if (clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &ts) == -1)
+		return false;
+	*ns = (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
+	return true;
+}
+
 /* False: there is no /proc, or no such process. */
 static bool
 ask_kernel(pid_t pid, struct pfk__look *look)
 {
-	unsigned long user = 0, kernel = 0;
 	char path[40], text[512], *end;
 	FILE *f;
 	size_t n;
@@ -49,24 +62,36 @@ ask_kernel(pid_t pid, struct pfk__look *look)
 	fclose(f);
 	text[n] = '\0';
 	end = strrchr(text, ')');
-	if (end == NULL ||
-	    sscanf(end + 1,
-		" %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-		&look->state, &user, &kernel) != 3)
+	if (end == NULL || sscanf(end + 1, " %c", &look->state) != 1 ||
+	    !cpu_time(pid, &look->cpu_ns))
 		return false;
-	look->cpu_ns = (user + kernel) *
-	    (PFK_SECOND_NS / (uint64_t)sysconf(_SC_CLK_TCK));
 	look->traced = is_traced(pid);
 	return true;
+}
+
+/*
+ * An idle loop stands still for seconds, too.  Its CPU time is known without files,
+ * which thousands of workers would have the master read each second.
+ */
+static bool
+may_hang(struct pfk__child *c, uint64_t now)
+{
+	uint64_t still = pfk__pulse_still(&c->pulse, now), cpu_ns;
+
+	if (still < LOOK_NS || c->hang_ns == 0)
+		return false;
+	if (still >= c->hang_ns || c->pulse.abort_ns != 0)
+		return true;
+	return cpu_time(pfk__child_pid(c), &cpu_ns) &&
+	    pfk__pulse_spins(&c->pulse, c->hang_ns, cpu_ns);
 }
 
 static enum pfk__verdict
 judge(struct pfk__child *c, uint64_t now)
 {
 	struct pfk__look look;
-	bool quiet = pfk__pulse_still(&c->pulse, now) >= LOOK_NS;
 
-	if (quiet && ask_kernel(pfk__child_pid(c), &look))
+	if (may_hang(c, now) && ask_kernel(pfk__child_pid(c), &look))
 		return pfk__pulse_judge(&c->pulse, now, c->hang_ns, &look);
 	return pfk__pulse_judge(&c->pulse, now, c->hang_ns, NULL);
 }
