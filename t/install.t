@@ -26,7 +26,7 @@ my $usr   = "$stage/usr";
 installs();
 finds_files();
 checks_configuration();
-checks_unit();
+checks_units();
 builds('shared', sub { @_ });
 builds('static', sub { map { s/^-lprefork$/-l:libprefork.a/r } @_ });
 uninstalls();
@@ -127,26 +127,33 @@ sub checks_configuration {
 	return;
 }
 
-# The unit names a program that is not there yet: give it one that is.
-sub checks_unit {
-	open my $in, '<', "$usr/lib/systemd/system/prefork-echo.service"
-	    or return fail("the unit: $!");
-	my $unit = join q{}, <$in>;
-	like($unit, qr{^ExecStart=/usr/bin/prefork-echo\s}m, 'the unit names it');
-	like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command');
-	SKIP: {
-		skip 'systemd-analyze is not installed', 1
-		    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
-		# systemd reads quotes in a path as quotes.
-		my $plain = File::Temp->newdir;
-		symlink $usr, "$plain/usr" or die "symlink: $!\n";
+# The units name programs that are not there yet: give them some that are.
+sub checks_units {
+	my @units = map { m{([^/]+)$} } glob "$usr/lib/systemd/system/*.service";
+	my $plain = File::Temp->newdir;
+
+	# systemd reads quotes in a path as quotes.
+	symlink $usr, "$plain/usr" or die "symlink: $!\n";
+	for my $name (@units) {
+		open my $in, '<', "$usr/lib/systemd/system/$name" or return fail("$name: $!");
+		my $unit = join q{}, <$in>;
+		like($unit, qr{^ExecStart=/usr/bin/prefork-(?:echo|exporter)\s}m, "$name names its program");
+		like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command')
+		    if $name =~ /echo/;
 		$unit =~ s{=/usr/bin/}{=$plain/usr/bin/}g;
-		open my $out, '>', "$stage/prefork-echo.service" or die "$!\n";
-		print {$out} $unit;
-		close $out or die "$!\n";
-		my ($code, $output, $errors) = run_cmd('systemd-analyze', 'verify',
-			'--man=no', "$stage/prefork-echo.service");
-		is("$code $output$errors", '0 ', 'systemd-analyze verify');
+		SKIP: {
+			skip 'systemd-analyze is not installed', 2
+			    if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
+			open my $out, '>', "$stage/$name" or die "$!\n";
+			print {$out} $unit;
+			close $out or die "$!\n";
+			my ($code, $output, $errors) = run_cmd('systemd-analyze', 'verify',
+				'--man=no', "$stage/$name");
+			is("$code $output$errors", '0 ', "systemd-analyze verify $name");
+			($code, $output) = run_cmd('systemd-analyze', 'security', '--offline=true',
+				'--threshold=16', "$stage/$name");
+			is($code, 0, 'its exposure is 1.6 at most') or diag($output);
+		}
 	}
 	return;
 }
