@@ -10,7 +10,7 @@ use Bench::Measure qw(load_once median);
 use Bench::Servers qw(start_server stop_server start_command read_until);
 use Exporter       'import';
 use IO::Socket::IP ();
-use Prefork::Tools qw(now children wait_for);
+use Prefork::Tools qw(now children wait_for workers_of);
 use Socket         qw(SOCK_STREAM);
 
 our @EXPORT_OK = qw(life_times memory);
@@ -69,7 +69,7 @@ sub settle {
 # how long until a replacement has accepted and answered it?
 sub replace {
 	my ($server) = @_;
-	my ($worker) = children($server->{pid});
+	my ($worker) = workers_of($server->{pid});
 
 	kill 'STOP', $worker;
 	wait_for(sub { state_of($worker) =~ /[Tt]/ }, TIMEOUT) or die "the worker does not stop\n";
@@ -102,7 +102,7 @@ sub state_of {
 sub memory {
 	my ($settings) = @_;
 	my $server   = start_server('prefork', 'tcp', $settings->{server_cpu});
-	my ($worker) = children($server->{pid});
+	my ($worker) = workers_of($server->{pid});
 	my %memory   = (worker => private_bytes($worker));
 
 	if ($settings->{descriptors} > IDLE + 200) {
