@@ -25,7 +25,8 @@ check_descriptors(const struct pfk_loop *l)
 		socklen_t len = sizeof(protocol);
 
 		if (g->records[fd].entry != PFK__ENTRY_NONE) {
-			assert(fcntl(fd, F_GETFD) != -1);
+			/* A sandbox may deny the call. */
+			assert(fcntl(fd, F_GETFD) != -1 || errno != EBADF);
 			continue;
 		}
 		if (l->table_size <= fd || l->table[fd].io == NULL)
