@@ -186,7 +186,7 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 	if (rc == 0)
 		return 0;
 	/* If it has gone, its death is told. */
-	if (errno != EPIPE)
+	if (errno != EPIPE && errno != ECONNRESET)
 		pfk_warn("cannot send a message to worker %d (%d)", c->slot,
 		    (int)pfk__child_pid(c));
 	return -1;
