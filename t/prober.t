@@ -13,7 +13,7 @@ use IO::Socket::INET;
 use Prefork;
 use Prefork::Life;
 use Prefork::Sockets qw(have sockets_of);
-use Prefork::Tools   qw(spawn_process);
+use Prefork::Tools   qw(pause spawn_process);
 use Socket qw(SOCK_DGRAM);
 use Test::More;
 
@@ -34,7 +34,20 @@ kill 'TERM', $pid;
 waitpid $pid, 0;
 is($? >> 8, 0, 'exit status');
 is($server->stop, 0, 'exit status of the server');
+stopped_at_any_moment();
 done_testing();
+
+# A probe may be ending already; only a sanitizer sees that it was freed twice.
+sub stopped_at_any_moment {
+	for my $n (1 .. 8) {
+		my ($one) = prober("127.0.0.1:$closed", ("127.0.0.1:$closed/udp") x 3);
+		pause($n * 0.007);
+		kill 'TERM', $one;
+		waitpid $one, 0;
+		is($?, 0, "stopped, $n: exit status");
+	}
+	return;
+}
 
 sub closed_port {
 	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);

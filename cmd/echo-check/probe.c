@@ -31,7 +31,8 @@ struct probe {
 	enum probe_family family;
 	uint64_t sent_ns;
 	size_t got;
-	bool over; /* counted */
+	bool over;   /* counted */
+	bool ending; /* connection_lost comes, and frees it */
 	unsigned char message[MESSAGE];
 };
 
@@ -125,7 +126,10 @@ probe_delete(struct probe *p)
 static void
 end(struct probe *p)
 {
+	if (p->ending)
+		return;
 	pfk_timer_cancel(&p->timeout);
+	p->ending = p->tr != NULL || p->d != NULL;
 	if (p->tr != NULL)
 		pfk_abort(p->tr);
 	else if (p->d != NULL)
