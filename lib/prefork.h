@@ -990,6 +990,13 @@ struct pfk_listen {
 	const struct pfk_sockopts *options; /* NULL: the system's */
 };
 
+/*
+ * How workers are confined once they serve, see pfk_sandbox_allow: not at all; as far
+ * as the build and the kernel can; or the same, and with less they do not start
+ * (EX_CONFIG).
+ */
+enum pfk_sandbox { PFK_SANDBOX_OFF, PFK_SANDBOX_AUTO, PFK_SANDBOX_ON };
+
 struct pfk_master_config {
 	int workers;          /* 1 to PFK_WORKERS_MAX */
 	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
@@ -1008,6 +1015,7 @@ struct pfk_master_config {
 	uint64_t orphan_ns;
 	const char *poller; /* as pfk_loop_new */
 	bool no_keeper;     /* connections end with their worker */
+	enum pfk_sandbox sandbox;
 	/*
 	 * The control socket, for prefork-ctl(8).  The master makes it, and the
 	 * lock beside it, when it starts: a reload does not move them.
@@ -1150,6 +1158,24 @@ int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
  */
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 
+/*
+ * A worker with a sandbox enters it for good when worker_init has returned 0.  From then on it
+ * has no capability, opens no file and no socket, starts no process or thread,
+ * makes no memory executable, signals only itself, and clears O_NONBLOCK of no
+ * descriptor.  All calls of this library can be made, but for
+ * pfk_worker_listen, pfk_resolve and those to a host's name, which fail with
+ * EPERM, and but for pfk_connect and pfk_datagram_connect unless "socket" is
+ * allowed.  Each other system call ends the process by SIGSYS, and the log has its
+ * name.  Open in worker_init all that the protocols need.
+ *
+ * Allow them one more system call, by its name of syscalls(2) and with all arguments:
+ * "socket", "openat".  "kill" and "openat" (or "execve") undo the rules of
+ * Landlock about signals and files.  Call it before pfk_master_run or pfk_main, or
+ * in worker_init.  0; or -1 with EINVAL (no such call), ENOSPC (more than 64), or
+ * EPERM (the worker is confined already).
+ */
+int pfk_sandbox_allow(const char *call);
+
 /* ---------------------------------------------------------------- main */
 
 /*
@@ -1200,6 +1226,7 @@ struct pfk_program {
 	uint16_t port;
 	int workers;      /* 0: auto */
 	uint64_t idle_ns; /* 0: never */
+	enum pfk_sandbox sandbox;
 	/*
 	 * The program's own options, with offsets in its configuration.  That
 	 * begins as a copy of defaults (NULL: zeros), with copies of the

@@ -153,7 +153,7 @@ sub account {
 		      $target eq ($fds{2} // q{}) ? 'log'
 		    : $target =~ /^pipe:/         ? 'wake'
 		    : $target =~ /eventpoll/      ? 'epoll'
-		    : $target eq '/dev/null'      ? 'spare'
+		    : $target =~ /\[eventfd\]/ ? 'spare'
 		    : $target =~ m{^\Q$dir\E(?:/pid)?$} ? 'pidfile'
 		    : $target =~ /[.]lock$/       ? 'lock'
 		    : $target =~ /inotify/        ? 'inotify'

@@ -16,11 +16,12 @@ use Test::More;
 my %uses = (
 	base      => [],
 	event     => [qw(base)],
-	net       => [qw(base)],
+	sandbox   => [qw(base)],
+	net       => [qw(sandbox base)],
 	transport => [qw(net event base)],
 	stream    => [qw(transport event base)],
 	logger    => [qw(event base)],
-	process   => [qw(logger net event base)],
+	process   => [qw(logger net sandbox event base)],
 	main      => [qw(net base)],
 );
 

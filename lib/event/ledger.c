@@ -115,7 +115,7 @@ pfk__ledger_leave(struct pfk__ledger *g, int fd)
 {
 	/* One that nobody can reach. */
 	int other = g->shared && pfk__record(g, fd) != NULL
-	    ? socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+	    ? socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
 	    : -1;
 
 	if (other == -1) {

@@ -215,6 +215,35 @@ format_log_time(const void *settings, int i, char *buf, size_t size)
 	return i == 0;
 }
 
+static const char *const sandboxes[] = {
+    [PFK_SANDBOX_OFF] = "off",
+    [PFK_SANDBOX_AUTO] = "auto",
+    [PFK_SANDBOX_ON] = "on",
+};
+
+static int
+parse_sandbox(void *settings, const char *value, bool first,
+    const char **errstr)
+{
+	int i = find_name(sandboxes, 3, value);
+
+	(void)first;
+	if (i != -1)
+		((struct pfk__settings *)settings)->sandbox = (enum pfk_sandbox)
+		    i;
+	else
+		*errstr = "it takes auto, on or off";
+	return i != -1 ? 0 : -1;
+}
+
+static bool
+format_sandbox(const void *settings, int i, char *buf, size_t size)
+{
+	strlcpy(buf,
+	    sandboxes[((const struct pfk__settings *)settings)->sandbox], size);
+	return i == 0;
+}
+
 static int
 parse_poller(void *settings, const char *value, bool first, const char **errstr)
 {
@@ -347,6 +376,9 @@ const struct pfk_option pfk__main_options[] = {
     {0, "keeper", ONOFF, AT(keeper),
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},
+    {0, "sandbox", "auto|on|off", CUSTOM(parse_sandbox, format_sandbox),
+	.help = "confine workers to what they need; auto: as far as the kernel "
+		"can; on: do not start with less (off)"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
 	.help = "event back-end (auto)"},
     {0, "coalesce", ONOFF, AT(coalesce),

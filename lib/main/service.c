@@ -31,6 +31,7 @@ pfk__service_config(const struct pfk__settings *s)
 	    .orphan_ns = s->orphan_ns,
 	    .poller = s->poller,
 	    .no_keeper = !s->keeper,
+	    .sandbox = s->sandbox,
 	    .control = s->control,
 	    .name = s->name,
 	    .address = &s->setup.endpoints[0].listen,

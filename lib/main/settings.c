@@ -22,6 +22,7 @@ set_defaults(struct pfk__settings *s)
 	s->port = s->program->port;
 	s->workers = s->program->workers;
 	s->idle_ns = s->program->idle_ns;
+	s->sandbox = s->program->sandbox;
 	s->nodelay = true;
 	s->coalesce = true;
 	s->keeper = true;

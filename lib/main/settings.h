@@ -49,6 +49,7 @@ struct pfk__settings {
 	char *poller;
 	bool coalesce;
 	bool keeper;
+	enum pfk_sandbox sandbox;
 	/* Connections. */
 	int max_connections; /* 0: from RLIMIT_NOFILE */
 	int max_per_source;  /* or PFK__PER_SOURCE_AUTO */

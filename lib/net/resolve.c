@@ -23,6 +23,7 @@
 #include "base/why.h"
 #include "net/addr.h"
 #include "net/resolve.h"
+#include "sandbox/sandbox.h"
 
 struct answer {
 	int error; /* of getaddrinfo(3) */
@@ -67,6 +68,10 @@ pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
 {
 	int fds[2], keep, saved_errno;
 
+	if (pfk__sandbox_denies("clone")) {
+		errno = EPERM;
+		return -1;
+	}
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return -1;
 	k->n = 0;

@@ -190,7 +190,9 @@ meaning_of(int status)
 	    {SIGILL,
 		"it ran a bad instruction, or a failed check of the "
 		"compiler's"},
-	    {SIGSYS, "it made a system call that is not permitted"},
+	    {SIGSYS,
+		"it made a system call that its sandbox denies: its last log "
+		"line names the call"},
 	    {SIGXCPU, "it used up its limit of CPU time"},
 	    {SIGXFSZ, "a file reached its limit of size"}};
 

@@ -25,6 +25,7 @@
 #include "base/kept.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "base/valgrind.h"
 #include "event/ledger.h"
 #include "process/area.h"
 #include "process/worker.h"
@@ -122,15 +123,6 @@ grow_table(void)
 
 	if (fd != -1)
 		close(fd);
-}
-
-/* Valgrind ends a process that shares its table in this way (3.19). */
-static bool
-under_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload") != NULL;
 }
 
 static pid_t
@@ -419,7 +411,8 @@ note_base(struct keeper *k)
 static bool
 prepare(struct keeper *k)
 {
-	if (k->w->config->no_keeper || under_valgrind())
+	/* Valgrind ends a process that shares its table in this way (3.19). */
+	if (k->w->config->no_keeper || pfk__under_valgrind())
 		return false;
 	if (pfk__ledger_open(&k->ledger, true) == -1 || !note_base(k)) {
 		pfk__ledger_close(&k->ledger);

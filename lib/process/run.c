@@ -26,6 +26,7 @@
 #include "process/orders.h"
 #include "process/takeover.h"
 #include "process/use.h"
+#include "process/worker.h"
 
 /* For the workers too: no set-user-id program, all descriptors allowed. */
 static void
@@ -102,11 +103,15 @@ static int
 start(struct pfk__master *m)
 {
 	const char *cause;
+	int status;
 
 	pfk__signals_ignore_strays();
 	harden();
 	pfk_log_set_process("master");
 	pfk__title_set("master");
+	status = pfk__check_sandbox(&m->config);
+	if (status != EX_OK)
+		return status;
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {

@@ -296,77 +296,6 @@ set_signals(struct pfk_worker *w)
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The connection that the predecessor had accepted and not recorded. */
-static void
-found(void *arg, int fd)
-{
-	int *accepted = arg, type = 0;
-	socklen_t len = sizeof(type);
-	struct pfk_addr peer = {.len = sizeof(peer.in6)};
-
-	if (*accepted == -1 &&
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    type == SOCK_STREAM && getpeername(fd, &peer.sa, &peer.len) == 0 &&
-	    peer.sa.sa_family != AF_UNIX)
-		*accepted = fd;
-	else
-		pfk__close_received(fd);
-}
-
-/* Returns a connection that was accepted and not recorded, or -1. */
-static int
-sweep(struct pfk_worker *w)
-{
-	int accepted = -1;
-
-	if (w->ledger == NULL || !w->ledger->resumed)
-		return -1;
-	w->ledger->head->serving = -1;
-	pfk__ledger_sweep(w->ledger, found, &accepted);
-	if (accepted != -1 && w->ledger->head->accepting == -1) {
-		close(accepted);
-		accepted = -1;
-	}
-	return accepted;
-}
-
-/* The predecessor's connections that this worker does not go on with. */
-static void
-count_lost(const struct pfk_worker *w)
-{
-	struct pfk__stats *s = w->loop->stats;
-
-	if (w->lost > s->connections)
-		s->counts[PFK__COUNT_CLOSED_ERROR] += w->lost - s->connections;
-	pfk__record_event(w->loop->recorder, w->loop->now,
-	    PFK__HAPPENED_REBUILT, -1, s->connections);
-}
-
-/* Go on where the predecessor died. */
-static void
-resume(struct pfk_worker *w, int accepted)
-{
-	const struct pfk__serving *const *serving = w->loop->serving;
-	struct pfk__ledger *g = w->ledger;
-
-	if (g == NULL)
-		return;
-	if (g->resumed && serving[PFK_UDP] != NULL)
-		serving[PFK_UDP]->rebuild(w->loop, -1, -1);
-	if (g->resumed && serving[PFK_TCP] != NULL)
-		serving[PFK_TCP]->rebuild(w->loop, accepted,
-		    g->head->accepting);
-	else if (accepted != -1)
-		close(accepted);
-	g->head->at_fault = 0;
-	g->head->rebuilt = 1;
-	if (g->resumed)
-		count_lost(w);
-	/* The master's order may come later, or never. */
-	if (g->resumed && pfk__ledger_has_left(g))
-		pfk__worker_drain(w, PFK_DRAIN_LEAVE, 0);
-}
-
 static void
 name_worker(const struct pfk_worker *w)
 {
@@ -415,7 +344,7 @@ boot(struct pfk_worker *w)
 {
 	struct pfk__message m = {0};
 	const char *cause;
-	int accepted = sweep(w), rc;
+	int accepted = pfk__worker_sweep(w), rc;
 
 	name_worker(w);
 	introduce(w);
@@ -442,12 +371,14 @@ boot(struct pfk_worker *w)
 	if (rc == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
-	resume(w, accepted);
+	pfk__worker_resume(w, accepted);
 	/* Otherwise it would report readiness, and never see a client. */
 	if (pfk__io_arm_first(w->loop, &cause) == -1 &&
 	    (w->ledger == NULL || !w->ledger->resumed))
 		return pfk_worker_fail(w, EX_OSERR,
 		    "cannot watch its sockets: %s", cause);
+	if (pfk__worker_confine(w) == -1)
+		return -1;
 	if (w->ledger != NULL && w->ledger->resumed)
 		return 0;
 	if (say(w, &m, PFK__MSG_READY) == -1)

@@ -50,6 +50,20 @@ void pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how,
     uint64_t timeout_ns);
 
 /*
+ * resume.c: close the predecessor's descriptors that have no record; returns a
+ * connection that was accepted and not recorded, or -1.  And go on where it died.
+ */
+int pfk__worker_sweep(struct pfk_worker *w);
+void pfk__worker_resume(struct pfk_worker *w, int accepted);
+
+/*
+ * confine.c: enter the sandbox; -1 by pfk_worker_fail.  And, in the master, EX_OK or
+ * the status to exit with, after a complaint, where it cannot be as is asked.
+ */
+int pfk__worker_confine(struct pfk_worker *w);
+int pfk__check_sandbox(const struct pfk_master_config *config);
+
+/*
  * listen_again.c: the listener's record, from which a successor takes it; and
  * that successor's pfk_worker_listen, which opens nothing, because its
  * predecessor's sockets are in its table.

@@ -19,6 +19,7 @@
 
 bool service_no_keeper;
 uint64_t service_drain_ns;
+enum pfk_sandbox service_sandbox;
 const char *service_control = "off";
 
 static pid_t master;
@@ -33,6 +34,7 @@ service_start(const struct pfk_hooks *hooks, int workers)
 	    .shutdown_ns = PFK_SECOND_NS,
 	    .drain_ns = service_drain_ns,
 	    .no_keeper = service_no_keeper,
+	    .sandbox = service_sandbox,
 	    .control = service_control};
 	int fds[2];
 

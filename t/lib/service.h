@@ -11,6 +11,7 @@
 extern bool service_no_keeper;
 /* For a worker that leaves. */
 extern uint64_t service_drain_ns;
+extern enum pfk_sandbox service_sandbox;
 /* Or the path of its control socket. */
 extern const char *service_control;
 
