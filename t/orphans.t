@@ -9,8 +9,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::UNIX;
+use POSIX ();
 use Prefork;
 use Prefork::Life;
+use Prefork::Tools qw(pause);
 use Test::More;
 
 use constant CLIENTS => 8;
@@ -246,6 +249,29 @@ sub seen_and_ended {
 	is($code, 69, 'nobody is left');
 	like($err, qr/the\sservice\shas\sdied/x, 'to end');
 	unlike($server->log_text, qr/cannot\ssend/x, 'they tell no master');
+	among_strangers("$dir/$port.sock", @ctl);
+	return;
+}
+
+# Others connect all the time and say nothing; it does not wait for them.
+sub among_strangers {
+	my ($path, @ctl) = @_;
+	my $stranger = fork // die "fork: $!\n";
+
+	if ($stranger == 0) {
+		my @held;
+		while (getppid != 1) {
+			my $socket = IO::Socket::UNIX->new(Peer => $path);
+			push @held, $socket if $socket;
+			shift @held if @held > 100;
+			pause();
+		}
+		POSIX::_exit(0);
+	}
+	my ($code) = run_cmd('timeout', 20, @ctl, 'status');
+	is($code, 69, 'silent strangers do not hold it up');
+	kill 'KILL', $stranger;
+	waitpid $stranger, 0;
 	return;
 }
 

@@ -10,17 +10,30 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "event/loop.h"
 #include "process/instance.h"
 #include "process/takeover.h"
 
-/* Far longer than between two knocks. */
-#define PATIENCE_MS 400
+/* Far longer than between two knocks; others may connect and say nothing. */
+#define PATIENCE_NS (400 * PFK_MSEC_NS)
 
 struct hall {
 	struct pfk_orphan *list;
 	int max, n;
 	int workers; /* of the service, as they say; 0: none has come */
+	uint64_t deadline_ns;
 };
+
+/* Wait until fd is readable; false: the time is over. */
+static bool
+await(const struct hall *h, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint64_t now = pfk__clock_now();
+
+	return now < h->deadline_ns &&
+	    poll(&p, 1, (int)((h->deadline_ns - now) / PFK_MSEC_NS)) == 1;
+}
 
 static bool
 is_listed(const struct hall *h, pid_t pid)
@@ -36,12 +49,11 @@ is_listed(const struct hall *h, pid_t pid)
 static void
 receive(struct hall *h, int fd)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	struct pfk__knock k;
 
-	if (poll(&p, 1, PATIENCE_MS) != 1 ||
+	if (!await(h, fd) ||
 	    recv(fd, &k, sizeof(k), MSG_DONTWAIT) != (ssize_t)sizeof(k) ||
 	    k.slot < 0 || k.slot >= PFK_WORKERS_MAX ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1 ||
@@ -51,14 +63,12 @@ receive(struct hall *h, int fd)
 	h->list[h->n++] = (struct pfk_orphan){.slot = k.slot, .pid = peer.pid};
 }
 
-/* Until each slot's orphan has come, or no more comes. */
+/* Until each slot's orphan has come, or the time is over. */
 static void
 wait_for_knocks(struct hall *h, int listener)
 {
-	struct pollfd p = {.fd = listener, .events = POLLIN};
-
-	while (
-	    (h->n == 0 || h->n < h->workers) && poll(&p, 1, PATIENCE_MS) == 1) {
+	h->deadline_ns = pfk__clock_now() + PATIENCE_NS;
+	while ((h->n == 0 || h->n < h->workers) && await(h, listener)) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd == -1)
