@@ -134,7 +134,6 @@ knock(struct pfk_worker *w)
 	close(to);
 	if (!good)
 		return false;
-	release_adopted(w);
 	return true;
 }
 
@@ -226,6 +225,7 @@ pfk__orphan_end(struct pfk_worker *w)
 	if (!pfk__is_orphan(w))
 		return;
 	w->ledger->head->orphan_ns = 0;
+	release_adopted(w);
 	pfk__title_set("worker %d", w->slot);
 }
 
