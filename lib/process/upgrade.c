@@ -254,11 +254,15 @@ on_unquiet(void *arg)
 static void
 staff_surplus(struct pfk__master *m)
 {
+	int n = m->places_top;
+
 	pfk_log(PFK_INFO,
 	    "upgrading: listeners of removed slots cannot be closed; starting "
 	    "workers for them");
+	while (n > m->workers && pfk__custody_count(&m->custody, n - 1) == 0)
+		n--;
 	m->trial.workers = m->workers;
-	pfk__orders_workers(m, m->places_top);
+	pfk__orders_workers(m, n);
 }
 
 void
