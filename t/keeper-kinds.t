@@ -35,17 +35,6 @@ machine_pauses();
 debugged();
 done_testing();
 
-# Kills a slot's worker; its successor's pid.
-sub kill_worker {
-	my ($server, $slot) = @_;
-	my $from = $server->log_size;
-
-	kill 'KILL', { $server->workers }->{$slot};
-	$server->wait_log(qr/\]\sstarted\sworker\s$slot\s\(/x, 20, $from)
-	    or die "worker $slot was not restarted\n";
-	return { $server->workers }->{$slot};
-}
-
 sub read_all {
 	my ($socket, $n) = @_;
 	my $select = IO::Select->new($socket);

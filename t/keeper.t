@@ -56,17 +56,6 @@ sub keeper_of {
 	return $keeper;
 }
 
-# Kill a slot's worker and wait for its successor; its pid.
-sub kill_worker {
-	my ($server, $slot, $signal) = @_;
-	my $from = $server->log_size;
-
-	kill $signal // 'KILL', { $server->workers }->{$slot};
-	$server->wait_log(qr/\]\sstarted\sworker\s$slot\s\(/x, 20, $from)
-	    or die "worker $slot was not restarted\n";
-	return { $server->workers }->{$slot};
-}
-
 # The slot's worker by its title: a log that is flooded loses lines.
 sub titled {
 	my ($server, $slot) = @_;

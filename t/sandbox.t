@@ -57,16 +57,6 @@ sub is_confined {
 	return;
 }
 
-sub kill_worker {
-	my ($server, $slot) = @_;
-	my $from = $server->log_size;
-
-	kill 'KILL', { $server->workers }->{$slot};
-	$server->wait_log(qr/\]\sstarted\sworker\s$slot\s\(/x, 20, $from)
-	    or die "worker $slot was not restarted\n";
-	return { $server->workers }->{$slot};
-}
-
 sub confined {
 	my $server = Prefork->start(qw(--sandbox on -w 1 -p 0 -4), is_root() ? qw(-u nobody) : ());
 	my $socket = $server->tcp_socket;

@@ -16,7 +16,7 @@ use Prefork;
 use Prefork::Tools qw(now pause);
 
 our @EXPORT = qw(slurp write_file temp_dir public_program as_nobody connect_to
-    stuff current_workers settled_workers after count);
+    kill_worker stuff current_workers settled_workers after count);
 
 use constant NOBODY => 65_534;
 # A sibling may help the worker out for some seconds, if the machine is slow.
@@ -67,6 +67,18 @@ sub as_nobody {
 		'--clear-groups');
 	my ($code) = run_cmd('/usr/bin/env', @command, 'true');
 	return $code == 0 ? [ '/usr/bin/env', @command ] : undef;
+}
+
+# kill_worker($server, $slot, $signal): kills the slot's worker and waits until the
+# next one is started; its pid.
+sub kill_worker {
+	my ($server, $slot, $signal) = @_;
+	my $from = $server->log_size;
+
+	kill $signal // 'KILL', { $server->workers }->{$slot};
+	$server->wait_log(qr/\]\sstarted\sworker\s$slot\s\(/x, 20, $from)
+	    or die "worker $slot was not restarted\n";
+	return { $server->workers }->{$slot};
 }
 
 # connect_to($server, $slot): a connection that this slot's worker has taken,
