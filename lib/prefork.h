@@ -1159,17 +1159,17 @@ int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 
 /*
- * A worker with a sandbox enters it for good when worker_init has returned 0.  From then on it
- * has no capability, opens no file and no socket, starts no process or thread,
- * makes no memory executable, signals only itself, and clears O_NONBLOCK of no
- * descriptor.  All calls of this library can be made, but for
+ * A worker with a sandbox enters it for good when worker_init has returned 0.
+ * From then on it has no capability, opens no file and no socket, starts no
+ * process or thread, makes no memory executable, signals only itself, and clears
+ * O_NONBLOCK of no descriptor.  All calls of this library can be made, but for
  * pfk_worker_listen, pfk_resolve and those to a host's name, which fail with
  * EPERM, and but for pfk_connect and pfk_datagram_connect unless "socket" is
- * allowed.  Each other system call ends the process by SIGSYS, and the log has its
- * name.  Open in worker_init all that the protocols need.
+ * allowed.  Each other system call ends the process by SIGSYS, and the log has
+ * its name.  Open in worker_init all that the protocols need.
  *
- * Allow them one more system call, by its name of syscalls(2) and with all arguments:
- * "socket", "openat".  "kill" and "openat" (or "execve") undo the rules of
+ * Allow them one more system call, by its name of syscalls(2) and with all
+ * arguments: "socket", "openat".  "kill" and "openat" (or "execve") undo the rules of
  * Landlock about signals and files.  Call it before pfk_master_run or pfk_main, or
  * in worker_init.  0; or -1 with EINVAL (no such call), ENOSPC (more than 64), or
  * EPERM (the worker is confined already).
