@@ -92,6 +92,7 @@ pfk__loop_new_with(const char *backend, struct pfk__ledger *ledger)
 	TAILQ_INIT(&l->soon);
 	LIST_INIT(&l->members);
 	l->soon_order = 1;
+	l->drained = PFK__NO_DRAIN;
 	l->spread_ns = PFK_SECOND_NS;
 	l->beat = &l->own_beat;
 	l->full = &l->own_full;
@@ -173,7 +174,7 @@ pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how))
 {
 	m->drain = drain;
-	m->drained = 0;
+	m->drained = PFK__NO_DRAIN;
 	m->light = false;
 	l->holders++;
 	LIST_INSERT_HEAD(&l->members, m, link);
@@ -214,12 +215,12 @@ pfk_loop_release(struct pfk_loop *l)
 }
 
 static struct pfk__member *
-undrained(const struct pfk_loop *l, unsigned level)
+undrained(const struct pfk_loop *l)
 {
 	struct pfk__member *m;
 
 	LIST_FOREACH(m, &l->members, link) {
-		if (m->drained < level)
+		if (m->drained < l->drained)
 			return m;
 	}
 	return NULL;
@@ -232,19 +233,17 @@ drain_members(void *arg)
 	struct pfk__member *m;
 
 	/* A drain may end any member, so look anew each time. */
-	while ((m = undrained(l, l->drain_level)) != NULL) {
-		m->drained = l->drain_level;
-		m->drain(m, (enum pfk_drain)(l->drain_level - 1));
+	while ((m = undrained(l)) != NULL) {
+		m->drained = l->drained;
+		m->drain(m, (enum pfk_drain)l->drained);
 	}
 }
 
 void
 pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how)
 {
-	unsigned level = (unsigned)how + 1;
-
-	if (level > l->drain_level)
-		l->drain_level = level;
+	if ((int)how > l->drained)
+		l->drained = (int)how;
 	pfk__soon_add(l, &l->drain, drain_members, l);
 }
 
@@ -316,7 +315,7 @@ finished(const struct pfk_loop *l)
 		return true;
 	if (!TAILQ_EMPTY(&l->soon) || l->holders > 0)
 		return false;
-	return l->drain_level > 0 ||
+	return l->drained != PFK__NO_DRAIN ||
 	    (LIST_EMPTY(&l->members) && l->ios == 0 && l->timers.len == 0 &&
 		l->signals == 0);
 }

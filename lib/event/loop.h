@@ -68,12 +68,15 @@ struct pfk_timer {
 	void *arg;
 };
 
+/* Before the first order to drain. */
+#define PFK__NO_DRAIN (-1)
+
 /* An object that drains with the loop. */
 struct pfk__member {
 	LIST_ENTRY(pfk__member) link;
 	void (*drain)(struct pfk__member *m, enum pfk_drain how);
-	unsigned drained; /* how far it was told to go: 0, or how + 1 */
-	bool light;       /* a drained loop ends without waiting for it */
+	int drained; /* the last enum pfk_drain it was told, or PFK__NO_DRAIN */
+	bool light;  /* a drained loop ends without waiting for it */
 };
 
 struct pfk__registration {
@@ -181,7 +184,7 @@ struct pfk_loop {
 	void *check_arg;
 	struct pfk__soon drain;
 	unsigned stale_turns; /* that brought nothing but stale events */
-	unsigned drain_level; /* as pfk__member's drained */
+	int drained;          /* as a member's */
 	uint64_t spread_ns;   /* in which a stop tells all connections */
 	bool stop;
 };

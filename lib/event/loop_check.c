@@ -56,7 +56,7 @@ check_members(const struct pfk_loop *l)
 	size_t holders = l->held;
 
 	LIST_FOREACH(m, &l->members, link) {
-		assert(m->drain != NULL && m->drained <= l->drain_level);
+		assert(m->drain != NULL && m->drained <= l->drained);
 		holders += !m->light;
 	}
 	assert(holders == l->holders);

@@ -124,7 +124,7 @@ accept_some(struct pfk__acceptor *a, int max)
 		struct pfk_addr peer = {.len = sizeof(peer.in6)};
 		int fd;
 
-		if (!pfk__limits_open(s->limits)) {
+		if (!pfk__limits_have_room(s->limits)) {
 			pfk__limits_complain(s->limits,
 			    "max-connections reached: more will wait");
 			watch_all(s, 0);
@@ -239,7 +239,7 @@ pfk__acceptor_close(struct pfk__acceptor *a)
 	/* Its owner can have made a connection of it. */
 	if (a->owner != PFK__OWN)
 		pfk__never_linger(a->io.fd);
-	if (a->owner == PFK__OWN && a->server->member.drained > 0)
+	if (a->owner == PFK__OWN && a->server->member.drained != PFK__NO_DRAIN)
 		pfk__ledger_leave(a->server->loop->ledger, a->io.fd);
 	else
 		pfk__ledger_end(a->server->loop->ledger, a->io.fd);

@@ -219,6 +219,7 @@ give(struct giver *g, struct pfk_transport *tr)
 static void
 settle(struct giver *g, enum pfk__answer answer)
 {
+	struct pfk__ledger *l = g->io.loop->ledger;
 	struct pfk_transport *tr = TAILQ_FIRST(&g->given);
 
 	if (tr == NULL)
@@ -228,13 +229,15 @@ settle(struct giver *g, enum pfk__answer answer)
 	tr->stays = answer == PFK__ANSWER_REFUSED;
 	if (answer == PFK__ANSWER_FULL)
 		g->all_sent = true;
-	if (answer == PFK__ANSWER_TAKEN)
-		pfk__ledger_note(g->io.loop->ledger, tr->io.fd,
-		    PFK__ENTRY_DOOMED);
-	else
+	if (answer == PFK__ANSWER_TAKEN) {
+		pfk__ledger_note(l, tr->io.fd, PFK__ENTRY_DOOMED);
+		pfk__point(l);
+		pfk__tcp_lose(tr, PFK_HANDED_OVER);
+	} else {
 		note_given(tr, -1, 0);
-	pfk__point(g->io.loop->ledger);
-	pfk__tcp_thaw(tr, answer == PFK__ANSWER_TAKEN);
+		pfk__point(l);
+		pfk__tcp_thaw(tr);
+	}
 }
 
 /* The next giver of the loop after m, from NULL on. */

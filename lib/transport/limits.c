@@ -86,7 +86,7 @@ pfk_limits_drop(struct pfk_limits **limp)
 }
 
 bool
-pfk__limits_open(const struct pfk_limits *lim)
+pfk__limits_have_room(const struct pfk_limits *lim)
 {
 	return lim->max_connections == 0 ||
 	    lim->connections < lim->max_connections;
@@ -97,7 +97,7 @@ static void
 publish(struct pfk_limits *lim)
 {
 	struct pfk_loop *l = lim->loop;
-	bool full = !pfk__limits_open(lim);
+	bool full = !pfk__limits_have_room(lim);
 
 	if (full == lim->full)
 		return;

@@ -21,8 +21,8 @@ struct pfk__waiter {
 
 struct pfk_limits *pfk__limits_hold(struct pfk_limits *lim);
 
-/* False: no place is free; wait. */
-bool pfk__limits_open(const struct pfk_limits *lim);
+/* Whether one connection more may be admitted. */
+bool pfk__limits_have_room(const struct pfk_limits *lim);
 
 /*
  * Count a connection from addr; -1: it must be closed, there are too many

@@ -107,7 +107,7 @@ has_room(const struct pfk_server *s, int fd, bool bounded)
 	if (!bounded)
 		return true;
 	/* The lowest free number is given, so it tells how many there are. */
-	return pfk__limits_open(s->limits) &&
+	return pfk__limits_have_room(s->limits) &&
 	    (getrlimit(RLIMIT_NOFILE, &r) == -1 ||
 		(rlim_t)fd + SPARE_FDS < r.rlim_cur);
 }

@@ -263,14 +263,10 @@ go_on(struct pfk_transport *tr)
 }
 
 void
-pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
+pfk__tcp_thaw(struct pfk_transport *tr)
 {
 	int fd = tr->io.fd;
 
-	if (taken) {
-		pfk__tcp_lose(tr, PFK_HANDED_OVER);
-		return;
-	}
 	tr->state = PFK__TCP_OPEN;
 	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
 		pfk__tcp_lose(tr, errno);
@@ -284,7 +280,7 @@ pfk__tcp_thaw(struct pfk_transport *tr, bool taken)
 	else if (tr->close_wanted)
 		pfk_close(tr);
 	/* The stop has passed it by. */
-	if (tr->server->member.drained > (unsigned)PFK_DRAIN_STOP)
+	if (tr->server->member.drained >= (int)PFK_DRAIN_STOP)
 		pfk__tcp_drain(tr);
 }
 

@@ -225,9 +225,9 @@ void pfk__tcp_flush_soon(void *arg);
 /* All is sent, FIN too: close when the peer has ended, or in a while. */
 void pfk__tcp_finish(struct pfk_transport *tr);
 
-/* handover.h: stop; then go on here, or be lost to another process. */
+/* handover.h: stop while another process may take it; go on, since none did. */
 void pfk__tcp_freeze(struct pfk_transport *tr);
-void pfk__tcp_thaw(struct pfk_transport *tr, bool taken);
+void pfk__tcp_thaw(struct pfk_transport *tr);
 
 /*
  * The connection was another process's: ask the protocol to go on with it.

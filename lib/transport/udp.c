@@ -294,7 +294,7 @@ shut(struct pfk_datagram *d)
 	d->closed = true;
 	pfk__udp_drops_end(d);
 	pfk__io_stop(&d->io);
-	if (d->owner == -1 && d->member.drained > 0)
+	if (d->owner == -1 && d->member.drained != PFK__NO_DRAIN)
 		pfk__ledger_leave(d->io.loop->ledger, d->io.fd);
 	else
 		pfk__ledger_end(d->io.loop->ledger, d->io.fd);
