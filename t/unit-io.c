@@ -129,7 +129,7 @@ static void
 test_refused_stops(void)
 {
 	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	struct pfk_timer *t;
+	struct pfk_timer *t = NULL;
 
 	loop = pfk_loop_new(backend);
 	pfk_timer_set(&t, loop, PFK_SECOND_NS, on_too_late, NULL);
