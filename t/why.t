@@ -44,14 +44,16 @@ sub deaths {
 	return grep { $_->{slot} == $slot } @{ status($server)->{deaths} };
 }
 
-# Kill a slot's worker, wait for the note of it; its pid.
-sub kill_worker {
+# Kill a slot's worker, wait for the note of it; its pid. A slot has the pid of its
+# last worker until the next one has begun.
+sub kill_and_note {
 	my ($server, $slot, $signal) = @_;
 	my $pid;
 
 	wait_for(sub {
-		($pid) = map { $_->{state} eq 'serving' ? $_->{pid} : () }
-		    status($server)->{slots}[$slot];
+		my $status = status($server);
+		my %dead   = map { $_->{pid} => 1 } @{ $status->{deaths} };
+		($pid) = map { $_->{state} eq 'serving' && !$dead{ $_->{pid} } ? $_->{pid} : () } $status->{slots}[$slot];
 	}, 20);
 	kill $signal, $pid;
 	ok(wait_for(sub { grep { $_->{pid} == $pid } deaths($server, $slot) }, 20),
@@ -64,8 +66,8 @@ sub by_signal {
 
 	is(why($server), "no worker has died since the start\n", 'none');
 	is(why($server, 1), "no worker 1 has died since the start\n", 'none in the slot');
-	my $first  = kill_worker($server, 0, 'KILL');
-	my $second = kill_worker($server, 1, 'SEGV');
+	my $first  = kill_and_note($server, 0, 'KILL');
+	my $second = kill_and_note($server, 1, 'SEGV');
 	my $text   = why($server);
 	like($text, qr/\Aworker\s1\s\($second\).*^worker\s0\s\($first\)/msx, 'the latest comes first');
 	like($text, qr/\($first\)\s\d{4}-\d\d-\d\d\s[\d:]{8},\s\d+s\sago:
@@ -87,8 +89,8 @@ sub by_signal {
 sub many {
 	my $server = Prefork->start(qw(-w 2 -p 0 -4));
 
-	kill_worker($server, 1, 'KILL');
-	my @pids = map { kill_worker($server, 0, 'KILL') } 1 .. OF_SLOT + 2;
+	kill_and_note($server, 1, 'KILL');
+	my @pids = map { kill_and_note($server, 0, 'KILL') } 1 .. OF_SLOT + 2;
 	is_deeply([ map { $_->{pid} } deaths($server, 0) ],
 		[ reverse @pids[ 2 .. $#pids ] ], 'the last deaths of the slot');
 	is(deaths($server, 1), 1, "and the other slot's");
@@ -141,7 +143,7 @@ sub hung {
 sub without_keeper {
 	my $server = Prefork->start(qw(-w 1 -p 0 -4 --keeper off));
 
-	kill_worker($server, 0, 'KILL');
+	kill_worker($server, 0);
 	my $text = why($server);
 	like($text, qr/connections:\sthey\sended[ ]with[ ]it$/mx, 'without a keeper they have ended');
 	unlike($text, qr/it\swas:/x, 'and its callback is unknown');
