@@ -15,9 +15,6 @@
 #ifdef PFK_CHECKED
 #include <sanitizer/lsan_interface.h>
 #endif
-#ifdef PFK_COVERAGE
-void __gcov_dump(void);
-#endif
 
 static bool prepared, forked;
 
@@ -30,9 +27,6 @@ end(int status, void *arg)
 	fflush(NULL);
 #ifdef PFK_CHECKED
 	__lsan_do_leak_check();
-#endif
-#ifdef PFK_COVERAGE
-	__gcov_dump();
 #endif
 	_exit(status);
 }
