@@ -50,10 +50,9 @@ enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
 
 /*
  * Send the log to target: "-" (standard error), "syslog", or a file, which is
- * appended to and made with mode 0640; a FIFO needs no reader.  "/dev/stderr",
- * "/dev/stdout" and "/dev/fd/N" are the descriptor itself.  For use before
- * pfk_master_run.  Where the target cannot be opened the old one stays.  The
- * string is copied.
+ * appended to, and made with mode 0640; a FIFO needs no reader.  "/dev/stderr",
+ * "/dev/stdout" and "/dev/fd/N" are the descriptor itself.  On failure the old
+ * target stays.  For use before pfk_master_run.  The string is copied.
  *
  * A file must be regular, belong to root or to the effective user (EPERM) and
  * have one hard link (EMLINK); it must not be a symbolic link, nor be reached
@@ -74,20 +73,25 @@ int pfk_log_reopen(void);
 /* Log messages of this level and above; PFK_INFO until called. */
 void pfk_log_set_level(enum pfk_level level);
 
-/* Whether a message of this level would be written. */
+/*
+ * Whether a message of this level would be written; for messages that are
+ * costly to make.
+ */
 bool pfk_log_wants(enum pfk_level level);
 
 /*
- * The form of a line; PFK_LOG_TEXT until called.  Text is "[process (pid)]
- * message", JSON an object with the strings time, level, process and message
- * and the number pid, logfmt the same as time, level, process, pid and msg.
+ * The form of a line; PFK_LOG_TEXT until called, which is "[process (pid)]
+ * message".  PFK_LOG_JSON is an object with the strings time, level, process and
+ * message and the number pid, PFK_LOG_LOGFMT the same as time, level, process,
+ * pid and msg.
  */
 enum pfk_log_format { PFK_LOG_TEXT, PFK_LOG_JSON, PFK_LOG_LOGFMT };
 void pfk_log_set_format(enum pfk_log_format format);
 
 /*
  * Whether lines have a time, in UTC by RFC 3339 with milliseconds;
- * PFK_LOG_TIME_OFF until called.  AUTO: in a file and on a terminal.
+ * PFK_LOG_TIME_OFF until called, PFK_LOG_TIME_ON, or PFK_LOG_TIME_AUTO, which is
+ * in a file and on a terminal.
  */
 enum pfk_log_time { PFK_LOG_TIME_AUTO, PFK_LOG_TIME_ON, PFK_LOG_TIME_OFF };
 void pfk_log_set_time(enum pfk_log_time time);
@@ -109,7 +113,10 @@ void pfk_log_set_process(const char *word);
  * Under pfk_master_run master and workers write to a pipe of their own, and a
  * log process writes all lines to the target, so that no worker has the log
  * open and none can write in the name of another process.  A worker's standard
- * error is the same pipe: each line written to it is a line of the log.
+ * error is the same pipe: each line written to it is a line of the log.  Its
+ * standard input and output are /dev/null, and it has a session of its own, so
+ * that it cannot reach the terminal that the service was started from; signals
+ * of that terminal come to the master only.
  */
 void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 
@@ -117,8 +124,8 @@ void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 void pfk_warn(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /*
- * Tell the user why the program cannot go on: "program: message" on standard
- * error, in one line as above, and in the log where that is elsewhere.
+ * Tell the user why the program cannot go on: the program's name and the message
+ * on standard error, in one line, and in the log where that is elsewhere.
  */
 void pfk_complain(const char *fmt, ...) PFK_PRINTF(1, 2);
 
@@ -133,8 +140,8 @@ const char *pfk_quote(char *dst, const void *buf, size_t len);
 
 /*
  * The number of CPUs that this process may use: its affinity mask, and the
- * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least
- * 1.
+ * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least 1:
+ * a good number of workers.
  */
 int pfk_cpus(void);
 
@@ -146,9 +153,10 @@ void pfk_ensure_stdio(void);
 
 /*
  * Ignore the signals that would end the program and that nobody sends to end a
- * server (USR2, ALRM, IO, XFSZ, the real-time ones and so on), unless they have
- * handlers.  Block HUP, USR1, TTIN and TTOU, the commands to a master, until
- * pfk_master_run takes them.  For the first lines of main.
+ * server: USR2, PIPE, ALRM, VTALRM, PROF, IO, PWR, STKFLT, XCPU, XFSZ and the
+ * real-time signals, unless they have handlers.  Block HUP, USR1, TTIN and TTOU,
+ * the commands to a master, until pfk_master_run takes them.  For the first
+ * lines of main.
  */
 void pfk_signals_prepare(void);
 
@@ -162,9 +170,10 @@ void pfk_signals_hold(void);
 
 /*
  * Whether the workers of pfk_master_run have the descriptor too.  Without this
- * call they have each one that is open when that is called, and none that a hook
- * in the master opens later.  A successor of a killed worker has the same.  It
- * is for the file that is open now: once fd is closed, its number means nothing.
+ * call they have each one that is open when that is called, those of syslog(3)
+ * and stdio included, and none that a hook in the master opens later.  A
+ * successor of a killed worker has the same.  It is for the file that is open
+ * now: once fd is closed, its number means nothing.
  * EINVAL: a standard descriptor.  EBADF: it is closed.
  */
 int pfk_keep_fd(int fd, bool keep);

@@ -34,7 +34,7 @@ sub faults {
 	my ($header) = @_;
 	my ($contract, @faults) = (q{});
 
-	while ($header =~ m{(/[*].*?[*]/)|(\n[ \t]*\n)|^(?:struct|enum)\s\w+\s[{].*?\n[}];|^\#[^\n]*|([^;{}/\n\#][^;{}/]*;)}gmsx) {
+	while ($header =~ m{(/[*].*?[*]/)|(\n[ \t]*\n)|^(?:struct|enum)\s\w+\s[{](?:[^{}]|[{][^{}]*[}])*[}];|^\#[^\n]*|([^;{}/\n\#][^;{}/]*;)}gmsx) {
 		my ($comment, $blank, $declaration) = ($1, $2, $3);
 		$contract = $comment if $comment;
 		$contract = q{}      if $blank;

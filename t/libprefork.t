@@ -30,6 +30,7 @@ my @page = do {
 has_functions();
 has_structs();
 has_names();
+is(`contrib/manual --check`, q{}, "the marked entries of $MANUAL are as in $HEADER");
 runs_examples();
 done_testing();
 
