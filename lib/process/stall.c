@@ -10,8 +10,7 @@
 /* Not more often, however many slots are busy. */
 #define LOOK_NS (10 * PFK_MSEC_NS)
 
-/* Minimum time of help, so that a flapping worker does not change each turn. */
-#define CONVALESCENCE_NS (5 * PFK_SECOND_NS)
+uint64_t pfk__convalescence_ns = 5 * PFK_SECOND_NS;
 
 void
 pfk__stall_queued(struct pfk__stall *s, uint64_t beat, uint64_t now_ns)
@@ -53,7 +52,8 @@ pfk__stall_look(struct pfk__stall *s, bool waiting, uint64_t beat,
 		s->stalled = s->still = true;
 		s->ill_ns = now_ns;
 	}
-	if (s->still || (s->stalled && now_ns < s->ill_ns + CONVALESCENCE_NS))
+	if (s->still ||
+	    (s->stalled && now_ns < s->ill_ns + pfk__convalescence_ns))
 		return now_ns + PFK__PATIENCE_NS;
 	if (s->stalled)
 		s->stalled = s->queued = false;

@@ -14,6 +14,9 @@
 /* How long a queue may stand before a sibling is asked. */
 #define PFK__PATIENCE_NS (40 * UINT64_C(1000000))
 
+/* Minimum time of help, so that a flapping worker does not change each turn. */
+extern uint64_t pfk__convalescence_ns;
+
 struct pfk__stall {
 	bool stalled;      /* it gets help, for some seconds at least */
 	bool still;        /* stalled, and the loop has not turned since */
