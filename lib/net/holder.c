@@ -16,6 +16,7 @@
 #include "net/listener.h"
 
 #define TCP_LISTEN_STATE 0x0a
+#define PID_SIZE 24
 
 /*
  * Parse an address of proc(5): hexadecimal words in the machine's byte order.
@@ -123,6 +124,39 @@ has_socket(const char *pid, unsigned long inode)
 	return found;
 }
 
+/* The parent's pid, in the buffer of pid; false: it is not known. */
+static bool
+go_to_parent(char pid[PID_SIZE])
+{
+	char path[60], text[512];
+	const char *end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	/* The name before it may hold anything. */
+	end = strrchr(text, ')');
+	return end != NULL && sscanf(end + 1, " %*c %23[0-9]", pid) == 1;
+}
+
+/*
+ * From any process that has the socket to the one that has started all others:
+ * a master, and not one of its workers, whose numbers may be lower.
+ */
+static void
+go_to_eldest(char pid[PID_SIZE], unsigned long inode)
+{
+	char parent[PID_SIZE];
+
+	strlcpy(parent, pid, sizeof(parent));
+	while (go_to_parent(parent) && has_socket(parent, inode))
+		strlcpy(pid, parent, PID_SIZE);
+}
+
 /* The command line's first word, which also is a set process title. */
 static void
 describe(const char *pid, char *buf, size_t size)
@@ -144,7 +178,7 @@ const char *
 pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
     size_t size)
 {
-	char table[32];
+	char table[32], pid[PID_SIZE];
 	unsigned uid = 0;
 	unsigned long inode = 0;
 	struct dirent *e;
@@ -166,7 +200,9 @@ pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
 		    !has_socket(e->d_name, inode))
 			continue;
-		describe(e->d_name, buf, size);
+		strlcpy(pid, e->d_name, sizeof(pid));
+		go_to_eldest(pid, inode);
+		describe(pid, buf, size);
 		break;
 	}
 	closedir(d);
