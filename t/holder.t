@@ -31,9 +31,10 @@ my $first = Prefork->start({ setup => sub { next_process(500) } }, '-w', 1, '-b'
 my %worker = $first->workers;
 cmp_ok($worker{0}, '<', $first->pid, 'with a worker of a lower number');
 
-my $second = Prefork->spawn('-w', 1, '-b', $address);
+# The first address is the service's name, which has a lock of its own.
+my $second = Prefork->spawn('-w', 1, map { ('-b', $_) } own_address(1) . ':7777', $address);
 is($second->wait_exit, 75, 'another one cannot have its address');
-like($second->log_text, qr/cannot\sstart:.*:7777:\sin\suse\sby\sprocess\s@{[ $first->pid ]}\s/x,
+like($second->log_text, qr/cannot\sstart:\scannot\sbind\s.*:7777:\sin\suse\sby\sprocess\s@{[ $first->pid ]}\s/x,
 	'because the master has it');
 is($first->stop, 0, 'exit status');
 done_testing();
