@@ -14,9 +14,14 @@
 #include "service.h"
 #include "tap.h"
 
-/* The slot in which workers with that version of the configuration wait. */
+/*
+ * The slot in which workers with that version of the configuration wait, and
+ * whether they fail then; and the bounds of the next trial and the next roll.
+ */
 static volatile struct gate {
 	int slot, version;
+	bool fails;
+	uint64_t trial_ns, roll_ns;
 } * gate;
 
 /* the service */
@@ -54,6 +59,8 @@ worker_init(struct pfk_worker *w, void *arg)
 	while (waits && gate->slot == pfk_worker_slot(w) &&
 	    gate->version == version)
 		usleep(5000);
+	if (waits && gate->fails)
+		return pfk_worker_fail(w, 1, "told to fail");
 	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
 		return -1;
 	server = pfk_serve(pfk_worker_loop(w), fd, &none, NULL, NULL);
@@ -68,6 +75,7 @@ on_reload(struct pfk_master_config *config, void *arg)
 	(void)config;
 	(void)arg;
 	version++;
+	pfk__reload_bound_ns = gate->trial_ns;
 	return 0;
 }
 
@@ -77,6 +85,7 @@ reload_done(bool ok, void *arg)
 	(void)arg;
 	if (!ok)
 		version--;
+	pfk__reload_bound_ns = gate->roll_ns;
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init,
@@ -85,12 +94,17 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init,
 
 /* the test */
 
+/* Those of reloads that a test waits for in vain; others have BOUND. */
+#define BOUND (30 * PFK_SECOND_NS)
+#define SHORT PFK_SECOND_NS
+
 static void
-start(uint64_t bound_ns)
+start(void)
 {
-	pfk__reload_bound_ns = bound_ns;
 	version = 1;
 	gate->slot = -1;
+	gate->fails = false;
+	gate->trial_ns = gate->roll_ns = BOUND;
 	service_start(&hooks, 2);
 	ok(service_wait(0, "ready: 2 workers") != 0, "ready");
 }
@@ -127,7 +141,7 @@ roll_meets_a_boot(void)
 {
 	size_t at;
 
-	start(pfk__reload_bound_ns);
+	start();
 	signalled(SIGTTOU, "now 1 worker");
 	ok(service_wait(0, "worker 1 (") != 0, "slot 1 is given up");
 	hold(1, 1);
@@ -159,14 +173,16 @@ trial_never_ready(void)
 {
 	size_t at;
 
-	start(3 * PFK_SECOND_NS);
+	start();
 	hold(0, 2);
+	gate->trial_ns = SHORT;
 	signalled(SIGHUP, "waits with version 2");
 	at = service_wait(0,
 	    "reload failed: the new worker did not start: it "
-	    "was not ready within 3 s; nothing has changed");
+	    "was not ready within 1 s; nothing has changed");
 	ok(at != 0, "a trial that is never ready is given up");
 	hold(-1, 0);
+	gate->trial_ns = BOUND;
 	at = signalled(SIGHUP, "serves with version 2");
 	ok(service_wait(at, "reloaded: 2 workers\n") != 0,
 	    "the next one is a reload as any");
@@ -180,12 +196,14 @@ trial_meets_a_boot(void)
 {
 	size_t at;
 
-	start(3 * PFK_SECOND_NS);
+	start();
 	hold(0, 1);
 	kill(service_worker(0, 0), SIGKILL);
 	at = service_wait(0, "waits with version 1");
 	ok(at != 0, "slot 0 boots");
-	signalled(SIGHUP, "not ready within 3 s; nothing has changed");
+	gate->trial_ns = SHORT;
+	signalled(SIGHUP, "not ready within 1 s; nothing has changed");
+	gate->trial_ns = BOUND;
 	hold(-1, 0);
 	ok(service_wait(at, "serves with version 1") != 0, "it boots again");
 	at = signalled(SIGHUP, "serves with version 2");
@@ -198,14 +216,16 @@ roll_never_ready(void)
 {
 	size_t at;
 
-	start(3 * PFK_SECOND_NS);
+	start();
 	hold(1, 2);
+	gate->roll_ns = SHORT;
 	signalled(SIGHUP, "waits with version 2");
-	at = service_wait(0, "no new worker of slot 1 was ready within 3 s");
+	at = service_wait(0, "no new worker of slot 1 was ready within 1 s");
 	ok(at != 0, "a roll names the slot that is not ready");
 	ok(service_wait(at, "reloaded: 2 workers, but for slot 1\n") != 0,
 	    "and ends");
 	hold(-1, 0);
+	gate->roll_ns = BOUND;
 	at = service_wait(at, "[worker-1 (");
 	ok(service_wait(at, "serves with version 2") != 0, "the slot follows");
 	signalled(SIGHUP, "reloaded: 2 workers\n");
@@ -222,15 +242,15 @@ nobody_joins_a_trial(bool succeeds)
 				    : "serves with version 1\n";
 	size_t trial, over, at;
 
-	start((succeeds ? 30 : 3) * PFK_SECOND_NS);
+	start();
 	hold(0, 2);
 	trial = signalled(SIGHUP, "waits with version 2");
 	kill(service_worker(0, 1), SIGKILL);
 	ok(service_wait(trial, "restarting when the reload is decided") != 0,
 	    "a slot whose worker dies waits for the end of the trial");
 	signalled(SIGTTIN, "now 3 workers");
-	if (succeeds)
-		hold(-1, 0);
+	gate->fails = !succeeds;
+	hold(-1, 0);
 	over = service_wait(trial,
 	    succeeds ? "is leaving" : "nothing has changed");
 	ok(over != 0 && service_wait(trial, end_text) != 0, "%s", end_text);
@@ -250,7 +270,7 @@ nobody_joins_a_trial(bool succeeds)
 int
 main(void)
 {
-	is_int(pfk__reload_bound_ns, 30 * PFK_SECOND_NS, "the bound");
+	is_int(pfk__reload_bound_ns, BOUND, "the bound");
 	gate = mmap(NULL, sizeof(*gate), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (gate == MAP_FAILED)

@@ -15,7 +15,7 @@
 
 #include "tap.h"
 
-#define SOON_MS 10000
+#define SOON_MS 30000
 
 bool service_no_keeper;
 uint64_t service_drain_ns;
