@@ -87,6 +87,8 @@ sub sockets_of {
 	for my $fd (sort { $a <=> $b } keys %fds) {
 		my ($inode) = $fds{$fd} =~ /^socket:\[(\d+)\]$/ or next;
 		my $copy = syscall SYS_PIDFD_GETFD, $pidfd, 0 + $fd, 0;
+		# Closed meanwhile, as the channel of a hand-over is.
+		next   if $copy < 0 && $!{EBADF};
 		return if $copy < 0;
 		open my $handle, '+<&=', $copy or die "open: $!\n";
 		my $socket = describe($handle) or next;
