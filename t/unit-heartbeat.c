@@ -59,6 +59,36 @@ by_state(struct pfk__pages *pages)
 	pfk__pulse_close(&p, pages);
 }
 
+static bool
+stands(struct pfk__pulse *p, uint64_t seconds, char state, uint64_t cpu_s,
+    bool traced)
+{
+	struct pfk__look look = {.cpu_ns = cpu_s * PFK_SECOND_NS,
+	    .state = state,
+	    .traced = traced};
+
+	return pfk__pulse_stands(p, NOW + seconds * PFK_SECOND_NS,
+	    2 * PFK_SECOND_NS, &look);
+}
+
+/* Whether a successor is to be started: the look changes nothing. */
+static void
+for_a_successor(struct pfk__pages *pages)
+{
+	struct pfk__pulse p;
+
+	pfk__pulse_open(&p, pages, NOW);
+	ok(!stands(&p, 1, 'S', 0, false), "it has turned a moment ago");
+	ok(stands(&p, 3, 'S', 0, false), "it waits for something else");
+	ok(!stands(&p, 3, 't', 0, true), "a debugger holds it");
+	ok(!stands(&p, 3, 'R', 1, false), "it waits for a CPU");
+	ok(stands(&p, 4, 'R', 2, false), "it computes");
+	is_int(judge_after(&p, 29), PFK__VERDICT_ALIVE, "it does not hang yet");
+	++p.page->beat;
+	ok(!stands(&p, 29, 'R', 9, false), "it turns");
+	pfk__pulse_close(&p, pages);
+}
+
 int
 main(void)
 {
@@ -92,5 +122,6 @@ main(void)
 	pfk__pulse_close(&p, &pages);
 	pass("closed twice");
 	by_state(&pages);
+	for_a_successor(&pages);
 	return done_testing();
 }

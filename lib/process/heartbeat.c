@@ -88,6 +88,15 @@ hangs(struct pfk__pulse *p, uint64_t still_ns, uint64_t timeout_ns,
 	return still_ns >= timeout_ns && look->state != 'R';
 }
 
+bool
+pfk__pulse_stands(struct pfk__pulse *p, uint64_t now_ns, uint64_t timeout_ns,
+    const struct pfk__look *look)
+{
+	uint64_t still = pfk__pulse_still(p, now_ns);
+
+	return !look->traced && hangs(p, still, timeout_ns, look);
+}
+
 /* A stopped process has no last words: it handles SIGABRT when it goes on. */
 static bool
 is_silent(const struct pfk__look *look)

@@ -64,6 +64,10 @@ uint64_t pfk__pulse_still(struct pfk__pulse *p, uint64_t now_ns);
 bool pfk__pulse_spins(struct pfk__pulse *p, uint64_t timeout_ns,
     uint64_t cpu_ns);
 
+/* Whether it stands still for so long, by its own fault and no debugger's. */
+bool pfk__pulse_stands(struct pfk__pulse *p, uint64_t now_ns,
+    uint64_t timeout_ns, const struct pfk__look *look);
+
 /* look is NULL where the kernel cannot be asked: then time alone counts. */
 enum pfk__verdict pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns,
     uint64_t timeout_ns, const struct pfk__look *look);

@@ -1,7 +1,9 @@
 /*
  * watch.c: look for workers with a loop that stands still.
  *
- * Layer: process.
+ * Layer: process.  A worker that hangs is aborted.  Long before that, one that
+ * clients wait for gets a successor if no sibling serves for it, as where there
+ * is only one worker.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +15,8 @@
 
 /* A worker that stands still is looked at so often, at least. */
 #define LOOK_NS (500 * PFK_MSEC_NS)
+/* Its part of the hang limit after which a worker without help has a successor. */
+#define ALONE_PART 4
 
 static bool
 is_traced(pid_t pid)
@@ -122,19 +126,68 @@ look_at(struct pfk__child *c, uint64_t now)
 	}
 }
 
+/* A hung predecessor, which has not been aborted yet. */
+static bool
+has_predecessor(const struct pfk__master *m, int slot)
+{
+	const struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->slot == slot && c->phase == PFK__PHASE_LEAVING)
+			return true;
+	}
+	return false;
+}
+
+/* Whether clients wait for c, and nobody else can serve them. */
+static bool
+is_missed(const struct pfk__master *m, const struct pfk__child *c)
+{
+	const struct pfk__place *p = &m->places[c->slot];
+
+	return m->started && m->stop == PFK__STOP_NONE &&
+	    m->reload == PFK__RELOAD_SETTLED && p->serving == c &&
+	    p->slot.state == PFK__SLOT_SERVING && !p->slot.renew &&
+	    p->stall.still && p->waiting && p->adopter == NULL &&
+	    !has_predecessor(m, c->slot);
+}
+
+/*
+ * Replace it as a reload does: whether it goes on or is aborted, its connections
+ * are handed to its successor.
+ */
+static void
+replace_missed(struct pfk__master *m, struct pfk__child *c, uint64_t now)
+{
+	uint64_t limit = c->hang_ns / ALONE_PART;
+	struct pfk__look look;
+
+	if (c->hang_ns == 0 || pfk__pulse_still(&c->pulse, now) < limit ||
+	    !is_missed(m, c) || !ask_kernel(pfk__child_pid(c), &look) ||
+	    !pfk__pulse_stands(&c->pulse, now, limit, &look))
+		return;
+	pfk_log(PFK_WARNING,
+	    "worker %d (%d) has stood still for %llu ms, clients wait, and no "
+	    "sibling can serve them; starting its successor",
+	    c->slot, (int)pfk__child_pid(c),
+	    (unsigned long long)((now - c->pulse.seen_ns) / PFK_MSEC_NS));
+	pfk__master_step(m, c->slot, PFK__SLOT_RENEW);
+}
+
 static void
 on_watch(void *arg)
 {
 	struct pfk__master *m = arg;
 	uint64_t now = pfk_loop_now(m->loop);
-	struct pfk__child *c;
+	struct pfk__child *c, *next;
 	/* If we were late ourselves, nobody else can be blamed. */
 	bool late = now - m->watched_ns > m->config.hang_ns / 2;
 
-	LIST_FOREACH(c, &m->children, link) {
+	LIST_FOREACH_SAFE(c, &m->children, link, next) {
 		if (late)
 			pfk__pulse_excuse(&c->pulse, now);
 		look_at(c, now);
+		replace_missed(m, c, now);
 	}
 	pfk__watch_start(m);
 }
