@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use POSIX ();
 use Prefork;
 use Prefork::Sockets qw(sockets_of);
 use Test::More;
@@ -28,6 +29,38 @@ subtest 'fewer workers' => sub {
 	my @held = map { held($worker{$_}) } 0 .. 2;
 	is($held[0] + $held[1] + $held[2], 3 * LIMIT, 'the others have all connections');
 	ok(!(grep { $_ > LIMIT } @held), "and none more than it may: @held");
+	is($server->stop, 0, 'it stops');
+};
+
+subtest 'all siblings are heirs' => sub {
+	my $server  = Prefork->start('-w', 4, '-p', 0, '-b', '127.0.0.1');
+	my $clients = clients($server, 8 * LIMIT);
+	my %worker  = $server->workers;
+	my @before  = map { held($worker{$_}) } 0 .. 2;
+	$server->signal('TTOU');
+	ok($server->wait_log(qr/worker 3 [(]\d+[)] has ended/), 'one leaves');
+	echo($clients, 'a');
+	my @more = map { held($worker{$_}) - $before[$_] } 0 .. 2;
+	ok(!(grep { $_ == 0 } @more), "each has got some of its connections: @more");
+	is($server->stop, 0, 'it stops');
+};
+
+# Its loop turns all the time, so that it does not stand still.
+subtest 'a busy worker without room' => sub {
+	my $server = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1', '-n', 2);
+	# One has two of them, and the other one.
+	my $clients = clients($server, 3);
+	my $busy    = fork // die "fork: $!\n";
+
+	if ($busy == 0) {
+		while (1) {
+			echo_once($_, 'z') // POSIX::_exit(0) for @{$clients};
+		}
+	}
+	my @bad = grep { (echo_once($server->tcp_socket, "y$_") // q{}) ne "y$_" } 1 .. LIMIT;
+	is_deeply(\@bad, [], 'its sibling serves new clients');
+	kill 'KILL', $busy;
+	waitpid $busy, 0;
 	is($server->stop, 0, 'it stops');
 };
 

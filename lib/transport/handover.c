@@ -22,6 +22,8 @@
 /* Chunks that hold so many bytes; the first and the last may be in part. */
 #define UNSENT_VECTORS (PFK__UNSENT_MAX / PFK__CHUNK_BYTES + 2)
 #define INLINE_VECTORS (INLINE_MAX / PFK__CHUNK_BYTES + 2)
+/* Packets that one of several givers sends in a turn. */
+#define SHARE 4
 
 struct giver {
 	struct pfk__member member; /* first: the loop hands it back */
@@ -293,18 +295,17 @@ end_giving(struct giver *g)
 }
 
 /*
- * The number of packets that one giver of the loop sends at a time, so that all
- * get a share.
+ * The number of packets that one giver of the loop sends at a time: few if there
+ * are several, so that the takers share a few connections, too.
  */
 static int
 share(const struct pfk_loop *l)
 {
 	const struct giver *g = next_giver(l, NULL);
-	int n = 1;
 
-	while (g != NULL && (g = next_giver(l, &g->member)) != NULL)
-		n++;
-	return n < PFK__PACKETS_A_TURN ? PFK__PACKETS_A_TURN / n : 1;
+	return g != NULL && next_giver(l, &g->member) != NULL
+	    ? SHARE
+	    : PFK__PACKETS_A_TURN;
 }
 
 /* False: the channel has ended. */
