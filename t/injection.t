@@ -82,12 +82,22 @@ socketpair(int domain, int type, int protocol, int fds[2])
 	int (*real)(int, int, int, int *) = dlsym(RTLD_NEXT, "socketpair");
 	return fails("socketpair") ? -1 : real(domain, type, protocol, fds);
 }
+static int
+is_listener(int fd)
+{
+	int listens = 0, domain = 0;
+	socklen_t len = sizeof(int);
+	getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len);
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	return listens && domain == AF_INET;
+}
 int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int (*real)(int, int, int, struct epoll_event *) =
 	    dlsym(RTLD_NEXT, "epoll_ctl");
-	return op == EPOLL_CTL_ADD && fd != epfd && fails("epoll_ctl")
+	return op == EPOLL_CTL_ADD && fd != epfd && (fails("epoll_ctl") ||
+	    (is_listener(fd) && fails("epoll_ctl.listener")))
 	    ? -1 : real(epfd, op, fd, event);
 }
 void *
@@ -191,6 +201,14 @@ sub no_watches_at_start {
 	mend('epoll_ctl');
 	like($server->log_text, qr/\A.*cannot\sstart:.*:\s\Q$why$cure\E\n\z/x,
 		'one line says why');
+
+	# Only workers watch these.
+	break_it('epoll_ctl.listener', $number);
+	$server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	is($server->wait_exit, 71, "epoll_ctl ($why) of a listener at the start: exit 71");
+	mend('epoll_ctl.listener');
+	like($server->log_text, qr/cannot\sstart:\scannot\swatch\sits\ssockets:\s\Q$why$cure\E\n\z/x,
+		'the last line says why');
 	return;
 }
 

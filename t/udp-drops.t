@@ -41,6 +41,9 @@ subtest 'the receive buffer is full' => sub {
 	cmp_ok($lost, '>', 0, "$lost of a burst are lost");
 	ok($server->wait_log($told), 'which the log tells');
 	$lost += overrun($server, $client) for 1 .. 2;
+	# The first report comes after a second, the next one after a minute.
+	my $from = $server->log_size;
+	ok(!$server->wait_log($told, 2.5, $from), 'it tells of others not as soon again');
 	my @before = $server->log_text =~ /$told/g;
 	is($server->stop, 0, 'exit status');
 	my @all = $server->log_text =~ /$told/g;
