@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -692,11 +693,27 @@ struct pfk_connector *pfk_connect(struct pfk_loop *l,
 void pfk_connect_cancel(struct pfk_connector **c);
 
 /*
- * Send as many bytes as the kernel takes at once, and queue a copy of the rest.
+ * Send the bytes, and queue a copy of those that the kernel does not take.  The
+ * small writes of a callback leave together when it returns, when it writes to
+ * another connection, or by pfk_flush; outside of callbacks they leave at once.
  * EPIPE: closing, or the write side is shut.  Any other failure ends the
  * connection: connection_lost follows.
+ *
+ * pfk_writev: the same for the bytes of n vectors, in order, as writev(2).
+ *
+ * pfk_write_owned: the same without a copy.  buf stays as it is until the loop
+ * calls release(arg), once, when the bytes are sent or the connection is lost;
+ * release may be NULL, for bytes that never change.  On failure it is not
+ * called.  A connection that survives its worker copies the bytes once, into its
+ * transaction, and so does a hand-over to another process.
  */
 int pfk_write(struct pfk_transport *tr, const void *buf, size_t len);
+int pfk_writev(struct pfk_transport *tr, const struct iovec *iov, int n);
+int pfk_write_owned(struct pfk_transport *tr, const void *buf, size_t len,
+    void (*release)(void *arg), void *arg);
+
+/* Send now, not when the callback returns. */
+void pfk_flush(struct pfk_transport *tr);
 
 /* Send FIN after the queued bytes; go on reading [write_eof]. */
 void pfk_write_eof(struct pfk_transport *tr);

@@ -5,6 +5,7 @@
 #include "transport/handover.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -153,7 +154,27 @@ test_unsent(void)
 }
 
 static void
-test_some_unsent(size_t unsent, const char *name)
+on_release(void *arg)
+{
+	free(arg);
+}
+
+/* The next bytes, in a buffer that is handed over, and some behind it. */
+static void
+write_owned(void)
+{
+	char *buf = malloc(50000);
+
+	for (size_t i = 0; buf != NULL && i < 50000; i++)
+		buf[i] = record_byte(ho.written + i);
+	pfk_write_owned(ho.old.conns[0].tr, buf, 49999, on_release, buf);
+	pfk_write(ho.old.conns[0].tr, &(char){record_byte(ho.written + 49999)},
+	    1);
+	ho.written += 50000;
+}
+
+static void
+test_some_unsent(size_t unsent, bool owned, const char *name)
 {
 	struct drinker d;
 	int fd;
@@ -163,6 +184,8 @@ test_some_unsent(size_t unsent, const char *name)
 	ho.unsent = unsent;
 	ho.old.at[RECORD_MADE] = handover_write;
 	fd = handover_client();
+	if (owned)
+		write_owned();
 	ok(pfk_write_buffered(ho.old.conns[0].tr) > unsent, "%s: %s",
 	    ho.backend, name);
 	handover_hand();
@@ -358,8 +381,9 @@ main(void)
 		test_idle_clock();
 		test_new_timeout();
 		test_unsent();
-		test_some_unsent(0, "some unsent");
-		test_some_unsent(1u << 20, "much unsent");
+		test_some_unsent(0, false, "some unsent");
+		test_some_unsent(1u << 20, false, "much unsent");
+		test_some_unsent(0, true, "a buffer of the program's");
 		test_stays(true, "the protocol stays");
 		test_stays(false, "the other refuses");
 		test_nobody();

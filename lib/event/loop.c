@@ -135,6 +135,7 @@ pfk_loop_free(struct pfk_loop *l)
 	pfk__pipes_free(&l->pipes);
 	free(l->own_stats);
 	free(l->own_recorder);
+	free(l->cork_bytes);
 	free(l->dirty);
 	free(l->table);
 	free(l);
@@ -266,6 +267,7 @@ run_soon(struct pfk_loop *l)
 		cb(s->arg);
 		if (pfk__forked(l))
 			return;
+		pfk__callback_ends(l);
 	}
 }
 
@@ -358,6 +360,7 @@ turn(struct pfk_loop *l)
 		stale += !dispatch(l, &ready[i]);
 		if (pfk__forked(l))
 			return -1;
+		pfk__callback_ends(l);
 	}
 	l->ledger->head->serving = -1;
 	l->stale_turns = stale > 0 && stale == n ? l->stale_turns + 1 : 0;

@@ -169,6 +169,11 @@ struct pfk_loop {
 	unsigned tx_depth;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the worker's state is among that */
+	/* cork.h: called after a callback while corked is not NULL. */
+	struct pfk_transport *corked;
+	void (*uncork)(struct pfk_loop *l);
+	char *cork_bytes;
+	size_t cork_len;
 	/* By enum pfk_kind; NULL while the loop serves none of that kind. */
 	const struct pfk__serving *serving[2];
 	/* Set by worker.c, called by handover.c: a giver has given all. */
@@ -235,6 +240,14 @@ void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how));
 void pfk__member_remove(struct pfk_loop *l, struct pfk__member *m);
 void pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m);
+
+/* After a callback: send the bytes that it has left. */
+static inline void
+pfk__callback_ends(struct pfk_loop *l)
+{
+	if (l->corked != NULL)
+		l->uncork(l);
+}
 
 /*
  * loop_check.c: abort unless the invariants hold, those of the transports and

@@ -114,6 +114,7 @@ pfk__timers_run(struct pfk_loop *l)
 		t.cb(t.arg);
 		if (pfk__forked(l))
 			return;
+		pfk__callback_ends(l);
 	}
 }
 

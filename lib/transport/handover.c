@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "base/received.h"
+#include "transport/cork.h"
 #include "transport/join.h"
+#include "transport/owned.h"
 #include "transport/packet.h"
 #include "transport/server.h"
 
@@ -160,6 +162,7 @@ ask(struct giver *g, struct pfk_transport *tr)
 		return -1;
 	}
 	len = tr->proto->hand_over(tr->self, g->state, PFK__PACKET_STATE);
+	pfk__tcp_uncork(tr);
 	tr->later = len == PFK_LATER;
 	tr->stays = len < PFK_LATER || len > PFK__PACKET_STATE;
 	return can_give(tr) ? len : -1;
@@ -193,7 +196,7 @@ give(struct giver *g, struct pfk_transport *tr)
 		return true;
 	h = describe(tr); /* now, because the callback may have changed it */
 	h.state_len = (uint32_t)len;
-	if (pfk__join_spill(tr) == -1) {
+	if (pfk__join_spill(tr) == -1 || pfk__owned_copy(tr) == -1) {
 		pfk__tcp_lose(tr, ENOMEM);
 		return true;
 	}

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "transport/cork.h"
 #include "transport/join.h"
 
 static const struct row {
@@ -121,5 +122,7 @@ pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
 size_t
 pfk_write_buffered(const struct pfk_transport *tr)
 {
+	if (tr->corked)
+		pfk__uncork(tr->io.loop);
 	return pfk__unsent(tr);
 }

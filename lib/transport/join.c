@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "transport/cork.h"
 #include "transport/server.h"
 
 /* Of a bulky one, copied or through a pipe. */
@@ -280,6 +281,7 @@ pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 	errno = EINVAL;
 	if (from->io.loop != to->io.loop)
 		return -1;
+	pfk__tcp_uncork(to);
 	errno = EPIPE;
 	if (from->state != PFK__TCP_OPEN || to->state != PFK__TCP_OPEN ||
 	    to->eof_wanted)

@@ -40,6 +40,17 @@ fill_last(struct pfk__outq *q, struct pfk__ledger *g, const char *buf,
 	return n;
 }
 
+/* The last chunk goes on where the queue ends, and has room. */
+static bool
+can_fill_last(const struct pfk__outq *q, const struct pfk__ledger *g)
+{
+	const struct pfk__chunk *c = q->last != NONE ? &g->chunks[q->last]
+						     : NULL;
+
+	return c != NULL && c->len < PFK__CHUNK_BYTES &&
+	    c->pos + c->len == q->pos + q->len;
+}
+
 static void
 link_chunk(struct pfk__outq *q, struct pfk__ledger *g, int i)
 {
@@ -92,8 +103,7 @@ pfk__outq_append(struct pfk__outq *q, struct pfk__ledger *g, int fd,
 	while (len > 0) {
 		size_t n;
 
-		if (q->last == NONE ||
-		    g->chunks[q->last].len == PFK__CHUNK_BYTES)
+		if (!can_fill_last(q, g))
 			add_chunk(q, g, fd);
 		n = fill_last(q, g, from, len);
 		from += n;
@@ -115,7 +125,7 @@ pfk__outq_read(struct pfk__outq *q, struct pfk__ledger *g, int fd, uint64_t pos,
 	}
 	if (q->len == 0)
 		q->pos = pos;
-	if (q->last == NONE || g->chunks[q->last].len == PFK__CHUNK_BYTES)
+	if (!can_fill_last(q, g))
 		add_chunk(q, g, fd);
 	c = &g->chunks[q->last];
 	n = read(from, pfk__chunk_data(g, q->last) + c->len,

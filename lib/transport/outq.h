@@ -7,9 +7,10 @@
  * the kernel.
  *
  * Invariants:
- *  1. first == -1 exactly while len == 0;
+ *  1. first == -1 while len == 0;
  *  2. the chunks from first to last hold positions pos to pos + len - 1
- *     without a gap, the first of them perhaps some before.
+ *     without a gap but for buffers of the program's (owned.h), the first of
+ *     them perhaps some before.
  */
 #ifndef PFK_TRANSPORT_OUTQ_H
 #define PFK_TRANSPORT_OUTQ_H

@@ -15,7 +15,9 @@
 
 #include "base/received.h"
 #include "event/fork.h"
+#include "transport/cork.h"
 #include "transport/join.h"
+#include "transport/owned.h"
 #include "transport/server.h"
 #include "transport/tx.h"
 
@@ -61,6 +63,7 @@ on_lost(void *arg)
 		pfk__never_linger(tr->io.fd);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
+	free(tr->extra);
 	free(tr);
 }
 
@@ -83,7 +86,8 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 	else
 		pfk__io_abandon(&tr->io);
 	pfk_timer_cancel(&tr->linger);
-	pfk__outq_clear(&tr->out, tr->io.loop->ledger);
+	pfk__cork_forget(tr);
+	pfk__owned_consume(tr, tr->out.len);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_lost, tr);
 }
@@ -106,6 +110,17 @@ new_transport(struct pfk_server *server, const struct pfk_addr *peer)
 	tr->high = HIGH_DEFAULT;
 	tr->low = HIGH_DEFAULT / 4;
 	return tr;
+}
+
+struct pfk__extra *
+pfk__need_extra(struct pfk_transport *tr)
+{
+	if (tr->extra == NULL) {
+		tr->extra = calloc(1, sizeof(*tr->extra));
+		if (tr->extra != NULL)
+			STAILQ_INIT(&tr->extra->owned);
+	}
+	return tr->extra;
 }
 
 struct pfk_transport *
@@ -164,6 +179,8 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 	if (tr->self == NULL)
 		pfk__tcp_lose(tr, 0);
 	pfk__tx_end(tr->io.loop);
+	if (!pfk__forked(tr->io.loop))
+		pfk__tcp_uncork(tr);
 	/* Often the first data came with the connection. */
 	if (tr->state == PFK__TCP_OPEN && !tr->paused)
 		on_ready(tr, PFK_READ);
@@ -200,6 +217,7 @@ void
 pfk_close(struct pfk_transport *tr)
 {
 	tr->close_wanted = tr->state == PFK__TCP_GIVEN;
+	pfk__tcp_uncork(tr);
 	if (tr->state != PFK__TCP_OPEN)
 		return;
 	tr->state = PFK__TCP_CLOSING;
@@ -223,6 +241,7 @@ pfk_abort(struct pfk_transport *tr)
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
 	tr->abort_wanted = tr->state == PFK__TCP_GIVEN;
+	pfk__tcp_uncork(tr);
 	if (tr->state == PFK__TCP_LOST || tr->abort_wanted)
 		return;
 	setsockopt(tr->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -378,8 +397,10 @@ pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n)
 		tr->proto->data_received(tr->self, buf, n);
 	if (tr->survives)
 		pfk__tx_end(tr->io.loop);
-	else if (!pfk__forked(tr->io.loop))
+	else if (!pfk__forked(tr->io.loop)) {
+		pfk__callback_ends(tr->io.loop);
 		pfk__tcp_tell_pause(tr);
+	}
 }
 
 /* One read; true while more may be there. */

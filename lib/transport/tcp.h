@@ -3,7 +3,9 @@
  *
  * Invariants:
  *  1. there are unsent bytes, in `out` or in a pipe (join.h), exactly while
- *     the socket refused some, and PFK_WRITE is wanted exactly then;
+ *     the socket refused some, and PFK_WRITE is wanted exactly then; but for
+ *     the one connection of the loop that is corked (cork.h), and within a
+ *     transaction (tx.h);
  *  2. PFK_READ is wanted while neither paused, nor ended by the peer, nor LOST,
  *     nor joined to a transport with unsent bytes; a closing transport reads to
  *     discard;
@@ -47,6 +49,13 @@ enum pfk__tcp_state {
 #define PFK__FLAG_LOST 0x400u   /* connection_lost is due */
 #define PFK__FLAG_GONE 0x800u   /* it was called: only close(2) is left */
 
+struct pfk__owned;
+
+/* The state that few connections need, so that the others cost less memory. */
+struct pfk__extra {
+	STAILQ_HEAD(, pfk__owned) owned; /* owned.h */
+};
+
 struct pfk_transport {
 	struct pfk_io io;
 	const struct pfk_protocol *proto;
@@ -59,6 +68,7 @@ struct pfk_transport {
 	/* Bytes that the socket gave and took, from the first one on. */
 	uint64_t received, sent;
 	struct pfk__joint *joint; /* join.h; NULL: there is no join or pipe */
+	struct pfk__extra *extra; /* or NULL */
 	struct pfk_timer *linger;
 	struct pfk_addr peer;
 	uint32_t low, high;
@@ -78,6 +88,7 @@ struct pfk_transport {
 	bool abort_wanted : 1; /* the same */
 	bool told_drain : 1;
 	bool shared : 1;    /* another process has or had the descriptor too */
+	bool corked : 1;    /* its queue is sent when the callback returns */
 	bool survives : 1;  /* its callbacks are transactions: tx.h */
 	bool touched : 1;   /* by the transaction under way */
 	bool new_block : 1; /* which has written the block's other copy */
@@ -166,6 +177,9 @@ void pfk__tcp_note(struct pfk_transport *tr);
 /* Write its state into its record, as transaction tx has left it. */
 void pfk__tcp_version(struct pfk_transport *tr, uint64_t tx);
 
+/* Its extra, made if there was none; NULL: ENOMEM. */
+struct pfk__extra *pfk__need_extra(struct pfk_transport *tr);
+
 /* Call connection_made, and read the bytes that have come already. */
 void pfk__tcp_begin(struct pfk_transport *tr, void *arg);
 
@@ -190,7 +204,7 @@ void pfk__tcp_watch(struct pfk_transport *tr);
 bool pfk__tcp_received(struct pfk_transport *tr, ssize_t n);
 /* Queue; -1 with ENOMEM. */
 int pfk__tcp_queue(struct pfk_transport *tr, const void *buf, size_t len);
-/* send and queue the rest; -1: it is lost; */
+/* send and queue the rest; -1: it is lost. */
 int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);
 /* connection_lost follows. */
 void pfk__tcp_lose(struct pfk_transport *tr, int error);
@@ -220,6 +234,8 @@ void pfk__tcp_check_all(struct pfk_loop *l);
  */
 void pfk__tcp_tell_pause(void *arg);
 void pfk__tcp_flush(struct pfk_transport *tr);
+/* Send queued bytes; false when nothing moved, or it is lost. */
+bool pfk__tcp_flush_out(struct pfk_transport *tr);
 void pfk__tcp_after_flush(struct pfk_transport *tr);
 void pfk__tcp_flush_soon(void *arg);
 /* All is sent, FIN too: close when the peer has ended, or in a while. */

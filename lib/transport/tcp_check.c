@@ -18,7 +18,7 @@ pfk__tcp_interest(struct pfk_transport *tr)
 
 	if (!tr->eof_received && (tr->state == PFK__TCP_CLOSING || !blocked))
 		want |= PFK_READ;
-	if (pfk__unsent(tr) > 0)
+	if (pfk__unsent(tr) > 0 && !tr->corked)
 		want |= PFK_WRITE;
 	return want;
 }
@@ -27,6 +27,7 @@ void
 pfk__tcp_check(struct pfk_transport *tr)
 {
 	assert(tr->io.fd >= 0 && tr->server != NULL && tr->low <= tr->high);
+	assert(!tr->corked);
 	switch ((enum pfk__tcp_state)tr->state) {
 	case PFK__TCP_OPEN:
 	case PFK__TCP_CLOSING:

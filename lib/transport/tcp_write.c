@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "transport/cork.h"
 #include "transport/join.h"
+#include "transport/owned.h"
 #include "transport/server.h"
 #include "transport/tx.h"
 
 #define FLUSH_VECTORS 16
+#define FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
 
 void
 pfk__tcp_tell_pause(void *arg)
@@ -63,18 +66,18 @@ pfk__tcp_after_flush(struct pfk_transport *tr)
 		pfk__tcp_finish(tr);
 }
 
-/* False when nothing moved, or it is lost. */
-static bool
-flush_out(struct pfk_transport *tr)
+bool
+pfk__tcp_flush_out(struct pfk_transport *tr)
 {
 	struct iovec iov[FLUSH_VECTORS];
 	struct msghdr h = {.msg_iov = iov};
 	ssize_t n;
 
-	h.msg_iovlen = (size_t)pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
-	    iov, FLUSH_VECTORS);
+	h.msg_iovlen = (size_t)pfk__owned_vectors(tr, iov, FLUSH_VECTORS);
 	pfk__point(tr->io.loop->ledger);
-	n = sendmsg(tr->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = h.msg_iovlen == 1
+	    ? send(tr->io.fd, iov[0].iov_base, iov[0].iov_len, FLAGS)
+	    : sendmsg(tr->io.fd, &h, FLAGS);
 	pfk__point(tr->io.loop->ledger);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -83,14 +86,14 @@ flush_out(struct pfk_transport *tr)
 	}
 	tr->sent += (uint64_t)n;
 	pfk__tcp_count_sent(tr, (uint64_t)n);
-	pfk__outq_consume(&tr->out, tr->io.loop->ledger, (size_t)n);
+	pfk__owned_consume(tr, (size_t)n);
 	return true;
 }
 
 void
 pfk__tcp_flush(struct pfk_transport *tr)
 {
-	if (!(tr->out.len > 0 ? flush_out(tr) : pfk__join_flush(tr)))
+	if (!(tr->out.len > 0 ? pfk__tcp_flush_out(tr) : pfk__join_flush(tr)))
 		return;
 	pfk__server_touch(tr->server, tr);
 	pfk__tcp_watch(tr);
@@ -112,7 +115,7 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 
 	if (tr->out.len == 0) {
 		pfk__point(tr->io.loop->ledger);
-		n = send(tr->io.fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = send(tr->io.fd, buf, len, FLAGS);
 		pfk__point(tr->io.loop->ledger);
 		if (n == -1 && errno != EAGAIN && errno != EINTR) {
 			pfk__tcp_lose(tr, errno);
@@ -132,40 +135,6 @@ pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len)
 	return 0;
 }
 
-int
-pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
-{
-	if (tr->state != PFK__TCP_OPEN || tr->eof_wanted) {
-		errno = EPIPE;
-		return -1;
-	}
-	if (len == 0)
-		return 0;
-	if (tr->joint != NULL && pfk__join_spill(tr) == -1) {
-		pfk__tcp_lose(tr, ENOMEM);
-		return -1;
-	}
-	if (pfk__tx_holds(tr)) {
-		if (pfk__tcp_queue(tr, buf, len) == -1) {
-			pfk__tcp_lose(tr, ENOMEM);
-			return -1;
-		}
-		pfk__tx_touch(tr);
-		return 0;
-	}
-	if (pfk__tcp_send(tr, buf, len) == -1)
-		return -1;
-	if (tr->out.len == 0)
-		return 0;
-	/* Outside of callbacks a version has the queued bytes, too. */
-	if (tr->survives)
-		pfk__tcp_note(tr);
-	pfk__tcp_watch(tr);
-	if (tr->out.len > tr->high && !tr->told_pause)
-		pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_tell_pause, tr);
-	return 0;
-}
-
 void
 pfk__tcp_flush_soon(void *arg)
 {
@@ -176,6 +145,9 @@ void
 pfk_write_eof(struct pfk_transport *tr)
 {
 	if (tr->state > PFK__TCP_GIVEN || tr->eof_wanted)
+		return;
+	pfk__tcp_uncork(tr);
+	if (tr->state == PFK__TCP_LOST)
 		return;
 	tr->eof_wanted = true;
 	pfk__tcp_note(tr);
