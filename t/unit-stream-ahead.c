@@ -1,6 +1,7 @@
 /*
  * stream/reader.c: for a program that reads short lines, and drains in between,
- * no more is read ahead than for others, however much comes.
+ * and takes a turn for each, no more is read ahead than for others, however much
+ * comes.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -29,6 +30,15 @@ fill(void)
 		continue;
 }
 
+static void on_event(void *arg, const struct pfk_result *r);
+
+static void
+next_line(void *arg)
+{
+	(void)arg;
+	pfk_read_until(stream, '\n', on_event, NULL);
+}
+
 static void
 on_event(void *arg, const struct pfk_result *r)
 {
@@ -39,7 +49,7 @@ on_event(void *arg, const struct pfk_result *r)
 		return;
 	lines += r->len > 0;
 	if (r->len == 0)
-		pfk_read_until(stream, '\n', on_event, NULL);
+		pfk_soon(stream->loop, next_line, NULL);
 	else
 		pfk_stream_drain(stream, on_event, NULL);
 	if (lines % 16 == 0)

@@ -73,8 +73,7 @@ full_answer(struct pfk_stream *s)
 	return 0;
 }
 
-/* True when there may be an answer to the next read, too. */
-bool
+enum pfk__answered
 pfk__reader_answer(struct pfk_stream *s)
 {
 	bool ended = s->eof || s->tr == NULL;
@@ -84,19 +83,19 @@ pfk__reader_answer(struct pfk_stream *s)
 	    (n > 0 ? n - 1 : unread(s)) > s->limit) {
 		s->scanned = 0;
 		give(s, 0, EMSGSIZE);
-		return false;
+		return PFK__ANSWERED_END;
 	}
 	if (n > 0) {
 		give(s, n, 0);
-		return true;
+		return PFK__ANSWERED_DATA;
 	}
 	if (!ended)
-		return false;
+		return PFK__ANSWERED_NOT;
 	if (s->error != 0)
 		give(s, unread(s), s->error);
 	else
 		give(s, unread(s), s->kind == PFK__READ_SOME ? 0 : ENODATA);
-	return false;
+	return PFK__ANSWERED_END;
 }
 
 void

@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "transport/tcp.h"
+#include "transport/cork.h"
+#include "transport/join.h"
+
+/* So many calls of pfk_stream_drain end at once between two reads. */
+#define DRAINS_MAX 16
 
 struct pfk_stream *
 pfk__stream_new(struct pfk_loop *l)
@@ -87,28 +91,60 @@ pfk__stream_fetch(struct pfk_stream *s)
 	return r;
 }
 
-static void
+/* More is unsent than the high mark; that may not have been told yet. */
+static bool
+is_full(const struct pfk_stream *s)
+{
+	struct pfk_transport *tr = s->tr;
+
+	if (tr->corked && s->loop->cork_len > tr->high)
+		pfk__tcp_uncork(tr);
+	return s->full || (!tr->corked && pfk__unsent(tr) > tr->high);
+}
+
+/* Whether it has ended. */
+static bool
 answer_drain(struct pfk_stream *s)
 {
 	struct pfk_result r = {0};
 
 	if (s->tr == NULL)
 		r.error = s->error != 0 ? s->error : ECONNRESET;
-	else if (s->full)
-		return;
+	else if (is_full(s))
+		return false;
 	pfk__stream_end(s, &s->drain, &r);
+	return true;
 }
 
 void
 pfk__stream_pump(struct pfk_stream *s)
 {
+	enum pfk__answered read = PFK__ANSWERED_DATA;
+	int drains = 0;
+	bool again;
+
 	if (s->delivering)
 		return;
-	/* All that is there, but the end only once: some never stop. */
-	while (s->read.pending && pfk__reader_answer(s))
-		continue;
-	if (s->drain.pending)
-		answer_drain(s);
+	/*
+	 * All that can be answered now, because then the writes of all callbacks
+	 * leave together.  But an end only once, and no more than a few drains
+	 * for a read: some never stop, and others wait.
+	 */
+	do {
+		again = false;
+		if (s->read.pending && read == PFK__ANSWERED_DATA) {
+			read = pfk__reader_answer(s);
+			again = read == PFK__ANSWERED_DATA;
+			drains = again ? 0 : drains;
+		}
+		if (s->drain.pending && drains++ < DRAINS_MAX &&
+		    answer_drain(s))
+			again = true;
+	} while (again);
+	/* The calls that callbacks have begun are answered, or wait. */
+	if (read != PFK__ANSWERED_END && drains < DRAINS_MAX &&
+	    (!s->drain.pending || s->full))
+		pfk__soon_cancel(s->loop, &s->soon);
 	pfk__reader_adjust(s);
 	pfk__stream_release(s);
 }

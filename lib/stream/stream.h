@@ -27,6 +27,9 @@ struct pfk__call {
 
 enum pfk__read_kind { PFK__READ_SOME, PFK__READ_EXACTLY, PFK__READ_UNTIL };
 
+/* The pending read was not answered, by bytes, or by an end or an error. */
+enum pfk__answered { PFK__ANSWERED_NOT, PFK__ANSWERED_DATA, PFK__ANSWERED_END };
+
 /* The call without callback. */
 enum pfk__sync { PFK__SYNC_NONE, PFK__SYNC_PENDING, PFK__SYNC_DONE };
 
@@ -73,7 +76,7 @@ void pfk__stream_release(struct pfk_stream *s);
 
 /* reader.c: the bytes come in, and answer the pending read. */
 void pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len);
-bool pfk__reader_answer(struct pfk_stream *s);
+enum pfk__answered pfk__reader_answer(struct pfk_stream *s);
 void pfk__reader_drop_held(struct pfk_stream *s);
 /* Back-pressure: pause or resume the transport as the buffer stands. */
 void pfk__reader_adjust(struct pfk_stream *s);
