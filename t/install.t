@@ -140,6 +140,7 @@ sub checks_units {
 		like($unit, qr{^ExecStart=/usr/bin/prefork-(?:echo|exporter)\s}m, "$name names its program");
 		like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command')
 		    if $name =~ /echo/;
+		comes_back($name, $unit =~ /^(\w+)=(.*)$/gm);
 		$unit =~ s{=/usr/bin/}{=$plain/usr/bin/}g;
 		SKIP: {
 			skip 'systemd-analyze is not installed', 2
@@ -155,6 +156,18 @@ sub checks_units {
 			is($code, 0, 'its exposure is 1.6 at most') or diag($output);
 		}
 	}
+	return;
+}
+
+# After a failure that may pass, an address that comes later say. By default
+# systemd tries again after 100 ms, and gives up after five starts in 10 s.
+sub comes_back {
+	my ($name, %value) = @_;
+
+	is($value{Restart}, 'on-failure', "$name is started again");
+	cmp_ok($value{RestartSec} // 0.1, '>', 2, 'never five times in 10 s');
+	unlike($value{RestartPreventExitStatus}, qr/\b(?:69|7[0-6])\b/, 'whenever the cause may pass');
+	unlike($value{Type} // q{}, qr{forking}, 'which systemd can tell by the exit status');
 	return;
 }
 
