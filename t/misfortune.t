@@ -26,6 +26,7 @@ timeout_by_reload();
 sigchld_ignored();
 process_1();
 many_addresses();
+syslog_stream();
 syslog_socket();
 done_testing();
 
@@ -157,14 +158,51 @@ sub many_addresses {
 	return;
 }
 
-# Only root can have another /dev/log.
-sub syslog_socket {
-	my $dev = "$dir/dev";
+# Runs a command with this directory for /dev.
+sub own_dev {
+	my ($dev) = @_;
 	my $script = 'for f in null urandom; do : >"$0/$f"; mount --bind /dev/$f "$0/$f"; done
 		mount --bind "$0" /dev && exec "$@"';
-	my @wrapper = ('/usr/bin/env', 'unshare', '-m', 'sh', '-c', $script, $dev);
 
 	mkdir $dev or die "$dev: $!\n";
+	return ('/usr/bin/env', 'unshare', '-m', 'sh', '-c', $script, $dev);
+}
+
+# As syslog-ng has it with unix-stream: connect(2) of a datagram socket fails.
+sub syslog_stream {
+	my $dev     = "$dir/dev-stream";
+	my @wrapper = own_dev($dev);
+	my $daemon  = IO::Socket::UNIX->new(Type => SOCK_STREAM, Local => "$dev/log", Listen => 16);
+	my ($code)  = run_cmd(@wrapper, 'test', '-S', '/dev/log');
+	SKIP: {
+		skip 'no mount namespace here', 4 if !$daemon || $code != 0;
+		my ($text, @open) = (q{});
+		my $hear = sub {
+			while (IO::Select->new($daemon)->can_read(0)) {
+				push @open, $daemon->accept // last;
+			}
+			for my $log (IO::Select->new(@open)->can_read(0)) {
+				sysread $log, $text, 65_536, length $text;
+			}
+			return $text;
+		};
+		my $server = Prefork->spawn({ wrapper => \@wrapper },
+			'-l', 'syslog', '-w', 2, '-p', 0, '-4');
+		ok(wait_for(sub { $hear->() =~ /\]\sready:/ }, 20), 'syslog by a stream: ready');
+		is($server->stop, 0, 'exit status');
+		ok(wait_for(sub { $hear->() =~ /\]\sworker\s[01]\s\(\d+\)\shas\sended\n/ }),
+			'up to the end');
+		is_deeply([ grep { !/^<\d+>\w{3}\s[ \d]\d\s[\d:]{8}\sprefork-echo:\s\[[^<]+$/ } split /\n/, $text ],
+			[], 'line by line');
+	}
+	return;
+}
+
+# Only root can have another /dev/log.
+sub syslog_socket {
+	my $dev     = "$dir/dev";
+	my @wrapper = own_dev($dev);
+
 	my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dev/log");
 	my ($code) = run_cmd(@wrapper, 'test', '-S', '/dev/log');
 	SKIP: {
