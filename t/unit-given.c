@@ -1,7 +1,9 @@
 /*
- * A worker is killed at each point of a hand-over, the giver or the taker: each
- * connection is then in one process, and none is lost.
+ * A worker is killed at each point of a hand-over, the giver or the taker, or the
+ * taker and then the giver: each connection is then in one process, none is lost,
+ * and its unsent bytes come once and in order.
  */
+#include <poll.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,19 +18,31 @@
 
 #define CLIENTS 3
 #define POINTS_MAX 200
+#define BUFFER 16384
+/* So many for each client that came before it, too: more than the buffers hold. */
+#define UNREAD 70000
+/* After so many, bytes go through a pipe. */
+#define WARM 2000000
 
-enum side { GIVER, TAKER };
+/* BOTH: the taker at the point, and the giver when it gives again. */
+enum side { GIVER, TAKER, BOTH };
+static const char *const names[] = {"giver", "taker", "both"};
 
 static volatile struct plan {
 	enum side side;
 	uint64_t point; /* at which it dies; 0: it does not */
 	bool reloaded;
 	bool died;
+	bool died_again;
+	bool joined; /* by pfk_join, and not by pfk_write */
 } * plan;
+
+static char unread[WARM];
 
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
 static struct pfk_loop *loop;
+static int given; /* how often this worker was asked for a connection's state */
 struct pfk_server *server; /* not static: it is no leak */
 
 /* the service: echo */
@@ -37,6 +51,8 @@ static void *
 connection_made(struct pfk_transport *tr, void *arg)
 {
 	(void)arg;
+	if (plan->joined)
+		pfk_join(tr, tr);
 	return tr;
 }
 
@@ -57,7 +73,13 @@ connection_lost(void *self, int error)
 static void
 die_in(enum side side)
 {
-	if (plan->side != side || plan->point == 0)
+	if (plan->side == BOTH && side == GIVER && plan->died &&
+	    !plan->died_again && given++ == CLIENTS) {
+		plan->died_again = true;
+		pfk_die_at(loop, 1);
+	}
+	if ((plan->side != side && (plan->side != BOTH || side != TAKER)) ||
+	    plan->point == 0)
 		return;
 	pfk_die_at(loop, plan->point);
 	plan->point = 0;
@@ -81,6 +103,8 @@ connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
 	(void)arg;
 	(void)buf;
 	(void)len;
+	if (plan->joined)
+		pfk_join(tr, tr);
 	return tr;
 }
 
@@ -128,7 +152,9 @@ connect_to(uint16_t port)
 	struct timeval patience = {.tv_sec = 10};
 	struct pfk_addr a;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int size = BUFFER;
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	pfk_addr_parse(&a, "127.0.0.1", port);
 	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
 		return -1;
@@ -156,6 +182,65 @@ count_served(const int *clients, char byte)
 	return n;
 }
 
+/*
+ * Send and receive: the bytes up to `to`, and if it is not 0 until all have come
+ * back.  Returns how many have been sent.
+ */
+static size_t
+exchange(int fd, size_t to)
+{
+	static char buf[65536];
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+	size_t sent = 0, got = 0;
+
+	while (got < to && poll(&p, 1, 10000) == 1) {
+		ssize_t n = 0;
+
+		if ((p.revents & POLLIN) != 0)
+			n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n > 0 && memcmp(buf, unread + got, (size_t)n) == 0)
+			got += (size_t)n;
+		else if ((p.revents & POLLIN) != 0)
+			break;
+		n = send(fd, unread + sent, to - sent,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		p.events = POLLIN | (sent < to ? POLLOUT : 0);
+	}
+	return got;
+}
+
+/* As many bytes as find room, and the client reads none. */
+static void
+send_unread(const int *clients, size_t *sent)
+{
+	for (size_t i = 0; i < CLIENTS; i++) {
+		struct pollfd p = {.fd = clients[i], .events = POLLOUT};
+
+		sent[i] = 0;
+		while (sent[i] < (i + 1) * UNREAD && poll(&p, 1, 100) == 1) {
+			ssize_t n = send(clients[i], unread + sent[i],
+			    (i + 1) * UNREAD - sent[i],
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+			sent[i] += n > 0 ? (size_t)n : 0;
+		}
+	}
+}
+
+static int
+count_read(const int *clients, const size_t *sent)
+{
+	static char buf[CLIENTS * UNREAD];
+	int n = 0;
+
+	for (size_t i = 0; i < CLIENTS; i++)
+		n += recv(clients[i], buf, sent[i], MSG_WAITALL) ==
+			(ssize_t)sent[i] &&
+		    memcmp(buf, unread, sent[i]) == 0;
+	return n;
+}
+
 /* Each sends its end, and gets one. */
 static int
 count_ended(const int *clients)
@@ -173,16 +258,17 @@ count_ended(const int *clients)
 
 /* False: that point comes after the hand-over. */
 static bool
-die_at(enum side side, uint64_t point)
+die_at(enum side side, bool joined, uint64_t point)
 {
 	const char *at = "serving on tcp 127.0.0.1:";
-	const char *who = side == GIVER ? "giver" : "taker";
+	const char *who = names[side];
 	int clients[CLIENTS];
+	size_t sent[CLIENTS];
 	bool killed;
 	uint16_t port;
 	size_t end;
 
-	*plan = (struct plan){.side = side};
+	*plan = (struct plan){.side = side, .joined = joined};
 	service_start(&hooks, 1);
 	service_wait(0, "ready: 1 worker");
 	port = (uint16_t)atoi(service_log() + service_wait(0, at));
@@ -190,11 +276,16 @@ die_at(enum side side, uint64_t point)
 		clients[i] = connect_to(port);
 	is_int(count_served(clients, 'a'), CLIENTS, "%s %u: all are served",
 	    who, (unsigned)point);
+	for (int i = 0; i < CLIENTS && plan->joined; i++)
+		is_int((int)exchange(clients[i], WARM), WARM, "warm");
+	send_unread(clients, sent);
 	plan->point = point;
 	service_signal(SIGHUP);
 	end = service_wait(service_wait(0, "reloaded: 1 worker"), "has ended");
 	ok(end != 0, "%s %u: the predecessor ends", who, (unsigned)point);
 	killed = service_count("killed by signal 9") > 0;
+	is_int(count_read(clients, sent), CLIENTS, "%s %u: no byte is lost",
+	    who, (unsigned)point);
 	is_int(count_served(clients, 'b'), CLIENTS, "%s %u: all go on", who,
 	    (unsigned)point);
 	is_int(count_ended(clients), CLIENTS, "%s %u: all end", who,
@@ -211,11 +302,11 @@ die_at(enum side side, uint64_t point)
 }
 
 static void
-at_each_point(enum side side)
+at_each_point(enum side side, bool joined)
 {
 	uint64_t point = 1;
 
-	while (point < POINTS_MAX && die_at(side, point))
+	while (point < POINTS_MAX && die_at(side, joined, point))
 		point++;
 	ok(point > 3 * CLIENTS && point < POINTS_MAX, "%u points",
 	    (unsigned)point);
@@ -228,9 +319,15 @@ main(void)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (plan == MAP_FAILED)
 		skip_all("no shared memory");
+	for (size_t i = 0; i < sizeof(unread); i++)
+		unread[i] = (char)(i * 7 + i / 251);
 	pfk_sockopts_init(&options);
+	options.send_buffer = BUFFER;
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
-	at_each_point(TAKER);
-	at_each_point(GIVER);
+	for (int joined = 0; joined < 2; joined++) {
+		at_each_point(TAKER, joined);
+		at_each_point(GIVER, joined);
+		at_each_point(BOTH, joined);
+	}
 	return done_testing();
 }

@@ -114,12 +114,8 @@ pfk__io_resume(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
 {
 	const struct pfk__record *r = pfk__record(l->ledger, fd);
 
-	if (r == NULL) {
-		errno = EINVAL;
-		return -1;
-	}
 	/* A fresh listener is noted before anybody watches it. */
-	if (r->generation == 0)
+	if (r == NULL || r->generation == 0)
 		return pfk__io_start(l, io, fd, want, cb, arg);
 	if (start(l, io, fd, cb, arg) == -1)
 		return -1;

@@ -271,6 +271,7 @@ on_thawed(void *arg)
 {
 	pfk__tcp_tell_pause(arg);
 	pfk__tcp_after_flush(arg);
+	pfk__tcp_tell_resume(arg);
 }
 
 static void
@@ -287,7 +288,8 @@ pfk__tcp_thaw(struct pfk_transport *tr)
 	int fd = tr->io.fd;
 
 	tr->state = PFK__TCP_OPEN;
-	if (pfk__io_start(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
+	/* With the same generation, because the chunks of `out` have it. */
+	if (pfk__io_resume(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {
 		pfk__tcp_lose(tr, errno);
 		return;
 	}

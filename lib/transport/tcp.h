@@ -229,10 +229,11 @@ void pfk__tcp_response_ends(const struct pfk_loop *l, uint64_t begun_ns,
 void pfk__tcp_check(struct pfk_transport *tr);
 void pfk__tcp_check_all(struct pfk_loop *l);
 /*
- * tcp_write.c: call pause_writing, if it is due; send queued bytes; send a FIN
- * or close once all is sent, from a soon-callback too.
+ * tcp_write.c: call pause_writing or resume_writing, if it is due; send queued
+ * bytes; send a FIN or close once all is sent, from a soon-callback too.
  */
 void pfk__tcp_tell_pause(void *arg);
+void pfk__tcp_tell_resume(struct pfk_transport *tr);
 void pfk__tcp_flush(struct pfk_transport *tr);
 /* Send queued bytes; false when nothing moved, or it is lost. */
 bool pfk__tcp_flush_out(struct pfk_transport *tr);

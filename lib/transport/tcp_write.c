@@ -31,8 +31,8 @@ pfk__tcp_tell_pause(void *arg)
 	pfk__tx_end(tr->io.loop);
 }
 
-static void
-tell_resume(struct pfk_transport *tr)
+void
+pfk__tcp_tell_resume(struct pfk_transport *tr)
 {
 	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
 	    tr->out.len > tr->low)
@@ -98,7 +98,7 @@ pfk__tcp_flush(struct pfk_transport *tr)
 	pfk__server_touch(tr->server, tr);
 	pfk__tcp_watch(tr);
 	pfk__tcp_after_flush(tr);
-	tell_resume(tr);
+	pfk__tcp_tell_resume(tr);
 }
 
 int
