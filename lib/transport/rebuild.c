@@ -24,6 +24,7 @@
 struct owned {
 	const struct pfk__ledger *ledger;
 	int *chunks;
+	bool *taken; /* by its connection, or given back */
 	size_t n;
 };
 
@@ -60,7 +61,8 @@ collect_chunks(struct pfk__ledger *g, struct owned *o)
 	if (!pfk__chunks_have(g, 0))
 		return false;
 	o->chunks = calloc(top + 1, sizeof(*o->chunks));
-	if (o->chunks == NULL)
+	o->taken = calloc(top + 1, sizeof(*o->taken));
+	if (o->chunks == NULL || o->taken == NULL)
 		return false;
 	for (size_t i = 0; i < top; i++) {
 		if (g->chunks[i].fd > 0 && g->chunks[i].len <= PFK__CHUNK_BYTES)
@@ -107,7 +109,7 @@ take_chunks(struct pfk_transport *tr, struct owned *o, uint64_t sent)
 
 		if (c->fd != tr->io.fd + 1)
 			break;
-		o->chunks[k] = -1;
+		o->taken[k] = true;
 		if (c->generation != g->records[tr->io.fd].generation ||
 		    (c->pos + c->len <= sent && !(spill && c->len == 0))) {
 			pfk__chunk_give(g, i);
@@ -128,10 +130,11 @@ static void
 free_orphans(struct pfk__ledger *g, struct owned *o)
 {
 	for (size_t k = 0; k < o->n; k++) {
-		if (o->chunks[k] != -1)
+		if (!o->taken[k])
 			pfk__chunk_give(g, o->chunks[k]);
 	}
 	free(o->chunks);
+	free(o->taken);
 }
 
 /* one connection */
