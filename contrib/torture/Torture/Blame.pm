@@ -76,7 +76,7 @@ sub alarms {
 			pause_for($seconds);
 			kill 'KILL', @busy;
 			waitpid $_, 0 for @busy;
-			my $hung  = () = $server->text =~ /\shangs:/g;
+			my $hung  = () = $server->text =~ /\s(?:hangs:|has\sstood\sstill\s)/gx;
 			my $ended = () = $server->text =~ /killed\sby\ssignal/g;
 			return (
 				events => BUSY,

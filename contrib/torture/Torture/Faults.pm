@@ -1,8 +1,8 @@
 package Torture::Faults;
 
 # Rows that each repeat one fault of the past: handshakes that are under way when a
-# listener closes, a worker that hangs soon after its sibling did, connections that
-# have to be shared among siblings, and a successor that is killed while it takes
+# listener closes, a worker that hangs alone or soon after its sibling did, connections
+# that have to be shared among siblings, and a successor that is killed while it takes
 # connections over.
 
 use strict;
@@ -19,6 +19,7 @@ use constant {
 	SLOW_MS  => 2000,
 	SLOW     => 60,
 	LATE_MS  => 500,
+	ALONE_MS => 2500,
 	LIMIT    => 100,
 	CLOSED   => qr/closed\sthe\slisteners\sof\sremoved\sslots/x,
 	SYN_RECV => '03',
@@ -28,6 +29,7 @@ sub rows {
 	return (
 		[ 'slow-link'      => \&slow_link ],
 		[ 'hang/siblings'  => \&siblings ],
+		[ 'hang/alone'     => \&alone ],
 		[ 'heirs'          => \&heirs ],
 		[ 'successor-dies' => \&successor_dies ],
 	);
@@ -120,6 +122,46 @@ sub siblings {
 		},
 	);
 	return;
+}
+
+# The only worker hangs: now it goes on, now it is aborted. Its connections live on.
+sub alone {
+	run_loaded(
+		row    => 'hang/alone',
+		load   => [ [ '-c', '-r', 500, '-n', 4000 ] ],
+		server => [ '-w', 1 ],
+		bound  => ALONE_MS,
+		events => sub {
+			my ($server) = @_;
+			my $wanted = Torture::Rows::times_of(10, 2);
+			my @held   = map { tcp('127.0.0.1', $PORT) } 1 .. 20;
+			my @wrong  = Torture::Rows::silent('before', @held);
+			for my $n (1 .. $wanted) {
+				my ($pid) = $server->serving;
+				my $replaced = watch($server, qr/;\sstarting\sits\ssuccessor$/x);
+				stop_at_rest($server, $pid, scalar @held);
+				wait_for($replaced, 10) or push @wrong, "worker $pid was not replaced";
+				pause_for(0.5);
+				kill 'CONT', $pid if $n % 2;
+				push @wrong, Torture::Rows::silent("after hang $n", @held);
+				$server->settle(1) or push @wrong, "worker $pid stays";
+			}
+			return (events => $wanted, wrong => \@wrong);
+		},
+	);
+	return;
+}
+
+# Stops a worker that has so many idle connections and no other.
+sub stop_at_rest {
+	my ($server, $pid, $idle) = @_;
+
+	for (1 .. 1000) {
+		return if ($server->freeze($pid) // last) == $idle;
+		kill 'CONT', $pid;
+		pause_for(0.003);
+	}
+	die "worker $pid is never at rest\n";
 }
 
 # Clients whose number fits, but not into one worker; and new ones meanwhile, some of
