@@ -177,16 +177,22 @@ beat(void *arg)
 }
 
 void
+pfk__heartbeat_prepare(void)
+{
+	void *frame;
+
+	backtrace(&frame, 1);
+}
+
+void
 pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page, uint64_t every_ns)
 {
 	struct sigaction sa = {.sa_handler = last_words,
 	    .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
-	void *frame;
 
 	heart.loop = l;
 	heart.every_ns = every_ns;
 	l->beat = page;
-	backtrace(&frame, 1); /* load its library now */
 	sigaction(SIGABRT, &sa, NULL);
 	if (every_ns > 0)
 		beat(NULL);

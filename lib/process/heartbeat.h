@@ -72,6 +72,12 @@ bool pfk__pulse_stands(struct pfk__pulse *p, uint64_t now_ns,
 enum pfk__verdict pfk__pulse_judge(struct pfk__pulse *p, uint64_t now_ns,
     uint64_t timeout_ns, const struct pfk__look *look);
 
+/*
+ * In the master, before it forks: load the library that backtrace(3) needs, which
+ * a worker cannot do in its last words, and each of them would do otherwise.
+ */
+void pfk__heartbeat_prepare(void);
+
 /* In the worker: turn at least so often, and say on SIGABRT where it was. */
 void pfk__heartbeat_start(struct pfk_loop *l, uint64_t *page,
     uint64_t every_ns);

@@ -92,6 +92,7 @@ set_up(struct pfk__master *m, const struct pfk_master_config *config,
 	m->arg = arg;
 	m->workers = config->workers;
 	LIST_INIT(&m->children);
+	pfk__heartbeat_prepare();
 	/* Without it, an upgrade is refused. */
 	if (pfk__program_note() == -1)
 		pfk_log(PFK_DEBUG, "cannot note the program: %s",
