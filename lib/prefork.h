@@ -558,7 +558,11 @@ struct pfk_datagram;
  */
 struct pfk_protocol {
 	void *(*connection_made)(struct pfk_transport *tr, void *arg);
-	/* buf is the library's and ends with the call. */
+	/*
+	 * buf is the library's and ends with the call.  The bytes are as they came,
+	 * unless pfk_receive_until or pfk_receive_exactly asks for messages, and
+	 * consumed but for those of pfk_unread.
+	 */
 	void (*data_received)(void *self, const void *buf, size_t len);
 	/* true keeps the write side open; else flush and close. */
 	bool (*eof_received)(void *self);
@@ -714,6 +718,45 @@ int pfk_write_owned(struct pfk_transport *tr, const void *buf, size_t len,
 
 /* Send now, not when the callback returns. */
 void pfk_flush(struct pfk_transport *tr);
+
+/* The most bytes that a connection keeps unconsumed. */
+#define PFK_RECEIVE_MAX 1114112
+
+/*
+ * In data_received: the last n of the bytes that it was given are not consumed.
+ * They come again, with more behind them.  EINVAL: it was not given so many.
+ * EMSGSIZE: more than PFK_RECEIVE_MAX.
+ */
+int pfk_unread(struct pfk_transport *tr, size_t n);
+
+/*
+ * Divide the input into messages: from now on data_received is called for each
+ * message once it is whole, and with its bytes alone; several calls may follow
+ * each other.  Also in data_received, for the messages behind the one that it got, and
+ * in connection_made.  No message is delivered while more than the high mark is
+ * unsent, so that a peer that does not read is not read from.
+ *
+ * pfk_receive_exactly: messages of n bytes [readexactly].
+ *
+ * pfk_receive_until: up to and with the first byte `last` [readuntil].  A longer
+ * one than max bytes comes in pieces of max, of which only the last one ends with
+ * that byte.
+ *
+ * pfk_receive_any: as it was at first, the bytes as they come [read].
+ *
+ * EINVAL: n or max is 0, or more than PFK_RECEIVE_MAX.
+ */
+int pfk_receive_exactly(struct pfk_transport *tr, size_t n);
+int pfk_receive_until(struct pfk_transport *tr, char last, size_t max);
+void pfk_receive_any(struct pfk_transport *tr);
+
+/*
+ * The bytes that were received and not consumed, and their number: in
+ * eof_received the beginning of a message that never became whole
+ * [IncompleteReadError].  Valid until the callback returns.  A hand-over and a
+ * killed worker's successor keep them by themselves.
+ */
+const void *pfk_unconsumed(struct pfk_transport *tr, size_t *len);
 
 /* Send FIN after the queued bytes; go on reading [write_eof]. */
 void pfk_write_eof(struct pfk_transport *tr);

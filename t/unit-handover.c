@@ -12,6 +12,7 @@
 #include "event/loop.h"
 #include "handover.h"
 #include "process/channel.h"
+#include "process/takeover.h"
 #include "tap.h"
 #include "transport/server.h"
 #include "unit.h"
@@ -328,7 +329,7 @@ test_garbage(int byte, size_t len)
 	cm->cmsg_len = CMSG_LEN(sizeof(pass));
 	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
 	pfk__channel_pair(fds);
-	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, 0);
+	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, PFK__KNOCK_VERSION);
 	is_int(sendmsg(fds[0], &m, 0), (int)len, "%s: garbage: sent",
 	    ho.backend);
 	ok(unit_run_until(ho.to, &ho.taken, 1), "%s: garbage: it ends",
@@ -362,7 +363,8 @@ test_two_descriptors(void)
 	memcpy(CMSG_DATA(cm), pass, sizeof(pass));
 	for (; iov.iov_len <= sizeof(data); iov.iov_len++) {
 		pfk__channel_pair(fds);
-		ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, 0);
+		ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false,
+		    PFK__KNOCK_VERSION);
 		if (sendmsg(fds[0], &m, 0) == (ssize_t)iov.iov_len)
 			close(fds[0]);
 		unit_run_until(ho.to, &ho.taken, (int)iov.iov_len + 1);

@@ -27,7 +27,7 @@
 #include <prefork.h>
 
 /* Only the pages that are touched take memory. */
-#define PFK__SCRATCH_BYTES ((size_t)4 << 20)
+#define PFK__SCRATCH_BYTES ((size_t)6 << 20)
 #define PFK__CHUNK_BYTES ((size_t)16 << 10)
 #define PFK__CHUNKS_MAX 16384
 #define PFK__BATCH_ROOM ((size_t)256 << 10)
@@ -69,6 +69,10 @@ struct pfk__version {
 	    out;        /* bytes that its protocol was given, and has written */
 	uint16_t flags; /* the transport's */
 	uint8_t block;  /* which copy of its block */
+	/* Its input (transport/input.h): unconsumed bytes, and messages. */
+	uint8_t last;
+	uint32_t left;
+	uint32_t want;
 };
 
 /* The purpose of one descriptor, and the state of its transport. */
@@ -122,6 +126,7 @@ struct pfk__hand {
 	uint32_t len;      /* 0: recv(2) has not told yet */
 	uint64_t sent;     /* by the connection before, see tcp.h */
 	uint64_t received; /* the same */
+	uint32_t at;       /* they are so far behind the scratch area's start */
 	uint32_t again;    /* how often successors have begun to handle it */
 };
 

@@ -174,6 +174,9 @@ struct pfk_loop {
 	void (*uncork)(struct pfk_loop *l);
 	char *cork_bytes;
 	size_t cork_len;
+	/* input.h: the connection whose data_received runs, and its bytes. */
+	const struct pfk_transport *giving;
+	size_t given;
 	/* By enum pfk_kind; NULL while the loop serves none of that kind. */
 	const struct pfk__serving *serving[2];
 	/* Set by worker.c, called by handover.c: a giver has given all. */

@@ -34,7 +34,7 @@
  * of a newer version lends its listeners, but keeps its connections, and drains.
  */
 #ifndef PFK__KNOCK_VERSION
-#define PFK__KNOCK_VERSION 2
+#define PFK__KNOCK_VERSION 3
 #endif
 
 /* The first byte is PFK__CONTROL_BINARY. */

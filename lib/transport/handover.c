@@ -21,9 +21,13 @@
 
 /* More goes in a file: a socket takes no such packet. */
 #define INLINE_MAX 131072
-/* Chunks that hold so many bytes; the first and the last may be in part. */
-#define UNSENT_VECTORS (PFK__UNSENT_MAX / PFK__CHUNK_BYTES + 2)
-#define INLINE_VECTORS (INLINE_MAX / PFK__CHUNK_BYTES + 2)
+/*
+ * Chunks that hold so many bytes; the first and the last of the unsent and of the
+ * unconsumed ones may be in part.
+ */
+#define CHUNKS_OF(bytes) ((bytes) / PFK__CHUNK_BYTES + 4)
+#define ALL_VECTORS CHUNKS_OF(PFK__UNSENT_MAX + PFK__LEFT_MAX)
+#define INLINE_VECTORS CHUNKS_OF(INLINE_MAX)
 /* Packets that one of several givers sends in a turn. */
 #define SHARE 4
 
@@ -64,19 +68,32 @@ next_to_give(struct pfk_loop *l)
 	return NULL;
 }
 
-/* A file that holds state and unsent bytes, or -1. */
+/* The bytes behind the state. */
+static int
+byte_vectors(const struct pfk_transport *tr, struct iovec *iov, int max)
+{
+	const struct pfk__ledger *g = tr->io.loop->ledger;
+	int n = pfk__outq_vectors(&tr->out, g, iov, max);
+
+	if (tr->extra != NULL)
+		n += pfk__outq_vectors(&tr->extra->in.left, g, iov + n,
+		    max - n);
+	return n;
+}
+
+/* A file that holds all but the header, or -1. */
 static int
 set_apart(const struct pfk__packet_header *h, const void *state,
     const struct pfk_transport *tr)
 {
-	struct iovec iov[1 + UNSENT_VECTORS] = {
+	struct iovec iov[1 + ALL_VECTORS] = {
 	    {(void *)(uintptr_t)state, h->state_len}};
-	int n = pfk__outq_vectors(&tr->out, tr->io.loop->ledger, iov + 1,
-	    UNSENT_VECTORS);
+	int n = byte_vectors(tr, iov + 1, ALL_VECTORS);
 	int fd = memfd_create("connection", MFD_CLOEXEC);
 
 	if (fd != -1 &&
-	    writev(fd, iov, 1 + n) != (ssize_t)(h->state_len + tr->out.len)) {
+	    writev(fd, iov, 1 + n) !=
+		(ssize_t)h->state_len + h->unsent_len + h->left_len) {
 		close(fd);
 		errno = ENOMEM;
 		fd = -1;
@@ -93,9 +110,7 @@ send_packet(int to, const int fds[2], const struct pfk__packet_header *h,
 	struct iovec iov[2 + INLINE_VECTORS] = {{(void *)(uintptr_t)h,
 						    sizeof(*h)},
 	    {(void *)(uintptr_t)state, h->state_len}};
-	int n = h->apart ? 0
-			 : pfk__outq_vectors(&tr->out, tr->io.loop->ledger,
-			       iov + 2, INLINE_VECTORS);
+	int n = h->apart ? 0 : byte_vectors(tr, iov + 2, INLINE_VECTORS);
 	struct msghdr m = {.msg_iov = iov,
 	    .msg_iovlen = h->apart ? 1 : 2 + (size_t)n,
 	    .msg_control = control.buf,
@@ -131,7 +146,7 @@ send_transport(int to, struct pfk__packet_header *h, const void *state,
 	ssize_t n;
 
 	h->unsent_len = (uint32_t)tr->out.len;
-	h->apart = h->state_len + tr->out.len > INLINE_MAX;
+	h->apart = h->state_len + tr->out.len + h->left_len > INLINE_MAX;
 	if (h->apart) {
 		fds[1] = set_apart(h, state, tr);
 		if (fds[1] == -1)
@@ -171,6 +186,8 @@ ask(struct giver *g, struct pfk_transport *tr)
 static struct pfk__packet_header
 describe(const struct pfk_transport *tr)
 {
+	const struct pfk__input *in = tr->extra != NULL ? &tr->extra->in : NULL;
+
 	return (struct pfk__packet_header){.local = tr->server->local,
 	    .peer = tr->peer,
 	    .idle_ns = pfk__server_idle_ns(tr->server, tr),
@@ -181,7 +198,11 @@ describe(const struct pfk_transport *tr)
 	    .told_pause = tr->told_pause,
 	    .eof_received = tr->eof_received,
 	    .eof_wanted = tr->eof_wanted,
-	    .eof_sent = tr->eof_sent};
+	    .eof_sent = tr->eof_sent,
+	    .mode = in != NULL ? in->mode : 0,
+	    .last = in != NULL ? (uint8_t)in->last : 0,
+	    .want = in != NULL ? (uint32_t)in->want : 0,
+	    .left_len = in != NULL ? (uint32_t)in->left.len : 0};
 }
 
 /* False: no more for now. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "transport/cork.h"
+#include "transport/input.h"
 #include "transport/join.h"
 
 static const struct row {
@@ -104,6 +105,7 @@ pfk_resume_reading(struct pfk_transport *tr)
 	pfk__tcp_note(tr);
 	if (tr->state == PFK__TCP_OPEN)
 		pfk__tcp_watch(tr);
+	pfk__input_go_on(tr);
 }
 
 int

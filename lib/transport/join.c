@@ -17,6 +17,7 @@
 
 #include "base/fds.h"
 #include "transport/cork.h"
+#include "transport/input.h"
 #include "transport/server.h"
 
 /* Of a bulky one, copied or through a pipe. */
@@ -305,6 +306,7 @@ pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 		pfk__tcp_enter(to);
 	}
 	pfk__tcp_watch(from);
+	pfk__input_pass_on(from);
 	return 0;
 }
 

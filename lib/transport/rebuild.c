@@ -16,128 +16,32 @@
 #include <unistd.h>
 
 #include "transport/acceptor.h"
+#include "transport/inventory.h"
 #include "transport/join.h"
 #include "transport/server.h"
 #include "transport/tx.h"
 
-/* The chunks that some connection owns, in order of connection and place. */
-struct owned {
-	const struct pfk__ledger *ledger;
-	int *chunks;
-	bool *taken; /* by its connection, or given back */
-	size_t n;
-};
-
 struct work {
 	struct pfk_loop *l;
-	struct owned owned;
+	struct pfk__inventory chunks;
 	int *fds; /* of the connections, longest idle first */
 	struct pfk_transport **made; /* theirs, or NULL */
 	size_t n;
 	unsigned lost;
 };
 
-/* chunks */
-
-static int
-compare_chunks(const void *a, const void *b, void *arg)
-{
-	const struct pfk__ledger *g = arg;
-	const struct pfk__chunk *x = &g->chunks[*(const int *)a];
-	const struct pfk__chunk *y = &g->chunks[*(const int *)b];
-
-	if (x->fd != y->fd)
-		return x->fd < y->fd ? -1 : 1;
-	return (x->pos > y->pos) - (x->pos < y->pos);
-}
-
-/* False: no memory. */
-static bool
-collect_chunks(struct pfk__ledger *g, struct owned *o)
-{
-	size_t top = g->head->chunks_top;
-
-	*o = (struct owned){.ledger = g};
-	if (!pfk__chunks_have(g, 0))
-		return false;
-	o->chunks = calloc(top + 1, sizeof(*o->chunks));
-	o->taken = calloc(top + 1, sizeof(*o->taken));
-	if (o->chunks == NULL || o->taken == NULL)
-		return false;
-	for (size_t i = 0; i < top; i++) {
-		if (g->chunks[i].fd > 0 && g->chunks[i].len <= PFK__CHUNK_BYTES)
-			o->chunks[o->n++] = (int)i;
-		else
-			pfk__chunk_give(g, (int)i);
-	}
-	qsort_r(o->chunks, o->n, sizeof(*o->chunks), compare_chunks, g);
-	return true;
-}
-
-/* The first of the descriptor's chunks, by binary search; or where it were. */
-static size_t
-first_chunk(const struct owned *o, int fd)
-{
-	size_t low = 0, high = o->n;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (o->ledger->chunks[o->chunks[middle]].fd < fd + 1)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/*
- * Give the transport its chunks: those that hold a byte from `sent` on.
- * False: they are not without a gap, so they cannot be right.
- */
-static bool
-take_chunks(struct pfk_transport *tr, struct owned *o, uint64_t sent)
-{
-	struct pfk__ledger *g = tr->io.loop->ledger;
-	const struct pfk__hand *h = &g->head->hand;
-	bool spill = h->fd == tr->io.fd && h->len == PFK__HAND_SPILL;
-	uint64_t end = sent;
-
-	for (size_t k = first_chunk(o, tr->io.fd); k < o->n; k++) {
-		int i = o->chunks[k];
-		const struct pfk__chunk *c = &g->chunks[i];
-
-		if (c->fd != tr->io.fd + 1)
-			break;
-		o->taken[k] = true;
-		if (c->generation != g->records[tr->io.fd].generation ||
-		    (c->pos + c->len <= sent && !(spill && c->len == 0))) {
-			pfk__chunk_give(g, i);
-			continue;
-		}
-		if (c->pos > end || (tr->out.len > 0 && c->pos != end)) {
-			pfk__chunk_give(g, i);
-			return false;
-		}
-		end = c->pos + c->len;
-		pfk__outq_adopt(&tr->out, g, i, sent, (size_t)(end - sent));
-	}
-	return true;
-}
-
-/* Chunks that no connection has taken are free again. */
-static void
-free_orphans(struct pfk__ledger *g, struct owned *o)
-{
-	for (size_t k = 0; k < o->n; k++) {
-		if (!o->taken[k])
-			pfk__chunk_give(g, o->chunks[k]);
-	}
-	free(o->chunks);
-	free(o->taken);
-}
-
 /* one connection */
+
+/* The numbers that a hostile predecessor may have written. */
+static bool
+is_input_plausible(const struct pfk__version *v)
+{
+	bool framed = (v->flags & (PFK__FLAG_EXACTLY | PFK__FLAG_UNTIL)) != 0;
+
+	return v->left <= v->in &&
+	    v->left <= PFK_RECEIVE_MAX + PFK__READ_BYTES &&
+	    (!framed || (v->want > 0 && v->want <= PFK_RECEIVE_MAX));
+}
 
 /* The bytes of a pipe that its record names; false: they cannot be had. */
 static bool
@@ -181,12 +85,13 @@ deliver_hand(struct pfk_transport *tr, const struct pfk__hand *h,
 
 	if (n == 0 && received > h->received)
 		n = received - h->received;
-	if (n > PFK__SCRATCH_BYTES || tr->received < h->received || at > n)
+	if (n > PFK__SCRATCH_BYTES || h->at > PFK__SCRATCH_BYTES - n ||
+	    tr->received < h->received || at > n)
 		return false;
 	if (at == n)
 		return true;
 	tr->received += n - at;
-	pfk__tcp_deliver(tr, (char *)tr->io.loop->scratch + at,
+	pfk__tcp_deliver(tr, (char *)tr->io.loop->scratch + h->at + at,
 	    (size_t)(n - at));
 	return true;
 }
@@ -208,10 +113,11 @@ end_spill(struct pfk_transport *tr, const struct pfk__hand *h)
  * dropped, and input without one is delivered again.
  */
 static bool
-find_place(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
+find_place(struct pfk_transport *tr, struct pfk__record *r,
+    struct pfk__inventory *chunks)
 {
 	const struct pfk__hand *h = &tr->io.loop->ledger->head->hand;
-	const struct pfk__version *v = pfk__version(o->ledger, r);
+	const struct pfk__version *v = pfk__version(tr->io.loop->ledger, r);
 	bool joined = (v->flags & PFK__FLAG_ECHOES) != 0;
 	bool spill = h->fd == tr->io.fd && h->len == PFK__HAND_SPILL;
 
@@ -219,7 +125,9 @@ find_place(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
 		return false;
 	tr->received -= r->stream.received0;
 	tr->sent -= r->stream.sent0;
-	if (!take_chunks(tr, o, tr->sent) || !take_pipe(tr, r))
+	if (!is_input_plausible(v) ||
+	    !pfk__inventory_output(chunks, tr, tr->sent) ||
+	    !pfk__inventory_input(chunks, tr, v) || !take_pipe(tr, r))
 		return false;
 	if (spill && !end_spill(tr, h))
 		return false;
@@ -234,7 +142,8 @@ find_place(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
 
 /* False: it cannot go on. */
 static bool
-rebuild(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
+rebuild(struct pfk_transport *tr, struct pfk__record *r,
+    struct pfk__inventory *chunks)
 {
 	const struct pfk__ledger *g = tr->io.loop->ledger;
 	const struct pfk__version *v = pfk__version(g, r);
@@ -244,7 +153,7 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r, struct owned *o)
 	    ? pfk__block(g, tr->io.fd, v->block)
 	    : NULL;
 
-	if (!find_place(tr, r, o))
+	if (!find_place(tr, r, chunks))
 		return false;
 	if ((flags & PFK__FLAG_MADE) == 0)
 		return true; /* that is still to come */
@@ -299,7 +208,7 @@ rebuild_one(struct work *w, int fd)
 	}
 	g->head->serving = fd;
 	tr = pfk__server_rebuild(s, fd, r);
-	if (tr == NULL || !rebuild(tr, r, &w->owned)) {
+	if (tr == NULL || !rebuild(tr, r, &w->chunks)) {
 		lose(w, fd, tr);
 		return NULL;
 	}
@@ -432,7 +341,8 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 		if (l->ledger->head->state_tx[i] > l->ledger->head->committed)
 			l->ledger->head->state_tx[i] = PFK__NO_TX;
 	}
-	if (!collect_chunks(l->ledger, &w.owned) || !collect_streams(&w)) {
+	if (!pfk__inventory_open(&w.chunks, l->ledger) ||
+	    !collect_streams(&w)) {
 		pfk_warn("cannot rebuild the connections");
 		goto out;
 	}
@@ -449,7 +359,7 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	pfk_log(PFK_INFO, "went on with %zu connections%s", w.n - w.lost,
 	    w.lost > 0 ? "; some could not be continued" : "");
 out:
-	free_orphans(l->ledger, &w.owned);
+	pfk__inventory_close(&w.chunks);
 	free(w.fds);
 	free(w.made);
 }

@@ -5,9 +5,21 @@
  */
 #include <string.h>
 
+#include "transport/input.h"
 #include "transport/join.h"
 #include "transport/server.h"
 #include "transport/tx.h"
+
+static unsigned
+mode_flags(const struct pfk_transport *tr)
+{
+	unsigned mode = tr->extra != NULL ? tr->extra->in.mode
+					  : PFK__RECEIVE_ANY;
+
+	if (mode == PFK__RECEIVE_EXACTLY)
+		return PFK__FLAG_EXACTLY;
+	return mode == PFK__RECEIVE_UNTIL ? PFK__FLAG_UNTIL : 0;
+}
 
 static uint16_t
 flags_of(const struct pfk_transport *tr)
@@ -23,7 +35,34 @@ flags_of(const struct pfk_transport *tr)
 	    (tr->shared ? PFK__FLAG_SHARED : 0u) |
 	    (tr->echoes ? PFK__FLAG_ECHOES : 0u) |
 	    (tr->state == PFK__TCP_LOST ? PFK__FLAG_LOST : 0u) |
-	    (tr->gone ? PFK__FLAG_GONE : 0u));
+	    (tr->gone ? PFK__FLAG_GONE : 0u) | mode_flags(tr));
+}
+
+static void
+write_input(struct pfk__version *v, const struct pfk__extra *e)
+{
+	v->left = e != NULL ? (uint32_t)e->in.left_len : 0;
+	v->want = e != NULL ? (uint32_t)e->in.want : 0;
+	v->last = e != NULL ? (uint8_t)e->in.last : 0;
+}
+
+/* The bytes themselves are in chunks: rebuild.c, which has checked these. */
+static void
+restore_input(struct pfk_transport *tr, const struct pfk__version *v)
+{
+	bool framed = (v->flags & (PFK__FLAG_EXACTLY | PFK__FLAG_UNTIL)) != 0;
+	struct pfk__input *in;
+
+	if ((v->left == 0 && !framed) || pfk__need_extra(tr) == NULL)
+		return;
+	in = &tr->extra->in;
+	in->left_len = v->left;
+	in->want = v->want;
+	in->last = (char)v->last;
+	if ((v->flags & PFK__FLAG_EXACTLY) != 0)
+		in->mode = PFK__RECEIVE_EXACTLY;
+	if ((v->flags & PFK__FLAG_UNTIL) != 0)
+		in->mode = PFK__RECEIVE_UNTIL;
 }
 
 void
@@ -42,6 +81,7 @@ pfk__tcp_version(struct pfk_transport *tr, uint64_t tx)
 	v->out = tr->sent + pfk__unsent(tr);
 	v->flags = flags_of(tr);
 	v->block = tr->new_block ? !block : block;
+	write_input(v, tr->extra);
 	r->stream.low = tr->low;
 	r->stream.high = tr->high;
 	tr->new_block = false;
@@ -128,15 +168,18 @@ pfk__tcp_baseline(const struct pfk_transport *tr)
 {
 	struct pfk__record *r = pfk__record(tr->io.loop->ledger, tr->io.fd);
 
-	if (r != NULL)
-		pfk__tcp_counts(tr->io.fd, &r->stream.received0,
-		    &r->stream.sent0);
+	if (r == NULL)
+		return;
+	pfk__tcp_counts(tr->io.fd, &r->stream.received0, &r->stream.sent0);
+	/* Bytes that came with it are received here. */
+	r->stream.received0 -= tr->received;
 }
 
 void
 pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r)
 {
-	uint16_t flags = pfk__version(tr->io.loop->ledger, r)->flags;
+	const struct pfk__version *v = pfk__version(tr->io.loop->ledger, r);
+	uint16_t flags = v->flags;
 
 	tr->active_ns = r->stream.active_ns;
 	tr->high = r->stream.high;
@@ -152,4 +195,5 @@ pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r)
 	tr->gone = (flags & PFK__FLAG_GONE) != 0;
 	if ((flags & PFK__FLAG_CLOSING) != 0)
 		tr->state = PFK__TCP_CLOSING;
+	restore_input(tr, v);
 }

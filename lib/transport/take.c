@@ -14,6 +14,7 @@
 
 #include "base/received.h"
 #include "transport/handover.h"
+#include "transport/input.h"
 #include "transport/packet.h"
 #include "transport/server.h"
 
@@ -55,20 +56,34 @@ is_connection(int fd)
 }
 
 static bool
-unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel,
-    bool v1)
+is_input_plausible(const struct pfk__packet_header *h)
 {
+	return h->left_len <= PFK__LEFT_MAX &&
+	    (h->mode == PFK__RECEIVE_ANY ||
+		(h->mode <= PFK__RECEIVE_UNTIL && h->want > 0 &&
+		    h->want <= PFK_RECEIVE_MAX));
+}
+
+static bool
+unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel,
+    int version)
+{
+	size_t head = version > 2 ? sizeof(p->h) : PFK__HEADER_V2;
 	size_t len, inside;
 
-	if (n < sizeof(p->h) || parcel->too_long || parcel->n > 2)
+	if (n < head || parcel->too_long || parcel->n > 2)
 		return false;
-	memcpy(&p->h, buf, sizeof(p->h));
-	p->rest = buf + sizeof(p->h);
-	len = sizeof(p->h) + (size_t)p->h.state_len;
-	inside = v1 ? len : sizeof(p->h);
-	len += p->h.unsent_len;
+	p->h = (struct pfk__packet_header){0};
+	memcpy(&p->h, buf, head);
+	if (version <= 2)
+		p->h.mode = PFK__RECEIVE_ANY;
+	p->rest = buf + head;
+	len = head + (size_t)p->h.state_len;
+	inside = version == 1 ? len : head;
+	len += (size_t)p->h.unsent_len + p->h.left_len;
 	if (n != (p->h.apart ? inside : len) || len > PFK__PACKET_MAX ||
-	    p->h.low > p->h.high || (!p->h.apart && parcel->n > 1) ||
+	    p->h.low > p->h.high || !is_input_plausible(&p->h) ||
+	    (!p->h.apart && parcel->n > 1) ||
 	    (parcel->fds[0] != -1 && !is_connection(parcel->fds[0])))
 		return false;
 	/* Out of descriptors: it is refused, as without the first one. */
@@ -80,7 +95,7 @@ unpack(struct packet *p, char *buf, size_t n, const struct pfk__parcel *parcel,
 
 /* 1, 0 at the end, -1 with errno. */
 static int
-receive_packet(int from, char *buf, struct packet *p, bool v1)
+receive_packet(int from, char *buf, struct packet *p, int version)
 {
 	struct pfk__parcel parcel;
 	ssize_t n = pfk__receive(from, buf, PFK__PACKET_MAX, &parcel);
@@ -89,7 +104,7 @@ receive_packet(int from, char *buf, struct packet *p, bool v1)
 	p->fd = -1;
 	if (n == -1 || parcel.is_end)
 		return n == -1 ? -1 : 0;
-	good = unpack(p, buf, (size_t)n, &parcel, v1);
+	good = unpack(p, buf, (size_t)n, &parcel, version);
 	if (p->fd != -1)
 		parcel.fds[0] = -1;
 	pfk__parcel_close(&parcel);
@@ -112,6 +127,24 @@ has_room(const struct pfk_server *s, int fd, bool bounded)
 		(rlim_t)fd + SPARE_FDS < r.rlim_cur);
 }
 
+static int
+restore_input(struct pfk_transport *tr, const struct packet *p)
+{
+	struct pfk__input *in;
+
+	if (p->h.mode == PFK__RECEIVE_ANY && p->h.left_len == 0)
+		return 0;
+	if (pfk__need_extra(tr) == NULL)
+		return -1;
+	in = &tr->extra->in;
+	in->mode = p->h.mode;
+	in->last = (char)p->h.last;
+	if (in->mode != PFK__RECEIVE_ANY)
+		in->want = p->h.want;
+	return pfk__input_restore(tr,
+	    p->rest + p->h.state_len + p->h.unsent_len, p->h.left_len);
+}
+
 /* Go on with the connection as the packet says. */
 static int
 resume(struct pfk_server *s, struct pfk_transport *tr, const struct packet *p)
@@ -126,6 +159,8 @@ resume(struct pfk_server *s, struct pfk_transport *tr, const struct packet *p)
 	tr->eof_received = p->h.eof_received;
 	tr->eof_wanted = p->h.eof_wanted;
 	tr->eof_sent = p->h.eof_sent;
+	if (restore_input(tr, p) == -1)
+		return -1;
 	pfk__tcp_baseline(tr);
 	return pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
 	    p->rest + p->h.state_len, p->h.unsent_len);
@@ -175,8 +210,8 @@ struct taker {
 	struct pfk_io io;
 	uint32_t number; /* of the next packet */
 	bool bounded;
-	bool v1;    /* the giver's program is of version 1 */
-	bool alone; /* the giver has died */
+	int version; /* of the giver's program */
+	bool alone;  /* the giver has died */
 };
 
 /*
@@ -191,7 +226,7 @@ answer_packet(struct taker *t, enum pfk__answer answer)
 	struct pfk__ledger_head *h = g->head;
 	int rc = 0;
 
-	if (t->v1) {
+	if (t->version == 1) {
 		char byte = (char)answer;
 
 		h->taking = 0;
@@ -239,7 +274,7 @@ on_taker_ready(void *arg, unsigned ready)
 	(void)ready;
 	for (int i = 0; i < PFK__PACKETS_A_TURN; i++) {
 		struct packet p;
-		int rc = receive_packet(t->io.fd, buf, &p, t->v1);
+		int rc = receive_packet(t->io.fd, buf, &p, t->version);
 		enum pfk__answer a = PFK__ANSWER_REFUSED;
 
 		/* A giver that has died leaves its packets, which nobody else
@@ -275,7 +310,7 @@ pfk__handover_take(struct pfk_loop *l, int fd, bool bounded, int version)
 	if (t != NULL &&
 	    pfk__io_start(l, &t->io, fd, PFK_READ, on_taker_ready, t) == 0) {
 		t->bounded = bounded;
-		t->v1 = version == 1;
+		t->version = version;
 		pfk__member_add(l, &t->member, drain_taker);
 		return;
 	}

@@ -16,6 +16,7 @@
 #include "base/received.h"
 #include "event/fork.h"
 #include "transport/cork.h"
+#include "transport/input.h"
 #include "transport/join.h"
 #include "transport/owned.h"
 #include "transport/server.h"
@@ -63,6 +64,7 @@ on_lost(void *arg)
 		pfk__never_linger(tr->io.fd);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
+	pfk__input_clear(tr);
 	free(tr->extra);
 	free(tr);
 }
@@ -117,8 +119,11 @@ pfk__need_extra(struct pfk_transport *tr)
 {
 	if (tr->extra == NULL) {
 		tr->extra = calloc(1, sizeof(*tr->extra));
-		if (tr->extra != NULL)
-			STAILQ_INIT(&tr->extra->owned);
+		if (tr->extra == NULL)
+			return NULL;
+		STAILQ_INIT(&tr->extra->owned);
+		pfk__outq_init(&tr->extra->in.left);
+		tr->extra->in.want = PFK_RECEIVE_MAX;
 	}
 	return tr->extra;
 }
@@ -278,6 +283,7 @@ static void
 go_on(struct pfk_transport *tr)
 {
 	pfk__tcp_watch(tr);
+	pfk__input_go_on(tr);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);
 	pfk__soon_add(tr->io.loop, &tr->soon, on_thawed, tr);
 }
@@ -389,18 +395,29 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 }
 
 void
-pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n)
+pfk__tcp_deliver(struct pfk_transport *tr, char *buf, size_t n)
 {
+	struct pfk_loop *l = tr->io.loop;
+
+	if (tr->extra != NULL) {
+		pfk__input_deliver(tr, buf, n);
+		return;
+	}
 	if (tr->survives) {
-		pfk__tx_begin(tr->io.loop);
+		pfk__tx_begin(l);
 		pfk__tx_touch(tr);
 	}
+	l->giving = tr;
+	l->given = n;
 	if (tr->proto->data_received != NULL)
 		tr->proto->data_received(tr->self, buf, n);
-	if (tr->survives)
-		pfk__tx_end(tr->io.loop);
-	else if (!pfk__forked(tr->io.loop)) {
-		pfk__callback_ends(tr->io.loop);
+	l->giving = NULL;
+	if (tr->extra != NULL && !pfk__forked(l))
+		pfk__input_first(tr, buf, n);
+	if (tr->survives) {
+		pfk__tx_end(l);
+	} else if (!pfk__forked(l)) {
+		pfk__callback_ends(l);
 		pfk__tcp_tell_pause(tr);
 	}
 }
@@ -410,11 +427,13 @@ static bool
 receive(struct pfk_transport *tr)
 {
 	struct pfk_loop *l = tr->io.loop;
-	void *buf = l->scratch;
+	char *buf = l->scratch;
 	ssize_t n;
 
 	if (tr->state == PFK__TCP_OPEN && pfk__join_sink(tr) != NULL)
 		return pfk__join_receive(tr);
+	if (tr->state == PFK__TCP_OPEN && pfk__has_input(tr))
+		return pfk__input_receive(tr);
 	pfk__hand_take(tr, tr);
 	n = recv(tr->io.fd, buf, PFK__READ_BYTES, MSG_DONTWAIT);
 	pfk__point(l->ledger);

@@ -48,12 +48,36 @@ enum pfk__tcp_state {
 #define PFK__FLAG_ECHOES 0x200u /* joined to itself: the kernel's counts tell */
 #define PFK__FLAG_LOST 0x400u   /* connection_lost is due */
 #define PFK__FLAG_GONE 0x800u   /* it was called: only close(2) is left */
+#define PFK__FLAG_EXACTLY 0x1000u /* enum pfk__receive */
+#define PFK__FLAG_UNTIL 0x2000u
 
 struct pfk__owned;
+
+/* How the input is divided: as it comes, or into messages. */
+enum pfk__receive {
+	PFK__RECEIVE_ANY,
+	PFK__RECEIVE_EXACTLY, /* of `want` bytes */
+	PFK__RECEIVE_UNTIL    /* up to and with `last`, `want` bytes at most */
+};
+
+/* input.h */
+struct pfk__input {
+	struct pfk__outq left; /* the unconsumed bytes */
+	size_t left_len;       /* how many there will be after the commit */
+	size_t scanned;        /* of these, the first ones without `last` */
+	size_t want;
+	unsigned changes; /* of the mode, so far */
+	size_t unread;    /* by the callback under way */
+	uint8_t mode;
+	char last;
+	bool due; /* the mode has changed: `left` is given without more */
+	struct pfk__soon soon;
+};
 
 /* The state that few connections need, so that the others cost less memory. */
 struct pfk__extra {
 	STAILQ_HEAD(, pfk__owned) owned; /* owned.h */
+	struct pfk__input in;
 };
 
 struct pfk_transport {
@@ -153,6 +177,7 @@ pfk__hand_take(const struct pfk_transport *from, const struct pfk_transport *to)
 	struct pfk__hand *h = &from->io.loop->ledger->head->hand;
 
 	h->len = 0;
+	h->at = 0;
 	h->again = 0;
 	h->sent = to->sent;
 	h->received = from->received;
@@ -191,9 +216,9 @@ void pfk__tcp_end(struct pfk_transport *tr);
 
 /*
  * Give the protocol n received bytes of the scratch area, at buf, as a
- * transaction.
+ * transaction, as far as it wants them (input.h).
  */
-void pfk__tcp_deliver(struct pfk_transport *tr, const void *buf, size_t n);
+void pfk__tcp_deliver(struct pfk_transport *tr, char *buf, size_t n);
 
 /*
  * For join.c.  Recompute the poll interest of tr, and of the transport that is

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 
+#include "transport/input.h"
 #include "transport/join.h"
 #include "transport/server.h"
 
@@ -13,7 +14,8 @@ unsigned
 pfk__tcp_interest(struct pfk_transport *tr)
 {
 	const struct pfk_transport *to = pfk__join_sink(tr);
-	bool blocked = tr->paused || (to != NULL && pfk__unsent(to) > 0);
+	bool blocked = tr->paused ||
+	    (to != NULL ? pfk__unsent(to) > 0 : pfk__input_blocked(tr));
 	unsigned want = 0;
 
 	if (!tr->eof_received && (tr->state == PFK__TCP_CLOSING || !blocked))

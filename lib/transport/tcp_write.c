@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "transport/cork.h"
+#include "transport/input.h"
 #include "transport/join.h"
 #include "transport/owned.h"
 #include "transport/server.h"
@@ -29,6 +30,8 @@ pfk__tcp_tell_pause(void *arg)
 	if (tr->proto->pause_writing != NULL)
 		tr->proto->pause_writing(tr->self);
 	pfk__tx_end(tr->io.loop);
+	if (tr->state == PFK__TCP_OPEN && pfk__input_blocked(tr))
+		pfk__tcp_watch(tr);
 }
 
 void
@@ -43,6 +46,10 @@ pfk__tcp_tell_resume(struct pfk_transport *tr)
 	if (tr->proto->resume_writing != NULL)
 		tr->proto->resume_writing(tr->self);
 	pfk__tx_end(tr->io.loop);
+	if (tr->state == PFK__TCP_OPEN && pfk__has_input(tr)) {
+		pfk__tcp_watch(tr);
+		pfk__input_go_on(tr);
+	}
 }
 
 /* writing */

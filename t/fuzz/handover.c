@@ -12,6 +12,7 @@
 #include "fuzz.h"
 #include "linger.h"
 #include "process/channel.h"
+#include "process/takeover.h"
 #include "transport/server.h"
 #include "unit.h"
 
@@ -110,7 +111,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	l->taken = on_taken;
 	l->taken_arg = &taken;
-	l->serving[PFK_TCP]->take(l, fds[1], false, 0);
+	l->serving[PFK_TCP]->take(l, fds[1], false, PFK__KNOCK_VERSION);
 	memcpy(bytes, data, size);
 	send_packets(fds[0], bytes, size, &addr, accepted);
 	close(accepted);

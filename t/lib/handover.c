@@ -9,6 +9,7 @@
 
 #include "event/loop.h"
 #include "process/channel.h"
+#include "process/takeover.h"
 #include "tap.h"
 #include "transport/handover.h"
 #include "unit.h"
@@ -105,7 +106,7 @@ handover_hand(void)
 	pfk__channel_pair(fds);
 	pfk_loop_drain(ho.from, PFK_DRAIN_LEAVE);
 	ho.from->serving[PFK_TCP]->give(ho.from, fds[0], true);
-	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, 0);
+	ho.to->serving[PFK_TCP]->take(ho.to, fds[1], false, PFK__KNOCK_VERSION);
 	for (int i = 0; i < 5000 && ho.taken == 0; i++) {
 		unit_settle(ho.to);
 		unit_settle(ho.from);
