@@ -28,15 +28,13 @@
 #include "base/valgrind.h"
 #include "event/ledger.h"
 #include "process/area.h"
+#include "process/crashes.h"
 #include "process/worker.h"
 
 /* The table grows while it is not shared: later it would wait for all CPUs. */
 #define TABLE_SIZE 4096
 /* The master logs a death within this, or the keeper does. */
 #define MASTER_PATIENCE_NS (250 * PFK_MSEC_NS)
-/* So many crashes, each within a second of its start, and it gives up. */
-#define CRASHES_MAX 5
-#define CRASH_NS PFK_SECOND_NS
 /* An input that was handled so many times, with a death each, is at fault. */
 #define RUNS_MAX 3
 /* So often it looks at its worker when the master has died. */
@@ -50,7 +48,7 @@ struct keeper {
 	struct pfk__ledger ledger;
 	pid_t worker;
 	uint64_t started_ns;
-	unsigned crashes;
+	struct pfk__crashes crashes;
 	/* A death that the master has not heard of yet. */
 	pid_t dead;
 	int dead_status;
@@ -197,16 +195,6 @@ pfk__keeper_drop(const char *user, uid_t uid, gid_t gid)
 
 /* deaths */
 
-static bool
-is_crash(int status)
-{
-	int signo = WTERMSIG(status);
-
-	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE ||
-	    signo == SIGILL || signo == SIGABRT || signo == SIGSYS ||
-	    signo == SIGTRAP;
-}
-
 /* Tell the master; it may have no room for the message, or be stopped. */
 static void
 report(struct keeper *k, int status)
@@ -267,31 +255,56 @@ blame(struct keeper *k, int fd, const char *why)
 	strlcat(k->doing, "; that connection was closed", sizeof(k->doing));
 }
 
-static void
+/* Whether an input has been found that is at fault, and is removed. */
+static bool
 look_for_cause(struct keeper *k, int status)
 {
 	struct pfk__ledger_head *h = k->ledger.head;
 	const struct pfk__record *r = pfk__record(&k->ledger, h->serving);
 
-	if (is_crash(status) && r != NULL) {
+	if (pfk__crashes_ended(status) && r != NULL) {
 		h->at_fault = r->entry == PFK__ENTRY_DATAGRAM;
 		blame(k, h->serving, "");
-	} else if (h->hand.fd != -1 && h->hand.again >= RUNS_MAX - 1) {
-		blame(k, h->hand.fd, " for the third time");
+		return h->at_fault != 0 || r->entry == PFK__ENTRY_DOOMED;
 	}
+	if (h->hand.fd != -1 && h->hand.again >= RUNS_MAX - 1)
+		blame(k, h->hand.fd, " for the third time");
+	return false;
 }
 
-/* Whether the dead worker gets a successor. */
+/* Whether the dead worker may get a successor. */
 static bool
-goes_on(struct keeper *k, int status)
+may_go_on(const struct keeper *k, int status)
 {
-	if (!WIFSIGNALED(status) || k->page->last != 0 ||
-	    k->ledger.head->ready == 0)
-		return false;
-	if (!is_crash(status))
+	return WIFSIGNALED(status) && k->page->last == 0 &&
+	    k->ledger.head->ready != 0;
+}
+
+/* False: the crashes go on whatever the keeper does. */
+static bool
+note_crash(struct keeper *k, bool removed)
+{
+	pfk__crashes_note(&k->crashes, now() - k->started_ns,
+	    removed && k->ledger.head->rebuilt != 0);
+	if (!pfk__crashes_are_in_vain(&k->crashes))
 		return true;
-	k->crashes = now() - k->started_ns < CRASH_NS ? k->crashes + 1 : 1;
-	return k->crashes < CRASHES_MAX;
+	pfk_log(PFK_ERROR,
+	    "worker %d (%d) has crashed %u times in a row, each time within a "
+	    "second of its start, and no connection was found to be the cause; "
+	    "closing all of its connections",
+	    k->w->slot, (int)k->worker, k->crashes.in_vain);
+	return false;
+}
+
+/* The master may order the end meanwhile. */
+static void
+rest(const struct keeper *k)
+{
+	static const struct timespec step = {.tv_nsec = 10 * (long)PFK_MSEC_NS};
+	uint64_t end = now() + pfk__crashes_pause(&k->crashes);
+
+	while (now() < end && k->page->last == 0)
+		nanosleep(&step, NULL);
 }
 
 /*
@@ -438,6 +451,7 @@ void
 pfk__keeper_main(struct pfk_worker *w)
 {
 	struct keeper *k = &the_keeper;
+	bool removed;
 	int status;
 
 	*k = (struct keeper){.w = w, .page = w->page, .master = getppid()};
@@ -466,10 +480,14 @@ pfk__keeper_main(struct pfk_worker *w)
 	for (;;) {
 		status = attend(k);
 		pfk__describe_doing(&k->ledger, k->doing, sizeof(k->doing));
-		if (!goes_on(k, status))
+		if (!may_go_on(k, status))
 			end(k, status);
-		look_for_cause(k, status);
+		removed = look_for_cause(k, status);
+		if (pfk__crashes_ended(status) && !note_crash(k, removed))
+			end(k, status);
 		report(k, status);
+		if (pfk__crashes_ended(status))
+			rest(k);
 		k->ledger.resumed = true;
 		k->ledger.head->rebuilt = 0;
 		start_worker(k);

@@ -24,7 +24,6 @@
 
 #define HIGH_DEFAULT 65536u
 #define DRAIN_READS 16
-#define LINGER_NS (2 * PFK_SECOND_NS)
 
 static void on_ready(void *arg, unsigned ready);
 static void go_on(struct pfk_transport *tr);
@@ -177,6 +176,11 @@ pfk__tcp_go_on(struct pfk_transport *tr)
 void
 pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 {
+	struct pfk__ledger_head *h = tr->io.loop->ledger->head;
+	int32_t serving = h->serving;
+
+	/* Not the listener, which has brought it. */
+	h->serving = tr->io.fd;
 	pfk__tx_begin(tr->io.loop);
 	tr->self = tr->proto->connection_made(tr, arg);
 	tr->made = tr->self != NULL;
@@ -189,34 +193,10 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 	/* Often the first data came with the connection. */
 	if (tr->state == PFK__TCP_OPEN && !tr->paused)
 		on_ready(tr, PFK_READ);
+	h->serving = serving;
 }
 
 /* closing */
-
-static void
-on_linger(void *arg)
-{
-	pfk__tcp_lose(arg, 0);
-}
-
-/*
- * All is sent, FIN too.  Closing now would reset the connection if the peer
- * still sends, and the reset would overtake our last bytes; so wait for its
- * end.
- */
-void
-pfk__tcp_finish(struct pfk_transport *tr)
-{
-	if (tr->eof_received) {
-		pfk__tcp_lose(tr, 0);
-		return;
-	}
-	if (tr->linger != NULL)
-		return;
-	if (pfk_timer_set(&tr->linger, tr->io.loop, LINGER_NS, on_linger, tr) ==
-	    -1)
-		pfk__tcp_lose(tr, ENOMEM);
-}
 
 void
 pfk_close(struct pfk_transport *tr)

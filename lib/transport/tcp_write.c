@@ -14,6 +14,7 @@
 #include "transport/tx.h"
 
 #define FLUSH_VECTORS 16
+#define LINGER_NS (2 * PFK_SECOND_NS)
 #define FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
 
 void
@@ -53,6 +54,31 @@ pfk__tcp_tell_resume(struct pfk_transport *tr)
 }
 
 /* writing */
+
+static void
+on_linger(void *arg)
+{
+	pfk__tcp_lose(arg, 0);
+}
+
+/*
+ * All is sent, FIN too.  Closing now would reset the connection if the peer
+ * still sends, and the reset would overtake our last bytes; so wait for its
+ * end.
+ */
+void
+pfk__tcp_finish(struct pfk_transport *tr)
+{
+	if (tr->eof_received) {
+		pfk__tcp_lose(tr, 0);
+		return;
+	}
+	if (tr->linger != NULL)
+		return;
+	if (pfk_timer_set(&tr->linger, tr->io.loop, LINGER_NS, on_linger, tr) ==
+	    -1)
+		pfk__tcp_lose(tr, ENOMEM);
+}
 
 /* The queue is empty: send a pending FIN, finish a pending close. */
 void
