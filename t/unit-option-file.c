@@ -1,6 +1,7 @@
 /*
  * option_file.c: files that were made by other systems' editors, files that
- * lost their contents, and pipes.  unit-option.c tests the lines.
+ * lost their contents, pipes, and a table that is too long.  unit-option.c tests
+ * the lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,14 +43,20 @@ begin(void)
 	errno = 0;
 }
 
-static int
-file_of(const char *text, size_t len)
+static void
+write_file(const char *text, size_t len)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 	if (write(fd, text, len) != (ssize_t)len)
 		diag("cannot write %s", path);
 	close(fd);
+}
+
+static int
+file_of(const char *text, size_t len)
+{
+	write_file(text, len);
 	return pfk_options_file(table, &settings, path, error);
 }
 
@@ -170,6 +177,41 @@ test_useless_file(void)
 	chmod(path, 0600);
 }
 
+/* The parsers have an array with a place for each option. */
+static void
+test_long_table(void)
+{
+	struct pfk_option options[130] = {{0}};
+	char word[] = "--o128", *argv[] = {word, word, NULL};
+	char names[129][8];
+	bool flag = false;
+
+	for (int i = 0; i < 129; i++) {
+		snprintf(names[i], sizeof(names[i]), "o%d", i);
+		options[i] = (struct pfk_option){.name = names[i],
+		    .type = PFK_OPT_FLAG,
+		    .help = "a flag"};
+	}
+	is_int(pfk_options_argv(options, &flag, 2, argv, error), -1,
+	    "argv: a table of 129 options");
+	is_int(errno, E2BIG, "E2BIG");
+	is_str(error,
+	    "the program has a table of 129 options, and 128 is the most",
+	    "the message");
+	error[0] = '\0';
+	write_file("o128\n", 5);
+	is_int(pfk_options_file(options, &flag, path, error), -1,
+	    "file: a table of 129 options");
+	is_int(errno, E2BIG, "E2BIG");
+	is_str(error,
+	    "the program has a table of 129 options, and 128 is the most",
+	    "the message");
+	options[128].name = NULL;
+	write_file("o127\n", 5);
+	is_int(pfk_options_file(options, &flag, path, error), 0,
+	    "file: a table of 128 options");
+}
+
 int
 main(void)
 {
@@ -181,6 +223,7 @@ main(void)
 	test_foreign_file();
 	test_pipe();
 	test_useless_file();
+	test_long_table();
 	begin();
 	unlink(path);
 	return done_testing();

@@ -28,6 +28,20 @@ pfk__options_count(const struct pfk_option *table)
 	return n;
 }
 
+int
+pfk__options_fit(const struct pfk_option *table, char *err)
+{
+	size_t n = pfk__options_count(table);
+
+	if (n <= PFK__OPTIONS_MAX)
+		return 0;
+	snprintf(err, PFK_ERROR_SIZE,
+	    "the program has a table of %zu options, and %d is the most", n,
+	    PFK__OPTIONS_MAX);
+	errno = E2BIG;
+	return -1;
+}
+
 static int
 parse_bool(bool *field, const char *value, const char **errstr)
 {
@@ -266,10 +280,8 @@ pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 	const char *errstr;
 	int c;
 
-	if (pfk__options_count(table) > PFK__OPTIONS_MAX) {
-		errno = E2BIG;
+	if (pfk__options_fit(table, err) == -1)
 		return -1;
-	}
 	build_getopt(table, longs, shorts);
 	opterr = 0;
 	optind = 0; /* glibc: start anew */

@@ -13,6 +13,9 @@ struct pfk_option;
 
 size_t pfk__options_count(const struct pfk_option *table);
 
+/* Refuse a table with more than PFK__OPTIONS_MAX: -1 with E2BIG and a message. */
+int pfk__options_fit(const struct pfk_option *table, char *err);
+
 /* Set o's field of config; value NULL: it is only named.  -1 and *errstr. */
 int pfk__option_parse(const struct pfk_option *o, void *config,
     const char *value, bool first, const char **errstr);

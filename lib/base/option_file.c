@@ -349,6 +349,8 @@ pfk_options_file(const struct pfk_option *table, void *config, const char *path,
 	/* By its name: it may be in the place of a file that was meant. */
 	if (strcmp(path, "/dev/null") == 0)
 		return 0;
+	if (pfk__options_fit(table, err) == -1)
+		return -1;
 	if (read_file(path, &t, err) == 0 && check_bytes(&t, path, err) == 0) {
 		clean(&t);
 		if (check_lines(&t, path, err) == 0)
