@@ -192,7 +192,7 @@ enum pfk_option_type {
 	PFK_OPT_INT,     /* int; min to max, decimal digits */
 	PFK_OPT_SIZE,    /* int64_t; min to max, decimal digits and k, M or G */
 	PFK_OPT_SECONDS, /* uint64_t ns; min to max seconds; 0.5, rounded up */
-	PFK_OPT_STRING,  /* char *, owned by the configuration */
+	PFK_OPT_STRING,  /* char * from malloc(3), the configuration's */
 	PFK_OPT_CUSTOM   /* parse and format */
 };
 
@@ -227,41 +227,52 @@ struct pfk_option {
 #define PFK_ERROR_SIZE 512
 
 /*
- * Parse argv into config.  err (PFK_ERROR_SIZE bytes) gets the message, which
- * names the option and the cure.  Returns the index of the first operand, or
- * -1 with EINVAL.
+ * Parse argv into config, as getopt_long(3) does, up to the first operand.
+ * Returns the operand's index, or -1 with a message in err (PFK_ERROR_SIZE
+ * bytes), which names the option and the cure.  The values before the fault are
+ * set by then.  EINVAL: argv is wrong.  E2BIG: table has more than 128 options.
  */
 int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
     char *const *argv, char *err);
 
 /*
- * Parse the file at path: "key value" or "key = value" a line, # comments,
- * backslash escapes and continued lines as fparseln(3) has them.  Nothing of it
- * counts unless it is whole: an empty file is refused, as are zero bytes, a
- * last line without a newline or that goes on, more than 16 MiB (EFBIG), and,
- * for root, a file that everybody may write to.  "/dev/null" is no file.  Byte
- * order marks and CR before LF are skipped, and Unicode's spaces are blanks.  A
- * pipe is waited for; that is not for a reload.  -1 with EINVAL for wrong
- * contents, else as open(2) and read(2).
+ * Parse the file at path into config: "key value" or "key = value" a line, with
+ * # comments, and with backslash escapes and continued lines as fparseln(3) has
+ * them.  Byte order marks and CR before LF are skipped, and Unicode's spaces are
+ * blanks.  "/dev/null" is no file, and nothing is parsed.  A pipe is waited for,
+ * which must not happen in a reload.  Returns 0, or -1 with a message in err
+ * (PFK_ERROR_SIZE bytes), which names the file and the line.
+ *
+ * A file that may be half written is refused, before a value is set: an empty
+ * one, zero bytes, a last line without a newline or one that goes on.  So are
+ * more than 16 MiB (EFBIG) and, for root, a file that everybody may write to.
+ * After a wrong line the values of the lines before it are set, so parse into a
+ * fresh configuration.  EINVAL: wrong contents.  E2BIG: as above.  Else errno is
+ * that of open(2) or read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
     const char *path, char *err);
 
-/* Release the strings; custom fields stay the caller's. */
+/*
+ * Release the strings of config and set them to NULL; custom fields stay the
+ * caller's.
+ */
 void pfk_options_free(const struct pfk_option *table, void *config);
 
-/*
- * Print the table for --help, or the configuration in the form of a file. -1:
- * the errno of write(2).
- */
+/* Print the options of table to fd, for --help.  -1: the errno of write(2). */
 int pfk_options_usage(const struct pfk_option *table, int fd);
+
+/*
+ * Print config to fd in the form of a file, without the options of
+ * PFK_OPT_ARGV_ONLY.  -1: the errno of write(2).
+ */
 int pfk_options_dump(const struct pfk_option *table, const void *config,
     int fd);
 
 /*
- * Write the options that two configurations have different values for: "workers
- * 2 -> 4, idle-timeout 300 -> 10".  Options that do not fit into size are left
- * out.  Returns their number.
+ * Write the options that two configurations have different values for into dst:
+ * "workers 2 -> 4, idle-timeout 300 -> 10".  An option that size has no room for
+ * is left out, but counted.  Returns their number.
  */
 int pfk_options_diff(const struct pfk_option *table, const void *was,
     const void *is, char *dst, size_t size);
