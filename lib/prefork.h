@@ -82,17 +82,17 @@ bool pfk_log_wants(enum pfk_level level);
 
 /*
  * The form of a line; PFK_LOG_TEXT until called, which is "[process (pid)]
- * message".  PFK_LOG_JSON is an object with the strings time, level, process and
- * message and the number pid, PFK_LOG_LOGFMT the same as time, level, process,
- * pid and msg.
+ * message".  PFK_LOG_JSON is an object with the strings time, level, process
+ * and message and the number pid, PFK_LOG_LOGFMT the same as time, level,
+ * process, pid and msg.
  */
 enum pfk_log_format { PFK_LOG_TEXT, PFK_LOG_JSON, PFK_LOG_LOGFMT };
 void pfk_log_set_format(enum pfk_log_format format);
 
 /*
  * Whether lines have a time, in UTC by RFC 3339 with milliseconds;
- * PFK_LOG_TIME_OFF until called, PFK_LOG_TIME_ON, or PFK_LOG_TIME_AUTO, which is
- * in a file and on a terminal.
+ * PFK_LOG_TIME_OFF until called, PFK_LOG_TIME_ON, or PFK_LOG_TIME_AUTO, which
+ * is in a file and on a terminal.
  */
 enum pfk_log_time { PFK_LOG_TIME_AUTO, PFK_LOG_TIME_ON, PFK_LOG_TIME_OFF };
 void pfk_log_set_time(enum pfk_log_time time);
@@ -125,8 +125,9 @@ void pfk_log(enum pfk_level level, const char *fmt, ...) PFK_PRINTF(2, 3);
 void pfk_warn(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /*
- * Tell the user why the program cannot go on: the program's name and the message
- * on standard error, in one line, and in the log where that is elsewhere.
+ * Tell the user why the program cannot go on: the program's name and the
+ * message on standard error, in one line, and in the log where that is
+ * elsewhere.
  */
 void pfk_complain(const char *fmt, ...) PFK_PRINTF(1, 2);
 
@@ -141,8 +142,8 @@ const char *pfk_quote(char *dst, const void *buf, size_t len);
 
 /*
  * The number of CPUs that this process may use: its affinity mask, and the
- * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least 1:
- * a good number of workers.
+ * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least
+ * 1: a good number of workers.
  */
 int pfk_cpus(void);
 
@@ -155,9 +156,9 @@ void pfk_ensure_stdio(void);
 /*
  * Ignore the signals that would end the program and that nobody sends to end a
  * server: USR2, PIPE, ALRM, VTALRM, PROF, IO, PWR, STKFLT, XCPU, XFSZ and the
- * real-time signals, unless they have handlers.  Block HUP, USR1, TTIN and TTOU,
- * the commands to a master, until pfk_master_run takes them.  For the first
- * lines of main.
+ * real-time signals, unless they have handlers.  Block HUP, USR1, TTIN and
+ * TTOU, the commands to a master, until pfk_master_run takes them.  For the
+ * first lines of main.
  */
 void pfk_signals_prepare(void);
 
@@ -238,17 +239,17 @@ int pfk_options_argv(const struct pfk_option *table, void *config, int argc,
 /*
  * Parse the file at path into config: "key value" or "key = value" a line, with
  * # comments, and with backslash escapes and continued lines as fparseln(3) has
- * them.  Byte order marks and CR before LF are skipped, and Unicode's spaces are
- * blanks.  "/dev/null" is no file, and nothing is parsed.  A pipe is waited for,
- * which must not happen in a reload.  Returns 0, or -1 with a message in err
- * (PFK_ERROR_SIZE bytes), which names the file and the line.
+ * them.  Byte order marks and CR before LF are skipped, and Unicode's spaces
+ * are blanks.  "/dev/null" is no file, and nothing is parsed.  A pipe is waited
+ * for, which must not happen in a reload.  Returns 0, or -1 with a message in
+ * err (PFK_ERROR_SIZE bytes), which names the file and the line.
  *
  * A file that may be half written is refused, before a value is set: an empty
  * one, zero bytes, a last line without a newline or one that goes on.  So are
  * more than 16 MiB (EFBIG) and, for root, a file that everybody may write to.
  * After a wrong line the values of the lines before it are set, so parse into a
- * fresh configuration.  EINVAL: wrong contents.  E2BIG: as above.  Else errno is
- * that of open(2) or read(2).
+ * fresh configuration.  EINVAL: wrong contents.  E2BIG: as above.  Else errno
+ * is that of open(2) or read(2).
  */
 int pfk_options_file(const struct pfk_option *table, void *config,
     const char *path, char *err);
@@ -271,8 +272,8 @@ int pfk_options_dump(const struct pfk_option *table, const void *config,
 
 /*
  * Write the options that two configurations have different values for into dst:
- * "workers 2 -> 4, idle-timeout 300 -> 10".  An option that size has no room for
- * is left out, but counted.  Returns their number.
+ * "workers 2 -> 4, idle-timeout 300 -> 10".  An option that size has no room
+ * for is left out, but counted.  Returns their number.
  */
 int pfk_options_diff(const struct pfk_option *table, const void *was,
     const void *is, char *dst, size_t size);
@@ -286,7 +287,7 @@ struct pfk_signal;
 
 #define PFK_READ 1u
 #define PFK_WRITE 2u
-#define PFK_FAULT 4u /* only reported: an error or a hang-up */
+#define PFK_FAULT 4u /* only reported, see pfk_io_add */
 
 /* How to stop serving; each goes further than the one before. */
 enum pfk_drain {
@@ -318,7 +319,8 @@ struct pfk_loop *pfk_loop_new(const char *backend);
  * Release the loop: pending callbacks are dropped, none is called, and old
  * signal dispositions come back.  Connections, servers and endpoints must have
  * ended before, by pfk_loop_drain and pfk_loop_run.  Descriptors other than its
- * own stay open.  In a child of the process that made it, it only closes.
+ * own stay open.  In a child of the process that made it, it only closes.  From
+ * a callback of l it does nothing, and the log says so.
  */
 void pfk_loop_free(struct pfk_loop *l);
 
@@ -327,44 +329,48 @@ const char *pfk_loop_backend(const struct pfk_loop *l);
 
 /*
  * Run until pfk_loop_stop, until nothing is left to wait for or, once drained,
- * until the last transport is gone and nothing holds the loop.  A turn has a fixed order: soon-queue,
- * ready descriptors, timers, soon-queue; additions meanwhile wait for the next
- * turn.  -1: the back-end failed.  EBUSY: it runs already.  ECHILD: it belongs
- * to the process that has forked this one.
+ * until the last transport is gone and nothing holds the loop, even if there
+ * are timers and descriptors [run_forever].  A turn has a fixed order:
+ * soon-queue, ready descriptors, timers, soon-queue; additions meanwhile wait
+ * for the next turn.  In a worker the library calls it.  -1: the back-end
+ * failed.  EBUSY: it runs already.  ECHILD: it belongs to the process that has
+ * forked this one.
  */
 int pfk_loop_run(struct pfk_loop *l);
 
-/* Let run return after the current callback's turn. */
+/* Let pfk_loop_run return after this turn [stop]. */
 void pfk_loop_stop(struct pfk_loop *l);
 
 /*
- * Every server on l stops accepting, in the soon-queue's next round; run
- * returns after the last transport.  Bytes that have come already are delivered
- * before.  May be called again to go further.
+ * Every server on l stops accepting, in the soon-queue's next round;
+ * pfk_loop_run returns after the last transport.  Bytes that have come already
+ * are delivered before.  It may be called again with a larger `how`, to go
+ * further.  In a worker the library calls it.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 
 /*
- * Let run go on until as many releases have followed, also when nothing else is
- * left.  Timers, descriptors and, in a worker, connections that it has opened
- * by pfk_connect do not hold a drained loop: they are cut off when it ends.  A
- * worker that must finish its work on these holds the loop until then.  A drain's
- * time limit and pfk_loop_stop end it all the same.  EINVAL: it is not held.
+ * Let pfk_loop_run go on until pfk_loop_release has been called as often, also
+ * when nothing else is left.  Timers, descriptors and, in a worker, connections
+ * that it has opened by pfk_connect do not hold a drained loop: they are cut
+ * off when it ends.  A worker that must finish its work on these holds the loop
+ * until then.  A drain's time limit and pfk_loop_stop end it all the same.
+ * EINVAL: l is not held.
  */
 void pfk_loop_hold(struct pfk_loop *l);
 int pfk_loop_release(struct pfk_loop *l);
 
 /*
- * Let the loop rest for 50 us before it waits, while more comes in that way: one
- * that is faster than its peers is otherwise woken for every single event, at
- * its cost and theirs.  A loop that has turned more than 16,000 times a second
- * for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when most of
- * those show a gain, for 0.5 to 2 s; then, or when the work has changed, it
- * tries again.  Where there is no gain it does so after 1 to 16 s.  A loop with
- * less to do does not begin to rest, and ceases to within 2 s.
+ * Let the loop rest for 50 us before it waits, while more comes in that way:
+ * one that is faster than its peers is otherwise woken for every single event,
+ * at its cost and theirs.  A loop that has turned more than 16,000 times a
+ * second for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when
+ * most of those show a gain, for 0.5 to 2 s; then, or when the work has
+ * changed, it tries again.  Where there is no gain it does so after 1 to 16 s.
+ * A loop with less to do does not begin to rest, and ceases to within 2 s.
  *
- * Off in a new loop; meant for a server's.  To be called in the thread that runs
- * it: on sets the thread's timer slack to 1 us, and off leaves it so
+ * Off in a new loop; meant for a server's.  To be called in the thread that
+ * runs it: on sets the thread's timer slack to 1 us, and off leaves it so
  * (PR_SET_TIMERSLACK, prctl(2)).  As the coalescing of interrupts, ethtool(8).
  */
 void pfk_loop_coalesce(struct pfk_loop *l, bool on);
@@ -374,7 +380,9 @@ uint64_t pfk_loop_now(const struct pfk_loop *l);
 
 /*
  * Call cb(arg) in the soon-queue's next round, in order: at this turn's end or
- * at the next one's start [call_soon].  It cannot be cancelled.  ENOMEM.
+ * at the next one's start [call_soon].  It cannot be cancelled, so the object
+ * that arg points to must exist until then, even if a connection is lost in
+ * between.  ENOMEM.
  */
 int pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg);
 
@@ -397,34 +405,45 @@ int pfk_timer_set(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
     void (*cb)(void *arg), void *arg);
 
 /*
- * Clear *t; cb is not called afterwards.  Does nothing where *t is NULL, so that
- * it may be called at any time, in cb too.
+ * Clear *t; cb is not called afterwards.  Does nothing where *t is NULL, so
+ * that it may be called at any time, in cb too.
  */
 void pfk_timer_cancel(struct pfk_timer **t);
 
 /*
- * Call cb(arg, ready) while fd is ready for want (PFK_READ, PFK_WRITE or both),
- * level-triggered [add_reader, add_writer].  fd stays the caller's, one
- * registration a descriptor (EEXIST). pfk_io_del ends the calls; it comes
- * before the close(2) of fd.
+ * Call cb(arg, ready) while fd is ready for `want`: PFK_READ, PFK_WRITE or both
+ * [add_reader, add_writer].  It is called again as long as fd stays ready.  fd
+ * is non-blocking and stays the caller's.  ready has the readiness found, and
+ * PFK_FAULT for an error or a hang-up, which is reported while something is
+ * wanted; or PFK_FAULT alone for a descriptor that the back-end cannot watch,
+ * such as a regular file's with epoll.  A watch for which the kernel lacks
+ * memory or room (fs.epoll.max_user_watches) is logged and tried again every
+ * 100 ms.  EEXIST: fd is registered already.  EBADF: fd is negative.
  */
 struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);
+
+/* Want something else from now on; 0 is nothing. */
 void pfk_io_want(struct pfk_io *io, unsigned want);
+
+/* End the calls.  Do it before fd is closed. */
 void pfk_io_del(struct pfk_io **io);
 
 /*
- * Call cb(arg, signo) from the loop after a signal [add_signal_handler]; the
- * old disposition comes back when it is deleted.  Signals belong to one loop
- * of a process at a time (EBUSY).
+ * Call cb(arg, signo) from the loop after a signal [add_signal_handler].
+ * EBUSY: the signal has a callback already, as TERM, QUIT and INT have in a
+ * worker, or another loop of the process has signals.  EINVAL: it cannot be
+ * caught.
  */
 struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
     void (*cb)(void *arg, int signo), void *arg);
+
+/* End the calls; the old disposition comes back [remove_signal_handler]. */
 void pfk_signal_del(struct pfk_signal **s);
 
 /*
- * Metrics of the program's own, which prefork-ctl(8) shows beside the library's.
- * Counters and times go on over restarts, reloads and upgrades.
+ * Metrics of the program's own, which prefork-ctl(8) shows beside the
+ * library's.  Counters and times go on over restarts, reloads and upgrades.
  */
 enum pfk_metric_kind {
 	PFK_COUNTER, /* a sum that only grows; its name ends in _total */
@@ -434,10 +453,11 @@ enum pfk_metric_kind {
 
 /*
  * Define a metric, before pfk_master_run and in the same order at each start.
- * name is of lower-case letters, digits and underscores, with the program's
- * prefix, "chat_lines_total"; "prefork_" is taken.  help is one line.  Returns its
- * number, or -1: EINVAL: no such name; EEXIST; ENOSPC: 32 counters and gauges and
- * 4 of times are defined already.
+ * name has at most 63 lower-case letters, digits and underscores, and begins
+ * with the program's own prefix, "chat_lines_total"; "prefork_" is taken.  help
+ * is one line, of which 127 bytes are kept.  Returns the metric's number, or
+ * -1.  EINVAL: name or help has another form.  EEXIST: the name is defined
+ * already.  ENOSPC: 32 counters and gauges, or 4 of times, are.
  */
 int pfk_metric_define(enum pfk_metric_kind kind, const char *name,
     const char *help);
@@ -453,7 +473,10 @@ void pfk_metric_time(struct pfk_loop *l, int metric, uint64_t ns);
 
 enum pfk_dropped { PFK_DROPPED_LOOP_GUARD, PFK_DROPPED_LIMIT };
 
-/* Count n datagrams that the program has refused, in prefork_dropped_total. */
+/*
+ * Count n datagrams that the program has refused because of
+ * PFK_DROPPED_LOOP_GUARD or PFK_DROPPED_LIMIT, in prefork_dropped_total.
+ */
 void pfk_count_dropped(struct pfk_loop *l, enum pfk_dropped why, uint64_t n);
 
 /* ----------------------------------------------------------------- net */
