@@ -496,44 +496,57 @@ struct pfk_addr {
 #define PFK_HOST_SIZE 256
 
 /*
- * Split `HOST`, `HOST:PORT`, `V6` or `[V6]:PORT`; *port keeps its value where
- * the text has none.  host has PFK_HOST_SIZE bytes.  EINVAL and *errstr as
- * strtonum(3).
+ * Split "HOST", "HOST:PORT", "V6" or "[V6]:PORT" into host (PFK_HOST_SIZE
+ * bytes) and *port, which keeps its value where str has none.  EINVAL: str has
+ * another form, and *errstr, a constant text, says which fault; else *errstr is
+ * NULL.
  */
 int pfk_host_split(const char *str, char *host, uint16_t *port,
     const char **errstr);
 
 /*
  * The numeric address of host, in the forms of inet_pton(3), with a zone where
- * IPv6 has one; -1 with EINVAL for any other host: names, but also 127.1 and the
- * like, which no look-up here finds either.
+ * IPv6 has one.  EINVAL: any other host: names, but also 127.1 and the like,
+ * which no look-up of the library finds either.
  */
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
 
 /*
- * 127.0.0.1:8888 or [::1]:8888, or "unix" for an AF_UNIX peer, without its path
- * and with port 0; dst holds PFK_ADDR_SIZE; returns dst.
+ * Write "127.0.0.1:8888" or "[::1]:8888" to dst (PFK_ADDR_SIZE bytes), or
+ * "unix" for a peer of AF_UNIX, without its path and with port 0.  Returns dst.
  */
 const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
 
-/* The same as Python's socket module: ('127.0.0.1', 8888). */
+/* The same as Python's socket module prints it: "('127.0.0.1', 8888)". */
 const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
 
 /* The port, in the host's byte order; 0 where the family has none. */
 uint16_t pfk_addr_port(const struct pfk_addr *a);
-/* Never true where one is not an Internet address. */
+
+/*
+ * Whether both have the same family, address, port and, in IPv6, zone.  False
+ * where one is not an Internet address.
+ */
 bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
 
-/* A link-local address without its interface, which nothing can use. */
+/*
+ * Whether it is a link-local address that does not name its interface, as
+ * fe80::1%eth0 does, and so cannot be used.
+ */
 bool pfk_addr_lacks_zone(const struct pfk_addr *a);
 
 /*
- * All addresses of host, in getaddrinfo(3)'s order, at most max; family is
- * AF_UNSPEC, AF_INET or AF_INET6.  A child looks names up, so that the caller
- * opens no socket and waits timeout_ns at most.  Returns their number, at least
- * 1, or -1; *errstr says why, and errno is EINVAL for a host that is neither an
- * address nor a name, ENOENT for a name without such an address, EAGAIN where no
- * name server answers now or no process can be started, ETIMEDOUT, or another.
+ * Write all addresses of host, in getaddrinfo(3)'s order, at most max, to
+ * addrs; family is AF_UNSPEC, AF_INET or AF_INET6.  It blocks for timeout_ns at
+ * most, so that it is for a program's start; pfk_connect looks names up without
+ * blocking.  A child does the look-up, so that the caller opens no socket.
+ * Returns their number, at least 1, or -1, and *errstr, a constant text, says
+ * why.
+ *
+ * EINVAL: host is neither an address nor a name.  ENOENT: it is a name without
+ * such an address.  EAGAIN: no name server answers now, or no process can be
+ * started.  ETIMEDOUT.  EPERM: the worker is in a sandbox.  Others are
+ * possible.
  */
 int pfk_resolve(const char *host, uint16_t port, int family,
     uint64_t timeout_ns, struct pfk_addr *addrs, int max, const char **errstr);
@@ -545,14 +558,31 @@ int pfk_resolve(const char *host, uint16_t port, int family,
 #define PFK_UDP_BUFFER 8388608
 
 /*
- * Socket options; each may be PFK_UNSET.  tcp(7), socket(7).  A process with
- * CAP_NET_ADMIN sets the buffers of UDP past net.core.rmem_max and wmem_max.
+ * Socket options, as in socket(7) and tcp(7).  Each may be PFK_UNSET, the
+ * system's value, so begin with pfk_sockopts_init.  Connections inherit the
+ * options of their listener.
+ *
+ * A UDP socket has no autotuning, and packets that wait for the hardware
+ * address of a silent neighbour fill its send buffer.  So pfk_worker_listen
+ * gives it buffers of PFK_UDP_BUFFER bytes, 8 MiB, where receive_buffer or
+ * send_buffer is unset.  A process with CAP_NET_ADMIN sets the buffers of UDP
+ * past net.core.rmem_max and net.core.wmem_max.
+ *
+ * nodelay and quickack are for connections that the program opens; a listener
+ * ignores them, see struct pfk_server_options.  pfk_connect takes 1 for nodelay
+ * unless it is set: Nagle's algorithm holds back a small segment that follows
+ * another one, until the peer has acknowledged that, which may take 40 ms.
+ *
+ * With defer_accept a listener's connections are accepted when their first
+ * bytes have come, or after that time (1, 3, 7, ... s).  A worker that dies
+ * resets no client that has not sent yet, and an accepted connection can be
+ * read at once.  It is not for protocols in which the server speaks first.
  */
 struct pfk_sockopts {
 	int backlog;        /* listen(2); unset: net.core.somaxconn */
 	int receive_buffer; /* SO_RCVBUF, bytes asked; UDP: SO_RCVBUFFORCE */
 	int send_buffer;    /* SO_SNDBUF, bytes asked; UDP: SO_SNDBUFFORCE */
-	int nodelay;        /* TCP_NODELAY, 0 or 1; see below */
+	int nodelay;        /* TCP_NODELAY, 0 or 1 */
 	int quickack;       /* TCP_QUICKACK, 0 or 1, set again each receive */
 	int keepalive;      /* SO_KEEPALIVE, 0 or 1 */
 	int keep_idle;      /* TCP_KEEPIDLE, seconds */
@@ -560,22 +590,12 @@ struct pfk_sockopts {
 	int keep_count;     /* TCP_KEEPCNT */
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
-	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds; see below */
+	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds */
 	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
 	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
 };
 
-/*
- * nodelay and quickack: of a connection that we open; a listener ignores them,
- * see pfk_server_options. nodelay is 1 unless set: Nagle's algorithm holds back
- * a small segment that follows another one, until the peer has acknowledged
- * that, which may take 40 ms.
- *
- * defer_accept: a listener's connections are accepted when their first bytes
- * have come, or after that time (1, 3, 7, ... s).  A worker that dies resets no
- * client that has not sent yet, and an accepted connection can be read at once.
- * Not for protocols in which the server speaks first.
- */
+/* Set each option to PFK_UNSET. */
 void pfk_sockopts_init(struct pfk_sockopts *o);
 
 /* ----------------------------------------------------------- transport */
