@@ -51,6 +51,7 @@ pfk__buffer_append(struct pfk__buffer *b, const void *src, size_t n)
 		return -1;
 	memcpy(b->base + b->offset + b->len, src, n);
 	b->len += n;
+	assert(b->offset + b->len <= b->size);
 	return 0;
 }
 
@@ -62,6 +63,7 @@ pfk__buffer_consume(struct pfk__buffer *b, size_t n)
 	b->len -= n;
 	if (b->len == 0)
 		pfk__buffer_clear(b);
+	assert((b->base == NULL) == (b->size == 0));
 }
 
 void

@@ -67,6 +67,7 @@ pfk__heap_add(struct pfk__heap *h, struct pfk__heap_node *n)
 	}
 	n->order = h->order++;
 	put(h, h->len++, n);
+	assert(h->len <= h->size);
 	sift_up(h, n->index);
 	return 0;
 }
@@ -75,9 +76,10 @@ void
 pfk__heap_remove(struct pfk__heap *h, struct pfk__heap_node *n)
 {
 	size_t i = n->index;
-	struct pfk__heap_node *last = h->node[--h->len];
+	struct pfk__heap_node *last;
 
-	assert(i <= h->len && h->node[i] == n);
+	assert(i < h->len && h->node[i] == n);
+	last = h->node[--h->len];
 	if (last == n)
 		return;
 	put(h, i, last);
@@ -88,6 +90,7 @@ pfk__heap_remove(struct pfk__heap *h, struct pfk__heap_node *n)
 struct pfk__heap_node *
 pfk__heap_first(const struct pfk__heap *h)
 {
+	assert(h->len == 0 || h->node[0]->index == 0);
 	return h->len > 0 ? h->node[0] : NULL;
 }
 

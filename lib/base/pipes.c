@@ -70,6 +70,7 @@ pfk__pipes_take(struct pfk__pipes *p, struct pfk__pipe *pipe)
 		return -1;
 	}
 	p->count++;
+	assert(p->count <= PFK__PIPES_MAX);
 	return 0;
 }
 
@@ -86,13 +87,14 @@ pfk__pipes_adopt(struct pfk__pipes *p)
 void
 pfk__pipes_give(struct pfk__pipes *p, struct pfk__pipe pipe)
 {
-	assert(p->idle_len < p->count);
+	assert(p->idle_len < p->count && pipe.out >= 0 && pipe.in >= 0);
 	p->idle[p->idle_len++] = pipe;
 }
 
 void
 pfk__pipes_drop(struct pfk__pipes *p, struct pfk__pipe pipe)
 {
+	assert(p->count > 0);
 	close(pipe.out);
 	close(pipe.in);
 	p->count--;

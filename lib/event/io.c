@@ -71,6 +71,7 @@ start(struct pfk_loop *l, struct pfk_io *io, int fd,
 	}
 	if (reserve_dirty(l) == -1)
 		return -1;
+	assert(cb != NULL);
 	*io = (struct pfk_io){.loop = l,
 	    .cb = cb,
 	    .arg = arg,
@@ -131,11 +132,12 @@ pfk__io_want(struct pfk_io *io, unsigned want)
 {
 	struct pfk_loop *l = io->loop;
 
-	assert(io->active);
+	assert(io->active && l->table[io->fd].io == io);
 	io->want = (uint8_t)want;
 	if (io->want == io->armed || io->dirty)
 		return;
 	io->dirty = true;
+	assert(l->dirty_len < l->dirty_size);
 	l->dirty[l->dirty_len++] = io->fd;
 }
 
@@ -167,6 +169,7 @@ pfk__io_stop(struct pfk_io *io)
 
 	if (!io->active)
 		return;
+	assert(l->table[io->fd].io == io);
 	if (io->dirty) {
 		/* Mostly the last one. */
 		for (int i = l->dirty_len - 1; i >= 0; i--) {
@@ -230,6 +233,7 @@ arm(struct pfk_loop *l, int fd)
 {
 	struct pfk_io *io = l->table[fd].io;
 
+	assert(io != NULL && io->dirty);
 	io->dirty = false;
 	if (io->want == io->armed)
 		return 0;

@@ -5,6 +5,7 @@
  */
 #include "event/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -258,6 +259,7 @@ pfk__chunk_take(struct pfk__ledger *g)
 {
 	int i = g->free;
 
+	assert(i != -1 || g->head->chunks_top < PFK__CHUNKS_MAX);
 	if (i == -1)
 		return (int)g->head->chunks_top++;
 	g->free = g->next[i];
@@ -268,6 +270,7 @@ pfk__chunk_take(struct pfk__ledger *g)
 void
 pfk__chunk_give(struct pfk__ledger *g, int i)
 {
+	assert(i >= 0 && i < PFK__CHUNKS_MAX && g->next != NULL);
 	g->chunks[i].fd = 0;
 	pfk__in_order();
 	g->chunks[i].len = 0;

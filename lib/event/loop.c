@@ -174,6 +174,7 @@ void
 pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how))
 {
+	assert(drain != NULL);
 	m->drain = drain;
 	m->drained = PFK__NO_DRAIN;
 	m->light = false;
@@ -184,6 +185,7 @@ pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
 void
 pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m)
 {
+	assert(m->light || l->holders > 0);
 	if (!m->light)
 		l->holders--;
 	m->light = true;
@@ -192,6 +194,7 @@ pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m)
 void
 pfk__member_remove(struct pfk_loop *l, struct pfk__member *m)
 {
+	assert(m->light || l->holders > 0);
 	if (!m->light)
 		l->holders--;
 	LIST_REMOVE(m, link);
@@ -356,6 +359,7 @@ turn(struct pfk_loop *l)
 	l->turns++;
 	if (n == -1 && errno != EINTR)
 		return -1;
+	assert(n <= READY_MAX && l->now >= end);
 	for (int i = 0; i < n; i++) {
 		stale += !dispatch(l, &ready[i]);
 		if (pfk__forked(l))

@@ -4,6 +4,7 @@
  * Layer: event.  The handler marks the signal and writes one byte.  Only the
  * mark counts, so that a full pipe loses no signal.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -100,6 +101,7 @@ close_pipe(void)
 {
 	struct pfk_loop *l = owner;
 
+	assert(l != NULL && wake_fd != -1);
 	l->ios++;
 	pfk__io_stop(&l->wake);
 	close(wake_fd);
@@ -158,6 +160,7 @@ pfk_signal_del(struct pfk_signal **s)
 	/* The analyzer does not see it leave the list. NOLINTNEXTLINE */
 	sigaction((*s)->signo, &(*s)->old, NULL);
 	marked[(*s)->signo] = 0;
+	assert((*s)->loop->signals > 0);
 	(*s)->loop->signals--;
 	LIST_REMOVE(*s, link);
 	free(*s);

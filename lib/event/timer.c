@@ -109,6 +109,7 @@ pfk__timers_run(struct pfk_loop *l)
 	while ((n = pfk__heap_first(&l->timers)) != NULL && n->key <= l->now) {
 		struct pfk_timer t = *(struct pfk_timer *)n;
 
+		assert(t.loop == l && t.cb != NULL);
 		disarm((struct pfk_timer *)n);
 		free(n);
 		t.cb(t.arg);
@@ -136,6 +137,7 @@ void
 pfk__soon_add(struct pfk_loop *l, struct pfk__soon *s, void (*cb)(void *arg),
     void *arg)
 {
+	assert(cb != NULL);
 	if (s->order != 0)
 		return;
 	s->cb = cb;

@@ -3,6 +3,7 @@
  *
  * Layer: process.
  */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -104,6 +105,7 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	sigset_t old;
 	int fds[2], log;
 
+	assert(m->places[slot].booting == NULL);
 	if (pfk__channel_pair(fds) == -1)
 		return -1;
 	c = new_child(m, slot, fds[0]);
@@ -157,6 +159,8 @@ pfk__child_found(struct pfk__master *m, int slot, uint64_t generation, int fd)
 void
 pfk__child_drop(struct pfk__child *c)
 {
+	assert(c->master->places[c->slot].serving != c &&
+	    c->master->places[c->slot].booting != c);
 	pfk__hear_no_more(c);
 	pfk__child_forget(c);
 	pfk_timer_cancel(&c->bound);
@@ -198,6 +202,7 @@ pfk__child_promote(struct pfk__child *c)
 	struct pfk__master *m = c->master;
 	struct pfk__place *p = &m->places[c->slot];
 
+	assert(p->booting == c && c->phase == PFK__PHASE_BOOTING);
 	pfk__custody_prune(&m->custody, c->slot, c->generation);
 	c->phase = PFK__PHASE_SERVING;
 	/* It has lent all that it will lend. */

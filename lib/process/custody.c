@@ -134,6 +134,7 @@ on_queued(void *arg, unsigned ready)
 	const struct pfk__lent *l = arg;
 
 	(void)ready;
+	assert(l->io != NULL && l->fd >= 0);
 	pfk_io_want(l->io, 0);
 	l->custody->queued(l->custody->arg, l->slot);
 }
@@ -148,6 +149,7 @@ pfk__custody_drop(struct pfk__lent *l)
 	TAILQ_REMOVE(&c->slots[l->slot].list, l, link);
 	c->slots[l->slot].len--;
 	c->len--;
+	assert(pfk_addr_port(&l->asked) != 0 || c->any_port > 0);
 	if (pfk_addr_port(&l->asked) == 0)
 		c->any_port--;
 	pfk_io_del(&l->io);
@@ -176,6 +178,7 @@ pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 {
 	struct pfk__lent *copy = malloc(sizeof(*copy)), *old;
 
+	assert(l->slot >= 0 && l->slot < PFK_WORKERS_MAX && l->fd >= 0);
 	if (copy == NULL)
 		return -1;
 	*copy = *l;

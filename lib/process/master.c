@@ -5,6 +5,7 @@
  */
 #include "process/master.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__child *predecessor = p->serving;
 
+	assert(slot >= 0 && slot < PFK_WORKERS_MAX);
 	if ((todo & PFK__DO_KILL_BOOTING) != 0)
 		p->held = false;
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
@@ -167,6 +169,7 @@ all_ready(struct pfk__master *m)
 {
 	int status = 0;
 
+	assert(!m->started && m->stop == PFK__STOP_NONE);
 	m->started = true;
 	if (m->hooks->on_ready != NULL)
 		status = m->hooks->on_ready(m->arg);
@@ -282,6 +285,7 @@ pfk__master_maintain(void *arg)
 			    wanted ? PFK__SLOT_WANT : PFK__SLOT_UNWANT);
 		pfk__master_step(m, i, PFK__SLOT_TICK);
 	}
+	assert(m->places_used <= PFK_WORKERS_MAX && m->workers > 0);
 	/* Those above are empty now. */
 	m->places_used = used > m->workers ? used : m->workers;
 	if (m->workers > m->places_top)

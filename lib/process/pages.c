@@ -94,6 +94,7 @@ pfk__pages_get(struct pfk__pages *pages)
 		r = new_region(pages);
 	if (r == NULL)
 		return NULL;
+	assert(r->given < AREAS && r->in_use <= r->given);
 	r->in_use++;
 	return r->base + r->given++ * PFK__AREA_BYTES;
 }

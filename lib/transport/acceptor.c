@@ -5,6 +5,7 @@
  */
 #include "transport/acceptor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -118,6 +119,7 @@ accept_some(struct pfk__acceptor *a, int max)
 {
 	struct pfk_server *s = a->server;
 
+	assert(s->open && s->limits != NULL);
 	/* Another process that has it may have cleared the flag. */
 	fcntl(a->io.fd, F_SETFL, O_NONBLOCK);
 	while (max-- > 0) {

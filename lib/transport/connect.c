@@ -4,6 +4,7 @@
  * Layer: transport.  RFC 8305: the families take turns, one more attempt
  * starts every 250 ms or as soon as one has failed, the first to succeed wins.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ succeed(struct attempt *a)
 	int fd = a->io.fd;
 	void *arg = c->base.arg;
 
+	assert(a->pending);
 	c->base.step = "connect";
 	a->pending = false;
 	pfk__io_stop(&a->io);

@@ -6,6 +6,7 @@
  */
 #include "transport/connector.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ RB_GENERATE_INTERNAL(connectors, pfk__connector, node, compare,
 void
 pfk__connector_free(struct pfk__connector *c)
 {
+	assert(c->kind != NULL && c->loop != NULL);
 	RB_REMOVE(connectors, &all, c);
 	if (c->kind->release != NULL)
 		c->kind->release(c);

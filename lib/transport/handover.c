@@ -5,6 +5,7 @@
  */
 #include "transport/handover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,7 @@ settle(struct giver *g, enum pfk__answer answer)
 
 	if (tr == NULL)
 		return;
+	assert(tr->state == PFK__TCP_GIVEN && g->answered <= g->sent);
 	TAILQ_REMOVE(&g->given, tr, link);
 	TAILQ_INSERT_TAIL(&tr->server->transports, tr, link);
 	tr->stays = answer == PFK__ANSWER_REFUSED;
@@ -309,6 +311,7 @@ end_giving(struct giver *g)
 	 */
 	while (!TAILQ_EMPTY(&g->given))
 		settle(g, PFK__ANSWER_FULL);
+	assert(TAILQ_EMPTY(&g->given));
 	pfk__io_stop(&g->io);
 	pfk__close_emptied(g->io.fd);
 	free(g->state);

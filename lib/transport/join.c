@@ -87,6 +87,7 @@ note_pipe(const struct pfk_transport *tr, struct pfk__pipe pipe)
 static void
 empty_pipe(struct pfk_transport *tr)
 {
+	assert(tr->joint != NULL && tr->joint->in_pipe == 0);
 	note_pipe(tr, (struct pfk__pipe){0});
 	pfk__pipes_give(&tr->io.loop->pipes, tr->joint->pipe);
 }
@@ -122,6 +123,7 @@ pfk__join_flush(struct pfk_transport *tr)
 	}
 	tr->sent += (uint64_t)n;
 	pfk__tcp_count_sent(tr, (uint64_t)n);
+	assert((size_t)n <= j->in_pipe);
 	j->in_pipe -= (size_t)n;
 	if (j->in_pipe == 0)
 		empty_pipe(tr);
@@ -257,6 +259,7 @@ pfk__join_receive(struct pfk_transport *from)
 	struct pfk_transport *to = pfk__join_sink(from);
 	ssize_t n;
 
+	assert(to != NULL);
 	if (pfk__unsent(to) > 0)
 		return false;
 	if (from->heat < BULKY || !splice_through(from, to, &n))
@@ -323,6 +326,7 @@ pfk_unjoin(struct pfk_transport *from)
 	}
 	from->heat = 0;
 	if (to != from) {
+		assert(to->joint->source == from);
 		from->joint->sink = NULL;
 		to->joint->source = NULL;
 		pfk__tcp_enter(from);

@@ -76,6 +76,7 @@ pfk_limits_drop(struct pfk_limits **limp)
 	struct pfk_limits *lim = *limp;
 
 	*limp = NULL;
+	assert(lim == NULL || lim->holders > 0);
 	if (lim == NULL || --lim->holders > 0)
 		return;
 	assert(TAILQ_EMPTY(&lim->waiting));
@@ -102,6 +103,7 @@ publish(struct pfk_limits *lim)
 	if (full == lim->full)
 		return;
 	lim->full = full;
+	assert(full || l->limits_full > 0);
 	l->limits_full += full ? 1 : -1u;
 	__atomic_store_n(l->full, l->limits_full > 0, __ATOMIC_RELAXED);
 }
@@ -139,6 +141,7 @@ resume_all(struct pfk_limits *lim)
 void
 pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
 {
+	assert(lim->connections > 0);
 	lim->connections--;
 	publish(lim);
 	pfk__sources_release(&lim->sources, addr);
@@ -150,6 +153,7 @@ pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
 void
 pfk__limits_wait(struct pfk_limits *lim, struct pfk__waiter *w)
 {
+	assert(w->resume != NULL);
 	if (w->waiting)
 		return;
 	w->waiting = true;

@@ -147,6 +147,7 @@ shut(struct pfk_server *s)
 	if (!s->open)
 		return;
 	s->open = false;
+	assert(s->limits != NULL);
 	pfk__limits_unwait(s->limits, &s->waiter);
 	while ((a = LIST_FIRST(&s->acceptors)) != NULL)
 		pfk__acceptor_close(a);
@@ -297,6 +298,7 @@ pfk__server_backdate(struct pfk_server *s, struct pfk_transport *tr,
 void
 pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 {
+	assert(s->count > 0 && tr->server == s);
 	TAILQ_REMOVE(&s->transports, tr, link);
 	s->count--;
 	if (s->limits != NULL) {

@@ -51,6 +51,7 @@ on_lost(void *arg)
 {
 	struct pfk_transport *tr = arg;
 
+	assert(tr->state == PFK__TCP_LOST && !tr->io.active);
 	pfk__tx_begin(tr->io.loop);
 	if (tr->self != NULL && tr->proto->connection_lost != NULL)
 		tr->proto->connection_lost(tr->self, tr->error);
@@ -243,6 +244,7 @@ pfk__tcp_end(struct pfk_transport *tr)
 void
 pfk__tcp_freeze(struct pfk_transport *tr)
 {
+	assert(tr->state == PFK__TCP_OPEN && tr->io.active);
 	tr->state = PFK__TCP_GIVEN;
 	tr->shared = true;
 	pfk__tcp_enter(tr);
@@ -273,6 +275,7 @@ pfk__tcp_thaw(struct pfk_transport *tr)
 {
 	int fd = tr->io.fd;
 
+	assert(tr->state == PFK__TCP_GIVEN && !tr->io.active);
 	tr->state = PFK__TCP_OPEN;
 	/* With the same generation, because the chunks of `out` have it. */
 	if (pfk__io_resume(tr->io.loop, &tr->io, fd, 0, on_ready, tr) == -1) {

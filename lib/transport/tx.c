@@ -63,6 +63,7 @@ commit(struct pfk_loop *l)
 
 	SLIST_INIT(&l->tx_touched);
 	SLIST_FOREACH(tr, &touched, tx_link) {
+		assert(tr->touched && tr->io.loop == l);
 		pfk__point(l->ledger);
 		pfk__tcp_version(tr, h->committed + 1);
 	}
