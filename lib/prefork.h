@@ -471,6 +471,94 @@ void pfk_metric_add(struct pfk_loop *l, int metric, uint64_t n);
 void pfk_metric_set(struct pfk_loop *l, int metric, uint64_t value);
 void pfk_metric_time(struct pfk_loop *l, int metric, uint64_t ns);
 
+/*
+ * A zone: a table of keys and values in memory that all workers of a service share.
+ * Keys and values are bytes; an item may have a time to live, and 32 bits that mean
+ * something to the program.  If there is no room, items that were not read lately
+ * are evicted.
+ *
+ * A worker that is killed in one of these calls blocks and breaks nothing: its
+ * successor goes on at once.  In a callback that is a transaction (pfk_block), a change
+ * is visible to others at once, before the callback returns; but when it runs again
+ * in a successor, a change that was made is not made again, and the call gives the
+ * result that it gave.  That holds for the first 4,096 changes of a transaction; the
+ * library ends one between two messages before there are so many.
+ */
+struct pfk_zone;
+
+#define PFK_ZONE_KEY_MAX 1024
+
+/* What a call tells of an item, or a change wants of it. */
+struct pfk_zone_item {
+	uint64_t version; /* another one after each change */
+	uint64_t ttl_ns;  /* how long it lives on; 0: until it is evicted */
+	uint32_t flags;   /* the program's */
+	size_t len;       /* of the value */
+};
+
+/* Which item is to be there already: any or none; none; one; of that version. */
+enum pfk_zone_when {
+	PFK_ZONE_ALWAYS,
+	PFK_ZONE_NEW,
+	PFK_ZONE_OLD,
+	PFK_ZONE_SAME
+};
+
+struct pfk_zone_stats {
+	uint64_t items, evicted;
+	uint64_t bytes, free_bytes; /* for items */
+};
+
+/*
+ * Make a zone of that many bytes, 1 MiB at least, to be called before
+ * pfk_master_run or pfk_main and never freed.  With path NULL it lives as long as
+ * the master.  Else it is a file, on a tmpfs that nobody else may write to, as in
+ * /run: the next master of the same program finds it again, after an upgrade or a
+ * death, with all items.  It takes all of its memory at once.
+ *
+ * EINVAL: too small.  EPERM: the file is not a regular one of the effective user's,
+ * or others may open it.  EEXIST: others use it, as a zone of another size.
+ * ENOSPC.
+ */
+struct pfk_zone *pfk_zone_open(const char *path, size_t bytes);
+
+/*
+ * Copy the value, of which at most room bytes, to buf, and tell of the item, where
+ * info is not NULL.  ENOENT.
+ */
+int pfk_zone_get(struct pfk_zone *z, const void *key, size_t key_len, void *buf,
+    size_t room, struct pfk_zone_item *info);
+
+/*
+ * Put an item there, in place of another one or none, as `when` says.  how->ttl_ns
+ * and how->flags are the item's, how->version is that of PFK_ZONE_SAME; NULL is all
+ * zero.  EEXIST: there is one (NEW); ENOENT: there is none (OLD, SAME); ESTALE: it has
+ * changed (SAME).  E2BIG: it is larger than 4 MiB, or a small zone, or the 64th part of
+ * a large one.  EINVAL: the key is empty, or longer than
+ * PFK_ZONE_KEY_MAX.
+ */
+int pfk_zone_put(struct pfk_zone *z, const void *key, size_t key_len,
+    const void *value, size_t len, enum pfk_zone_when when,
+    const struct pfk_zone_item *how);
+
+/*
+ * Add to a number, which is an item of decimal digits, or with down subtract, and not
+ * below 0.  *result is its new value.  ENOENT; EINVAL: it is no number.
+ */
+int pfk_zone_add(struct pfk_zone *z, const void *key, size_t key_len,
+    uint64_t n, bool down, uint64_t *result);
+
+/* Let it live for ttl_ns from now; 0: until it is evicted.  ENOENT. */
+int pfk_zone_touch(struct pfk_zone *z, const void *key, size_t key_len,
+    uint64_t ttl_ns);
+
+/* Take it out; ENOENT.  And take all out. */
+int pfk_zone_delete(struct pfk_zone *z, const void *key, size_t key_len);
+void pfk_zone_clear(struct pfk_zone *z);
+
+/* Add up the figures of all items; other workers may change them meanwhile. */
+void pfk_zone_stats(struct pfk_zone *z, struct pfk_zone_stats *s);
+
 enum pfk_dropped { PFK_DROPPED_LOOP_GUARD, PFK_DROPPED_LIMIT };
 
 /*

@@ -20,6 +20,7 @@
 
 #define RECORDS_MAX (1 << 20)
 #define PAGE ((size_t)4096)
+#define DEEDS_ROOM pages(PFK__DEEDS_MAX * sizeof(struct pfk__deed))
 /* A descriptor without a record is at most so far above those that have one. */
 #define SWEEP_BEYOND 64
 /* So many free chunks keep their pages; the others give them back. */
@@ -50,8 +51,8 @@ pfk__ledger_open(struct pfk__ledger *g, bool shared)
 	size_t chunks = pages(PFK__CHUNKS_MAX * sizeof(*g->chunks));
 	size_t fixed = head + records + chunks;
 	size_t all = fixed + PFK__BATCH_ROOM + PFK__SCRATCH_BYTES +
-	    2 * PFK__STATE_MAX + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES +
-	    PFK__BLOCKS_ROOM;
+	    2 * PFK__STATE_MAX + DEEDS_ROOM +
+	    PFK__CHUNKS_MAX * PFK__CHUNK_BYTES + PFK__BLOCKS_ROOM;
 	char *map = mmap(NULL, all, PROT_READ | PROT_WRITE,
 	    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE,
 	    -1, 0);
@@ -70,7 +71,8 @@ pfk__ledger_open(struct pfk__ledger *g, bool shared)
 	    .batch = map + fixed,
 	    .scratch = map + fixed + PFK__BATCH_ROOM};
 	g->state = (char *)g->scratch + PFK__SCRATCH_BYTES;
-	g->chunk_bytes = g->state + 2 * PFK__STATE_MAX;
+	g->deeds = (struct pfk__deed *)(void *)(g->state + 2 * PFK__STATE_MAX);
+	g->chunk_bytes = g->state + 2 * PFK__STATE_MAX + DEEDS_ROOM;
 	g->blocks = g->chunk_bytes + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES;
 	g->head->state_tx[1] = PFK__NO_TX;
 	g->head->hand.fd = g->head->serving = -1;
@@ -321,6 +323,8 @@ pfk__ledger_mistrust(struct pfk__ledger *g)
 		h->top = g->size - 1;
 	if (h->chunks_top > PFK__CHUNKS_MAX)
 		h->chunks_top = PFK__CHUNKS_MAX;
+	if (h->deeds > PFK__DEEDS_MAX)
+		h->deeds = PFK__DEEDS_MAX;
 }
 
 void

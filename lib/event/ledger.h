@@ -33,6 +33,7 @@
 #define PFK__BATCH_ROOM ((size_t)256 << 10)
 #define PFK__BLOCKS_ROOM ((size_t)1 << 30)
 #define PFK__STATE_MAX ((size_t)1 << 20)
+#define PFK__DEEDS_MAX 4096
 /* The supplementary groups that a worker may keep when it drops privileges. */
 #define PFK__GROUPS_MAX 64
 
@@ -130,6 +131,16 @@ struct pfk__hand {
 	uint32_t again;    /* how often successors have begun to handle it */
 };
 
+/* What a transaction has done to a zone: zone.h. */
+struct pfk__deed {
+	uint64_t hash; /* of the key */
+	uint64_t result;
+	int32_t kind;
+	int32_t error;
+	uint32_t zone, stripe;
+	uint32_t item; /* put in, or taken out; 0: nothing has changed */
+};
+
 struct pfk__ledger_head {
 	struct pfk__hand hand;
 	int32_t serving;    /* the descriptor of the running callback, or -1 */
@@ -152,6 +163,8 @@ struct pfk__ledger_head {
 	uint64_t committed;
 	uint32_t block_bytes; /* of each copy of a connection's block */
 	uint64_t state_tx[2]; /* of the worker's state, as a version's */
+	uint64_t deeds_tx;    /* the transaction that has done the deeds */
+	uint32_t deeds;       /* how many of them are done */
 	uint64_t orphan_ns;   /* until when it serves without a master; or 0 */
 	uint64_t die_at;      /* for tests: so many points from now; 0: never */
 	uint32_t ready;       /* the worker has served: it gets a successor */
@@ -171,7 +184,8 @@ struct pfk__ledger {
 	char *chunk_bytes;
 	char *blocks; /* two copies for each descriptor, next to each other */
 	char *state;  /* two copies of PFK__STATE_MAX bytes */
-	void *batch;  /* PFK__BATCH_ROOM bytes for a batch of datagrams */
+	struct pfk__deed *deeds;
+	void *batch; /* PFK__BATCH_ROOM bytes for a batch of datagrams */
 	void *scratch;
 	void *map;
 	size_t map_len;

@@ -169,6 +169,7 @@ struct pfk_loop {
 	unsigned tx_depth;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the worker's state is among that */
+	bool tx_full;  /* it shall end before it does more (zone.h) */
 	/* cork.h: called after a callback while corked is not NULL. */
 	struct pfk_transport *corked;
 	void (*uncork)(struct pfk_loop *l);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/received.h"
+#include "event/zone.h"
 #include "logger/logger.h"
 #include "process/area.h"
 #include "process/control.h"
@@ -165,6 +166,7 @@ pfk__child_drop(struct pfk__child *c)
 	pfk__child_forget(c);
 	pfk_timer_cancel(&c->bound);
 	pfk__history_fold(c->master, c);
+	pfk__zones_release(c->generation);
 	pfk__pulse_close(&c->pulse, &c->master->pages);
 	LIST_REMOVE(c, link);
 	free(c);
@@ -421,6 +423,7 @@ pfk__children_reap(struct pfk__master *m)
 		pfk__child_forget(c);
 		pfk_timer_cancel(&c->bound);
 		pfk__history_fold(m, c);
+		pfk__zones_release(c->generation);
 		pfk__pulse_close(&c->pulse, &m->pages);
 		LIST_REMOVE(c, link);
 		free(c);

@@ -20,6 +20,7 @@
 #include "base/title.h"
 #include "event/io.h"
 #include "event/loop.h"
+#include "event/zone.h"
 #include "process/area.h"
 #include "process/heartbeat.h"
 #include "process/takeover.h"
@@ -359,6 +360,7 @@ boot(struct pfk_worker *w)
 	w->loop->full = &w->page->full;
 	w->page->full = 0;
 	begin_to_count(w);
+	pfk__zones_enter(w->loop, w->generation);
 	w->loop->taken_arg = w;
 	pfk__heartbeat_start(w->loop, &w->page->beat, w->config->hang_ns / 4);
 	if (w->io == NULL || set_signals(w) == -1)

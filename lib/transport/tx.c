@@ -68,6 +68,7 @@ commit(struct pfk_loop *l)
 		pfk__tcp_version(tr, h->committed + 1);
 	}
 	commit_state(l, h->committed + 1);
+	l->tx_full = false;
 	pfk__point(l->ledger);
 	pfk__in_order();
 	h->committed++;

@@ -1,0 +1,124 @@
+/*
+ * zone.h: a table in memory that all workers share.
+ *
+ * It has stripes, each with a lock, an index of buckets, and blocks that hold
+ * the items: key and value fill a chain of them.  An item never changes, but for
+ * its deadline; another one takes its place.  It counts from the one store
+ * that links it into its bucket.
+ *
+ * The lock's owner is a child of the master, by its generation: a worker and its
+ * successors.  If a worker is killed with a lock, its successor, or the master
+ * once there is none, frees all blocks that no bucket leads to, and unlocks.  So
+ * lists of free blocks, and counts, may be wrong when a worker dies.
+ *
+ * A transaction (transport/tx.h) may be run again by a successor.  Each thing that
+ * it does to a zone is a deed in the worker's ledger, which is written before the
+ * store that does it and counted after it, under the lock.  If the worker dies between the
+ * two, the blocks tell whether the deed is done.  A callback that runs again and
+ * asks for a deed that is done gets its result.
+ */
+#ifndef PFK_EVENT_ZONE_H
+#define PFK_EVENT_ZONE_H
+
+#include <prefork.h>
+#include <sys/queue.h>
+
+#define PFK__BLOCK_BYTES 256u
+
+/* All numbers of blocks begin with 1; 0 is none. */
+struct pfk__zone_stripe {
+	_Alignas(64) uint64_t owner; /* its generation and 1 more; 0: free */
+	uint64_t versions;           /* given out so far */
+	uint32_t free, n_free;       /* a list by `next` */
+	uint32_t hand;               /* the bucket that is evicted from next */
+	uint32_t items;
+	uint64_t evicted;
+};
+
+struct pfk__zone_head {
+	uint64_t magic;
+	uint64_t bytes;
+	uint64_t seed;
+	uint32_t stripes;
+	uint32_t buckets, blocks; /* of each */
+	uint32_t ready;           /* all the rest is valid */
+};
+
+/* The first block of an item; then come the key and the value. */
+struct pfk__zone_item {
+	uint32_t next; /* the chain's next block */
+	uint32_t link; /* the bucket's next item */
+	uint64_t hash;
+	uint64_t version;
+	uint64_t deadline_ns; /* 0: none */
+	uint32_t key_len, len;
+	uint32_t flags;
+	uint32_t used; /* since the hand has passed */
+};
+
+struct pfk_zone {
+	SLIST_ENTRY(pfk_zone) link;
+	struct pfk__zone_head *head;
+	struct pfk__zone_stripe *stripes;
+	uint32_t *buckets;
+	char *blocks;
+	uint32_t number;       /* among the program's zones */
+	struct pfk_loop *loop; /* the worker's; NULL: there is none */
+	uint64_t owner;        /* of the locks that are taken here */
+};
+
+SLIST_HEAD(pfk__zone_list, pfk_zone);
+extern struct pfk__zone_list pfk__zones;
+
+/* In a worker: its loop, and its child's generation. */
+void pfk__zones_enter(struct pfk_loop *l, uint64_t generation);
+
+/* No process of the generation is left: give back the locks that it held. */
+void pfk__zones_release(uint64_t generation);
+
+/* zone_map.c: the memory of a zone; zone_store.c: stripes and blocks. */
+void pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe);
+void pfk__stripe_unlock(struct pfk_zone *z, uint32_t stripe);
+/* Free all blocks that no bucket leads to. */
+void pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe);
+bool pfk__stripe_has(const struct pfk_zone *z, uint32_t stripe, uint32_t item);
+
+static inline struct pfk__zone_item *
+pfk__zone_block(const struct pfk_zone *z, uint32_t stripe, uint32_t i)
+{
+	size_t n = (size_t)stripe * z->head->blocks + (i - 1);
+
+	return (
+	    struct pfk__zone_item *)(void *)(z->blocks + n * PFK__BLOCK_BYTES);
+}
+
+/* The bucket of a hash: where its first item's number stands. */
+uint32_t *pfk__zone_bucket(const struct pfk_zone *z, uint32_t stripe,
+    uint64_t hash);
+
+/*
+ * Make an item that nothing leads to.  Others are evicted for it.  0: it is too large.
+ */
+uint32_t pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
+    size_t key_len, const void *value, size_t len);
+/* Take the item out of its bucket by one store, then free its blocks. */
+void pfk__zone_unlink(struct pfk_zone *z, uint32_t stripe, uint32_t *at);
+void pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item);
+/* Copy bytes of the key and value, which are one string, from `from` on. */
+void pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
+    size_t from, void *to, size_t len);
+
+/* zone_deed.c: deeds of transactions. */
+enum pfk__deed_kind { PFK__DEED_PUT = 1, PFK__DEED_ADD, PFK__DEED_DELETE };
+struct pfk__deed;
+/* Whether the deed is done already, by a predecessor. */
+bool pfk__deed_done(struct pfk_zone *z, enum pfk__deed_kind kind, uint64_t hash,
+    struct pfk__deed *result);
+/* Under the lock, before the store that does it, and after it. */
+void pfk__deed_begin(struct pfk_zone *z, const struct pfk__deed *deed);
+void pfk__deed_end(struct pfk_zone *z);
+/* In a successor: count a deed that its predecessor has done as such. */
+void pfk__deed_settle(struct pfk_zone *z, uint32_t stripe);
+void pfk__deeds_enter(struct pfk_loop *l);
+
+#endif

@@ -1,0 +1,225 @@
+/*
+ * zone_map.c: the memory of zones, and the end of processes that had locks.
+ *
+ * Layer: event.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/misuse.h"
+#include "event/zone.h"
+
+#define MAGIC UINT64_C(0x31656e6f7a6b6670)
+#define BYTES_MIN ((size_t)1 << 20)
+#define STRIPE_BYTES ((size_t)4 << 20)
+#define STRIPES_MAX 64
+/* No child has such a generation: a process that is no worker. */
+#define NO_CHILD (UINT64_C(1) << 63)
+
+struct pfk__zone_list pfk__zones = SLIST_HEAD_INITIALIZER(pfk__zones);
+
+/* Its tables, by the numbers in its head. */
+static void
+lay_out(struct pfk_zone *z, void *map)
+{
+	z->head = map;
+	z->stripes = (struct pfk__zone_stripe *)(void *)((char *)map + 4096);
+	z->buckets = (uint32_t *)(void *)(z->stripes + STRIPES_MAX);
+	z->blocks = (char *)(z->buckets +
+	    (size_t)z->head->stripes * z->head->buckets);
+}
+
+static void
+plan(struct pfk__zone_head *h, size_t bytes)
+{
+	size_t stripes = bytes / STRIPE_BYTES, share;
+
+	stripes = stripes < 1       ? 1
+	    : stripes > STRIPES_MAX ? STRIPES_MAX
+				    : stripes;
+	share = (bytes - 4096 - STRIPES_MAX * sizeof(struct pfk__zone_stripe)) /
+	    stripes;
+	*h = (struct pfk__zone_head){.magic = MAGIC,
+	    .bytes = bytes,
+	    .stripes = (uint32_t)stripes,
+	    .blocks = (uint32_t)(share / (PFK__BLOCK_BYTES + 2 + 1))};
+	/* So many that the blocks behind them are aligned. */
+	h->buckets = (h->blocks / 2 + 16) & ~UINT32_C(15);
+	arc4random_buf(&h->seed, sizeof(h->seed));
+}
+
+/* Nobody else has it: no lock counts. */
+static void
+reset(struct pfk_zone *z)
+{
+	for (uint32_t i = 0; i < z->head->stripes; i++) {
+		pfk__stripe_repair(z, i);
+		z->stripes[i].owner = 0;
+	}
+	z->head->ready = 1;
+}
+
+static int
+open_file(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+		close(fd);
+		errno = EPERM;
+		return -1;
+	}
+	return fd;
+}
+
+/* Whether the file holds a zone of that size. */
+static bool
+holds(int fd, size_t bytes)
+{
+	struct pfk__zone_head h, should;
+	struct stat st;
+
+	plan(&should, bytes);
+	return fstat(fd, &st) == 0 && (size_t)st.st_size == bytes &&
+	    pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
+	    h.magic == MAGIC && h.bytes == bytes && h.ready == 1 &&
+	    h.stripes == should.stripes && h.buckets == should.buckets &&
+	    h.blocks == should.blocks;
+}
+
+/* Make it as large, and all zero unless it is a zone already. */
+static int
+fill_file(int fd, size_t bytes)
+{
+	int error;
+
+	if (holds(fd, bytes))
+		return 0;
+	if (ftruncate(fd, 0) == -1)
+		return -1;
+	error = posix_fallocate(fd, 0, (off_t)bytes);
+	/* A part of it is no use. */
+	if (error != 0 && ftruncate(fd, 0) == 0)
+		errno = error;
+	return error == 0 ? 0 : -1;
+}
+
+/* Its descriptor's flock(2) tells whether any process uses it. */
+static int
+take_file(const char *path, size_t bytes, bool *alone)
+{
+	int fd = open_file(path);
+	int rc;
+
+	if (fd == -1)
+		return -1;
+	*alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	if (*alone) {
+		rc = fill_file(fd, bytes);
+	} else {
+		rc = flock(fd, LOCK_SH);
+		if (rc == 0 && !holds(fd, bytes)) {
+			errno = EEXIST;
+			rc = -1;
+		}
+	}
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int
+open_map(struct pfk_zone *z, const char *path, size_t bytes)
+{
+	bool alone = true;
+	int fd = -1;
+	void *map;
+
+	if (path != NULL && (fd = take_file(path, bytes, &alone)) == -1)
+		return -1;
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    fd != -1 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
+	if (map == MAP_FAILED) {
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	madvise(map, bytes, MADV_DONTDUMP);
+	if (((struct pfk__zone_head *)map)->ready == 0)
+		plan(map, bytes);
+	lay_out(z, map);
+	if (alone)
+		reset(z);
+	if (fd != -1) {
+		flock(fd, LOCK_SH);
+		pfk_keep_fd(fd, true);
+	}
+	return 0;
+}
+
+struct pfk_zone *
+pfk_zone_open(const char *path, size_t bytes)
+{
+	struct pfk_zone *z;
+
+	if (bytes < BYTES_MIN) {
+		pfk__misuse(EINVAL, "pfk_zone_open: a zone has 1 MiB at least");
+		return NULL;
+	}
+	z = calloc(1, sizeof(*z));
+	if (z == NULL || open_map(z, path, bytes) == -1) {
+		free(z);
+		return NULL;
+	}
+	if (!SLIST_EMPTY(&pfk__zones))
+		z->number = SLIST_FIRST(&pfk__zones)->number + 1;
+	z->owner = NO_CHILD + (uint64_t)getpid();
+	SLIST_INSERT_HEAD(&pfk__zones, z, link);
+	return z;
+}
+
+void
+pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
+{
+	struct pfk_zone *z;
+
+	SLIST_FOREACH(z, &pfk__zones, link) {
+		z->loop = l;
+		z->owner = generation + 1;
+		for (uint32_t i = 0; i < z->head->stripes; i++) {
+			if (z->stripes[i].owner != z->owner)
+				continue;
+			pfk__deed_settle(z, i);
+			pfk__stripe_repair(z, i);
+			pfk__stripe_unlock(z, i);
+		}
+	}
+	if (!SLIST_EMPTY(&pfk__zones))
+		pfk__deeds_enter(l);
+}
+
+void
+pfk__zones_release(uint64_t generation)
+{
+	struct pfk_zone *z;
+
+	SLIST_FOREACH(z, &pfk__zones, link) {
+		for (uint32_t i = 0; i < z->head->stripes; i++) {
+			if (z->stripes[i].owner != generation + 1)
+				continue;
+			pfk__stripe_repair(z, i);
+			pfk__stripe_unlock(z, i);
+		}
+	}
+}

@@ -1,0 +1,264 @@
+/*
+ * zone_store.c: the stripes of a zone, their locks, and the blocks of their items.
+ *
+ * Layer: event.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "event/ledger.h"
+#include "event/loop.h"
+#include "event/zone.h"
+
+#define SPINS 200
+#define WAIT_NS 50000
+#define ROOM (PFK__BLOCK_BYTES - sizeof(uint32_t)) /* of a chain's block */
+#define FIRST_ROOM (PFK__BLOCK_BYTES - sizeof(struct pfk__zone_item))
+
+/* A point at which a test may kill this process. */
+static void
+point(const struct pfk_zone *z)
+{
+	if (z->loop != NULL)
+		pfk__point(z->loop->ledger);
+	pfk__in_order();
+}
+
+void
+pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe)
+{
+	struct timespec wait = {.tv_nsec = WAIT_NS};
+	uint64_t *owner = &z->stripes[stripe].owner;
+
+	for (unsigned i = 0;; i++) {
+		uint64_t none = 0;
+
+		if (__atomic_compare_exchange_n(owner, &none, z->owner, false,
+			__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			break;
+		if (i >= SPINS)
+			nanosleep(&wait, NULL);
+	}
+	point(z);
+}
+
+void
+pfk__stripe_unlock(struct pfk_zone *z, uint32_t stripe)
+{
+	point(z);
+	__atomic_store_n(&z->stripes[stripe].owner, 0, __ATOMIC_RELEASE);
+	point(z);
+}
+
+uint32_t *
+pfk__zone_bucket(const struct pfk_zone *z, uint32_t stripe, uint64_t hash)
+{
+	return z->buckets + (size_t)stripe * z->head->buckets +
+	    (hash >> 16) % z->head->buckets;
+}
+
+/* blocks */
+
+static uint32_t
+blocks_for(size_t bytes)
+{
+	return bytes <= FIRST_ROOM
+	    ? 1
+	    : 1 + (uint32_t)((bytes - FIRST_ROOM + ROOM - 1) / ROOM);
+}
+
+void
+pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item)
+{
+	struct pfk__zone_stripe *s = &z->stripes[stripe];
+
+	while (item != 0) {
+		struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
+		uint32_t next = b->next;
+
+		b->next = s->free;
+		point(z);
+		s->free = item;
+		s->n_free++;
+		item = next;
+	}
+}
+
+void
+pfk__zone_unlink(struct pfk_zone *z, uint32_t stripe, uint32_t *at)
+{
+	uint32_t item = *at;
+
+	point(z);
+	*at = pfk__zone_block(z, stripe, item)->link;
+	point(z);
+	z->stripes[stripe].items--;
+	pfk__zone_free(z, stripe, item);
+}
+
+/* Evict the unused and the expired items of one bucket, as a clock does. */
+static void
+evict(struct pfk_zone *z, uint32_t stripe)
+{
+	struct pfk__zone_stripe *s = &z->stripes[stripe];
+	uint32_t *at = z->buckets + (size_t)stripe * z->head->buckets + s->hand;
+
+	s->hand = (s->hand + 1) % z->head->buckets;
+	while (*at != 0) {
+		struct pfk__zone_item *it = pfk__zone_block(z, stripe, *at);
+
+		if (it->used != 0 &&
+		    (it->deadline_ns == 0 ||
+			it->deadline_ns > pfk__clock_now())) {
+			it->used = 0;
+			at = &it->link;
+			continue;
+		}
+		s->evicted++;
+		pfk__zone_unlink(z, stripe, at);
+	}
+}
+
+static void
+write_bytes(struct pfk_zone *z, uint32_t stripe, uint32_t item, size_t at,
+    const char *from, size_t len)
+{
+	struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
+	char *to = (char *)(b + 1);
+	size_t room = FIRST_ROOM;
+
+	while (len > 0) {
+		size_t n;
+
+		if (at >= room) {
+			at -= room;
+		} else {
+			n = len < room - at ? len : room - at;
+			memcpy(to + at, from, n);
+			from += n;
+			len -= n;
+			at = 0;
+		}
+		if (len == 0)
+			return;
+		b = pfk__zone_block(z, stripe, b->next);
+		to = (char *)b + sizeof(uint32_t);
+		room = ROOM;
+	}
+}
+
+void
+pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
+    size_t at, void *dst, size_t len)
+{
+	const struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
+	const char *from = (const char *)(b + 1);
+	char *to = dst;
+	size_t room = FIRST_ROOM;
+
+	while (len > 0) {
+		if (at < room) {
+			size_t n = len < room - at ? len : room - at;
+
+			memcpy(to, from + at, n);
+			to += n;
+			len -= n;
+			at = 0;
+		} else {
+			at -= room;
+		}
+		if (len == 0)
+			return;
+		b = pfk__zone_block(z, stripe, b->next);
+		from = (const char *)b + sizeof(uint32_t);
+		room = ROOM;
+	}
+}
+
+/* Take n free blocks as a chain; 0: there are not so many. */
+static uint32_t
+take(struct pfk_zone *z, uint32_t stripe, uint32_t n)
+{
+	struct pfk__zone_stripe *s = &z->stripes[stripe];
+	uint32_t first = 0;
+
+	for (uint32_t i = 0; s->n_free < n; i++) {
+		if (i >= 2 * z->head->buckets)
+			return 0;
+		evict(z, stripe);
+	}
+	while (n-- > 0) {
+		uint32_t i = s->free;
+		struct pfk__zone_item *b = pfk__zone_block(z, stripe, i);
+
+		s->free = b->next;
+		s->n_free--;
+		b->next = first;
+		first = i;
+	}
+	point(z);
+	return first;
+}
+
+uint32_t
+pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
+    size_t key_len, const void *value, size_t len)
+{
+	uint32_t n = blocks_for(key_len + len), item;
+	struct pfk__zone_item *it;
+
+	item = n <= z->head->blocks ? take(z, stripe, n) : 0;
+	if (item == 0)
+		return 0;
+	it = pfk__zone_block(z, stripe, item);
+	*it = (struct pfk__zone_item){.next = it->next,
+	    .key_len = (uint32_t)key_len,
+	    .len = (uint32_t)len};
+	write_bytes(z, stripe, item, 0, key, key_len);
+	write_bytes(z, stripe, item, key_len, value, len);
+	return item;
+}
+
+/* repair */
+
+bool
+pfk__stripe_has(const struct pfk_zone *z, uint32_t stripe, uint32_t item)
+{
+	uint32_t i = 0;
+
+	if (item > 0 && item <= z->head->blocks)
+		i = *pfk__zone_bucket(z, stripe,
+		    pfk__zone_block(z, stripe, item)->hash);
+	while (i != 0 && i != item)
+		i = pfk__zone_block(z, stripe, i)->link;
+	return i != 0;
+}
+
+void
+pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe)
+{
+	struct pfk__zone_stripe *s = &z->stripes[stripe];
+	uint32_t *buckets = z->buckets + (size_t)stripe * z->head->buckets;
+	char *used = calloc(z->head->blocks + 1, 1);
+
+	s->items = s->n_free = s->free = 0;
+	for (uint32_t k = 0; used != NULL && k < z->head->buckets; k++) {
+		for (uint32_t i = buckets[k]; i != 0; s->items++) {
+			for (uint32_t b = i; b != 0;) {
+				used[b] = 1;
+				b = pfk__zone_block(z, stripe, b)->next;
+			}
+			i = pfk__zone_block(z, stripe, i)->link;
+		}
+	}
+	/* Without memory its blocks are lost, until the next repair. */
+	for (uint32_t b = 1; used != NULL && b <= z->head->blocks; b++) {
+		if (used[b] == 0) {
+			pfk__zone_block(z, stripe, b)->next = 0;
+			pfk__zone_free(z, stripe, b);
+		}
+	}
+	free(used);
+}

@@ -1,0 +1,315 @@
+/*
+ * event/zone.c: items of a zone, and workers that are killed at each store of a
+ * change: each change happens once, and the zone stays whole.
+ */
+#include <errno.h>
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "event/zone.h"
+#include "service.h"
+#include "tap.h"
+
+#define MIB ((size_t)1 << 20)
+#define POINTS_MAX 400
+
+static struct pfk_zone *zone;
+
+/* items */
+
+static int
+put(const char *key, const char *value, enum pfk_zone_when when,
+    const struct pfk_zone_item *how)
+{
+	return pfk_zone_put(zone, key, strlen(key), value, strlen(value), when,
+	    how);
+}
+
+static const char *
+get(const char *key, struct pfk_zone_item *info)
+{
+	static char buf[64];
+	struct pfk_zone_item it;
+
+	info = info != NULL ? info : &it;
+	if (pfk_zone_get(zone, key, strlen(key), buf, sizeof(buf) - 1, info) ==
+	    -1)
+		return NULL;
+	buf[info->len < sizeof(buf) ? info->len : sizeof(buf) - 1] = '\0';
+	return buf;
+}
+
+static void
+is_error(int rc, int error, const char *name)
+{
+	ok(rc == -1 && errno == error, "%s", name);
+}
+
+static void
+test_items(void)
+{
+	struct pfk_zone_item first, second;
+	struct pfk_zone_stats stats;
+
+	zone = pfk_zone_open(NULL, MIB);
+	is_str(get("k", NULL), NULL, "nothing");
+	is_error(put("k", "v", PFK_ZONE_OLD, NULL), ENOENT, "replace nothing");
+	is_int(put("k", "v", PFK_ZONE_NEW, NULL), 0, "add");
+	is_error(put("k", "w", PFK_ZONE_NEW, NULL), EEXIST, "add again");
+	is_str(get("k", &first), "v", "get");
+	is_int(put("k", "w", PFK_ZONE_OLD, &(struct pfk_zone_item){.flags = 7}),
+	    0, "replace");
+	is_str(get("k", &second), "w", "its value");
+	is_int(second.flags, 7, "its flags");
+	ok(second.version != first.version, "another version");
+	is_error(put("k", "x", PFK_ZONE_SAME, &first), ESTALE, "stale");
+	is_int(put("k", "x", PFK_ZONE_SAME, &second), 0, "same version");
+	is_int(pfk_zone_delete(zone, "k", 1), 0, "delete");
+	is_error(pfk_zone_delete(zone, "k", 1), ENOENT, "delete again");
+	is_error(put("", "v", PFK_ZONE_ALWAYS, NULL), EINVAL, "no key");
+	put("a", "1", PFK_ZONE_ALWAYS, NULL);
+	put("b", "2", PFK_ZONE_ALWAYS, NULL);
+	pfk_zone_stats(zone, &stats);
+	is_int(stats.items, 2, "two items");
+	is_int(stats.bytes - stats.free_bytes, 2 * PFK__BLOCK_BYTES,
+	    "in two blocks");
+	pfk_zone_clear(zone);
+	pfk_zone_stats(zone, &stats);
+	ok(stats.items == 0 && stats.bytes == stats.free_bytes, "cleared");
+}
+
+static void
+test_numbers(void)
+{
+	uint64_t n = 0;
+
+	put("n", "5", PFK_ZONE_ALWAYS, NULL);
+	is_int(pfk_zone_add(zone, "n", 1, 37, false, &n), 0, "add to a number");
+	is_int(n, 42, "its new value");
+	is_str(get("n", NULL), "42", "in decimal digits");
+	pfk_zone_add(zone, "n", 1, 50, true, &n);
+	is_str(get("n", NULL), "0", "not below 0");
+	put("n", "18446744073709551615", PFK_ZONE_ALWAYS, NULL);
+	pfk_zone_add(zone, "n", 1, 2, false, &n);
+	is_int(n, 1, "it wraps");
+	put("n", "4 x", PFK_ZONE_ALWAYS, NULL);
+	is_error(pfk_zone_add(zone, "n", 1, 1, false, &n), EINVAL, "no number");
+	is_error(pfk_zone_add(zone, "none", 4, 1, false, &n), ENOENT, "none");
+}
+
+static void
+test_deadlines(void)
+{
+	struct pfk_zone_item it;
+
+	put("d", "v", PFK_ZONE_ALWAYS, &(struct pfk_zone_item){.ttl_ns = 1});
+	is_str(get("d", NULL), NULL, "expired");
+	put("d", "v", PFK_ZONE_ALWAYS,
+	    &(struct pfk_zone_item){.ttl_ns = 1000 * PFK_SECOND_NS});
+	is_str(get("d", &it), "v", "not yet");
+	ok(it.ttl_ns > 0 && it.ttl_ns <= 1000 * PFK_SECOND_NS, "its time");
+	pfk_zone_touch(zone, "d", 1, 0);
+	get("d", &it);
+	is_int(it.ttl_ns, 0, "touched: for ever");
+	is_error(pfk_zone_touch(zone, "none", 4, 0), ENOENT, "touch none");
+}
+
+/* More than there is room for; one of them is read again and again. */
+static void
+test_eviction(void)
+{
+	static char value[5000], got[5000];
+	struct pfk_zone_stats stats;
+	char key[16];
+	int wrong = 0;
+
+	pfk_zone_clear(zone);
+	put("kept", "v", PFK_ZONE_ALWAYS, NULL);
+	for (int i = 0; i < 2000; i++) {
+		size_t len = 1 + (size_t)i * 7919 % sizeof(value);
+
+		snprintf(key, sizeof(key), "key %d", i);
+		memset(value, i, sizeof(value));
+		wrong += pfk_zone_put(zone, key, strlen(key), value, len,
+			     PFK_ZONE_ALWAYS, NULL) != 0;
+		wrong += pfk_zone_get(zone, key, strlen(key), got, sizeof(got),
+			     NULL) != 0;
+		wrong += memcmp(got, value, len) != 0;
+		wrong += get("kept", NULL) == NULL;
+	}
+	is_int(wrong, 0, "2,000 items: each is there once it is put");
+	pfk_zone_stats(zone, &stats);
+	ok(stats.evicted > 100, "%ju were evicted", (uintmax_t)stats.evicted);
+	is_error(pfk_zone_put(zone, "k", 1, value, MIB, PFK_ZONE_ALWAYS, NULL),
+	    E2BIG, "too large");
+}
+
+static void
+test_file(void)
+{
+	char path[] = "/tmp/unit-zone-XXXXXX";
+	int fd = mkstemp(path);
+
+	close(fd);
+	zone = pfk_zone_open(path, MIB);
+	ok(zone != NULL, "a file");
+	put("k", "v", PFK_ZONE_ALWAYS, NULL);
+	zone = pfk_zone_open(path, MIB);
+	is_str(get("k", NULL), "v", "opened again");
+	ok(pfk_zone_open(path, 2 * MIB) == NULL && errno == EEXIST,
+	    "not with another size");
+	chmod(path, 0644);
+	ok(pfk_zone_open(path, MIB) == NULL && errno == EPERM,
+	    "not if others may read it");
+	unlink(path);
+	ok(symlink("/dev/null", path) == 0 && pfk_zone_open(path, MIB) == NULL,
+	    "no symbolic link");
+	unlink(path);
+}
+
+/* kills */
+
+static volatile uint64_t *die_at;
+static struct pfk_sockopts options;
+static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
+struct pfk_server *server; /* not static: it is no leak */
+
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	pfk_receive_until(tr, '\n', 64);
+	return tr;
+}
+
+static void *
+resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
+{
+	(void)arg;
+	(void)buf;
+	(void)len;
+	return tr;
+}
+
+/* Each line makes five changes, and its answer tells their results. */
+static void
+received(void *self, const void *buf, size_t len)
+{
+	uint64_t n = 0, m = 0;
+	char text[64];
+	int added, deleted;
+
+	(void)buf;
+	(void)len;
+	pfk_zone_add(zone, "n", 1, 1, false, &n);
+	added = put("new", "v", PFK_ZONE_NEW, NULL);
+	pfk_zone_add(zone, "n", 1, 10, false, &m);
+	put("long", "a value", PFK_ZONE_ALWAYS, NULL);
+	deleted = pfk_zone_delete(zone, "new", 3);
+	snprintf(text, sizeof(text), "%ju %d %ju %d\n", (uintmax_t)n, added,
+	    (uintmax_t)m, deleted);
+	pfk_write(self, text, strlen(text));
+}
+
+static const struct pfk_protocol protocol = {.connection_made = made,
+    .data_received = received,
+    .connection_resumed = resumed,
+    .survives = true};
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	int fd;
+
+	(void)arg;
+	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+		return -1;
+	server = pfk_serve(pfk_worker_loop(w), fd, &protocol, NULL, NULL);
+	pfk_die_at(pfk_worker_loop(w), *die_at);
+	return server != NULL ? 0 : -1;
+}
+
+static const struct pfk_hooks hooks = {.worker_init = worker_init};
+
+static int
+connect_to(uint16_t port)
+{
+	struct timeval patience = {.tv_sec = 10};
+	struct pfk_addr a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	pfk_addr_parse(&a, "127.0.0.1", port);
+	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* False: the worker did not die. */
+static bool
+kill_at(uint64_t point)
+{
+	const char *expected = "1 0 11 0\n12 0 22 0\n23 0 33 0\n";
+	struct pfk_zone_stats stats;
+	char buf[64] = "";
+	size_t n = 0;
+	uint16_t port;
+	int fd;
+
+	*die_at = point;
+	pfk_zone_clear(zone);
+	put("n", "0", PFK_ZONE_ALWAYS, NULL);
+	service_start(&hooks, 1);
+	service_wait(0, "ready: 1 worker");
+	port = (uint16_t)atoi(
+	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
+	fd = connect_to(port);
+	send(fd, "\n\n", 2, MSG_NOSIGNAL);
+	send(fd, "\n", 1, MSG_NOSIGNAL);
+	while (n < strlen(expected)) {
+		ssize_t got = recv(fd, buf + n, strlen(expected) - n, 0);
+
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	close(fd);
+	is_str(buf, expected, "point %u: each change once", (unsigned)point);
+	is_int(service_end(SIGTERM), 0, "exit status");
+	pfk_zone_stats(zone, &stats);
+	ok(stats.items == 2 &&
+		stats.bytes - stats.free_bytes == 2 * PFK__BLOCK_BYTES,
+	    "point %u: no block is lost", (unsigned)point);
+	return service_count("killed by signal 9") > 0;
+}
+
+int
+main(void)
+{
+	uint64_t point = 1;
+
+	die_at = mmap(NULL, sizeof(*die_at), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (die_at == MAP_FAILED)
+		skip_all("no shared memory");
+	ok(pfk_zone_open(NULL, 1000) == NULL && errno == EINVAL, "too small");
+	test_items();
+	test_numbers();
+	test_deadlines();
+	test_eviction();
+	test_file();
+	zone = pfk_zone_open(NULL, MIB);
+	pfk_sockopts_init(&options);
+	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
+	while (point < POINTS_MAX && kill_at(point))
+		point++;
+	ok(point > 100 && point < POINTS_MAX, "%u points", (unsigned)point);
+	return done_testing();
+}
