@@ -167,6 +167,8 @@ test_versions(void)
 	int passed;
 
 	begin();
+	is_int(PFK__MSG_LET_GO, 19,
+	    "the messages keep their numbers: a new one comes behind LET_GO");
 	memset(m.text, 'x', sizeof(m.text));
 	memcpy(big, &m, sizeof(m));
 	send_raw(big, sizeof(big), fds[0], 1);

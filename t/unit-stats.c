@@ -55,6 +55,8 @@ quantiles(void)
 static void
 sums(void)
 {
+	is_int(PFK__COUNT_RESTARTS_LEFT, 29,
+	    "the counters keep their numbers: a new one comes behind them");
 	other.counts[PFK__COUNT_ACCEPTED] = 5;
 	other.connections = 3;
 	pfk__histogram_add(&other.times[PFK__TIME_TURN], 1000, 2);

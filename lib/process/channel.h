@@ -7,8 +7,8 @@
  * Versions: a worker tells that of its program when it knocks (takeover.h).  A
  * new message gets a new number, behind the others, and a new field its place
  * before the text, which may change its length; an unknown message of another
- * version is ignored.  Only version 1 has other numbers: LATER was put before DIED
- * then.
+ * version is ignored, and one of the same version is wrong.  Only version 1 has
+ * other numbers: LATER was put before DIED then.
  */
 #ifndef PFK_PROCESS_CHANNEL_H
 #define PFK_PROCESS_CHANNEL_H
@@ -45,7 +45,8 @@ enum pfk__msg {
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */
 	PFK__MSG_LET_GO,  /* the master gives way to another program's */
-	PFK__MSG_TYPES    /* no message, but a bound */
+	/* A new one comes here, with its sender. */
+	PFK__MSG_TYPES /* no message, but a bound */
 };
 
 struct pfk__message {

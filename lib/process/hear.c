@@ -177,8 +177,9 @@ counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 		distrust(c, "a message of another worker");
 		return false;
 	}
+	/* A later version's message may come with one. */
 	if (fd != -1 && msg->type != PFK__MSG_LEND &&
-	    msg->type <= PFK__MSG_DIED) {
+	    msg->type < PFK__MSG_TYPES) {
 		distrust(c, "a descriptor that nobody asked for");
 		return false;
 	}
