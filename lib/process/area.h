@@ -17,12 +17,8 @@
 #include "process/keeper.h"
 #include "process/pages.h"
 
-/* One that another version of the library has laid out is not read. */
-#define PFK__AREA_VERSION 1
-
 struct pfk__area {
 	struct pfk__page page; /* first: pages.h hands it out */
-	uint32_t version;
 	_Alignas(4096) struct pfk__stats stats;
 	_Alignas(4096) struct pfk__recorder recorder;
 };

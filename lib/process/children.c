@@ -16,7 +16,6 @@
 #include "base/received.h"
 #include "event/zone.h"
 #include "logger/logger.h"
-#include "process/area.h"
 #include "process/control.h"
 #include "process/exit.h"
 #include "process/history.h"
@@ -87,7 +86,6 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->list_fd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
-	pfk__area_of(c->pulse.page)->version = PFK__AREA_VERSION;
 	c->io = pfk_io_add(m->loop, channel, PFK_READ, pfk__hear_ready, c);
 	if (c->io == NULL)
 		goto err2;
