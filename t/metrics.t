@@ -184,7 +184,13 @@ sub traffic {
 	# A predecessor's counts stay.
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
 	is(echo_once($socket, 'z'), 'z', 'after a reload');
-	(undef, $sample) = scrape($server);
+	# The predecessors may still serve then, and hand over later.
+	wait_for(sub {
+		(undef, $sample) = scrape($server);
+		return total($sample, 'prefork_connections_handed_over_total') >= 1
+		    && total($sample, 'prefork_connections_resumed_total') >= 1
+		    && total($sample, 'prefork_messages_received_total') >= 101;
+	}, 20);
 	is(total($sample, 'prefork_messages_received_total'), 101, 'it goes on');
 	is(total($sample, 'prefork_connections_handed_over_total'), 1, 'one was handed over');
 	is(total($sample, 'prefork_connections_resumed_total'), 1, 'and resumed');
