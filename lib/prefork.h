@@ -628,8 +628,8 @@ bool pfk_addr_lacks_zone(const struct pfk_addr *a);
  * addrs; family is AF_UNSPEC, AF_INET or AF_INET6.  It blocks for timeout_ns at
  * most, so that it is for a program's start; pfk_connect looks names up without
  * blocking.  A child does the look-up, so that the caller opens no socket.
- * Returns their number, at least 1, or -1, and *errstr, a constant text, says
- * why.
+ * Returns their number, at least 1, or -1, and *errstr, valid until
+ * the next call, says why.
  *
  * EINVAL: host is neither an address nor a name.  ENOENT: it is a name without
  * such an address.  EAGAIN: no name server answers now, or no process can be
@@ -1078,13 +1078,18 @@ void pfk_datagram_close(struct pfk_datagram **d);
  * A reader and a writer over a connection [StreamReader, StreamWriter].  At
  * most twice the limit is read ahead of the program; then the peer waits.  When
  * the loop stops serving, the received bytes can still be read, and then the
- * end.
+ * end.  On a reload a stream stays in the old worker until it ends.
  */
 struct pfk_stream;
 
 #define PFK_STREAM_LIMIT 65536
 
-/* How a call ended. */
+/*
+ * How a call ended.  The calls that take cb end with one cb(arg, r) from the
+ * loop, in which the next one may be started.  cb may be NULL: then
+ * pfk_run_until fetches the result; one such call of a stream at a time
+ * (EBUSY).  Closing the stream drops the calls: no callback follows.
+ */
 struct pfk_result {
 	/*
 	 * The bytes of a read, in the stream's memory: valid until the callback
@@ -1096,15 +1101,9 @@ struct pfk_result {
 };
 
 /*
- * The calls below that take cb end with one cb(arg, r) from the loop.  cb may
- * be NULL: then pfk_run_until fetches the result; one such call at a time
- * (EBUSY).  Closing the stream drops them: no callback follows.
- */
-
-/*
  * Accept connections on the listening, non-blocking fd, as pfk_serve, and call
- * connected with each [start_server]; the stream is the callee's to close.
- * Fails as pfk_serve.
+ * connected with each [start_server].  The stream is then the program's, to be
+ * closed in any case, also after an error.  Fails as pfk_serve.
  */
 struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
     void (*connected)(struct pfk_stream *s, void *arg), void *arg,
@@ -1112,39 +1111,42 @@ struct pfk_server *pfk_stream_serve(struct pfk_loop *l, int fd,
 
 /*
  * Connect as pfk_connect does [open_connection].  On failure the result's error
- * is the one that `failed` gets there, and buf its causes.  The stream is to be
- * closed in any case; closing it before it is open cancels.  Fails as
- * pfk_connect.
+ * is the one that `failed` gets there, and its bytes are the causes.  The
+ * stream is to be closed in any case; before it is open, that cancels.  Fails
+ * as pfk_connect.
  */
 struct pfk_stream *pfk_stream_open(struct pfk_loop *l,
     const struct pfk_connect_options *options,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg);
 
-/* Instead of PFK_STREAM_LIMIT; EINVAL: 0, or over SIZE_MAX / 4. */
+/*
+ * Set the limit of pfk_read_until and of the bytes that are read ahead;
+ * PFK_STREAM_LIMIT unless set.  EINVAL: 0, or over SIZE_MAX / 4.
+ */
 int pfk_stream_set_limit(struct pfk_stream *s, size_t limit);
 
 /*
- * For addresses and extra info: NULL before it is open and once it is lost.
- * Reading, writing and closing are the stream's.
+ * For addresses and extra info; NULL before the stream is open and once the
+ * connection is lost.  Reading, writing and closing are the stream's.
  */
 struct pfk_transport *pfk_stream_transport(const struct pfk_stream *s);
 
 /*
  * Read; one of these at a time (EBUSY), on an open stream (ENOTCONN).  When the
- * connection breaks the received bytes can still be read, and then the result's
+ * connection breaks, the received bytes can still be read; then the result's
  * error is the connection's.
  *
- * pfk_read: 1 to max bytes, as soon as there are any; len 0 without error is
+ * pfk_read: 1 to max bytes, as soon as there are any; len 0 without an error is
  * the peer's end [read].  EINVAL: max is 0.
  *
  * pfk_read_exactly: n bytes, also more than the limit.  The end before that is
  * the error ENODATA, with the bytes before it in buf [readexactly,
  * IncompleteReadError].  EINVAL: n is 0.
  *
- * pfk_read_until: up to and with the first byte `last`.  The end before that
- * is ENODATA in the same way, with len 0 where nothing is left.  More than the
- * limit before it is EMSGSIZE; then nothing is consumed, and pfk_read gets it
- * [readuntil, LimitOverrunError].
+ * pfk_read_until: up to and with the first byte `last`, such as a newline.  The
+ * end before that is ENODATA in the same way, with len 0 where nothing is left.
+ * More than the limit before it is EMSGSIZE; then nothing is consumed, and
+ * pfk_read gets it [readuntil, LimitOverrunError].
  */
 int pfk_read(struct pfk_stream *s, size_t max,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg);
@@ -1153,27 +1155,38 @@ int pfk_read_exactly(struct pfk_stream *s, size_t n,
 int pfk_read_until(struct pfk_stream *s, char last,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg);
 
-/* The peer has ended, and all that it sent is read [at_eof]. */
+/*
+ * Whether the peer has ended, or the connection is lost, and all that was
+ * received is read [at_eof].
+ */
 bool pfk_stream_at_eof(const struct pfk_stream *s);
 
 /*
- * Send, as pfk_write does; ENOTCONN before it is open.  A program that writes
- * much drains in between, or the queue grows [write].
+ * Send, as pfk_write does.  A program that writes much drains in between, or
+ * the queue grows [write].  ENOTCONN: the stream is not open yet.  EPIPE: its
+ * write side is shut, or the connection is lost.
  */
 int pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len);
 
 /*
- * The call ends at once while no more than the high mark is unsent, else below
- * the low mark; the result's error is the lost connection's, ECONNRESET where
- * it has none.  One at a time (EBUSY) [drain].
+ * The call ends at once while no more than the high mark, 64 KiB, is unsent,
+ * else when no more than the low mark, 16 KiB, is [drain].  The result's error
+ * is the lost connection's, ECONNRESET where it has none.  EBUSY: one is
+ * pending.  ENOTCONN: the stream is not open yet.
  */
 int pfk_stream_drain(struct pfk_stream *s,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg);
 
-/* Send FIN after the queued bytes; go on reading [write_eof]. */
+/*
+ * Send FIN after the queued bytes; go on reading [write_eof].  Does nothing
+ * before the stream is open and once the connection is lost.
+ */
 void pfk_stream_write_eof(struct pfk_stream *s);
 
-/* Flush and close as pfk_close, or reset as pfk_abort; the loop does it. */
+/*
+ * Send the queued bytes and close as pfk_close does, or reset the connection as
+ * pfk_abort does, while the loop runs [close].  Pending calls are dropped.
+ */
 void pfk_stream_close(struct pfk_stream **s);
 void pfk_stream_abort(struct pfk_stream **s);
 
@@ -1181,8 +1194,8 @@ void pfk_stream_abort(struct pfk_stream **s);
  * For client programs, never from a callback: run the loop until the call that
  * has no callback ends, and fetch its result.  ETIMEDOUT: it has not ended by
  * deadline_ns, on pfk_loop_now's clock, and goes on; UINT64_MAX is never.
- * ECANCELED: the loop was stopped, or a callback has closed the stream.  EINVAL:
- * there is no such call.
+ * ECANCELED: the loop was stopped, or a callback has closed the stream.
+ * EINVAL: there is no such call.  Else as pfk_loop_run.
  */
 int pfk_run_until(struct pfk_loop *l, struct pfk_stream *s,
     uint64_t deadline_ns, struct pfk_result *r);
