@@ -1405,20 +1405,20 @@ int pfk_sandbox_allow(const char *call);
 /* ---------------------------------------------------------------- main */
 
 /*
- * A program in one call: command line and configuration file, limits, listeners,
- * socket options, users, log, pid file, daemon, reloads and upgrades.  The program
- * adds its own options and protocols.  "MAIN" in libprefork(3) lists the options.
+ * A program in one call: command line and configuration file, limits,
+ * listeners, socket options, users, log, pid file, daemon, reloads and
+ * upgrades.  The program adds its own options and protocols.  "MAIN" in
+ * libprefork(3) lists the options.
  */
 
 /*
- * One service of a program: any of tcp, stream and udp, but not both tcp and
- * stream.  Callbacks get the setup's config as arg.
+ * One service of a program: any of tcp, as for pfk_serve, stream, as for
+ * pfk_stream_serve, and udp, as for pfk_datagram_open, but not both tcp and
+ * stream.  Callbacks get the setup's config as arg.  The first service has no
+ * name; each other one is for the addresses with its name, as in --bind
+ * ADDR,NAME.  An address opens a listener for each protocol of its service.
  */
 struct pfk_service {
-	/*
-	 * --bind ADDR,NAME asks for it; the first one, which has no name, is
-	 * for addresses without it.
-	 */
 	const char *name;
 	const struct pfk_protocol *tcp;
 	void (*stream)(struct pfk_stream *s, void *config);
@@ -1443,38 +1443,52 @@ struct pfk_setup {
  * All of it stays where it is until pfk_main returns.
  */
 struct pfk_program {
+	/* The answer to --version. */
 	const char *version;
-	const char *about;   /* a sentence for --help */
-	const char *example; /* arguments for --help's last line */
-	/* Closed by one without protocols; all the others have some. */
+	/* A sentence for --help, and arguments that make sense for its end. */
+	const char *about;
+	const char *example;
+	/*
+	 * The services: at least one, and then one without protocols, which
+	 * ends the list; all the others have some.
+	 */
 	const struct pfk_service *services;
-	/* Defaults that --help shows. */
+	/*
+	 * The defaults of the options of these names, which --help shows; 0
+	 * workers are auto, and an idle_ns of 0 is no limit.
+	 */
 	uint16_t port;
-	int workers;      /* 0: auto */
-	uint64_t idle_ns; /* 0: never */
+	int workers;
+	uint64_t idle_ns;
 	enum pfk_sandbox sandbox;
 	/*
-	 * The program's own options, with offsets in its configuration.  That
-	 * begins as a copy of defaults (NULL: zeros), with copies of the
-	 * strings of PFK_OPT_STRING, which the library releases.  clear
-	 * releases the rest; it is not needed for values in the struct itself.
-	 * A letter that the library uses, too, is the program's.
+	 * A table of the program's own options, with offsets in its
+	 * configuration, a struct of config_bytes bytes.  That begins as a copy
+	 * of defaults (NULL: zeros), with copies of the strings of
+	 * PFK_OPT_STRING, which the library releases.  clear releases all other
+	 * memory of a configuration; it is not needed for values in the struct
+	 * itself.  A name must not be one of the library's; a letter may be,
+	 * and is the program's then.
 	 */
 	const struct pfk_option *options;
 	size_t config_bytes;
 	const void *defaults;
 	void (*clear)(void *config);
 	/*
-	 * Check a configuration as a whole; -1 with the reason in err
-	 * (PFK_ERROR_SIZE bytes) refuses it: at the start the program ends
-	 * with EX_USAGE or, with a file, EX_CONFIG, and a reload changes
-	 * nothing.  It runs at the start, for -t, and twice in a reload: in a
-	 * child, then in the master, which it must not block.
+	 * Check a configuration as a whole; it may change the service of an
+	 * endpoint.  -1 with the reason in err (PFK_ERROR_SIZE bytes) refuses
+	 * it: at the start the program ends with EX_USAGE or, with a file,
+	 * EX_CONFIG; a reload changes nothing, and the log and the answer of
+	 * prefork-ctl(8) have the reason.  It runs at the start, for -t, and
+	 * twice in a reload: in a child, then in the master, which it must not
+	 * block.
 	 */
 	int (*check)(struct pfk_setup *s, char *err);
 	/*
-	 * In the worker: when the listeners are open and before they are served,
-	 * and root has not been given up; and when all are closed.
+	 * In the worker: worker_init when the listeners are open, with port 0
+	 * replaced by the port in use, and before they are served, and root has
+	 * not been given up; worker_exit when all are closed.  worker_init
+	 * returns 0, or -1 as by pfk_worker_fail.
 	 */
 	int (*worker_init)(struct pfk_worker *w, const struct pfk_setup *s);
 	void (*worker_exit)(struct pfk_worker *w, const struct pfk_setup *s);
@@ -1485,10 +1499,11 @@ struct pfk_program {
 
 /*
  * Run the program: parse argv, carry out its orders, and return main's result,
- * an exit status of sysexits(3).  It is all of main but pfk_metric_define,
- * because it closes descriptors above standard error but those of pfk_keep_fd,
- * and in worker processes it does not return.  EX_SOFTWARE: the program is
- * wrong, and one line says how.
+ * an exit status of sysexits(3); in worker processes it does not return.  It is
+ * all of main but pfk_metric_define, pfk_keep_fd and pfk_sandbox_allow, which
+ * come before: it opens the standard descriptors that are closed, closes those
+ * above them but the ones of pfk_keep_fd, and prepares the signals.
+ * EX_SOFTWARE: the program is wrong, and one line says how.
  */
 int pfk_main(const struct pfk_program *program, int argc, char **argv);
 
