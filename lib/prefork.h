@@ -1206,18 +1206,24 @@ struct pfk_worker;
 
 enum pfk_kind { PFK_TCP, PFK_UDP };
 
-/* A listener that every worker opens for itself. */
+/*
+ * A listener that every worker opens for itself.  With port 0 in addr it gets a
+ * free port, the same for all such listeners of all workers, and keeps it over
+ * reloads; the log has its number.  An optional one is skipped where the
+ * machine lacks the address.  SO_REUSEPORT is the library's matter: a second
+ * instance on the address is refused with EX_TEMPFAIL.
+ */
 struct pfk_listen {
 	enum pfk_kind kind;
-	struct pfk_addr addr; /* port 0: one for all such, kept over reloads */
-	bool optional;        /* skip it where the machine lacks the address */
+	struct pfk_addr addr;
+	bool optional;
 	const struct pfk_sockopts *options; /* NULL: the system's */
 };
 
 /*
- * How workers are confined once they serve, see pfk_sandbox_allow: not at all; as far
- * as the build and the kernel can; or the same, and with less they do not start
- * (EX_CONFIG).
+ * How workers are confined once they serve, see pfk_sandbox_allow: not at all;
+ * as far as the build and the kernel can; or the same, and with less they do
+ * not start (EX_CONFIG).
  */
 enum pfk_sandbox { PFK_SANDBOX_OFF, PFK_SANDBOX_AUTO, PFK_SANDBOX_ON };
 
@@ -1226,11 +1232,10 @@ struct pfk_master_config {
 	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
 	/*
-	 * Abort a worker when its loop is blocked or stopped for so long, or
-	 * computes for 3 s without a turn, or for hang_ns where that is less;
-	 * 0: never.  Waiting for a CPU does not count, nor does a debugger.
-	 * After a quarter of it, a worker that clients wait for and no sibling
-	 * can help is replaced as by a reload.
+	 * Abort and replace a worker when its loop is blocked or stopped for so
+	 * long, or computes for 3 s without a turn, or for hang_ns where that
+	 * is less; 0: never.  Waiting for a CPU does not count, nor does a
+	 * debugger.
 	 */
 	uint64_t hang_ns;
 	/*
@@ -1239,21 +1244,48 @@ struct pfk_master_config {
 	 * drain and end.  It needs the control socket and keepers.
 	 */
 	uint64_t orphan_ns;
-	const char *poller; /* as pfk_loop_new */
-	bool no_keeper;     /* connections end with their worker */
+	/* The event back-end, as for pfk_loop_new. */
+	const char *poller;
+	/* Start no keepers: connections end with their worker. */
+	bool no_keeper;
+	/* As in pfk_sandbox_allow; 0 is PFK_SANDBOX_OFF. */
 	enum pfk_sandbox sandbox;
 	/*
-	 * The control socket, for prefork-ctl(8).  The master makes it, and the
-	 * lock beside it, when it starts: a reload does not move them.
+	 * The path of the control socket, for prefork-ctl(8); "off"; or NULL
+	 * for the default place, which is NAME.sock in the first of these
+	 * directories that can be used: RUNTIME_DIRECTORY in the environment
+	 * (systemd.exec(5)), /run/prefork for root, prefork in XDG_RUNTIME_DIR,
+	 * and /tmp/prefork-UID.  A directory that other users could write to is
+	 * not used.  Without any, the service runs without a control socket,
+	 * and the log says so.  A path that cannot be used ends the start with
+	 * EX_CANTCREAT.  A reload does not move the socket.
 	 */
-	const char *control; /* NULL: the default place; "off"; or a path */
-	const char *name;    /* of the service; NULL: program and address */
-	const struct pfk_listen *address; /* the first one, or NULL */
-	gid_t control_group;              /* may read the status; 0: none */
-	uid_t worker_user; /* workers drop to it; 0: they do not */
-	/* Shown by prefork-ctl(8); may be NULL. */
-	const char *version;     /* of the program */
-	const char *config_file; /* read for this configuration */
+	const char *control;
+	/*
+	 * The service's name.  The master holds a lock on NAME.lock, beside the
+	 * socket, so that a second master of this name ends with EX_TEMPFAIL.
+	 * NULL: the program's name and `address`, with the pid where the port
+	 * is 0 or there is no address.  A reload does not change it.
+	 */
+	const char *name;
+	/* The first listener, for the name; it is not opened.  May be NULL. */
+	const struct pfk_listen *address;
+	/*
+	 * Its members may read the status; 0: none.  Commands are for root and
+	 * the master's own user.
+	 */
+	gid_t control_group;
+	/*
+	 * The user to which workers drop, and from which the control socket
+	 * takes no commands; 0: they do not.
+	 */
+	uid_t worker_user;
+	/*
+	 * The program's version, and the file that was read for this
+	 * configuration, which prefork-ctl(8) shows; may be NULL.
+	 */
+	const char *version;
+	const char *config_file;
 };
 
 #define PFK_WORKERS_MAX 1024
@@ -1263,51 +1295,102 @@ struct pfk_master_config {
 
 /*
  * The program's callbacks, by gunicorn's names; any but worker_init may be
- * NULL.  prepare_reload runs before on_reload, in a child, so that it may
- * block, for at most 30 s, while the master goes on: it checks the new
- * configuration, looks up names and users, and writes the answers to fd, which
- * has room for 16 MiB.  on_reload, which must not block, reads them by
- * pfk_reload_prepared and fills in a new configuration.  Either may return -1,
- * and nothing changes.  reload_done tells whether the first new worker came up
- * with it (commit) or not (go back).
+ * NULL.  All get the arg of pfk_master_run.  worker_init, worker_leaving and
+ * worker_exit run in the worker, prepare_reload in a process of its own, and
+ * all others in the master, which does nothing else meanwhile, so they must not
+ * block.
  */
 struct pfk_hooks {
-	/* In the worker: listen, serve, drop privileges.  -1: pfk_worker_fail */
+	/*
+	 * Listen, serve, give up privileges, and return 0; the loop then runs.
+	 * Or return -1, after pfk_worker_fail has said why: on the first start
+	 * that ends the master, with that status and that line; later the
+	 * worker is tried again, after a growing delay.
+	 */
 	int (*worker_init)(struct pfk_worker *w, void *arg);
+	/* The worker has served its last. */
 	void (*worker_exit)(struct pfk_worker *w, void *arg);
 	/*
-	 * The worker is to end: PFK_DRAIN_LEAVE after a reload or a resize, STOP
-	 * with the service, NOW when it is cut off, and again for each further
-	 * step.  until_ns, on pfk_loop_now's clock, is when it will be cut off;
-	 * 0: never.
+	 * The worker is to end: `why` is PFK_DRAIN_LEAVE after a reload or a
+	 * resize, PFK_DRAIN_STOP with the service, and PFK_DRAIN_NOW when it is
+	 * cut off.  It is called again for each further step.  until_ns, on
+	 * pfk_loop_now's clock, is when the worker will be cut off; 0: never.
 	 */
 	void (*worker_leaving)(struct pfk_worker *w, enum pfk_drain why,
 	    uint64_t until_ns, void *arg);
-	/* In the master. */
+	/* All workers serve.  Not 0: stop, with that exit status. */
 	int (*on_ready)(void *arg);
+	/*
+	 * The part of a reload that may take time, at most 30 s, before
+	 * on_reload and while the master goes on: check the new configuration,
+	 * look up names and users, and write the answers to fd, which has room
+	 * for 16 MiB.  Or return -1, which refuses the reload, after
+	 * pfk_reload_fail has said why.  Changes of memory are lost with the
+	 * process; descriptors but fd, the standard ones and the log are
+	 * closed.
+	 */
 	int (*prepare_reload)(int fd, void *arg);
+	/*
+	 * Fill in the configuration for the workers to come, with the answers
+	 * of pfk_reload_prepared, and describe it by pfk_reload_changes; -1
+	 * refuses the reload, after pfk_reload_fail, and nothing changes.  New
+	 * workers are forked from the master, so they see its memory.
+	 */
 	int (*on_reload)(struct pfk_master_config *config, void *arg);
+	/* Whether the first new worker came up with it: commit, or go back. */
 	void (*reload_done)(bool ok, void *arg);
+	/* Another number of workers is wanted, by a signal or a reload. */
 	void (*workers_changed)(int workers, void *arg);
+	/*
+	 * A worker has ended, with the status of waitpid(2); also where its
+	 * keeper has started the next one already.
+	 */
 	void (*child_exit)(int slot, pid_t pid, int status, void *arg);
+	/* The last call, with the exit status. */
 	void (*on_exit)(int status, void *arg);
 };
 
 /*
- * Fork the workers and supervise them until a signal says stop: HUP reloads,
- * and each new worker has 30 s to become ready: without the first one nothing
- * changes, a later one is left behind.  TERM and QUIT stop gracefully, INT at
- * once, as a second TERM does unless it comes within a second of the first; USR1
- * reopens the log, TTIN and TTOU change the number of workers.  Signals are
- * blocked as by pfk_signals_hold from the end of the loop to on_exit's, and then
- * as they were before.  Returns an exit status of sysexits(3), in the master
- * only.  It binds nothing but the control socket, an AF_UNIX one.  EX_TEMPFAIL:
- * a service of this name runs already.
+ * Fork the workers and supervise them until a signal says stop:
+ *
+ * - HUP: reload: replace the workers one by one.  Each new worker has 30 s to
+ *   become ready: without the first one nothing changes; a later one is left
+ *   behind, and the log names its slot.  During a reload: reload again when it
+ *   has ended.
+ * - TERM: stop; connections may end within shutdown_ns.  A second one, a second
+ *   later or more: at once.
+ * - QUIT: stop, without that bound.
+ * - INT: stop at once.
+ * - USR1: reopen the log.
+ * - USR2: upgrade: execute the program's file with its arguments in this
+ *   process.  First a child executes it with the argument -t before all others,
+ *   which must test the configuration and end with 0 within 10 s.  The new
+ *   program must come to pfk_master_run within 30 s; it takes the workers over
+ *   and replaces them.  Until it has, any failure brings the old program back.
+ *   It needs keepers, a control socket and orphan_ns.
+ * - TTIN and TTOU: one worker more, one fewer.
+ *
+ * Returns an exit status of sysexits(3), in the master only.  EX_TEMPFAIL: a
+ * service of this name runs already.  EX_SOFTWARE: the call is wrong, and the
+ * log says how.  Signals are blocked as by pfk_signals_hold from the end of the
+ * loop until on_exit has returned, and then as they were before.  It binds
+ * nothing but the control socket, an AF_UNIX one.  Where the environment has
+ * NOTIFY_SOCKET, the master sends its state to the service manager and feeds
+ * the manager's watchdog, as by sd_notify(3).
+ *
+ * Memory that is mapped shared before this call is shared by all workers, also
+ * those of a later reload.  Descriptors that are open before this call are open
+ * in all workers, but for those that pfk_keep_fd excepts; those of other
+ * workers and of the library are not.  Log target and level are inherited.
+ * PR_SET_NO_NEW_PRIVS is set, and the limit of open descriptors raised as far
+ * as it goes.
  *
  * Output of stdio is flushed before each fork.  Workers end by exit(3), which
- * runs their own handlers of atexit(3) and none that main has registered.  In a
- * worker, signals of no effect are caught rather than ignored, so that a program
- * that it executes does not inherit that; but for TTIN and TTOU.
+ * runs their own handlers of atexit(3) and none that main has registered.
+ * Signals that would end master or workers and that nobody sends to end them
+ * are ignored, as by pfk_signals_prepare; in a worker they are caught, so that
+ * a program that it executes does not inherit that, but TTIN and TTOU are
+ * ignored.
  */
 int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);
@@ -1319,21 +1402,22 @@ int pfk_master_run(const struct pfk_master_config *config,
 int pfk_reload_fail(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /*
- * Describe in on_reload the changes by the new configuration, for the status.
+ * Describe in on_reload the changes by the new configuration, for the status;
+ * pfk_options_diff writes such a text.
  */
 void pfk_reload_changes(const char *fmt, ...) PFK_PRINTF(1, 2);
 
 /*
- * The bytes that prepare_reload has written, for on_reload, and their number; they
- * are aligned as by malloc(3), and gone when it returns.
+ * The bytes that prepare_reload has written, for on_reload, and their number;
+ * they are aligned as by malloc(3), and gone when it returns.
  */
 const void *pfk_reload_prepared(size_t *size);
 
 /*
  * For programs that look for control sockets, which are called NAME.sock: write
  * the path of directory number i that may hold some into dst (PFK_CONTROL_SIZE
- * bytes), or "" where it is missing or others could have put them there.  False:
- * there are no more.
+ * bytes), or "" where it is missing or other users could have put sockets
+ * there.  False: there are no more.
  */
 bool pfk_control_directory(int i, char *dst);
 
@@ -1344,10 +1428,11 @@ struct pfk_orphan {
 };
 
 /*
- * Find the workers that a dead master has left, by the path of its control socket,
- * and write at most max of them to list.  It takes half a second at most, in which
- * the service cannot start.  Returns their number; or -1 where the service runs, or
- * its socket is another user's: an error in err (PFK_ERROR_SIZE bytes).
+ * Find the workers that a dead master has left, by the path of its control
+ * socket, and write at most max of them, each with its slot and pid, to list.
+ * It takes half a second at most, in which the service cannot start.  Returns
+ * their number, or -1 with the cause in err (PFK_ERROR_SIZE bytes): the service
+ * runs, or its socket belongs to another user.
  */
 int pfk_orphans(const char *control, struct pfk_orphan *list, int max,
     char *err);
@@ -1361,44 +1446,49 @@ int pfk_worker_slot(const struct pfk_worker *w);
 
 /*
  * Open this slot's n listeners, or take them where an earlier worker of the
- * slot has left them in the master's custody, and lend those that are new.
- * All or none.  fds[i] is the worker's to serve on; -1 is an optional one that
- * the machine lacks.  On failure the reason is recorded as by pfk_worker_fail.
- * EBUSY: it has opened listeners before.  EINVAL: n is 0, or two are the same.
+ * slot has left them in the master's custody.  All or none; on failure the
+ * reason is recorded as by pfk_worker_fail, so just return -1.  fds[i] is the
+ * worker's to serve on, TCP with pfk_serve or pfk_stream_serve, UDP with
+ * pfk_datagram_open; -1 is an optional one that the machine lacks.  Call it
+ * once, from worker_init, with the same list in all workers of one
+ * configuration.  EBUSY: it has opened listeners before.  EINVAL: n is 0, or
+ * two are the same.
  */
 int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
 
 /*
- * Say why worker_init fails: the exit status and one line for the log.
- * Returns -1.
+ * Say why worker_init fails: an exit status of sysexits(3), and one line for
+ * the log.  Returns -1.
  */
 int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
     PFK_PRINTF(3, 4);
 
 /*
- * Give up root for good: supplementary groups, group, user, in that order. user
- * NULL is a uid without a name, which has no supplementary groups.  Does
- * nothing where the process is that user already.  EPERM: no right to, or root
- * could be got back.
+ * Give up root for good: supplementary groups, group, user, in that order.
+ * user NULL is a uid without a name, which has no supplementary groups.  For
+ * worker_init, after the listeners are open.  Does nothing where the process is
+ * that user already.  EPERM: no right to, or root could be got back.
  */
 int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
 
 /*
- * A worker with a sandbox enters it for good when worker_init has returned 0.
- * From then on it has no capability, opens no file and no socket, starts no
- * process or thread, makes no memory executable, signals only itself, and clears
- * O_NONBLOCK of no descriptor.  All calls of this library can be made, but for
- * pfk_worker_listen, pfk_resolve and those to a host's name, which fail with
- * EPERM, and but for pfk_connect and pfk_datagram_connect unless "socket" is
- * allowed.  Each other system call ends the process by SIGSYS, and the log has
- * its name.  Open in worker_init all that the protocols need.
+ * Allow the workers in their sandbox one more system call, by its name of
+ * syscalls(2) and with all arguments: "socket", "openat".  "kill" and "openat"
+ * (or "execve") undo the rules of Landlock about signals and files.  Call it
+ * before pfk_master_run or pfk_main, or in worker_init.  EINVAL: there is no
+ * such call.  ENOSPC: more than 64.  EPERM: the worker is confined already.
  *
- * Allow them one more system call, by its name of syscalls(2) and with all
- * arguments: "socket", "openat".  "kill" and "openat" (or "execve") undo the rules of
- * Landlock about signals and files.  Call it before pfk_master_run or pfk_main, or
- * in worker_init.  0; or -1 with EINVAL (no such call), ENOSPC (more than 64), or
- * EPERM (the worker is confined already).
+ * A worker of a master with PFK_SANDBOX_AUTO or PFK_SANDBOX_ON confines itself
+ * for good when worker_init has returned 0.  From then on it has no capability,
+ * opens no file and no socket, starts no process or thread, makes no memory
+ * executable, signals only itself, and clears O_NONBLOCK of no descriptor.  All
+ * calls of this library can be made, but for pfk_worker_listen, pfk_resolve and
+ * those to a host's name, which fail with EPERM, and but for pfk_connect and
+ * pfk_datagram_connect unless "socket" is allowed.  Each other system call ends
+ * the process by SIGSYS, and the log has its name.  Open in worker_init all
+ * that the protocols need.  With PFK_SANDBOX_ON a worker that cannot be
+ * confined so far does not start.
  */
 int pfk_sandbox_allow(const char *call);
 
