@@ -694,38 +694,64 @@ struct pfk_limits;
 struct pfk_datagram;
 
 /*
- * The callbacks of a stream protocol.  connection_made returns self, handed to
- * all others; NULL refuses the connection, and nothing else is called.  Any
- * other member may be NULL.
+ * The callbacks of a stream protocol, which outlives all of its connections;
+ * any but connection_made may be NULL.
  */
 struct pfk_protocol {
+	/*
+	 * A connection is there, and may be written to and closed already.  arg
+	 * is the argument of pfk_serve or pfk_connect.  Returns self, which all
+	 * others get: a struct that it has allocated, or simply tr; NULL
+	 * refuses the connection, and nothing else is called.  tr is the
+	 * library's, and may be used until connection_lost returns.
+	 */
 	void *(*connection_made)(struct pfk_transport *tr, void *arg);
 	/*
-	 * buf is the library's and ends with the call.  The bytes are as they came,
-	 * unless pfk_receive_until or pfk_receive_exactly asks for messages, and
-	 * consumed but for those of pfk_unread.
+	 * Bytes were received.  They are as they came, in pieces or several
+	 * messages at once, unless pfk_receive_until or pfk_receive_exactly
+	 * asks for messages, and consumed but for those of pfk_unread.  buf is
+	 * the library's and ends with the call.
 	 */
 	void (*data_received)(void *self, const void *buf, size_t len);
-	/* true keeps the write side open; else flush and close. */
+	/*
+	 * The peer has sent its end.  True keeps the write side open, for the
+	 * program to close; false, or no such callback, is as pfk_close.
+	 */
 	bool (*eof_received)(void *self);
-	/* More than the high mark is unsent; below the low mark again. */
+	/*
+	 * More than the high mark is unsent: stop writing; no more than the low
+	 * mark is left: go on.  They come from the loop and not from inside
+	 * pfk_write, so a program that writes much in one callback looks at
+	 * pfk_write_buffered, too.
+	 */
 	void (*pause_writing)(void *self);
 	void (*resume_writing)(void *self);
-	/* The process is about to stop: end soon.  Missing: pfk_close. */
+	/* The process is about to stop: end soon.  NULL: as pfk_close. */
 	void (*draining)(void *self);
-	/* Last, exactly once: free self here.  error 0: as agreed. */
+	/*
+	 * The last call, exactly once: free self.  error is 0 where both sides
+	 * agreed, else an errno such as ECONNRESET, ECONNABORTED after
+	 * pfk_abort, or PFK_HANDED_OVER.
+	 */
 	void (*connection_lost)(void *self, int error);
 	/*
-	 * Optional, both or none: on a reload the connection goes to another
-	 * process.  hand_over writes the protocol's state to buf, which has room
-	 * for 1 MiB, and returns its length; or PFK_LATER in the middle of
-	 * something, to be asked again after 200 ms; or PFK_NEVER.  It may close
-	 * or abort the connection instead.  Nothing can be written from then
-	 * until connection_lost with PFK_HANDED_OVER or, where nobody has taken
-	 * it, until the next callback.  connection_resumed of the server's
-	 * protocol, even after pfk_set_protocol, is connection_made's
-	 * counterpart over there, with that state; NULL refuses.  Unsent and
-	 * unread bytes, limits and pauses come along by themselves.
+	 * On a reload the connection goes to the successor, so that the peer
+	 * notices nothing.  hand_over writes the protocol's state of it to buf,
+	 * which has room for 1 MiB, and returns its length; or PFK_LATER in the
+	 * middle of something, to be asked again after 200 ms; or PFK_NEVER,
+	 * and the connection stays in the old worker until it ends.  It may
+	 * close or abort the connection instead.  Nothing can be written from
+	 * then on until connection_lost comes with PFK_HANDED_OVER or, where
+	 * nobody has taken it, until the next callback.
+	 *
+	 * connection_resumed of the server's protocol, even after
+	 * pfk_set_protocol, is the counterpart of connection_made over there,
+	 * with that state; NULL refuses.  Unsent and unread bytes, limits and
+	 * pauses come along by themselves: if pause_writing was the last that
+	 * was called here, resume_writing is the next over there.
+	 *
+	 * hand_over needs connection_resumed, and connection_resumed needs
+	 * hand_over or survives.
 	 */
 	ssize_t (*hand_over)(void *self, void *buf, size_t room);
 	void *(*connection_resumed)(struct pfk_transport *tr, void *arg,
@@ -733,10 +759,12 @@ struct pfk_protocol {
 	/*
 	 * A connection goes on when its worker is killed, because its block
 	 * (pfk_block) holds all that the protocol knows of it: block_bytes
-	 * bytes, none by default.  The successor calls connection_resumed of
-	 * the server's protocol with the block, and runs the callback again that
-	 * was interrupted.  See "Surviving" in libprefork(3).  Without it
-	 * connections are closed then.
+	 * bytes, at most PFK_BLOCK_MAX, none by default.  The servers of a loop
+	 * have blocks of the size of the first one's, or of fewer bytes.  The
+	 * successor calls connection_resumed of the server's protocol with the
+	 * block, and runs the callback again that was interrupted.  Otherwise
+	 * the connections of a killed worker are closed.  See "SURVIVING" in
+	 * libprefork(3).
 	 */
 	bool survives;
 	size_t block_bytes;
@@ -756,36 +784,46 @@ struct pfk_protocol {
  * Limits that servers of one loop share: at most max_connections at a time
  * (more wait in the accept queue), at most max_per_source from one IPv4 address
  * or IPv6 /64, twice that from a /56 and three times from a /48 (more are
- * closed); 0 is no limit.  It also keeps a spare descriptor: out of
- * descriptors, accepting pauses and one waiting connection is shed.  Freed when
- * the handle is dropped and the last server is gone.  ENOMEM.
+ * closed); 0 is no limit.  Out of descriptors, accepting pauses and one waiting
+ * connection is closed, with or without limits.  They are freed when the handle
+ * is dropped and the last server is gone.  ENOMEM.
  */
 struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
     size_t max_per_source);
+
 /* Before a server has them: max_per_source is not for 127/8 and ::1. */
 void pfk_limits_exempt_loopback(struct pfk_limits *lim);
+
+/*
+ * The program needs the handle no more; the limits last as long as a server has
+ * them.
+ */
 void pfk_limits_drop(struct pfk_limits **lim);
 
 struct pfk_server_options {
 	struct pfk_limits *limits; /* NULL: none but the descriptors' */
 	uint64_t idle_ns;          /* close after no traffic; 0: never */
-	bool quickack; /* TCP_QUICKACK after each receive; see below */
-	bool nagle;    /* do not set TCP_NODELAY on the listener */
+	bool quickack;             /* TCP_QUICKACK after each receive */
+	bool nagle;                /* do not set TCP_NODELAY */
 };
 
 /*
  * Accept connections on the listening, non-blocking fd, which the server owns
  * from then on [create_server]; on failure the caller still does.  proto and
- * arg outlive it; options may be NULL and are copied.  An idle connection is
- * closed up to a sixteenth later than asked; a hand-over to another process
- * does not begin the time anew.  EINVAL: fd is no listening, non-blocking
- * stream socket, or proto has no connection_made, or hand_over without
- * connection_resumed.
+ * arg outlive it; options may be NULL and are copied.  EINVAL: fd is no
+ * listening, non-blocking stream socket; proto has no connection_made, a
+ * callback that needs another one, or a larger block than the first server's.
+ *
+ * idle_ns: an idle connection is closed up to a sixteenth later than asked; a
+ * hand-over to another process does not begin the time anew.
  *
  * quickack acknowledges at once, by a system call and a packet after each
- * receive: an echo then costs half again per message.  Connections inherit the
- * listener's TCP_NODELAY, which pfk_serve sets to 1, or with nagle to 0.  It
- * ignores an error, because a protocol that is not TCP may lack the option.
+ * receive, which for an echo is half again the processor time per message.
+ *
+ * nagle: connections inherit the listener's TCP_NODELAY, which pfk_serve sets
+ * to 1, so that an answer that is written in parts does not wait for the peer's
+ * acknowledgements; or with nagle to 0.  It ignores an error, because a
+ * protocol that is not TCP may lack the option.
  */
 struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
     const struct pfk_protocol *proto, void *arg,
@@ -794,21 +832,20 @@ struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
 /* Stop accepting and close fd; connections are left alone [Server.close]. */
 void pfk_server_close(struct pfk_server **s);
 
+/*
+ * Where and how to connect.  `first` goes with the SYN where the server has
+ * given a cookie (TCP Fast Open, RFC 7413), else once the connection stands, in
+ * any case before the bytes that connection_made writes.  With the SYN it may
+ * come twice, and to each of the host's addresses.
+ */
 struct pfk_connect_options {
 	const char *host; /* a name, or numeric */
 	uint16_t port;
 	int family;                          /* AF_UNSPEC, AF_INET, AF_INET6 */
 	const struct pfk_addr *source;       /* to bind to; NULL: any */
 	const struct pfk_sockopts *sockopts; /* NULL: none set */
-	uint64_t timeout_ns; /* of look-up and all attempts; 0 */
-	/*
-	 * TCP: the bytes to send first, or NULL.  It goes with the SYN where
-	 * the server has given a cookie (RFC 7413, TCP_FASTOPEN), else once the
-	 * connection stands, in any case before the bytes that connection_made
-	 * writes.  With the SYN it may come twice, and to each of the
-	 * addresses.
-	 */
-	const void *first;
+	uint64_t timeout_ns; /* of look-up and all attempts; 0: none */
+	const void *first;   /* TCP: the bytes to send first, or NULL */
 	size_t first_len;
 };
 
@@ -822,13 +859,13 @@ struct pfk_connector;
 
 /*
  * Connect to a host, trying all of its addresses as RFC 8305 says
- * [create_connection].  Either proto's connection_made is called with arg, or
- * failed, once, with the first attempt's errno, ETIMEDOUT or PFK_ENOHOST, and
- * with every cause as text.  The handle means nothing by then: cancelling it
- * does nothing, in the callback and later, even if other operations have been
- * started since.  Nothing of options is kept.  The connection belongs to the
- * loop and drains with it; a worker does not stay for it (pfk_loop_hold), and it
- * is not handed over.
+ * [create_connection].  Then either proto's connection_made is called with arg,
+ * or failed, once, with the first attempt's errno, ETIMEDOUT, or PFK_ENOHOST
+ * for a host without an address, and with every cause as text, in less than
+ * PFK_CAUSES_SIZE bytes.  Nothing of options is kept.  The connection belongs
+ * to the loop and drains with it; a worker does not stay for it
+ * (pfk_loop_hold), and it is not handed over.  EINVAL: no host, no failed, or a
+ * proto as in pfk_serve.
  *
  * An attempt that would connect to itself, which TCP allows where nobody
  * listens and the own port is the server's, is ECONNREFUSED.
@@ -836,6 +873,12 @@ struct pfk_connector;
 struct pfk_connector *pfk_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options, const struct pfk_protocol *proto,
     void *arg, void (*failed)(void *arg, int error, const char *causes));
+
+/*
+ * Neither connection_made nor failed is called any more.  Once one of them has
+ * been called, the handle means nothing, and cancelling it does nothing, in the
+ * callback and later, even if other operations have been started since.
+ */
 void pfk_connect_cancel(struct pfk_connector **c);
 
 /*
@@ -850,8 +893,8 @@ void pfk_connect_cancel(struct pfk_connector **c);
  * pfk_write_owned: the same without a copy.  buf stays as it is until the loop
  * calls release(arg), once, when the bytes are sent or the connection is lost;
  * release may be NULL, for bytes that never change.  On failure it is not
- * called.  A connection that survives its worker copies the bytes once, into its
- * transaction, and so does a hand-over to another process.
+ * called.  A connection that survives its worker copies the bytes once, into
+ * its transaction, and so does a hand-over to another process.
  */
 int pfk_write(struct pfk_transport *tr, const void *buf, size_t len);
 int pfk_writev(struct pfk_transport *tr, const struct iovec *iov, int n);
@@ -874,15 +917,15 @@ int pfk_unread(struct pfk_transport *tr, size_t n);
 /*
  * Divide the input into messages: from now on data_received is called for each
  * message once it is whole, and with its bytes alone; several calls may follow
- * each other.  Also in data_received, for the messages behind the one that it got, and
- * in connection_made.  No message is delivered while more than the high mark is
- * unsent, so that a peer that does not read is not read from.
+ * each other.  Also in data_received, for the messages behind the one that it
+ * got, and in connection_made.  No message is delivered while more than the
+ * high mark is unsent, so that a peer that does not read is not read from.
  *
  * pfk_receive_exactly: messages of n bytes [readexactly].
  *
- * pfk_receive_until: up to and with the first byte `last` [readuntil].  A longer
- * one than max bytes comes in pieces of max, of which only the last one ends with
- * that byte.
+ * pfk_receive_until: up to and with the first byte `last` [readuntil].  A
+ * longer one than max bytes comes in pieces of max, of which only the last one
+ * ends with that byte.
  *
  * pfk_receive_any: as it was at first, the bytes as they come [read].
  *
@@ -944,12 +987,15 @@ void pfk_die_at(struct pfk_loop *l, uint64_t n);
 /*
  * Go on with another protocol and the same self [set_protocol]; from a
  * callback, connection_made and connection_resumed included.  EINVAL: it is
- * NULL, or has only one of hand_over and connection_resumed.
+ * NULL, or has a callback that needs another one.
  */
 int pfk_set_protocol(struct pfk_transport *tr,
     const struct pfk_protocol *proto);
 
-/* Back-pressure towards the peer [pause_reading, resume_reading]. */
+/*
+ * Deliver nothing until reading is resumed, so that the peer has to wait when
+ * the kernel's buffers are full [pause_reading, resume_reading].
+ */
 void pfk_pause_reading(struct pfk_transport *tr);
 void pfk_resume_reading(struct pfk_transport *tr);
 
@@ -976,18 +1022,21 @@ int pfk_join(struct pfk_transport *from, struct pfk_transport *to);
 void pfk_unjoin(struct pfk_transport *from);
 
 /*
- * Marks for pause_writing and resume_writing; 16 KiB and 64 KiB unless set;
- * EINVAL where low > high [set_write_buffer_limits].
+ * Set the marks of resume_writing and pause_writing; 16 KiB and 64 KiB unless
+ * set [set_write_buffer_limits].  EINVAL: low is above high, or high above
+ * UINT32_MAX.
  */
 int pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high);
+
+/* The number of unsent bytes [get_write_buffer_size]. */
 size_t pfk_write_buffered(const struct pfk_transport *tr);
 
 /* The peer's address, valid until connection_lost returns [get_extra_info]. */
 const struct pfk_addr *pfk_peername(const struct pfk_transport *tr);
 
 /*
- * The socket's own address, until connection_lost returns [get_extra_info]. -1:
- * the errno of getsockname(2).
+ * The socket's own address, until connection_lost returns [get_extra_info].
+ * -1: the errno of getsockname(2).
  */
 int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
 
@@ -995,8 +1044,8 @@ int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
  * Ask the kernel about the connection until connection_lost returns
  * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such as
  * "SO_RCVBUF" or "TCP_NODELAY": its int in force goes to value (buffer sizes
- * are twice those asked for), or "tcp_info", for as much of struct tcp_info as
- * size holds.  EINVAL: too small a size; ENOENT: no such name.
+ * are twice those asked for); or "tcp_info", for as much of struct tcp_info as
+ * size holds.  EINVAL: too small a size.  ENOENT: no such name.
  */
 int pfk_extra_info(const struct pfk_transport *tr, const char *name,
     void *value, size_t size);
@@ -1010,11 +1059,22 @@ struct pfk_packet {
 	bool unicast;              /* false: multicast or broadcast */
 };
 
+/*
+ * The callbacks of a datagram protocol, which outlives its endpoints.  Any
+ * member may be NULL.
+ */
 struct pfk_datagram_protocol {
+	/*
+	 * The endpoint is there.  Returns self, which all others get; without
+	 * it self is d.  It is called before pfk_datagram_open returns, or from
+	 * the loop after pfk_datagram_connect.
+	 */
 	void *(*connection_made)(struct pfk_datagram *d, void *arg);
+	/* A datagram; p and all that it points to end with the call. */
 	void (*datagram_received)(void *self, const struct pfk_packet *p);
-	/* A send failed, or ICMP told so; the endpoint stays open. */
+	/* A send failed, or ICMP has reported so; the endpoint stays open. */
 	void (*error_received)(void *self, int error);
+	/* The last call: free self. */
 	void (*connection_lost)(void *self, int error);
 	/*
 	 * A datagram that was being handled when the worker was killed is
@@ -1037,35 +1097,38 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
 
 /*
  * Connect a UDP socket to the first of host's addresses that there is a way to
- * [create_datagram_endpoint, remote_addr].  Either proto's connection_made is
- * called with arg, and the endpoint is the callee's to close, or failed, as
- * pfk_connect says, where the handle is cancelled, too.  Answers come from
- * there only, and ICMP's errors reach error_received.  The kernel's choice of
- * the own port is repeated while it is the peer's port; a socket whose own
- * address is the peer's is ECONNREFUSED.
+ * [create_datagram_endpoint, remote_addr].  Then either proto's connection_made
+ * is called with arg, and the endpoint is the program's to close, or failed, as
+ * by pfk_connect; pfk_connect_cancel cancels.  Only that peer's datagrams are
+ * received, and ICMP's errors reach error_received.  The kernel's choice of the
+ * own port is repeated while it is the peer's port; a socket whose own address
+ * is the peer's is ECONNREFUSED.  EINVAL: no host, no failed, or no proto.
  */
 struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options,
     const struct pfk_datagram_protocol *proto, void *arg,
     void (*failed)(void *arg, int error, const char *causes));
 
-/* The connected peer; ENOTCONN [get_extra_info]. */
+/* The connected peer [get_extra_info].  ENOTCONN: there is none. */
 int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
 
 /*
  * Send one datagram to `to` (NULL: the connected peer), from the local address
- * `from` (NULL: the socket's own).  Called from datagram_received with that
- * packet's buffer it is sent uncopied with the batch: in order with other
- * datagrams to the same `to`, and together with it where the kernel offers
- * UDP_SEGMENT.  A full socket buffer drops and counts it.
+ * `from` (NULL: the socket's own) [sendto].  An answer goes `to` the packet's
+ * `from`, `from` the packet's `to`, so that it is right on a socket that is
+ * bound to 0.0.0.0 or ::, too; one that is bound to an address ignores `from`.
+ * Called from datagram_received with that packet's buffer it is sent uncopied
+ * with the batch: in order with other datagrams to the same `to`, and together
+ * with it where the kernel offers UDP_SEGMENT.  It never waits: a full socket
+ * buffer drops the datagram and counts it.
  */
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from);
 
 /*
- * Datagrams dropped because the socket's send buffer was full.  An endpoint that
- * is not connected logs at most once a minute how many it dropped: these, those
- * that found its receive buffer full, and those that could not be sent.
+ * Datagrams dropped because the socket's send buffer was full.  An endpoint
+ * that is not connected logs at most once a minute how many it dropped: these,
+ * those that found its receive buffer full, and those that could not be sent.
  */
 uint64_t pfk_datagram_dropped(const struct pfk_datagram *d);
 
