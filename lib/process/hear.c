@@ -99,10 +99,7 @@ take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		give_up(c, "cannot keep a listener of it");
 }
 
-/*
- * A signal from outside told it to drain.  Its successor starts at once, not at
- * its exit.
- */
+/* A signal from outside tells it to end: it serves until its successor does. */
 static void
 leaves(struct pfk__child *c)
 {
@@ -110,7 +107,10 @@ leaves(struct pfk__child *c)
 
 	if (m->stop != PFK__STOP_NONE || m->places[c->slot].serving != c)
 		return;
-	c->left = true;
+	pfk_log(PFK_INFO,
+	    "worker %d (%d) got a stop signal from outside; starting its "
+	    "successor, which takes its connections over",
+	    c->slot, (int)pfk__child_pid(c));
 	m->places[c->slot].restarts++;
 	pfk__history_count(m, c->slot, PFK__COUNT_RESTARTS_LEFT);
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
@@ -212,11 +212,11 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		pfk__master_step(c->master, c->slot, PFK__SLOT_READY);
 		break;
 	case PFK__MSG_KEPT:
-		if (c->phase == PFK__PHASE_LEAVING && !c->left)
+		if (c->phase == PFK__PHASE_LEAVING)
 			pfk__heirs_kept(c, msg->status);
 		break;
 	case PFK__MSG_LATER:
-		if (c->phase == PFK__PHASE_LEAVING && !c->left)
+		if (c->phase == PFK__PHASE_LEAVING)
 			pfk__heirs_later(c, msg->status);
 		break;
 	case PFK__MSG_TAKEN:

@@ -59,9 +59,8 @@ struct pfk__child {
 	uint64_t leaving_ns;     /* since when it leaves */
 	bool adopted;            /* it has, or had, listeners of other slots */
 	bool deaf;               /* its channel is full, and it does not read */
-	bool left;            /* it drains by itself, and hands nothing over */
-	int fail_status;      /* why its boot failed, by its own word */
-	unsigned incarnation; /* workers that its keeper has cloned */
+	int fail_status;         /* why its boot failed, by its own word */
+	unsigned incarnation;    /* workers that its keeper has cloned */
 	char fail_text[400];
 	char cause[160]; /* why the master ends the worker, or "" */
 };

@@ -32,8 +32,7 @@ on_bound(void *arg)
 static void
 bound_leaving(struct pfk__child *c)
 {
-	const struct pfk_master_config *config = &c->master->config;
-	uint64_t ns = c->left ? config->shutdown_ns : config->drain_ns;
+	uint64_t ns = c->master->config.drain_ns;
 
 	if (c->leaving_ns == 0)
 		c->leaving_ns = pfk_loop_now(c->master->loop);
@@ -65,16 +64,11 @@ order_drain(struct pfk__child *c)
 	    .how = PFK_DRAIN_LEAVE,
 	    .ns = c->master->config.drain_ns};
 
-	/* Sent to one that left by itself, too: it may only have said so. */
 	pfk__child_tell(c, &msg, -1);
-	pfk_log(PFK_INFO,
-	    c->left ? "worker %d (%d) got a stop signal from outside; starting "
-		      "its successor"
-		    : "worker %d (%d) is leaving",
-	    c->slot, (int)pfk__child_pid(c));
+	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot,
+	    (int)pfk__child_pid(c));
 	c->kept = c->later = 0;
-	if (!c->left)
-		pfk__heirs_offer(c);
+	pfk__heirs_offer(c);
 }
 
 /*
@@ -90,7 +84,7 @@ pfk__child_retire(struct pfk__child *c)
 	if (p->serving == c)
 		p->serving = NULL;
 	pfk__adopt_forget(c->master, c);
-	c->retire_wanted = c->receiving > 0 && !c->left;
+	c->retire_wanted = c->receiving > 0;
 	bound_leaving(c);
 	if (!c->retire_wanted)
 		order_drain(c);

@@ -97,8 +97,11 @@ in_serving(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 	case PFK__SLOT_LEFT:
 		/* Counts as a death: a worker may leave as soon as it serves. */
 		forgive(s, now);
-		return PFK__DO_RETIRE | restart(s, now, random);
+		s->renew = s->left = true;
+		s->retry_ns = now + delay(++s->failures, random);
+		return s->retry_ns > now ? 0 : spawn(s, PFK__SLOT_REPLACING);
 	case PFK__SLOT_RENEW:
+		s->left = false;
 		return spawn(s, PFK__SLOT_REPLACING);
 	case PFK__SLOT_TICK:
 		if (s->renew && now >= s->retry_ns)
@@ -119,7 +122,8 @@ in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 	switch (event) {
 	case PFK__SLOT_READY:
 		s->state = PFK__SLOT_SERVING;
-		s->failures = 0;
+		s->failures = s->left ? s->failures : 0;
+		s->left = false;
 		s->ready_ns = now;
 		return PFK__DO_PROMOTE | PFK__DO_RETIRE |
 		    (s->renew ? spawn(s, PFK__SLOT_REPLACING) : 0);
@@ -132,9 +136,6 @@ in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 	case PFK__SLOT_DIED_SERVING:
 		s->state = PFK__SLOT_STARTING;
 		return 0;
-	case PFK__SLOT_LEFT:
-		s->state = PFK__SLOT_STARTING;
-		return PFK__DO_RETIRE;
 	case PFK__SLOT_RENEW:
 		s->renew = true;
 		return 0;

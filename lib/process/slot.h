@@ -32,7 +32,7 @@ enum pfk__slot_event {
 	PFK__SLOT_READY,  /* the booting one is ready */
 	PFK__SLOT_DIED_BOOTING,
 	PFK__SLOT_DIED_SERVING,
-	PFK__SLOT_LEFT, /* the serving one drains, by no order of the master */
+	PFK__SLOT_LEFT, /* a signal from outside tells the serving one to end */
 	PFK__SLOT_TICK  /* time has passed */
 };
 
@@ -45,6 +45,7 @@ enum pfk__slot_event {
 struct pfk__slot {
 	enum pfk__slot_state state;
 	bool renew;        /* the serving process is out of date */
+	bool left;         /* or it got a signal to end */
 	unsigned failures; /* deaths without a while of service between */
 	uint64_t ready_ns; /* since when one serves */
 	uint64_t retry_ns; /* BACKOFF, or a renewal that failed: when next */

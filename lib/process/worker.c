@@ -109,14 +109,19 @@ pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	    timeout_ns > 0 ? pfk_loop_now(w->loop) + timeout_ns : 0);
 }
 
+/*
+ * The signal is from outside, because the master orders by messages.  It starts a
+ * successor, and then orders this worker to leave, with its connections.
+ */
 static void
 on_terminate(void *arg, int signo)
 {
 	struct pfk_worker *w = arg;
 	struct pfk__message m = {0};
 
-	if (!w->leaving && !pfk__is_orphan(w))
-		say(w, &m, PFK__MSG_LEAVING);
+	if (!w->leaving && !pfk__is_orphan(w) &&
+	    say(w, &m, PFK__MSG_LEAVING) == 0)
+		return;
 	pfk__worker_drain(w, PFK_DRAIN_STOP,
 	    signo == SIGTERM ? w->config->shutdown_ns : 0);
 }
