@@ -230,7 +230,7 @@ sub never_fall {
 	for my $round (1 .. ROUNDS) {
 		$events[ $round % @events ]->();
 		for my $client (@clients) {
-			# One that got a signal to stop ends its connections.
+			# One that was being served at a crash is closed.
 			if ((echo_once($client, "round $round") // q{}) eq "round $round") {
 				$echoes++;
 			} else {
