@@ -22,7 +22,7 @@ for my $source (sort glob "$dir/*.c") {
 
 	ok(scalar @seeds, "$name has seeds");
 	my ($status, $output, $errors) =
-	    run_cmd("$Prefork::O/fuzz/$name", '-n', CHANGES, @seeds);
+	    run_cmd({ timeout => 120 }, "$Prefork::O/fuzz/$name", '-n', CHANGES, @seeds);
 	is($status, 0, "$name: exit status") or diag($errors);
 	like($output, qr/\A\d+\sinputs\n\z/, "$name: all were run");
 }
