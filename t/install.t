@@ -81,6 +81,7 @@ sub finds_files {
 		'share/bash-completion/completions/prefork-echo' => '644',
 		'share/doc/prefork/LICENSE'                => '644',
 		'share/doc/prefork/README.md'              => '644',
+		'share/doc/prefork/examples/cache.c'       => '644',
 		'share/doc/prefork/examples/discard.c'     => '644',
 		'share/doc/prefork/examples/kv.c'          => '644',
 		'share/doc/prefork/examples/udptime.c'     => '644',
