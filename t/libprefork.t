@@ -19,6 +19,7 @@ use constant TIMEOUT => 120;
 
 my $HEADER = 'lib/prefork.h';
 my $MANUAL = 'lib/libprefork.3';
+my $MARK   = '.\\" As in prefork.h.';
 
 chdir $Prefork::ROOT or die "chdir: $!\n";
 
@@ -28,6 +29,7 @@ my @page = do {
 };
 
 has_functions();
+has_marks();
 has_structs();
 has_names();
 is(`contrib/manual --check`, q{}, "the marked entries of $MANUAL are as in $HEADER");
@@ -68,6 +70,19 @@ sub prototype_at {
 	return ($name, $type, $name, '(', join(q{,}, @arguments), ')');
 }
 
+# The words of each entry are the header's. The entries of one contract follow
+# each other, and the last one has the mark.
+sub has_marks {
+	my @unmarked;
+
+	for my $i (0 .. $#page) {
+		my ($name) = prototype_at($i) or next;
+		my $next = $i + ($page[$i] eq '.It Xo' ? 4 : 1);
+		push @unmarked, $name if $page[$next] ne $MARK && !prototype_at($next);
+	}
+	return is_deeply(\@unmarked, [], "$MANUAL has the line '$MARK' in each entry");
+}
+
 # The header's banners: function => LAYER.
 sub layers {
 	my ($path) = @_;
@@ -89,7 +104,7 @@ sub template {
 
 	s/(\w)([*]|\()/$1 $2/g for $type, @arguments;
 	return join "\n", '.It Xo', ".Ft \"$type\"",
-	    join(q{ }, ".Fn $name", map { qq{"$_"} } @arguments), '.Xc';
+	    join(q{ }, ".Fn $name", map { qq{"$_"} } @arguments), '.Xc', $MARK;
 }
 
 sub has_structs {
@@ -134,8 +149,7 @@ sub differences {
 sub advise {
 	my @texts = @_;
 
-	diag("Bring $MANUAL up to date, in the section of the layer, with a"
-		    . " paragraph on its effect, owners, and errors:");
+	diag("Bring $MANUAL up to date, in the section of the layer, and run contrib/manual:");
 	diag($_) for @texts;
 	return;
 }
