@@ -212,11 +212,12 @@ struct pfk_option {
 	size_t offset;    /* of the field in the configuration's struct */
 	int64_t min, max; /* bounds, inclusive */
 	/*
-	 * PFK_OPT_CUSTOM.  field is offset bytes behind the start of the
-	 * configuration.  parse: first is true for the first value that comes
-	 * from one source (argv or file), so that a list starts anew there; on
-	 * failure *errstr names the fault.  format: write value number i as
-	 * parse would take it; false when there is none.
+	 * They read and write a value of PFK_OPT_CUSTOM; field is `offset`
+	 * bytes behind the start of the configuration.  parse returns 0, or -1
+	 * with the reason in *errstr; first is true for the first value from
+	 * one source, argv or file, so that a list can start anew there.
+	 * format writes value number i to buf as parse would take it, and
+	 * returns false when there is none.
 	 */
 	int (*parse)(void *field, const char *value, bool first,
 	    const char **errstr);
