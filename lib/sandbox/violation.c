@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "sandbox/sandbox.h"
 
+/* si_code; its name SYS_SECCOMP is not in the C library's headers. */
+#define BY_SECCOMP 1
+
 /* A mistake of the program's, or an attack: the process ends in any case. */
 static void
 on_violation(int signo, siginfo_t *info, void *context)
@@ -19,6 +22,9 @@ on_violation(int signo, siginfo_t *info, void *context)
 	int n;
 
 	(void)context;
+	/* Another process may send the signal. */
+	if (info->si_code != BY_SECCOMP)
+		goto end;
 	pfk__filter_name(info->si_syscall, call, sizeof(call));
 	pfk__log_text_prefix(prefix, sizeof(prefix));
 	n = snprintf(line, sizeof(line),
@@ -28,6 +34,7 @@ on_violation(int signo, siginfo_t *info, void *context)
 	    prefix, call, info->si_syscall);
 	if (n > 0 && write(pfk__log_text_fd(), line, (size_t)n) == -1)
 		signo = SIGSYS;
+end:
 	/* The disposition is the default again. */
 	raise(signo);
 }

@@ -42,7 +42,7 @@ use constant F_SETPIPESZ => 1031;
 use constant SHOWN_LINES => 200;
 
 my $TROUBLE = qr/ERROR:\s(?:Address|Leak)Sanitizer|runtime\serror:
-    |[Aa]ssertion.*failed|stack\ssmashing/x;
+    |[Aa]ssertion.*failed|stack\ssmashing|the\ssandbox\sdenied/x;
 
 our $ROOT = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 our $O    = $ENV{PREFORK_O} // 'build';
