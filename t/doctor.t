@@ -27,6 +27,7 @@ finds('send-buffer',    'warn', @user, qw(--send-buffer 4k));
 finds('keeper',         'warn', @user, qw(--keeper off));
 finds('worker-timeout', 'warn', @user, qw(--worker-timeout 0));
 finds('orphan-timeout', 'info', @user, qw(--orphan-timeout 0));
+finds('sandbox',        'info', @user, qw(--sandbox off));
 finds('workers',        'info', @user, '-w', 4 * cpus() + 1);
 limited();
 SKIP: {

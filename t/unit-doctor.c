@@ -117,6 +117,12 @@ of_service(void)
 	FIND(keeper_off, true, "keeper");
 	FIND(hang_off, true, "worker-timeout");
 	FIND(orphans_off, true, "orphan-timeout");
+	FIND(sandbox_off, true, "sandbox");
+	healthy();
+	strlcpy(facts.unconfined, "no kernel has it", sizeof(facts.unconfined));
+	finds("sandbox");
+	ok(strstr(found.list[0].text, facts.unconfined) != NULL,
+	    "with the missing part");
 	FIND(outdated, true, "configuration");
 	FIND(reload_failed, true, "reload");
 	healthy();

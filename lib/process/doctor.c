@@ -287,6 +287,28 @@ judge_service(struct pfk__findings *d, const struct pfk__facts *s)
 }
 
 static void
+judge_sandbox(struct pfk__findings *d, const struct pfk__facts *s)
+{
+	struct pfk__finding *f;
+
+	if (!s->sandbox_off && s->unconfined[0] == '\0')
+		return;
+	f = add(d, false, "sandbox");
+	if (s->sandbox_off) {
+		say(f,
+		    "sandbox is off: a worker that an attacker took over may "
+		    "do all that its user may");
+		cure(f, "set sandbox to auto, and reload");
+	} else {
+		say(f, "workers are not confined in all ways: %s",
+		    s->unconfined);
+		cure(f,
+		    "libseccomp2, a usual build, a kernel with seccomp and "
+		    "landlock in its parameter lsm");
+	}
+}
+
+static void
 judge_workers(struct pfk__findings *d, const struct pfk__facts *s)
 {
 	struct pfk__finding *f;
@@ -338,6 +360,7 @@ pfk__doctor_judge(struct pfk__findings *d, const struct pfk__facts *f)
 {
 	d->n = 0;
 	judge_service(d, f);
+	judge_sandbox(d, f);
 	judge_workers(d, f);
 	judge_tcp(d, f);
 	judge_udp(d, f);

@@ -22,6 +22,7 @@
 #include "process/history.h"
 #include "process/master.h"
 #include "process/report.h"
+#include "sandbox/sandbox.h"
 
 /* the system */
 
@@ -226,6 +227,22 @@ look_at_slots(struct pfk__facts *f, const struct pfk__master *m)
 	}
 }
 
+static void
+look_at_sandbox(struct pfk__facts *f, enum pfk_sandbox wish)
+{
+	const char *why;
+
+	f->sandbox_off = wish == PFK_SANDBOX_OFF;
+	f->unconfined[0] = '\0';
+	if (f->sandbox_off)
+		return;
+	if (!pfk__sandbox_possible(&why))
+		strlcpy(f->unconfined, why, sizeof(f->unconfined));
+	else
+		pfk__sandbox_describe_missing(pfk__sandbox_offer(),
+		    f->unconfined, sizeof(f->unconfined));
+}
+
 void
 pfk__facts_of_service(struct pfk__facts *f, const struct pfk__master *m)
 {
@@ -233,6 +250,7 @@ pfk__facts_of_service(struct pfk__facts *f, const struct pfk__master *m)
 
 	look_at_listeners(f, m);
 	look_at_slots(f, m);
+	look_at_sandbox(f, m->config.sandbox);
 	f->workers = m->workers;
 	f->cpus = pfk_cpus();
 	f->as_root = geteuid() == 0 && m->config.worker_user == 0;

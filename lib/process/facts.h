@@ -32,6 +32,8 @@ struct pfk__facts {
 	bool as_root, keeper_off, hang_off, orphans_off;
 	bool outdated, reload_failed;
 	long long dropped; /* datagrams, because a receive buffer was full */
+	bool sandbox_off;
+	char unconfined[160]; /* the cause; "": all parts, or it is off */
 };
 
 /* Read those of the system; root is "", or a directory for tests. */
