@@ -1341,7 +1341,10 @@ struct pfk_master_config {
 	gid_t control_group;
 	/*
 	 * The user to which workers drop, and from which the control socket
-	 * takes no commands; 0: they do not.
+	 * takes no commands; 0: they do not.  With a sandbox, the master and
+	 * workers that boot keep no capabilities but CAP_DAC_OVERRIDE,
+	 * CAP_KILL, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_NET_BIND_SERVICE,
+	 * CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_SYS_RESOURCE.
 	 */
 	uid_t worker_user;
 	/*

@@ -17,8 +17,22 @@ use Test::More;
 use constant {
 	NONE  => '0000000000000000',
 	KILLS => 4,
+	# DAC_OVERRIDE, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_ADMIN,
+	# SYS_PTRACE, SYS_RESOURCE
+	MASTER => 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12 | 1 << 19 | 1 << 24,
 };
 
+# Of a worker: the pipes are both ends of the one for signals, and the log's.
+my %KINDS = (
+	'/dev/null'              => 2,
+	'standard error'         => 1,
+	'a pipe'                 => 3,
+	'the channel'            => 1,
+	'the listener'           => 1,
+	'the UDP socket'         => 1,
+	'anon_inode:[eventpoll]' => 1,
+	'anon_inode:[eventfd]'   => 1,
+);
 my $dir = temp_dir();
 my ($code, undef, $why) = run_cmd(Prefork::program(), qw(-t --sandbox on -p 0));
 is($code, 0, '--sandbox on is an option') or diag($why);
@@ -36,6 +50,11 @@ if ($line !~ /^workers\sare\sconfined:/x) {
 	exit 0;
 }
 confined();
+descriptors();
+SKIP: {
+	skip 'only a master of root has capabilities', 1 if !is_root();
+	subtest 'capabilities of the master' => \&of_master;
+}
 under_load($_) for 'epoll', 'poll';
 without_master();
 done_testing();
@@ -71,6 +90,69 @@ sub confined {
 	ok($server->wait_log(qr/\]\sreloaded:/x, undef, $from), 'a reload');
 	is(echo_once($socket, 'z'), 'z', 'the next worker has the connection');
 	is_confined({ $server->workers }->{0}, 'it');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+
+# The kind of a descriptor, by its link and number.
+sub kind_of {
+	my ($target, $fd) = @_;
+	my ($inode) = $target =~ /^socket:\[(\d+)\]$/x;
+
+	return $target if !defined $inode && $target !~ /^pipe:/x;
+	return $fd <= 2 ? 'standard error' : 'a pipe' if !defined $inode;
+	for my $table (qw(tcp udp unix)) {
+		for my $row (split /\n/, slurp("/proc/net/$table")) {
+			my @field = split q{ }, $row;
+			return 'the channel' if $table eq 'unix' && $field[6] eq $inode && $field[4] eq '0005';
+			next if $table eq 'unix' || $field[9] ne $inode;
+			return 'the UDP socket' if $table eq 'udp';
+			return $field[3] eq '0A' ? 'the listener' : 'a connection';
+		}
+	}
+	return $target;
+}
+
+# By kind: its sockets and channel, the log, and those of its loop.
+sub descriptors {
+	my $server = Prefork->start(qw(--sandbox on -w 2 -p 0 -4), is_root() ? qw(-u nobody) : ());
+	my @clients = map { $server->tcp_socket } 1 .. 3;
+	is(echo_once($_, 'x'), 'x', 'a client') for @clients;
+	for my $pid (values %{ { $server->workers } }) {
+		my (%n, %fd);
+		%fd = fds($pid);
+		note(join ', ', map { "$_ $fd{$_}" } sort { $a <=> $b } keys %fd);
+		$n{ kind_of($fd{$_}, $_) }++ for keys %fd;
+		my $connections = delete $n{'a connection'} // 0;
+		ok($connections <= @clients, 'connections of its clients');
+		is_deeply(\%n, \%KINDS, 'beside them, the descriptors that serving needs');
+	}
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub of_master {
+	my $server = Prefork->start(qw(--sandbox auto -w 1 -p 0 -4 -u nobody));
+	my %status = status_of($server->pid);
+	my %ours   = status_of($$);
+
+	# A container lacks some.
+	is(hex $status{$_}, MASTER & hex $ours{$_}, "$_ has the documented ones")
+	    for qw(CapPrm CapEff CapBnd);
+	my $socket = $server->tcp_socket;
+	is(echo_once($socket, 'x'), 'x', 'a connection');
+	my $from = $server->log_size;
+	$server->signal('USR2');
+	ok($server->wait_log(qr/\]\supgraded:/x, undef, $from), 'an upgrade');
+	is(echo_once($socket, 'y'), 'y', 'it goes on');
+	is({ status_of($server->pid) }->{CapPrm}, $status{CapPrm}, 'the next program has the same');
+	is_confined(kill_worker($server, 0), 'the next worker');
+	is(echo_once($socket, 'z'), 'z', 'after a kill, too');
+	is($server->stop, 0, 'exit status');
+	$server = Prefork->start(qw(--sandbox off -w 1 -p 0 -4 -u nobody));
+	my %full = status_of($server->pid);
+	is($full{CapPrm}, $ours{CapPrm}, 'off: it keeps all');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -3,6 +3,7 @@
  *
  * Layer: process.
  */
+#include <linux/capability.h>
 #include <sysexits.h>
 
 #include "event/ledger.h"
@@ -10,6 +11,18 @@
 #include "sandbox/sandbox.h"
 
 #define TEXT_SIZE 240
+
+/*
+ * The capabilities of a master whose workers change their user.  Files of the log's
+ * and the configuration's owner, signals to workers and their change of user; their
+ * sockets, which they open before that: ports, large buffers, the holder of an
+ * address that is in use; pipes and descriptors beyond the limits of a user.
+ */
+#define BIT(capability) (1ULL << (capability))
+#define MASTER_KEEPS \
+	(BIT(CAP_DAC_OVERRIDE) | BIT(CAP_KILL) | BIT(CAP_SETUID) | \
+	    BIT(CAP_SETGID) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | \
+	    BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_SYS_RESOURCE))
 
 /* Each worker of the service enters with the same parts: one of them logs it. */
 static bool
@@ -79,4 +92,12 @@ pfk__check_sandbox(const struct pfk_master_config *config)
 		     "but %s; take auto",
 	    why);
 	return EX_CONFIG;
+}
+
+void
+pfk__confine_master(const struct pfk_master_config *config)
+{
+	if (config->sandbox != PFK_SANDBOX_OFF && config->worker_user != 0 &&
+	    pfk__capabilities_keep(MASTER_KEEPS) == -1)
+		pfk_warn("cannot give up the master's capabilities");
 }

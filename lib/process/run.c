@@ -113,6 +113,7 @@ start(struct pfk__master *m)
 	status = pfk__check_sandbox(&m->config);
 	if (status != EX_OK)
 		return status;
+	pfk__confine_master(&m->config);
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {

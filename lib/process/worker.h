@@ -62,6 +62,8 @@ void pfk__worker_resume(struct pfk_worker *w, int accepted);
  */
 int pfk__worker_confine(struct pfk_worker *w);
 int pfk__check_sandbox(const struct pfk_master_config *config);
+/* With a sandbox and workers of another user, give up unused capabilities. */
+void pfk__confine_master(const struct pfk_master_config *config);
 
 /*
  * listen_again.c: the listener's record, from which a successor takes it; and
