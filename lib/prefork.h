@@ -1555,7 +1555,8 @@ int pfk_drop_privileges(const char *user, uid_t uid, gid_t gid);
  * pfk_datagram_connect unless "socket" is allowed.  Each other system call ends
  * the process by SIGSYS, and the log has its name.  Open in worker_init all
  * that the protocols need.  With PFK_SANDBOX_ON a worker that cannot be
- * confined so far does not start.
+ * confined so far does not start.  The default is PFK_SANDBOX_OFF, because only
+ * the program knows the calls of its protocols.
  */
 int pfk_sandbox_allow(const char *call);
 

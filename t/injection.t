@@ -141,7 +141,7 @@ sub at_start {
 	my ($call, $number, $why) = @_;
 
 	break_it($call, $number);
-	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4', '--keeper', 'off');
+	my $server = Prefork->spawn(options(), qw(--sandbox off -w 2 -p 0 -4), '--keeper', 'off');
 	is($server->wait_exit, 71, "$call ($why) at the start: exit 71");
 	mend($call);
 	like($server->log_text, qr/\A.*cannot\sstart\sthe\slog\sprocess:\s\Q$why\E\n\z/x,
@@ -151,7 +151,7 @@ sub at_start {
 
 sub while_it_runs {
 	my ($call, $number, $why) = @_;
-	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4', '--keeper', 'off');
+	my $server = Prefork->start(options(), qw(--sandbox off -w 2 -p 0 -4), '--keeper', 'off');
 	my %before = fds($server->pid);
 	my $settled = sub { my %now = fds($server->pid); keys %now == keys %before };
 	my $told = qr/\]\s(.*):\s\Q$why\E;/x;
@@ -196,7 +196,7 @@ sub no_watches_at_start {
 	my $cure = $number == ENOSPC ? '; raise fs.epoll.max_user_watches' : q{};
 
 	break_it('epoll_ctl', $number);
-	my $server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	my $server = Prefork->spawn(options(), qw(--sandbox off -w 2 -p 0 -4));
 	is($server->wait_exit, 71, "epoll_ctl ($why) at the start: exit 71");
 	mend('epoll_ctl');
 	like($server->log_text, qr/\A.*cannot\sstart:.*:\s\Q$why$cure\E\n\z/x,
@@ -204,7 +204,7 @@ sub no_watches_at_start {
 
 	# Only workers watch these.
 	break_it('epoll_ctl.listener', $number);
-	$server = Prefork->spawn(options(), '-w', 2, '-p', 0, '-4');
+	$server = Prefork->spawn(options(), qw(--sandbox off -w 2 -p 0 -4));
 	is($server->wait_exit, 71, "epoll_ctl ($why) of a listener at the start: exit 71");
 	mend('epoll_ctl.listener');
 	like($server->log_text, qr/cannot\sstart:\scannot\swatch\sits\ssockets:\s\Q$why$cure\E\n\z/x,
@@ -215,7 +215,7 @@ sub no_watches_at_start {
 # A worker that serves goes on, one that starts fails, and all is well later.
 sub no_watches_later {
 	my ($number, $why) = @_;
-	my $server = Prefork->start(options(), '-w', 2, '-p', 0, '-4');
+	my $server = Prefork->start(options(), qw(--sandbox off -w 2 -p 0 -4));
 	my $from   = $server->log_size;
 	my $old    = $server->tcp_socket;
 

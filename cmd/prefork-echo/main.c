@@ -99,6 +99,7 @@ main(int argc, char **argv)
 	    .services = echo_services,
 	    .port = 8888,
 	    .idle_ns = 300 * PFK_SECOND_NS,
+	    .sandbox = PFK_SANDBOX_AUTO,
 	    .options = options,
 	    .config_bytes = sizeof(defaults),
 	    .defaults = &defaults,

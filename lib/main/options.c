@@ -215,7 +215,7 @@ format_log_time(const void *settings, int i, char *buf, size_t size)
 	return i == 0;
 }
 
-static const char *const sandboxes[] = {
+const char *const pfk__sandbox_names[] = {
     [PFK_SANDBOX_OFF] = "off",
     [PFK_SANDBOX_AUTO] = "auto",
     [PFK_SANDBOX_ON] = "on",
@@ -225,7 +225,7 @@ static int
 parse_sandbox(void *settings, const char *value, bool first,
     const char **errstr)
 {
-	int i = find_name(sandboxes, 3, value);
+	int i = find_name(pfk__sandbox_names, 3, value);
 
 	(void)first;
 	if (i != -1)
@@ -239,8 +239,9 @@ parse_sandbox(void *settings, const char *value, bool first,
 static bool
 format_sandbox(const void *settings, int i, char *buf, size_t size)
 {
-	strlcpy(buf,
-	    sandboxes[((const struct pfk__settings *)settings)->sandbox], size);
+	const struct pfk__settings *s = settings;
+
+	strlcpy(buf, pfk__sandbox_names[s->sandbox], size);
 	return i == 0;
 }
 
@@ -377,8 +378,8 @@ const struct pfk_option pfk__main_options[] = {
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},
     {0, "sandbox", "auto|on|off", CUSTOM(parse_sandbox, format_sandbox),
-	.help = "confine workers to what they need; auto: as far as the kernel "
-		"can; on: do not start with less (off)"},
+	.help = "confine workers; auto: as far as the kernel can; on: do not "
+		"start with less"},
     {0, "poller", "epoll|poll|auto", CUSTOM(parse_poller, format_poller),
 	.help = "event back-end (auto)"},
     {0, "coalesce", ONOFF, AT(coalesce),

@@ -114,5 +114,7 @@ void pfk__binds_free(struct pfk__settings *s);
 
 /* options.c: the library's own, with defaults in words. */
 extern const struct pfk_option pfk__main_options[];
+/* By enum pfk_sandbox. */
+extern const char *const pfk__sandbox_names[];
 
 #endif

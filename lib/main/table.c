@@ -16,6 +16,7 @@
 
 struct pfk__table {
 	char port[HELP_SIZE], workers[HELP_SIZE], idle[HELP_SIZE];
+	char sandbox[HELP_SIZE];
 	char bind[2 * HELP_SIZE];
 	struct pfk_option options[];
 };
@@ -79,6 +80,9 @@ show_defaults(struct pfk__table *t, struct pfk_option *o,
 		snprintf(value, sizeof(value), "%g",
 		    (double)p->idle_ns / (double)PFK_SECOND_NS);
 		o->help = with_default(t->idle, o->help, value);
+	} else if (strcmp(o->name, "sandbox") == 0) {
+		o->help = with_default(t->sandbox, o->help,
+		    pfk__sandbox_names[p->sandbox]);
 	} else if (strcmp(o->name, "bind") == 0) {
 		o->help = explain_bind(t->bind, o->help, p->services);
 	}
