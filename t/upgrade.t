@@ -14,6 +14,7 @@ use Prefork;
 use Prefork::Life;
 use Prefork::Sockets qw(sockets_of);
 use Test::More;
+use Time::HiRes ();
 
 use constant CLIENTS => 8;
 
@@ -22,6 +23,7 @@ my $n   = 0;
 
 upgrades();
 as_a_daemon();
+in_a_later_place();
 by_control_socket();
 a_signal_meanwhile();
 while_not_all_serve();
@@ -198,12 +200,36 @@ sub as_a_daemon {
 	my $client = tcp('127.0.0.1', $port);
 	served('before', $client);
 	my $pid = slurp($file);
+	my @written = map { (Time::HiRes::stat($_))[9] } $file, "$path.d.lock";
 	is((run_cmd($path, '-P', $file, '-s', 'upgrade'))[0], 0, '-s upgrade');
 	ok(wait_for(sub { slurp("$path.log") =~ /upgraded:/x }), 'upgraded');
 	served('after', $client);
 	is(slurp($file), $pid, 'the pid file stays');
+	is_deeply([ map { (Time::HiRes::stat($_))[9] } $file, "$path.d.lock" ], \@written,
+		'and needs no room on its disk, as the lock');
 	is((run_cmd($path, '-P', $file, '-s', 'stop'))[0], 0, '-s stop');
 	ok(wait_for(sub { !-e $file }), 'stops the new one');
+	return;
+}
+
+# The first place for lock and socket cannot be used at the start, but later.
+sub in_a_later_place {
+	my ($probe) = first();
+	my $port = $probe->port;
+
+	is($probe->stop, 0, 'a port that is free');
+	mkdir "$dir/run";
+	chmod 0777, "$dir/run";
+	my $server = Prefork->start({ env => { RUNTIME_DIRECTORY => "$dir/run" } },
+		'-w', 1, '-p', $port, '-4', '--name', "later-$$");
+	my $client = $server->tcp_socket;
+	served('in another place', $client);
+	is_deeply([ glob "$dir/run/*" ], [], 'which is not the first one');
+	chmod 0700, "$dir/run";
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgraded:/x), 'the new program finds it');
+	served('there', $client);
+	is($server->stop, 0, 'exit status');
 	return;
 }
 

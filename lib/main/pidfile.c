@@ -20,6 +20,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/inherit.h"
+
 #define TEXT_SIZE 32
 /* Races with masters that end, and files that are replaced, are lost so often. */
 #define TRIES 100
@@ -207,6 +209,18 @@ on_conflict(struct pfk__pidfile *f, int error, char *err)
 	return EX_OK;
 }
 
+/*
+ * A program that replaces the running master leaves the text until it has its own,
+ * because the pid is mostly the same, and a full disk may have no room for another.
+ */
+static int
+empty(int fd)
+{
+	struct pfk__inherited i;
+
+	return pfk__inherited(&i) ? 0 : ftruncate(fd, 0);
+}
+
 /* Open the file and lock it: 1, 0 to try again, -1 with the reason. */
 static int
 try_lock(struct pfk__pidfile *f, int *status, char *err)
@@ -232,7 +246,7 @@ try_lock(struct pfk__pidfile *f, int *status, char *err)
 			return -1;
 	}
 	/* A master that ended meanwhile may have removed it. */
-	return is_there(f) && lock(f->fd) == 0 && ftruncate(f->fd, 0) == 0;
+	return is_there(f) && lock(f->fd) == 0 && empty(f->fd) == 0;
 }
 
 static int
@@ -304,8 +318,13 @@ pfk__pidfile_publish(struct pfk__pidfile *f, char *err)
 {
 	char text[TEXT_SIZE], why[100];
 	int len = snprintf(text, sizeof(text), "%d", (int)getpid());
-	ssize_t n = pwrite(f->fd, text, (size_t)len, 0);
+	ssize_t n = len;
 
+	if (read_pid(f->fd) != getpid()) {
+		n = pwrite(f->fd, text, (size_t)len, 0);
+		if (n == len && ftruncate(f->fd, n) == -1)
+			n = -1;
+	}
 	if (n != len) {
 		snprintf(why, sizeof(why), "cannot write: %s",
 		    n == -1 ? strerror(errno) : "no space for a line");

@@ -274,9 +274,11 @@ inherit(struct pfk__instance *i, const struct pfk__inherited *from)
 
 	if (!is_current(from->lock, i->lock) ||
 	    getsockname(from->control, (struct sockaddr *)&sun, &len) == -1 ||
-	    strcmp(sun.sun_path, i->socket) != 0 ||
-	    lstat(i->socket, &st) == -1 || write_pid(from->lock) == -1)
+	    strcmp(sun.sun_path, i->socket) != 0 || lstat(i->socket, &st) == -1)
 		return false;
+	/* On a full disk the old pid stays, and the lock counts. */
+	if (holder(from->lock) != getpid())
+		write_pid(from->lock);
 	i->lock_fd = from->lock;
 	i->fd = from->control;
 	i->device = st.st_dev;
@@ -375,6 +377,7 @@ open_default(struct pfk__instance *i, const struct pfk_master_config *config,
     char *err)
 {
 	char dir[PFK_CONTROL_SIZE], why[PFK_ERROR_SIZE];
+	struct pfk__inherited from;
 	const char *errstr;
 	int status;
 
@@ -388,7 +391,11 @@ open_default(struct pfk__instance *i, const struct pfk_master_config *config,
 		else
 			snprintf(why, sizeof(why), "cannot use %s: %s", dir,
 			    errstr != NULL ? errstr : strerror(errno));
-		if (status != EX_CANTCREAT) {
+		/*
+		 * The program before may have had to take a later place, which
+		 * is in use now.
+		 */
+		if (status != EX_CANTCREAT && status != EX_CONFIG) {
 			strlcpy(err, why, PFK_ERROR_SIZE);
 			return status;
 		}
@@ -398,7 +405,7 @@ open_default(struct pfk__instance *i, const struct pfk_master_config *config,
 			strlcpy(err, why, PFK_ERROR_SIZE);
 	}
 	i->socket[0] = '\0';
-	return EX_OK;
+	return pfk__inherited(&from) ? EX_CONFIG : EX_OK;
 }
 
 int
