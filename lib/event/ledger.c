@@ -273,10 +273,13 @@ void
 pfk__chunk_give(struct pfk__ledger *g, int i)
 {
 	assert(i >= 0 && i < PFK__CHUNKS_MAX && g->next != NULL);
+	/* A free one of a predecessor's has no pages. */
+	bool has_pages = g->chunks[i].fd != 0 || g->chunks[i].len != 0;
+
 	g->chunks[i].fd = 0;
 	pfk__in_order();
 	g->chunks[i].len = 0;
-	if (g->n_free >= WARM_CHUNKS)
+	if (has_pages && g->n_free >= WARM_CHUNKS)
 		madvise(pfk__chunk_data(g, i), PFK__CHUNK_BYTES,
 		    g->shared ? MADV_REMOVE : MADV_DONTNEED);
 	g->next[i] = g->free;
