@@ -241,11 +241,19 @@ sub switched_off {
 	return;
 }
 
-# A keeper that somebody has stopped does not keep its master from ending.
+# A keeper that somebody has stopped keeps neither its worker's clients waiting for
+# ever nor its master from ending.
 sub stopped {
-	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4', '--worker-timeout', 1);
+	my $client = $server->tcp_socket;
+	my $worker = { $server->workers }->{0};
+	my $keeper = keeper_of($server, 0);
 
-	kill 'STOP', keeper_of($server, 0);
+	is(echo_once($client, 'x'), 'x', 'a client');
+	kill 'STOP', $keeper;
+	kill 'KILL', $worker;
+	is(echo_once($client, 'y'), 'y', 'goes on after its worker is killed and the keeper stopped');
+	kill 'STOP', $keeper;
 	is($server->stop('INT'), 0, 'a stopped keeper: the service ends');
 	return;
 }

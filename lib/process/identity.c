@@ -69,6 +69,9 @@ void
 pfk__child_end_worker(struct pfk__child *c)
 {
 	send_signal(c->pidfd, pfk__child_pid(c), SIGKILL);
+	/* A worker that is dead already stays so while its keeper is stopped. */
+	if (c->keeper > 1 && c->keeper != c->pid)
+		kill(c->keeper, SIGCONT);
 }
 
 void
