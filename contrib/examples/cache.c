@@ -131,7 +131,7 @@ await(struct pfk_transport *tr, enum verb verb, char *rest)
 	    .quiet = rest != NULL && strcmp(rest, "noreply") == 0,
 	    .len = n,
 	    .how = {.version = v, .ttl_ns = ttl_of(ttl), .flags = (uint32_t)f}};
-	strcpy(w->key, key);
+	memcpy(w->key, key, strlen(key) + 1);
 	if (n <= VALUE) {
 		pfk_receive_exactly(tr, n + 2);
 		return NULL;
@@ -162,7 +162,8 @@ get(struct pfk_transport *tr, char *keys, bool with_version)
 			    (uintmax_t)it.version);
 		n = snprintf(head, sizeof(head), "VALUE %s %u %zu%s\r\n", key,
 		    it.flags, it.len, version);
-		memcpy(value + it.len, "\r\n", 2);
+		value[it.len] = '\r';
+		value[it.len + 1] = '\n';
 		pfk_write(tr, head, (size_t)n);
 		pfk_write(tr, value, it.len + 2);
 	}
@@ -261,7 +262,7 @@ run(struct pfk_transport *tr, char *rest, bool *quiet)
 		words[--n] = NULL;
 	if (c->verb == NULL || n < c->least || n > c->most)
 		return "ERROR";
-	return run_command(tr, verb, words[0], words[1]);
+	return run_command(tr, verb, n > 0 ? words[0] : "", words[1]);
 }
 
 /* the connection */

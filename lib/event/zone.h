@@ -104,9 +104,9 @@ uint32_t pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
 /* Take the item out of its bucket by one store, then free its blocks. */
 void pfk__zone_unlink(struct pfk_zone *z, uint32_t stripe, uint32_t *at);
 void pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item);
-/* Copy bytes of the key and value, which are one string, from `from` on. */
+/* Copy bytes of the key and value, which are one string, from `at` on. */
 void pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
-    size_t from, void *to, size_t len);
+    size_t at, void *dst, size_t len);
 
 /* zone_deed.c: deeds of transactions. */
 enum pfk__deed_kind { PFK__DEED_PUT = 1, PFK__DEED_ADD, PFK__DEED_DELETE };

@@ -113,6 +113,8 @@ put(struct pfk_transport *tr, const struct iovec *iov, int n)
 	if (tr->out.len > 0)
 		return queue(tr, iov, n, 0);
 	for (int i = 0; i < n; i++) {
+		if (iov[i].iov_len == 0)
+			continue; /* its base may be NULL */
 		memcpy(l->cork_bytes + l->cork_len, iov[i].iov_base,
 		    iov[i].iov_len);
 		l->cork_len += iov[i].iov_len;
