@@ -1420,7 +1420,7 @@ struct pfk_hooks {
 /*
  * Fork the workers and supervise them until a signal says stop:
  *
- * - HUP: reload: replace the workers one by one.  Each new worker has 30 s to
+ * - HUP: reload: replace the workers, two at a time.  Each new worker has 30 s to
  *   become ready: without the first one nothing changes; a later one is left
  *   behind, and the log names its slot.  During a reload: reload again when it
  *   has ended.

@@ -4,6 +4,7 @@
  * worker starts with a configuration that is still being tried.  A worker of
  * this test waits in its boot for as long as the test wants.
  */
+#include <limits.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 static volatile struct gate {
 	int slot, version;
 	bool fails;
+	int second; /* the version that adds an address */
 	uint64_t trial_ns, roll_ns;
 } * gate;
 
@@ -28,8 +30,9 @@ static volatile struct gate {
 
 static int version;
 static struct pfk_sockopts options;
-static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
-struct pfk_server *server; /* not static: it is no leak */
+static struct pfk_listen want[2] = {{.kind = PFK_TCP, .options = &options},
+    {.kind = PFK_TCP, .options = &options}};
+struct pfk_server *servers[2]; /* not static: they are no leak */
 
 static void
 say_version(void *arg)
@@ -51,7 +54,8 @@ worker_init(struct pfk_worker *w, void *arg)
 	static const struct pfk_protocol none = {.connection_made = made};
 	bool waits = gate->slot == pfk_worker_slot(w) &&
 	    gate->version == version;
-	int fd;
+	size_t n = version >= gate->second ? 2 : 1;
+	int fds[2];
 
 	(void)arg;
 	if (waits)
@@ -61,11 +65,14 @@ worker_init(struct pfk_worker *w, void *arg)
 		usleep(5000);
 	if (waits && gate->fails)
 		return pfk_worker_fail(w, 1, "told to fail");
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+	if (pfk_worker_listen(w, want, n, fds) == -1)
 		return -1;
-	server = pfk_serve(pfk_worker_loop(w), fd, &none, NULL, NULL);
-	if (server == NULL)
-		return -1;
+	for (size_t i = 0; i < n; i++) {
+		servers[i] = pfk_serve(pfk_worker_loop(w), fds[i], &none, NULL,
+		    NULL);
+		if (servers[i] == NULL)
+			return -1;
+	}
 	return pfk_soon(pfk_worker_loop(w), say_version, NULL);
 }
 
@@ -99,14 +106,15 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init,
 #define SHORT PFK_SECOND_NS
 
 static void
-start(void)
+start(int workers)
 {
 	version = 1;
 	gate->slot = -1;
 	gate->fails = false;
+	gate->second = INT_MAX;
 	gate->trial_ns = gate->roll_ns = BOUND;
-	service_start(&hooks, 2);
-	ok(service_wait(0, "ready: 2 workers") != 0, "ready");
+	service_start(&hooks, workers);
+	ok(service_wait(0, "ready: ") != 0, "ready");
 }
 
 static void
@@ -141,7 +149,7 @@ roll_meets_a_boot(void)
 {
 	size_t at;
 
-	start();
+	start(2);
 	signalled(SIGTTOU, "now 1 worker");
 	ok(service_wait(0, "worker 1 (") != 0, "slot 1 is given up");
 	hold(1, 1);
@@ -173,7 +181,7 @@ trial_never_ready(void)
 {
 	size_t at;
 
-	start();
+	start(2);
 	hold(0, 2);
 	gate->trial_ns = SHORT;
 	signalled(SIGHUP, "waits with version 2");
@@ -183,7 +191,9 @@ trial_never_ready(void)
 	ok(at != 0, "a trial that is never ready is given up");
 	hold(-1, 0);
 	gate->trial_ns = BOUND;
-	at = signalled(SIGHUP, "serves with version 2");
+	/* The worker may come to its line later than the master to that one. */
+	at = service_log_size();
+	signalled(SIGHUP, "serves with version 2");
 	ok(service_wait(at, "reloaded: 2 workers\n") != 0,
 	    "the next one is a reload as any");
 	is_int(service_count("waits with"), 1, "the first was killed");
@@ -196,7 +206,7 @@ trial_meets_a_boot(void)
 {
 	size_t at;
 
-	start();
+	start(2);
 	hold(0, 1);
 	kill(service_worker(0, 0), SIGKILL);
 	at = service_wait(0, "waits with version 1");
@@ -206,7 +216,9 @@ trial_meets_a_boot(void)
 	gate->trial_ns = BOUND;
 	hold(-1, 0);
 	ok(service_wait(at, "serves with version 1") != 0, "it boots again");
-	at = signalled(SIGHUP, "serves with version 2");
+	/* The worker may come to its line later than the master to that one. */
+	at = service_log_size();
+	signalled(SIGHUP, "serves with version 2");
 	ok(service_wait(at, "reloaded: 2 workers\n") != 0, "and is renewed");
 	end();
 }
@@ -216,7 +228,7 @@ roll_never_ready(void)
 {
 	size_t at;
 
-	start();
+	start(2);
 	hold(1, 2);
 	gate->roll_ns = SHORT;
 	signalled(SIGHUP, "waits with version 2");
@@ -242,7 +254,7 @@ nobody_joins_a_trial(bool succeeds)
 				    : "serves with version 1\n";
 	size_t trial, over, at;
 
-	start();
+	start(2);
 	hold(0, 2);
 	trial = signalled(SIGHUP, "waits with version 2");
 	kill(service_worker(0, 1), SIGKILL);
@@ -267,6 +279,41 @@ nobody_joins_a_trial(bool succeeds)
 	end();
 }
 
+/*
+ * The worker of slot 2 boots beside that of slot 1, which waits; but not if both
+ * open a listener for a new address.
+ */
+static void
+two_at_a_time(bool new_address)
+{
+	size_t from, at, first, second;
+	char line[60];
+	pid_t old;
+
+	start(3);
+	old = service_worker(0, 1);
+	from = service_log_size();
+	gate->second = new_address ? 2 : INT_MAX;
+	hold(1, 2);
+	at = signalled(SIGHUP, "waits with version 2");
+	if (!new_address) {
+		second = service_wait(from, "[worker-2 (");
+		ok(service_wait(second, "serves with version 2") != 0,
+		    "slot 2 is renewed while slot 1 boots");
+	}
+	hold(-1, 0);
+	ok(service_wait(at, "reloaded: 3 workers\n") != 0, "reloaded");
+	if (new_address) {
+		snprintf(line, sizeof(line), "worker 1 (%d) is leaving",
+		    (int)old);
+		first = service_wait(from, line);
+		second = service_wait(from, "started worker 2 (");
+		ok(first != 0 && first < second,
+		    "slot 2 starts when slot 1 serves");
+	}
+	end();
+}
+
 int
 main(void)
 {
@@ -277,11 +324,14 @@ main(void)
 		skip_all("no shared memory");
 	service_no_keeper = true;
 	pfk_sockopts_init(&options);
-	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
+	pfk_addr_parse(&want[0].addr, "127.0.0.1", 0);
+	pfk_addr_parse(&want[1].addr, "127.0.0.2", 0);
 	roll_meets_a_boot();
 	trial_never_ready();
 	trial_meets_a_boot();
 	roll_never_ready();
+	two_at_a_time(false);
+	two_at_a_time(true);
 	nobody_joins_a_trial(true);
 	nobody_joins_a_trial(false);
 	return done_testing();

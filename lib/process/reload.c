@@ -1,5 +1,5 @@
 /*
- * reload.c: replace the workers slot by slot.
+ * reload.c: replace the workers slot by slot, two at a time.
  *
  * Layer: process.  The steps that may take time run in a child (prepare.c), and
  * the master goes on meanwhile.  The first slot's successor tries the new
@@ -263,6 +263,34 @@ next(struct pfk__master *m)
 	finish(m);
 }
 
+/*
+ * Whether the slot has a listener for each address of the new configuration, as
+ * slot 0 tells: then it opens none, and there is no order to keep (surplus.c).
+ */
+static bool
+opens_none(const struct pfk__master *m, int slot)
+{
+	const struct pfk__lent *l;
+
+	for (l = pfk__custody_first(&m->custody, 0); l != NULL;
+	     l = pfk__custody_next(l)) {
+		if (pfk__custody_find(&m->custody, slot, l->kind, &l->asked) ==
+		    NULL)
+			return false;
+	}
+	return !m->places[slot].broken;
+}
+
+/* The slot's turn has come; the next one boots meanwhile where that is harmless. */
+static void
+renew_two(struct pfk__master *m, int slot)
+{
+	if (!settled(m, slot))
+		renew(m, slot);
+	if (++slot < m->workers && !settled(m, slot) && opens_none(m, slot))
+		renew(m, slot);
+}
+
 void
 pfk__reload_continue(struct pfk__master *m)
 {
@@ -277,8 +305,7 @@ pfk__reload_continue(struct pfk__master *m)
 		commit(m);
 	}
 	while (m->reload == PFK__RELOAD_ROLLING) {
-		if (!settled(m, m->rolling))
-			renew(m, m->rolling);
+		renew_two(m, m->rolling);
 		if (!settled(m, m->rolling))
 			return;
 		next(m);
