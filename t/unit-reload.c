@@ -260,6 +260,8 @@ nobody_joins_a_trial(bool succeeds)
 	kill(service_worker(0, 1), SIGKILL);
 	ok(service_wait(trial, "restarting when the reload is decided") != 0,
 	    "a slot whose worker dies waits for the end of the trial");
+	ok(service_wait(trial, "serves for slot 1\n") != 0,
+	    "and a sibling serves its queue meanwhile");
 	signalled(SIGTTIN, "now 3 workers");
 	gate->fails = !succeeds;
 	hold(-1, 0);
