@@ -1299,7 +1299,8 @@ struct pfk_master_config {
 	 * Abort and replace a worker when its loop is blocked or stopped for so
 	 * long, or computes for 3 s without a turn, or for hang_ns where that
 	 * is less; 0: never.  Waiting for a CPU does not count, nor does a
-	 * debugger.
+	 * debugger.  After a quarter of it, a worker that clients wait for and
+	 * no sibling can help is replaced as by a reload.
 	 */
 	uint64_t hang_ns;
 	/*
