@@ -254,8 +254,10 @@ pfk__control_open(struct pfk__master *m)
 	char err[PFK_ERROR_SIZE];
 	int status;
 
-	if (k == NULL)
+	if (k == NULL) {
+		pfk_complain("cannot start: %s", strerror(errno));
 		return EX_OSERR;
+	}
 	m->control = k;
 	k->master = m;
 	k->started_ns = k->configured_ns = pfk_loop_now(m->loop);
