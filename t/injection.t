@@ -38,6 +38,7 @@ for my $number (ENOSPC, ENOMEM) {
 	no_watches_at_start($number, $why);
 	no_watches_later($number, $why);
 }
+successor_fails('calloc.pointer', qr/cannot\srebuild.*Cannot\sallocate/x);
 done_testing();
 
 # Calls fail with the number in the file of their name, while there is one.
@@ -69,6 +70,15 @@ fails(const char *call)
 	fclose(f);
 	errno = number;
 	return 1;
+}
+void *__libc_calloc(size_t, size_t);
+void *
+calloc(size_t n, size_t size)
+{
+	if ((size == sizeof(int) && fails("calloc.int")) ||
+	    (n > 8 && size == sizeof(void *) && fails("calloc.pointer")))
+		return NULL;
+	return __libc_calloc(n, size);
 }
 pid_t
 fork(void)
@@ -240,6 +250,26 @@ sub no_watches_later {
 	mend('epoll_ctl');
 	ok($server->wait_log(qr/reloaded:\s2/x, undef, $from), 'and is made then');
 	serves($server);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# No memory for the next worker of a keeper: its clients see an end, and the log the
+# cause.
+sub successor_fails {
+	my ($call, $line) = @_;
+	my $server = Prefork->start(options(), qw(--sandbox off -w 1 -p 0 -4));
+	my $client = $server->tcp_socket;
+	my $from   = $server->log_size;
+
+	is(echo_once($client, 'before'), 'before', "$call: a connection");
+	break_it($call, ENOMEM);
+	kill 'KILL', { $server->workers }->{0};
+	ok($server->wait_log($line, undef, $from), 'the log has the cause');
+	unlike($server->log_text, qr/message\sof\sits\sboot/x, 'and blames nobody');
+	mend($call);
+	is(sysread($client, my $in, 1) // 0, 0, 'the client sees an end');
+	ok(wait_for(sub { (echo_once($server->tcp_socket, 'x') // q{}) eq 'x' }, 20), 'others are served');
 	is($server->stop, 0, 'exit status');
 	return;
 }
