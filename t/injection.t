@@ -38,6 +38,7 @@ for my $number (ENOSPC, ENOMEM) {
 	no_watches_at_start($number, $why);
 	no_watches_later($number, $why);
 }
+successor_fails('calloc.int', qr/\[master.*could\snot\sgo\son.*cannot\sserve:\sCannot\sallocate/x);
 successor_fails('calloc.pointer', qr/cannot\srebuild.*Cannot\sallocate/x);
 done_testing();
 

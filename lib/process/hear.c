@@ -48,6 +48,18 @@ distrust(struct pfk__child *c, const char *why)
 	end(c);
 }
 
+/* A keeper's next worker could not begin: the connections end with it. */
+static void
+replace(struct pfk__child *c, const struct pfk__message *msg)
+{
+	pfk_log(PFK_ERROR,
+	    "worker %d (%d) could not go on for its predecessor, and its "
+	    "connections end: %s; replacing it",
+	    c->slot, (int)pfk__child_pid(c), msg->text);
+	strlcpy(c->cause, msg->text, sizeof(c->cause));
+	end(c);
+}
+
 /* Fail this boot for a cause outside the worker. */
 static void
 give_up(struct pfk__child *c, const char *what)
@@ -190,7 +202,9 @@ counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 	if (!is_of_boot(msg->type) || c->phase == PFK__PHASE_BOOTING)
 		return true;
 	/* One that was stopped in its boot may have sent it before. */
-	if (c->phase == PFK__PHASE_SERVING)
+	if (c->phase == PFK__PHASE_SERVING && msg->type == PFK__MSG_FAIL)
+		replace(c, msg);
+	else if (c->phase == PFK__PHASE_SERVING)
 		distrust(c, "a message of its boot after it");
 	return false;
 }
