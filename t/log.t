@@ -25,7 +25,7 @@ have_times();
 rotated_under_load();
 file_is_not_one();
 foreign_file();
-full_disk();
+full_disk($_) for 0, 1;
 no_syslog();
 done_testing();
 
@@ -239,22 +239,24 @@ sub foreign_file {
 	return;
 }
 
-# It waits for room, and then goes on with the line that it had begun.
+# It waits for room, and then goes on with the line that it had begun; or it is
+# killed, and the next log process ends that line.
 sub full_disk {
-	my $disk = "$dir/disk";
+	my ($killed) = @_;
+	my $disk = "$dir/disk-$killed";
 
 	mkdir $disk or die "$disk: $!\n";
 	SKIP: {
 		my $mount = '/usr/bin/env';
 		my ($code) = run_cmd($mount, 'unshare', '-m', 'mount', '-t', 'tmpfs', 'none', $disk);
-		skip 'no file system can be mounted here', 5 if $code != 0;
+		skip 'no file system can be mounted here', 4 if $code != 0;
 		my $server = Prefork->spawn({
 				wrapper => [
 					$mount, 'unshare', '-m', 'sh', '-c',
 					'mount -t tmpfs -o size=64k none "$0" && head -c 40000 /dev/zero >"$0/ballast" && exec "$@"',
 					$disk ] },
-			'-v', '-w', 1, '-p', 0, '-4', '-l', "$disk/log", '-P', "$dir/full.pid");
-		ok(wait_for(sub { -s "$dir/full.pid" }, 20), 'a small disk: ready');
+			'-v', '-w', 1, '-p', 0, '-4', '-l', "$disk/log", '-P', "$disk.pid");
+		ok(wait_for(sub { -s "$disk.pid" }, 20), 'a small disk: ready');
 		my $root = '/proc/' . $server->pid . "/root$disk";
 		my $port;
 		wait_for(sub { ($port) = slurp("$root/log") =~ /tcp\s127[.]0[.]0[.]1:(\d+)/x });
@@ -264,13 +266,17 @@ sub full_disk {
 				echo_once($client, 'n' . ++$n . q{.}) eq "n$n."
 				    && $server->log_text =~ /cannot\swrite\sthe\slog:\sNo\sspace/x;
 			}, 20), 'it is full, and standard error says so');
+		kill 'KILL', log_pid(slurp("$root/log")) if $killed;
 		unlink "$root/ballast" or die "ballast: $!\n";
-		ok(wait_for(sub { slurp("$root/log") =~ /could\snot\sbe\swritten\sfor\s.*No\sspace/x }, 20),
+		my $after = $killed ? qr/recv:\sb'again[.]'\n/x : qr/could\snot\sbe\swritten\sfor\s.*No\sspace.*\n/x;
+		echo_once($client, 'again.');
+		ok(wait_for(sub { slurp("$root/log") =~ $after }, 20),
 			'there is room: the log says how long there was none');
 		my $log = slurp("$root/log");
 		my %got = map { $_ => 1 } $log =~ /recv:\sb'n(\d+)[.]'$/gmx;
-		is_deeply([ grep { !$got{$_} } 1 .. $n ], [], 'no line is lost');
-		unlike($log, qr/^(?!\S+Z\s\[)/mx, 'and none is torn');
+		is_deeply([ grep { !$got{$_} } 1 .. $n ], [], 'no line is lost') if !$killed;
+		unlike($log, qr/^(?!\S+Z\s\[)/mx, 'and each begins');
+		unlike($log, qr/Z\s\[.*Z\s\[/x, 'on a line of its own');
 		is($server->stop, 0, 'exit status');
 	}
 	return;
