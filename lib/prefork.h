@@ -1659,10 +1659,10 @@ struct pfk_program {
 /*
  * Run the program: parse argv, carry out its orders, and return main's result,
  * an exit status of sysexits(3); in worker processes it does not return.  It is
- * all of main but pfk_metric_define, pfk_keep_fd and pfk_sandbox_allow, which
- * come before: it opens the standard descriptors that are closed, closes those
- * above them but the ones of pfk_keep_fd, and prepares the signals.
- * EX_SOFTWARE: the program is wrong, and one line says how.
+ * all of main but pfk_metric_define, pfk_zone_open, pfk_keep_fd and
+ * pfk_sandbox_allow, which come before: it opens the standard descriptors that
+ * are closed, closes those above them but the ones of pfk_keep_fd, and prepares
+ * the signals.  EX_SOFTWARE: the program is wrong, and one line says how.
  */
 int pfk_main(const struct pfk_program *program, int argc, char **argv);
 
