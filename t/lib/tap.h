@@ -14,7 +14,7 @@
  *
  * Every test takes a printf format and arguments as its name, and returns
  * whether it passed. A failure shows file, line and both values. A program
- * that runs longer than 60 seconds is ended; tap_time_limit() changes that.
+ * that runs longer than 180 seconds is ended; tap_time_limit() changes that.
  * A child forked by a test must leave by _exit(2), and test nothing.
  */
 #ifndef TAP_H
