@@ -26,7 +26,6 @@ struct pfk_server *server;  /* not static: it is no leak */
 static void
 crash(void)
 {
-	signal(SIGSEGV, SIG_DFL);
 	raise(SIGSEGV);
 }
 
@@ -76,6 +75,8 @@ worker_init(struct pfk_worker *w, void *arg)
 	int fd;
 
 	(void)arg;
+	/* A sanitizer makes an exit of it. */
+	signal(SIGSEGV, SIG_DFL);
 	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
 		return -1;
 	server = pfk_serve(l, fd, &echo, NULL, NULL);
