@@ -1296,6 +1296,12 @@ struct pfk_master_config {
 	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
 	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
 	/*
+	 * A graceful stop begins so long after its order.  Meanwhile all is
+	 * served, but the service is reported as not ready, so that balancers
+	 * leave it; a second order stops at once.
+	 */
+	uint64_t stop_delay_ns;
+	/*
 	 * Abort and replace a worker when its loop is blocked or stopped for so
 	 * long, or computes for 3 s without a turn, or for hang_ns where that
 	 * is less; 0: never.  Waiting for a CPU does not count, nor does a
@@ -1425,8 +1431,8 @@ struct pfk_hooks {
  *   become ready: without the first one nothing changes; a later one is left
  *   behind, and the log names its slot.  During a reload: reload again when it
  *   has ended.
- * - TERM: stop; connections may end within shutdown_ns.  A second one, a second
- *   later or more: at once.
+ * - TERM: stop, once stop_delay_ns has passed; connections may end within
+ *   shutdown_ns.  A second one, a second later or more: at once.
  * - QUIT: stop, without that bound.
  * - INT: stop at once.
  * - USR1: reopen the log.

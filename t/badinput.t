@@ -113,6 +113,7 @@ sub numeric {
 		[ 'user-timeout',     1, -1, 2_147_484 ],
 		[ 'fastopen',         0, -1, 65_536 ],
 		[ 'shutdown-timeout', 8, -0.5, 31_536_001, '1e-10', '+1', ' 1' ],
+		[ 'stop-delay',       0, -0.5, 31_536_001 ],
 		[ 'drain-timeout',    0, -1, 31_536_001, '1 2' ],
 		[ 'worker-timeout',   0, -1, 31_536_001 ],
 		[ 'max-per-source',   0, -1, 10_000_001, '+1', ' 1', 'automatic' ],

@@ -24,6 +24,7 @@ my $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die "
 
 life();
 bad_file();
+lame_duck();
 watchdog();
 abstract();
 nobody();
@@ -67,6 +68,31 @@ sub life {
 	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, 'it stops');
 	like(told(qr/EXTEND/), qr/\AEXTEND_TIMEOUT_USEC=\d+$/mx, 'and asks for time');
 	is($server->wait_exit, 0, 'exit status');
+	return;
+}
+
+# Until the delay of a stop has passed, all are served, and it is not ready.
+sub lame_duck {
+	my $server = start({}, qw(-w 1 --stop-delay 3600));
+	my $socket = control_socket($server);
+
+	told(qr/READY/);
+	$server->signal('TERM');
+	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, '--stop-delay: it is to stop');
+	like(told(qr/EXTEND/), qr/STATUS=1\sof\s1.*,\sstopping$/mx, 'and tells so');
+	like((ctl('-s', $socket, 'status'))[1], qr/\A\S+\sstopping,/x, 'as the status does');
+	like((ctl('-s', $socket, 'metrics'))[1], qr/^prefork_ready\{.*\}\s0$/mx, 'it is not ready');
+	is(echo_once($server->tcp_socket(4), 'new'), 'new', 'and serves a new client');
+	cmp_ok((ctl('-s', $socket, 'upgrade'))[0], '!=', 0, 'but no upgrade undoes the stop');
+	is((ctl('-s', $socket, qw(reload)))[0], 0, 'a reload does not, either');
+	like((ctl('-s', $socket, 'status'))[1], qr/\A\S+\sstopping,/x, 'it is to stop still');
+	is((ctl('-s', $socket, qw(stop --now)))[0], 0, 'it stops by another order');
+	is($server->wait_exit, 0, 'exit status');
+
+	$server = start({}, qw(-w 1 --stop-delay 0.2));
+	$server->signal('TERM');
+	is($server->wait_exit, 0, 'or when the delay has passed');
+	like($server->log_text, qr/stopping\sin\s0\.2\ss;.*\sstopping$/msx, 'as it has said');
 	return;
 }
 

@@ -365,6 +365,9 @@ const struct pfk_option pfk__main_options[] = {
 	.help = "queue length of TCP Fast Open; 0: off (0)"},
     {0, "shutdown-timeout", SECONDS(0, YEAR), AT(shutdown_ns),
 	.help = "bound of a graceful stop; 0: none (8)"},
+    {0, "stop-delay", SECONDS(0, YEAR), AT(stop_delay_ns),
+	.help = "before a graceful stop serve on for so long, reported as not "
+		"ready (0)"},
     {0, "drain-timeout", SECONDS(0, YEAR), AT(drain_ns),
 	.help = "bound for connections left over by a reload; 0: until they "
 		"end (0)"},

@@ -27,6 +27,7 @@ pfk__service_config(const struct pfk__settings *s)
 	return (struct pfk_master_config){.workers = pfk__settings_workers(s),
 	    .shutdown_ns = s->shutdown_ns,
 	    .drain_ns = s->drain_ns,
+	    .stop_delay_ns = s->stop_delay_ns,
 	    .hang_ns = s->hang_ns,
 	    .orphan_ns = s->orphan_ns,
 	    .poller = s->poller,

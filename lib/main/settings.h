@@ -45,7 +45,7 @@ struct pfk__settings {
 	char *user;
 	char *control, *name, *control_group;
 	bool verbose, quiet;
-	uint64_t shutdown_ns, drain_ns, hang_ns, orphan_ns;
+	uint64_t shutdown_ns, drain_ns, stop_delay_ns, hang_ns, orphan_ns;
 	char *poller;
 	bool coalesce;
 	bool keeper;

@@ -210,7 +210,7 @@ stop(struct pfk__client *c, const char *argument)
 	pfk__client_wait(c, PFK__WISH_STOP, 0);
 	if (now && m->stop != PFK__STOP_FAST)
 		pfk__orders_stop_now(m);
-	else if (!now && m->stop == PFK__STOP_NONE)
+	else if (!now && !pfk__orders_stopping(m))
 		pfk__orders_stop(m, m->config.shutdown_ns);
 }
 

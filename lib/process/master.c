@@ -366,6 +366,7 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	else if (how < m->stop)
 		return;
 	m->stop = how;
+	pfk_timer_cancel(&m->stop_delay);
 	pfk__notify_stopping(m);
 	pfk__prepare_cancel();
 	if (status != EX_OK)

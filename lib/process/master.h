@@ -119,10 +119,12 @@ struct pfk__master {
 	int rolling;            /* the slot that is being renewed */
 	struct pfk_timer *late; /* it has taken too long */
 	enum pfk__stop stop;
-	bool terminated;        /* SIGTERM came: a later one is urgent */
-	uint64_t terminated_ns; /* when */
-	int status;             /* to exit with */
-	bool awaiting;          /* orphans may knock: takeover.c */
+	struct pfk_timer *stop_delay; /* a graceful stop begins at its end */
+	uint64_t stop_bound_ns;       /* of that stop */
+	bool terminated;              /* SIGTERM came: a later one is urgent */
+	uint64_t terminated_ns;       /* when */
+	int status;                   /* to exit with */
+	bool awaiting;                /* orphans may knock: takeover.c */
 	/* A stop ordered meanwhile waits for them. */
 	enum pfk__stop stop_next;
 	int stop_status;

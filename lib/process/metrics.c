@@ -12,6 +12,7 @@
 #include "process/control.h"
 #include "process/history.h"
 #include "process/master.h"
+#include "process/orders.h"
 #include "process/report.h"
 #include "process/rows.h"
 
@@ -305,7 +306,7 @@ service(const struct page *p)
 	    pfk__report_serving(m));
 	gauge(p, "prefork_ready",
 	    "1 while it serves: it neither starts nor stops.",
-	    m->started && m->stop == PFK__STOP_NONE);
+	    m->started && !pfk__orders_stopping(m));
 	gauge(p, "prefork_config_generation",
 	    "How often the configuration was replaced.", (double)m->epoch);
 	gauge(p, "prefork_config_outdated",

@@ -19,6 +19,7 @@
 #include "process/area.h"
 #include "process/control.h"
 #include "process/master.h"
+#include "process/orders.h"
 #include "process/report.h"
 
 #define STATUS_NS (10 * PFK_SECOND_NS)
@@ -91,7 +92,7 @@ status_line(const struct pfk__master *m, char *dst, size_t size)
 	n = snprintf(dst, size, "%d of %d workers serve, %llu connection%s",
 	    pfk__report_serving(m), m->workers, connections,
 	    connections == 1 ? "" : "s");
-	if (m->stop != PFK__STOP_NONE)
+	if (pfk__orders_stopping(m))
 		snprintf(dst + n, size - (size_t)n, ", stopping");
 	else if (r->begun > 0 && !r->running)
 		snprintf(dst + n, size - (size_t)n, ", reload %s ago: %s",
@@ -104,7 +105,7 @@ static void
 on_tick(void *arg)
 {
 	struct pfk__master *m = arg;
-	bool stopping = m->stop != PFK__STOP_NONE;
+	bool stopping = pfk__orders_stopping(m);
 	char status[sizeof(m->notify.status)];
 
 	status_line(m, status, sizeof(status));
@@ -177,7 +178,7 @@ pfk__notify_close(struct pfk__master *m)
 void
 pfk__notify_ready(struct pfk__master *m)
 {
-	if (m->notify.fd <= 0 || m->stop != PFK__STOP_NONE)
+	if (m->notify.fd <= 0 || pfk__orders_stopping(m))
 		return;
 	status_line(m, m->notify.status, sizeof(m->notify.status));
 	tell(m, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(),

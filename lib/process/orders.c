@@ -21,11 +21,39 @@
  */
 #define SAME_STOP_NS PFK_SECOND_NS
 
+bool
+pfk__orders_stopping(const struct pfk__master *m)
+{
+	return m->stop != PFK__STOP_NONE || m->stop_delay != NULL;
+}
+
+static void
+on_stop_delay(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	pfk_log(PFK_INFO, "stopping");
+	pfk__master_stop(m, PFK__STOP_GRACEFUL, EX_OK, m->stop_bound_ns);
+}
+
+/* A second order does not begin the delay anew. */
 void
 pfk__orders_stop(struct pfk__master *m, uint64_t timeout_ns)
 {
-	pfk_log(PFK_INFO, "stopping");
-	pfk__master_stop(m, PFK__STOP_GRACEFUL, EX_OK, timeout_ns);
+	uint64_t delay = m->config.stop_delay_ns;
+	bool serves = m->started && m->stop == PFK__STOP_NONE && !m->awaiting;
+
+	if (m->stop_delay != NULL)
+		return;
+	m->stop_bound_ns = timeout_ns;
+	if (delay == 0 || !serves) {
+		on_stop_delay(m);
+		return;
+	}
+	pfk_log(PFK_INFO, "stopping in %g s; until then clients are served",
+	    (double)delay / 1e9);
+	pfk_timer_set(&m->stop_delay, m->loop, delay, on_stop_delay, m);
+	pfk__notify_stopping(m);
 }
 
 void

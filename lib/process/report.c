@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "process/control.h"
 #include "process/master.h"
+#include "process/orders.h"
 
 double
 pfk__report_since(const struct pfk__master *m, uint64_t ns)
@@ -25,7 +26,7 @@ pfk__report_since(const struct pfk__master *m, uint64_t ns)
 const char *
 pfk__report_state(const struct pfk__master *m)
 {
-	if (m->stop != PFK__STOP_NONE)
+	if (pfk__orders_stopping(m))
 		return "stopping";
 	if (!m->started)
 		return "starting";

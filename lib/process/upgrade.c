@@ -141,7 +141,7 @@ obstacle(const struct pfk__master *m)
 	if (m->config.no_keeper || m->config.orphan_ns == 0)
 		return "it needs workers that outlive their master: keepers, "
 		       "and a time to wait for the next one";
-	if (m->stop != PFK__STOP_NONE)
+	if (pfk__orders_stopping(m))
 		return "the service is stopping";
 	if (m->inherited.standin != -1)
 		return "an upgrade is under way";
