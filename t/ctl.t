@@ -82,7 +82,7 @@ sub usage {
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
 	fails(64, qr/--timeout/, qw(--timeout soon status));
-	is((ctl('--version'))[1], "prefork-ctl 0.1.0\n", '--version');
+	is((ctl('--version'))[1], "prefork-ctl 1.0.0-rc1\n", '--version');
 	like((ctl('--help'))[1], qr/^\s+status\s.*^\s+reload\s.*--timeout/msx, '--help');
 	return;
 }
@@ -169,7 +169,7 @@ sub describes {
 		    name pid program protocol slots state totals uptime_seconds version workers
 		    workers_configured workers_serving)], 'the JSON has these members');
 	is("@{$s}{qw(name program version library state pid workers workers_serving)}",
-		'shown prefork-echo 0.1.0 0.1.0 running ' . $server->pid . ' 2 2', 'of the service');
+		'shown prefork-echo 1.0.0-rc1 1.0.0-rc1 running ' . $server->pid . ' 2 2', 'of the service');
 	is($s->{configuration}{file}, $file, 'the file');
 	ok(!$s->{configuration}{changed_since}, 'as it was read');
 	is_deeply($s->{last_reload}, { result => 'none', at => undef, seconds_ago => undef,
