@@ -82,6 +82,12 @@ sub usage {
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
 	fails(64, qr/--timeout/, qw(--timeout soon status));
+	my @help = ctl('help');
+	is_deeply(\@help, [ ctl('--help') ], 'help is --help');
+	is($help[0], 0, 'and succeeds');
+	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "which has $_")
+	    for 'prefork-ctl upgrade', 'share/doc/prefork/monitoring/grafana.json',
+	    'kubectl apply -f share/doc/prefork/kubernetes/echo.yaml';
 	is((ctl('--version'))[1], "prefork-ctl 1.0.0-rc1\n", '--version');
 	like((ctl('--help'))[1], qr/^\s+status\s.*^\s+reload\s.*--timeout/msx, '--help');
 	return;

@@ -75,6 +75,8 @@ sub finds_files {
 		'lib/systemd/system/prefork-echo.service'  => '644',
 		'lib/systemd/system/prefork-echo@.service' => '644',
 		'lib/sysusers.d/prefork-echo.conf'         => '644',
+		'share/doc/prefork/kubernetes/echo.yaml'   => '644',
+		'share/doc/prefork/monitoring/grafana.json' => '644',
 		'share/bash-completion/completions/echo-check'   => '644',
 		'share/bash-completion/completions/echo-client'  => '644',
 		'share/bash-completion/completions/prefork-ctl'  => '644',

@@ -73,6 +73,15 @@ static const struct command {
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+/* Tasks of a new user that take more than one command, with the steps. */
+static const char tasks[] =
+    "\nUpgrade without losing a client: install the new program's file, then\n"
+    "    prefork-ctl upgrade\n"
+    "Grafana: run prefork-exporter, let Prometheus scrape localhost:9488, import\n"
+    "    share/doc/prefork/monitoring/grafana.json\n"
+    "Kubernetes: make image, then\n"
+    "    kubectl apply -f share/doc/prefork/kubernetes/echo.yaml\n";
+
 int
 options_usage(void)
 {
@@ -92,7 +101,8 @@ options_usage(void)
 	}
 	printf("\n");
 	if (fflush(stdout) != 0 ||
-	    pfk_options_usage(options, STDOUT_FILENO) == -1) {
+	    pfk_options_usage(options, STDOUT_FILENO) == -1 ||
+	    fputs(tasks, stdout) == EOF || fflush(stdout) != 0) {
 		pfk_complain("cannot write: %s", strerror(errno));
 		return EX_IOERR;
 	}
@@ -135,6 +145,8 @@ options_read(struct ctl *c, int argc, char *const *argv, char *err)
 	if ((c->socket != NULL) + (c->pid_file != NULL) + (c->name != NULL) > 1)
 		return bad_usage(err,
 		    "--socket, --pid-file and --name exclude each other");
+	if (n == 1 && strcmp(c->words[0], "help") == 0)
+		c->help = true;
 	if (n == 0 && !c->help && !c->version)
 		return bad_usage(err, "a command is missing");
 	return EX_OK;
