@@ -171,7 +171,7 @@ subtest 'version, full disk' => sub {
 	my ($code, $output) = run_cmd(PROGRAM, '--version');
 
 	is($code, 0, '--version');
-	like($output, qr/^echo-check\s\d+[.]\d+[.]\d+\n\z/x, 'and nothing else');
+	like($output, qr/^echo-check\s\d+[.]\d+[.]\d+(?:-rc\d+)?\n\z/x, 'and nothing else');
 	for my $option ('--help', '--version', '--json', '--tap', '-c') {
 		($code, undef, my $errors) = run_cmd('sh', '-c',
 			"exec @{[PROGRAM]} $option -d 0.1 -p $port >/dev/full");
