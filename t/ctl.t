@@ -455,9 +455,11 @@ sub no_answer {
 	my $server = Prefork->start(qw(--name n -w 1 -p 0 -4));
 
 	kill 'STOP', $server->pid;
-	fails(75, qr/no\sanswer\swithin\s0[.]3\ss/x, qw(--name n --timeout 0.3 status));
+	fails(75, qr/the\smaster\s\(${\$server->pid}\)\sis\sstopped;\slet\sit\sgo\son/x, qw(--name n status));
 	kill 'CONT', $server->pid;
 	is((ctl(qw(--name n status --timeout 20)))[0], 0, 'and then it answers');
 	is($server->stop, 0, 'exit status');
+	my $silent = IO::Socket::UNIX->new(Local => "$dir/silent", Listen => 1) or die "listen: $!\n";
+	fails(75, qr/no\sanswer\swithin\s0[.]3\ss/x, '-s', "$dir/silent", qw(--timeout 0.3 status));
 	return;
 }

@@ -283,6 +283,7 @@ sub a_stopped_master {
 	my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port",
 		'--control', "$dir/$port.sock");
 	is($second->wait_exit, 75, 'a stopped master is not dead: exit 75');
+	like($second->log_text, qr/process\s${\$server->pid}\s\(which\sis\sstopped:[ ]see[ ]kill\s-CONT\)/x, 'which says so');
 	$server->signal('CONT');
 	served('it keeps its workers', $client);
 	is($server->stop, 0, 'exit status');

@@ -144,6 +144,27 @@ check_answer(char *answer, size_t len, char **text)
 	    : FAILED;
 }
 
+/* The process that listens at the other end, if it is stopped (proc(5)), or 0. */
+static pid_t
+find_stopped(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	char path[40], state = '?';
+	FILE *f;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)peer.pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	fclose(f);
+	return state == 'T' ? peer.pid : 0;
+}
+
 /* EX_OK: *answer is the answer, to be freed by the caller. */
 static int
 exchange(const struct ctl *c, int fd, const char *line, char **answer,
@@ -152,8 +173,15 @@ exchange(const struct ctl *c, int fd, const char *line, char **answer,
 	uint64_t deadline = clock_now() + c->timeout_ns;
 	char request[128];
 	int n = snprintf(request, sizeof(request), "%s\n", line);
+	pid_t stopped = find_stopped(fd);
 
 	*answer = NULL;
+	if (stopped > 0) {
+		pfk_complain("the master (%d) is stopped; let it go on by "
+			     "kill -CONT %d",
+		    (int)stopped, (int)stopped);
+		return EX_TEMPFAIL;
+	}
 	/* A fresh socket has room for a line. */
 	if (send(fd, request, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 &&
 	    errno != EPIPE) {

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/inherit.h"
+#include "base/state.h"
 #include "net/listener.h"
 #include "process/name.h"
 #include "process/rundir.h"
@@ -135,7 +136,7 @@ try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
 static int
 take_lock(struct pfk__instance *i, char *err, const char **errstr)
 {
-	char who[40] = "a process";
+	char who[80] = "a process";
 	pid_t pid;
 	int error;
 
@@ -157,7 +158,10 @@ take_lock(struct pfk__instance *i, char *err, const char **errstr)
 	if (error != EWOULDBLOCK)
 		return error == 0 ? EX_OK : EX_CANTCREAT;
 	if (pid > 0)
-		snprintf(who, sizeof(who), "process %d", (int)pid);
+		snprintf(who, sizeof(who), "process %d%s", (int)pid,
+		    pfk__process_state(pid) == 'T'
+			? " (which is stopped: see kill -CONT)"
+			: "");
 	if (i->address[0] != '\0')
 		snprintf(err, PFK_ERROR_SIZE,
 		    "cannot start: the name for %s: in use by %s (lock %s); "

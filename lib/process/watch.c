@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/state.h"
 #include "process/master.h"
 
 /* A worker that stands still is looked at so often, at least. */
@@ -54,20 +55,8 @@ cpu_time(pid_t pid, uint64_t *ns)
 static bool
 ask_kernel(pid_t pid, struct pfk__look *look)
 {
-	char path[40], text[512], *end;
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	if (end == NULL || sscanf(end + 1, " %c", &look->state) != 1 ||
-	    !cpu_time(pid, &look->cpu_ns))
+	look->state = pfk__process_state(pid);
+	if (look->state == '?' || !cpu_time(pid, &look->cpu_ns))
 		return false;
 	look->traced = is_traced(pid);
 	return true;
