@@ -164,13 +164,12 @@ on_release(void *arg)
 static void
 write_owned(void)
 {
-	char *buf = malloc(50000);
+	char *buf = malloc(50000), last = record_byte(ho.written + 49999);
 
 	for (size_t i = 0; buf != NULL && i < 50000; i++)
 		buf[i] = record_byte(ho.written + i);
 	pfk_write_owned(ho.old.conns[0].tr, buf, 49999, on_release, buf);
-	pfk_write(ho.old.conns[0].tr, &(char){record_byte(ho.written + 49999)},
-	    1);
+	pfk_write(ho.old.conns[0].tr, &last, 1);
 	ho.written += 50000;
 }
 

@@ -139,7 +139,7 @@ connect_to(uint16_t port)
 static bool
 gets_answers(int fd, size_t from, size_t len)
 {
-	char buf[256];
+	char buf[256] = "";
 	size_t n = 0;
 
 	while (n < len) {

@@ -36,7 +36,7 @@ static const char *
 get(const char *key, struct pfk_zone_item *info)
 {
 	static char buf[64];
-	struct pfk_zone_item it;
+	struct pfk_zone_item it = {0};
 
 	info = info != NULL ? info : &it;
 	if (pfk_zone_get(zone, key, strlen(key), buf, sizeof(buf) - 1, info) ==

@@ -80,7 +80,7 @@ pfk__master_act(struct pfk__master *m, int slot, unsigned todo)
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__child *predecessor = p->serving;
 
-	assert(slot >= 0 && slot < PFK_WORKERS_MAX);
+	assert(predecessor == NULL || predecessor->slot == slot);
 	if ((todo & PFK__DO_KILL_BOOTING) != 0)
 		p->held = false;
 	if ((todo & PFK__DO_KILL_BOOTING) != 0 && p->booting != NULL) {
