@@ -13,13 +13,13 @@
 static int result, result_errno;
 
 int
-getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-    struct addrinfo **list)
+getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
+    struct addrinfo **pai)
 {
-	(void)host;
+	(void)name;
 	(void)service;
-	(void)hints;
-	*list = NULL;
+	(void)req;
+	*pai = NULL;
 	errno = result_errno;
 	return result;
 }
