@@ -1,6 +1,6 @@
 /*
- * Clients whose input crashes the worker cost no other connection, however often
- * they come; a worker that crashes whatever is removed loses all.
+ * Clients with an input that crashes the worker cost no other connection, however
+ * often they come; a worker that crashes whatever is removed loses all.
  */
 #include <prefork.h>
 #include <signal.h>
@@ -90,35 +90,12 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init};
 /* the test */
 
 static int
-connect_to(uint16_t port)
-{
-	struct timeval patience = {.tv_sec = 10};
-	struct pfk_addr a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	pfk_addr_parse(&a, "127.0.0.1", port);
-	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
-static bool
-is_served(int fd, char byte)
-{
-	char buf[8];
-
-	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
-	    recv(fd, buf, sizeof(buf), 0) == 1 && buf[0] == byte;
-}
-
-static int
 count_served(const int *clients, char byte)
 {
 	int n = 0;
 
 	for (int i = 0; i < BYSTANDERS; i++)
-		n += is_served(clients[i], byte);
+		n += service_echoes(clients[i], byte);
 	return n;
 }
 
@@ -130,10 +107,9 @@ start(int *clients)
 	*sick = false;
 	service_start(&hooks, 1);
 	service_wait(0, "ready: 1 worker");
-	port = (uint16_t)atoi(
-	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
+	port = service_port();
 	for (int i = 0; i < BYSTANDERS; i++)
-		clients[i] = connect_to(port);
+		clients[i] = service_connect(port, 0);
 	is_int(count_served(clients, 'a'), BYSTANDERS, "all are served");
 	return port;
 }
@@ -155,7 +131,7 @@ test_poison(void)
 	char byte;
 
 	for (int i = 0; i < CRASHES; i++) {
-		int fd = connect_to(port);
+		int fd = service_connect(port, 0);
 
 		byte = POISON;
 		send(fd, &byte, 1, MSG_NOSIGNAL);
@@ -209,8 +185,8 @@ test_sick(void)
 	for (int i = 0; i < BYSTANDERS; i++)
 		lost += recv(clients[i], &byte, 1, 0) <= 0;
 	is_int(lost, BYSTANDERS, "its connections are closed");
-	fd = connect_to(port);
-	ok(is_served(fd, 'c'), "new ones are served");
+	fd = service_connect(port, 0);
+	ok(service_echoes(fd, 'c'), "new ones are served");
 	close(fd);
 	stop(clients);
 }

@@ -147,38 +147,12 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init,
 /* the test */
 
 static int
-connect_to(uint16_t port)
-{
-	struct timeval patience = {.tv_sec = 10};
-	struct pfk_addr a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int size = BUFFER;
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	pfk_addr_parse(&a, "127.0.0.1", port);
-	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
-/* Whether the connection is served: its byte comes back, once. */
-static bool
-is_served(int fd, char byte)
-{
-	char buf[8];
-
-	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
-	    recv(fd, buf, sizeof(buf), 0) == 1 && buf[0] == byte;
-}
-
-static int
 count_served(const int *clients, char byte)
 {
 	int n = 0;
 
 	for (int i = 0; i < CLIENTS; i++)
-		n += is_served(clients[i], byte);
+		n += service_echoes(clients[i], byte);
 	return n;
 }
 
@@ -217,16 +191,16 @@ exchange(int fd, size_t to)
 static void
 connect_all(int *clients, uint16_t port)
 {
-	int first = connect_to(port);
+	int first = service_connect(port, BUFFER);
 
-	ok(is_served(first, '0'), "a client that leaves is served");
+	ok(service_echoes(first, '0'), "a client that leaves is served");
 	for (int i = 0; i < CLIENTS - 1; i++) {
-		clients[i] = connect_to(port);
-		is_served(clients[i], '0');
+		clients[i] = service_connect(port, BUFFER);
+		service_echoes(clients[i], '0');
 	}
 	close(first);
 	service_wait(0, "a connection has ended");
-	clients[CLIENTS - 1] = connect_to(port);
+	clients[CLIENTS - 1] = service_connect(port, BUFFER);
 }
 
 static size_t

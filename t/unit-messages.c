@@ -121,20 +121,6 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init,
 
 /* the test */
 
-static int
-connect_to(uint16_t port)
-{
-	struct timeval patience = {.tv_sec = 10};
-	struct pfk_addr a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	pfk_addr_parse(&a, "127.0.0.1", port);
-	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
 /* Read until there are len bytes; false: there were not, or others. */
 static bool
 gets_answers(int fd, size_t from, size_t len)
@@ -176,9 +162,8 @@ serve_at(uint64_t point)
 	*die_at = point;
 	service_start(&hooks, 1);
 	service_wait(0, "ready: 1 worker");
-	port = (uint16_t)atoi(
-	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
-	fd = connect_to(port);
+	port = service_port();
+	fd = service_connect(port, 0);
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		size_t now = length_of(whole[i]);
 		size_t at = service_log_size();
@@ -218,10 +203,9 @@ serve_many(void)
 	*die_at = 0;
 	service_start(&hooks, 1);
 	at = service_wait(0, "ready: 1 worker");
-	port = (uint16_t)atoi(
-	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
+	port = service_port();
 	for (int i = 0; i < 8; i++)
-		fds[i] = connect_to(port);
+		fds[i] = service_connect(port, 0);
 	for (int i = 0; i < 8; i++) {
 		send(fds[order[i]], "3\nabc1\nx5\nhel", 13, MSG_NOSIGNAL);
 		gets_answers(fds[order[i]], 0, length_of(2));

@@ -151,6 +151,23 @@ test_eviction(void)
 	    E2BIG, "too large");
 }
 
+/* Whether a descriptor, which a worker would have, can shorten the file. */
+static bool
+can_truncate(const char *path)
+{
+	struct stat st, it;
+	bool can = false;
+
+	if (stat(path, &st) == -1)
+		return true;
+	for (int fd = 3; fd < 64; fd++) {
+		if (fstat(fd, &it) == 0 && it.st_ino == st.st_ino &&
+		    it.st_dev == st.st_dev)
+			can = can || ftruncate(fd, 0) == 0;
+	}
+	return can;
+}
+
 static void
 test_file(void)
 {
@@ -160,6 +177,7 @@ test_file(void)
 	close(fd);
 	zone = pfk_zone_open(path, MIB);
 	ok(zone != NULL, "a file");
+	ok(!can_truncate(path), "workers cannot truncate it");
 	put("k", "v", PFK_ZONE_ALWAYS, NULL);
 	zone = pfk_zone_open(path, MIB);
 	is_str(get("k", NULL), "v", "opened again");
@@ -238,20 +256,6 @@ worker_init(struct pfk_worker *w, void *arg)
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};
 
-static int
-connect_to(uint16_t port)
-{
-	struct timeval patience = {.tv_sec = 10};
-	struct pfk_addr a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	pfk_addr_parse(&a, "127.0.0.1", port);
-	if (fd == -1 || connect(fd, &a.sa, a.len) == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
 /* False: the worker did not die. */
 static bool
 kill_at(uint64_t point)
@@ -268,9 +272,8 @@ kill_at(uint64_t point)
 	put("n", "0", PFK_ZONE_ALWAYS, NULL);
 	service_start(&hooks, 1);
 	service_wait(0, "ready: 1 worker");
-	port = (uint16_t)atoi(
-	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
-	fd = connect_to(port);
+	port = service_port();
+	fd = service_connect(port, 0);
 	send(fd, "\n\n", 2, MSG_NOSIGNAL);
 	send(fd, "\n", 1, MSG_NOSIGNAL);
 	while (n < strlen(expected)) {
@@ -290,6 +293,43 @@ kill_at(uint64_t point)
 	return service_count("killed by signal 9") > 0;
 }
 
+/* As a hostile worker, which has died with the lock: its zone is still a zone. */
+static void
+test_hostile(void)
+{
+	struct pfk_zone_stats before, after;
+	struct pfk__zone_stripe *s;
+	uint32_t n;
+
+	zone = pfk_zone_open(NULL, MIB);
+	s = zone->stripes;
+	n = zone->n_buckets;
+	pfk_zone_stats(zone, &before);
+	zone->head->stripes = zone->head->blocks = zone->head->buckets = ~0u;
+	for (uint32_t k = 0; k < n; k++)
+		zone->buckets[k] = k % 2 == 0 ? ~0u : 1 + k;
+	/* A round, by an item's blocks and by a bucket's items. */
+	for (uint32_t b = 1; b <= zone->n_blocks; b++) {
+		pfk__zone_block(zone, 0, b)->next = b % 3 == 0 ? b : ~0u - b;
+		pfk__zone_block(zone, 0, b)->link = b;
+	}
+	*s = (struct pfk__zone_stripe){.owner = 7 + 1,
+	    .free = ~0u,
+	    .n_free = ~0u,
+	    .hand = ~0u};
+	pfk__zones_release(7);
+	pfk_zone_stats(zone, &after);
+	is_int((int64_t)s->owner, 0, "the lock is given back");
+	ok(after.items <= n && after.free_bytes <= before.free_bytes,
+	    "a hostile worker's numbers are not believed");
+	pfk_zone_clear(zone);
+	pfk_zone_stats(zone, &after);
+	is_int((int64_t)after.free_bytes, (int64_t)before.free_bytes,
+	    "it can be cleared");
+	is_int(put("key", "value", PFK_ZONE_ALWAYS, NULL), 0, "and used");
+	is_str(get("key", NULL), "value", "again");
+}
+
 int
 main(void)
 {
@@ -305,6 +345,7 @@ main(void)
 	test_deadlines();
 	test_eviction();
 	test_file();
+	test_hostile();
 	zone = pfk_zone_open(NULL, MIB);
 	pfk_sockopts_init(&options);
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);

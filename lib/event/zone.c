@@ -42,8 +42,8 @@ locate(const struct pfk_zone *z, struct place *p, const void *key, size_t len)
 		errno = EINVAL;
 		return -1;
 	}
-	*p = (struct place){key, len, hash_of(z->head->seed, key, len), 0};
-	p->stripe = (uint32_t)(p->hash & 0xffff) % z->head->stripes;
+	*p = (struct place){key, len, hash_of(z->seed, key, len), 0};
+	p->stripe = (uint32_t)(p->hash & 0xffff) % z->n_stripes;
 	return 0;
 }
 
@@ -351,10 +351,10 @@ pfk_zone_touch(struct pfk_zone *z, const void *key, size_t key_len,
 void
 pfk_zone_clear(struct pfk_zone *z)
 {
-	for (uint32_t i = 0; i < z->head->stripes; i++) {
+	for (uint32_t i = 0; i < z->n_stripes; i++) {
 		pfk__stripe_lock(z, i);
-		memset(z->buckets + (size_t)i * z->head->buckets, 0,
-		    z->head->buckets * sizeof(*z->buckets));
+		memset(z->buckets + (size_t)i * z->n_buckets, 0,
+		    z->n_buckets * sizeof(*z->buckets));
 		pfk__stripe_repair(z, i);
 		pfk__stripe_unlock(z, i);
 	}
@@ -364,10 +364,10 @@ void
 pfk_zone_stats(struct pfk_zone *z, struct pfk_zone_stats *s)
 {
 	*s = (struct pfk_zone_stats){0};
-	for (uint32_t i = 0; i < z->head->stripes; i++) {
+	for (uint32_t i = 0; i < z->n_stripes; i++) {
 		s->items += z->stripes[i].items;
 		s->evicted += z->stripes[i].evicted;
-		s->bytes += (uint64_t)z->head->blocks * PFK__BLOCK_BYTES;
+		s->bytes += (uint64_t)z->n_blocks * PFK__BLOCK_BYTES;
 		s->free_bytes += (uint64_t)z->stripes[i].n_free *
 		    PFK__BLOCK_BYTES;
 	}

@@ -16,6 +16,9 @@
  * store that does it and counted after it, under the lock.  If the worker dies between the
  * two, the blocks tell whether the deed is done.  A callback that runs again and
  * asks for a deed that is done gets its result.
+ *
+ * A hostile worker can write anything here.  Workers trust each other with a zone, but
+ * the master does not: _release and _repair check each number that they read.
  */
 #ifndef PFK_EVENT_ZONE_H
 #define PFK_EVENT_ZONE_H
@@ -62,6 +65,9 @@ struct pfk_zone {
 	struct pfk__zone_stripe *stripes;
 	uint32_t *buckets;
 	char *blocks;
+	/* As in the head, which any worker may overwrite. */
+	uint64_t seed;
+	uint32_t n_stripes, n_buckets, n_blocks;
 	uint32_t number;       /* among the program's zones */
 	struct pfk_loop *loop; /* the worker's; NULL: there is none */
 	uint64_t owner;        /* of the locks that are taken here */
@@ -86,7 +92,7 @@ bool pfk__stripe_has(const struct pfk_zone *z, uint32_t stripe, uint32_t item);
 static inline struct pfk__zone_item *
 pfk__zone_block(const struct pfk_zone *z, uint32_t stripe, uint32_t i)
 {
-	size_t n = (size_t)stripe * z->head->blocks + (i - 1);
+	size_t n = (size_t)stripe * z->n_blocks + (i - 1);
 
 	return (
 	    struct pfk__zone_item *)(void *)(z->blocks + n * PFK__BLOCK_BYTES);

@@ -24,15 +24,18 @@
 
 struct pfk__zone_list pfk__zones = SLIST_HEAD_INITIALIZER(pfk__zones);
 
-/* Its tables, by the numbers in its head. */
+/* Its tables, by the numbers of plan. */
 static void
-lay_out(struct pfk_zone *z, void *map)
+lay_out(struct pfk_zone *z, void *map, const struct pfk__zone_head *h)
 {
 	z->head = map;
+	z->seed = z->head->seed;
+	z->n_stripes = h->stripes;
+	z->n_buckets = h->buckets;
+	z->n_blocks = h->blocks;
 	z->stripes = (struct pfk__zone_stripe *)(void *)((char *)map + 4096);
 	z->buckets = (uint32_t *)(void *)(z->stripes + STRIPES_MAX);
-	z->blocks = (char *)(z->buckets +
-	    (size_t)z->head->stripes * z->head->buckets);
+	z->blocks = (char *)(z->buckets + (size_t)z->n_stripes * z->n_buckets);
 }
 
 static void
@@ -58,7 +61,7 @@ plan(struct pfk__zone_head *h, size_t bytes)
 static void
 reset(struct pfk_zone *z)
 {
-	for (uint32_t i = 0; i < z->head->stripes; i++) {
+	for (uint32_t i = 0; i < z->n_stripes; i++) {
 		pfk__stripe_repair(z, i);
 		z->stripes[i].owner = 0;
 	}
@@ -114,58 +117,83 @@ fill_file(int fd, size_t bytes)
 	return error == 0 ? 0 : -1;
 }
 
-/* Its descriptor's flock(2) tells whether any process uses it. */
+/*
+ * A descriptor of the same file for its lock, which the workers have, too.  It cannot be
+ * written, or a hostile worker could truncate the file and end the master by SIGBUS.
+ */
 static int
-take_file(const char *path, size_t bytes, bool *alone)
+open_lock(const char *path, int fd)
 {
-	int fd = open_file(path);
-	int rc;
+	int lock = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st, same;
 
-	if (fd == -1)
+	if (lock == -1)
 		return -1;
-	*alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
-	if (*alone) {
-		rc = fill_file(fd, bytes);
-	} else {
-		rc = flock(fd, LOCK_SH);
-		if (rc == 0 && !holds(fd, bytes)) {
-			errno = EEXIST;
-			rc = -1;
-		}
-	}
-	if (rc == 0)
-		return fd;
-	close(fd);
+	if (fstat(fd, &st) == 0 && fstat(lock, &same) == 0 &&
+	    st.st_dev == same.st_dev && st.st_ino == same.st_ino)
+		return lock;
+	close(lock);
+	errno = EEXIST;
 	return -1;
 }
 
+/* The lock tells whether any process uses the file. */
 static int
-open_map(struct pfk_zone *z, const char *path, size_t bytes)
+take_file(int fd, int lock, size_t bytes, bool *alone)
 {
+	*alone = flock(lock, LOCK_EX | LOCK_NB) == 0;
+	if (*alone)
+		return fill_file(fd, bytes);
+	if (flock(lock, LOCK_SH) == -1)
+		return -1;
+	errno = EEXIST;
+	return holds(fd, bytes) ? 0 : -1;
+}
+
+/* fd -1: no file.  lock is its lock's descriptor, for as long as any process lives. */
+static int
+open_map(struct pfk_zone *z, int fd, int lock, size_t bytes)
+{
+	struct pfk__zone_head should;
 	bool alone = true;
-	int fd = -1;
 	void *map;
 
-	if (path != NULL && (fd = take_file(path, bytes, &alone)) == -1)
+	if (fd != -1 && take_file(fd, lock, bytes, &alone) == -1)
 		return -1;
 	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    fd != -1 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
-	if (map == MAP_FAILED) {
-		if (fd != -1)
-			close(fd);
+	if (map == MAP_FAILED)
 		return -1;
-	}
 	madvise(map, bytes, MADV_DONTDUMP);
+	plan(&should, bytes);
 	if (((struct pfk__zone_head *)map)->ready == 0)
-		plan(map, bytes);
-	lay_out(z, map);
+		*(struct pfk__zone_head *)map = should;
+	lay_out(z, map, &should);
 	if (alone)
 		reset(z);
-	if (fd != -1) {
-		flock(fd, LOCK_SH);
-		pfk_keep_fd(fd, true);
-	}
 	return 0;
+}
+
+static int
+open_at(struct pfk_zone *z, const char *path, size_t bytes)
+{
+	int fd, lock, rc;
+
+	if (path == NULL)
+		return open_map(z, -1, -1, bytes);
+	fd = open_file(path);
+	if (fd == -1)
+		return -1;
+	lock = open_lock(path, fd);
+	rc = lock != -1 ? open_map(z, fd, lock, bytes) : -1;
+	close(fd);
+	if (rc == 0) {
+		flock(lock, LOCK_SH);
+		return pfk_keep_fd(lock, true);
+	}
+	if (lock != -1)
+		close(lock);
+	return -1;
 }
 
 struct pfk_zone *
@@ -178,7 +206,7 @@ pfk_zone_open(const char *path, size_t bytes)
 		return NULL;
 	}
 	z = calloc(1, sizeof(*z));
-	if (z == NULL || open_map(z, path, bytes) == -1) {
+	if (z == NULL || open_at(z, path, bytes) == -1) {
 		free(z);
 		return NULL;
 	}
@@ -197,7 +225,7 @@ pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
 	SLIST_FOREACH(z, &pfk__zones, link) {
 		z->loop = l;
 		z->owner = generation + 1;
-		for (uint32_t i = 0; i < z->head->stripes; i++) {
+		for (uint32_t i = 0; i < z->n_stripes; i++) {
 			if (z->stripes[i].owner != z->owner)
 				continue;
 			pfk__deed_settle(z, i);
@@ -215,7 +243,7 @@ pfk__zones_release(uint64_t generation)
 	struct pfk_zone *z;
 
 	SLIST_FOREACH(z, &pfk__zones, link) {
-		for (uint32_t i = 0; i < z->head->stripes; i++) {
+		for (uint32_t i = 0; i < z->n_stripes; i++) {
 			if (z->stripes[i].owner != generation + 1)
 				continue;
 			pfk__stripe_repair(z, i);

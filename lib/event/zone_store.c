@@ -55,8 +55,8 @@ pfk__stripe_unlock(struct pfk_zone *z, uint32_t stripe)
 uint32_t *
 pfk__zone_bucket(const struct pfk_zone *z, uint32_t stripe, uint64_t hash)
 {
-	return z->buckets + (size_t)stripe * z->head->buckets +
-	    (hash >> 16) % z->head->buckets;
+	return z->buckets + (size_t)stripe * z->n_buckets +
+	    (hash >> 16) % z->n_buckets;
 }
 
 /* blocks */
@@ -103,9 +103,10 @@ static void
 evict(struct pfk_zone *z, uint32_t stripe)
 {
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
-	uint32_t *at = z->buckets + (size_t)stripe * z->head->buckets + s->hand;
+	uint32_t hand = s->hand % z->n_buckets;
+	uint32_t *at = z->buckets + (size_t)stripe * z->n_buckets + hand;
 
-	s->hand = (s->hand + 1) % z->head->buckets;
+	s->hand = hand + 1;
 	while (*at != 0) {
 		struct pfk__zone_item *it = pfk__zone_block(z, stripe, *at);
 
@@ -185,7 +186,7 @@ take(struct pfk_zone *z, uint32_t stripe, uint32_t n)
 	uint32_t first = 0;
 
 	for (uint32_t i = 0; s->n_free < n; i++) {
-		if (i >= 2 * z->head->buckets)
+		if (i >= 2 * z->n_buckets)
 			return 0;
 		evict(z, stripe);
 	}
@@ -209,7 +210,7 @@ pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
 	uint32_t n = blocks_for(key_len + len), item;
 	struct pfk__zone_item *it;
 
-	item = n <= z->head->blocks ? take(z, stripe, n) : 0;
+	item = n <= z->n_blocks ? take(z, stripe, n) : 0;
 	if (item == 0)
 		return 0;
 	it = pfk__zone_block(z, stripe, item);
@@ -223,12 +224,48 @@ pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
 
 /* repair */
 
+/* Read once: a hostile worker may change it meanwhile. */
+static uint32_t
+number_at(const uint32_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+/* Mark the item's blocks.  False: its chain leads out of the zone or round. */
+static bool
+mark(const struct pfk_zone *z, uint32_t stripe, char *used, uint32_t item)
+{
+	for (uint32_t b = item; b != 0;
+	     b = number_at(&pfk__zone_block(z, stripe, b)->next)) {
+		if (b > z->n_blocks || used[b] != 0)
+			return false;
+		used[b] = 1;
+	}
+	return true;
+}
+
+/* Mark all items of a bucket, and cut it before one that cannot be right. */
+static void
+mark_bucket(const struct pfk_zone *z, uint32_t stripe, char *used, uint32_t *at)
+{
+	uint32_t item;
+
+	while ((item = number_at(at)) != 0) {
+		if (!mark(z, stripe, used, item)) {
+			*at = 0;
+			return;
+		}
+		z->stripes[stripe].items++;
+		at = &pfk__zone_block(z, stripe, item)->link;
+	}
+}
+
 bool
 pfk__stripe_has(const struct pfk_zone *z, uint32_t stripe, uint32_t item)
 {
 	uint32_t i = 0;
 
-	if (item > 0 && item <= z->head->blocks)
+	if (item > 0 && item <= z->n_blocks)
 		i = *pfk__zone_bucket(z, stripe,
 		    pfk__zone_block(z, stripe, item)->hash);
 	while (i != 0 && i != item)
@@ -236,29 +273,29 @@ pfk__stripe_has(const struct pfk_zone *z, uint32_t stripe, uint32_t item)
 	return i != 0;
 }
 
+/* The master calls it, too, so that it believes nothing that it reads. */
 void
 pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe)
 {
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
-	uint32_t *buckets = z->buckets + (size_t)stripe * z->head->buckets;
-	char *used = calloc(z->head->blocks + 1, 1);
+	uint32_t *buckets = z->buckets + (size_t)stripe * z->n_buckets;
+	char *used = calloc(z->n_blocks + 1, 1);
+	uint32_t first = 0, n = 0;
 
 	s->items = s->n_free = s->free = 0;
-	for (uint32_t k = 0; used != NULL && k < z->head->buckets; k++) {
-		for (uint32_t i = buckets[k]; i != 0; s->items++) {
-			for (uint32_t b = i; b != 0;) {
-				used[b] = 1;
-				b = pfk__zone_block(z, stripe, b)->next;
-			}
-			i = pfk__zone_block(z, stripe, i)->link;
-		}
+	/* Without memory its free blocks are lost, until the next repair. */
+	if (used == NULL)
+		return;
+	for (uint32_t k = 0; k < z->n_buckets; k++)
+		mark_bucket(z, stripe, used, &buckets[k]);
+	for (uint32_t b = 1; b <= z->n_blocks; b++) {
+		if (used[b] != 0)
+			continue;
+		pfk__zone_block(z, stripe, b)->next = first;
+		first = b;
+		n++;
 	}
-	/* Without memory its blocks are lost, until the next repair. */
-	for (uint32_t b = 1; used != NULL && b <= z->head->blocks; b++) {
-		if (used[b] == 0) {
-			pfk__zone_block(z, stripe, b)->next = 0;
-			pfk__zone_free(z, stripe, b);
-		}
-	}
+	s->free = first;
+	s->n_free = n;
 	free(used);
 }

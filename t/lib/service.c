@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -131,6 +132,41 @@ service_worker(size_t offset, int slot)
 	diag("%s", text);
 	kill(master, SIGKILL);
 	exit(done_testing());
+}
+
+uint16_t
+service_port(void)
+{
+	return (uint16_t)atoi(
+	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
+}
+
+int
+service_connect(uint16_t port, int recv_bytes)
+{
+	struct timeval patience = {.tv_sec = 10};
+	struct pfk_addr a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (recv_bytes > 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &recv_bytes,
+		    sizeof(recv_bytes));
+	pfk_addr_parse(&a, "127.0.0.1", port);
+	if (fd == -1 || connect(fd, &a.sa, a.len) == -1) {
+		close(fd);
+		return -1;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+bool
+service_echoes(int client, char byte)
+{
+	char buf[8];
+
+	return send(client, &byte, 1, MSG_NOSIGNAL) == 1 &&
+	    recv(client, buf, sizeof(buf), 0) == 1 && buf[0] == byte;
 }
 
 int

@@ -37,6 +37,15 @@ int service_count(const char *what);
  */
 pid_t service_worker(size_t offset, int slot);
 
+/* The port of its TCP listener on 127.0.0.1, once it serves. */
+uint16_t service_port(void);
+
+/* A client that waits 10 s at most; recv_bytes: its buffer, or 0.  -1: errno. */
+int service_connect(uint16_t port, int recv_bytes);
+
+/* Whether the byte comes back to the client, once. */
+bool service_echoes(int client, char byte);
+
 /* How many descriptors the master has open. */
 int service_fds(void);
 
