@@ -489,7 +489,7 @@ struct pfk_zone;
 
 #define PFK_ZONE_KEY_MAX 1024
 
-/* What a call tells of an item, or a change wants of it. */
+/* The properties of an item: as a call found them, or as a change sets them. */
 struct pfk_zone_item {
 	uint64_t version; /* another one after each change */
 	uint64_t ttl_ns;  /* how long it lives on; 0: until it is evicted */
@@ -1102,8 +1102,8 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
  * is called with arg, and the endpoint is the program's to close, or failed, as
  * by pfk_connect; pfk_connect_cancel cancels.  Only that peer's datagrams are
  * received, and ICMP's errors reach error_received.  The kernel's choice of the
- * own port is repeated while it is the peer's port; a socket whose own address
- * is the peer's is ECONNREFUSED.  EINVAL: no host, no failed, or no proto.
+ * own port is repeated while it is the peer's port; ECONNREFUSED: the socket's
+ * own address is the peer's.  EINVAL: no host, no failed, or no proto.
  */
 struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options,

@@ -131,7 +131,7 @@ struct pfk__hand {
 	uint32_t again;    /* how often successors have begun to handle it */
 };
 
-/* What a transaction has done to a zone: zone.h. */
+/* A change of a zone by a transaction: zone.h. */
 struct pfk__deed {
 	uint64_t hash; /* of the key */
 	uint64_t result;

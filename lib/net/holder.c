@@ -145,7 +145,7 @@ go_to_parent(char pid[PID_SIZE])
 
 /*
  * From any process that has the socket to the one that has started all others:
- * a master, and not one of its workers, whose numbers may be lower.
+ * a master, and not one of its workers, although a worker may have a lower number.
  */
 static void
 go_to_eldest(char pid[PID_SIZE], unsigned long inode)

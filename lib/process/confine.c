@@ -13,10 +13,11 @@
 #define TEXT_SIZE 240
 
 /*
- * The capabilities of a master whose workers change their user.  Files of the log's
- * and the configuration's owner, signals to workers and their change of user; their
- * sockets, which they open before that: ports, large buffers, the holder of an
- * address that is in use; pipes and descriptors beyond the limits of a user.
+ * The capabilities of a master with workers of another user.  They are needed for
+ * files of the log's and the configuration's owner, for signals to workers and for
+ * their change of user; before that change, for the workers' sockets: ports, large
+ * buffers, the holder of an address that is in use; and for pipes and descriptors
+ * beyond the limits of a user.
  */
 #define BIT(capability) (1ULL << (capability))
 #define MASTER_KEEPS \

@@ -2,7 +2,7 @@
  * crashes.h: whether a worker that crashes again and again gets a successor, and
  * when.
  *
- * Clients whose input crashes the worker may send it as often as they like. As
+ * Clients may send an input that crashes the worker as often as they like.  As
  * long as each crash removes its cause, all other connections go on.
  */
 #ifndef PFK_PROCESS_CRASHES_H

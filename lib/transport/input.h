@@ -60,7 +60,7 @@ void pfk__input_first(struct pfk_transport *tr, const char *buf, size_t n);
 /* It is paused or blocked no more: deliver messages that have come, soon. */
 void pfk__input_go_on(struct pfk_transport *tr);
 
-/* It is joined: what it has not consumed goes first. */
+/* It is joined: its unconsumed bytes go first. */
 void pfk__input_pass_on(struct pfk_transport *tr);
 
 /* Keep n unconsumed bytes of another process.  -1: ENOMEM. */
