@@ -148,11 +148,13 @@ service_connect(uint16_t port, int recv_bytes)
 	struct pfk_addr a;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	if (fd == -1)
+		return -1;
 	if (recv_bytes > 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &recv_bytes,
 		    sizeof(recv_bytes));
 	pfk_addr_parse(&a, "127.0.0.1", port);
-	if (fd == -1 || connect(fd, &a.sa, a.len) == -1) {
+	if (connect(fd, &a.sa, a.len) == -1) {
 		close(fd);
 		return -1;
 	}
