@@ -9,9 +9,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Cwd        ();
+use Cwd ();
+use File::Find ();
 use File::Temp ();
-use JSON::PP   ();
+use JSON::PP ();
 use Prefork;
 use Test::More;
 
@@ -140,7 +141,9 @@ sub for_editors {
 	my $one = $of{'lib/base/heap.c'};
 	is($one->{directory}, Cwd::realpath($copy), 'its directory');
 	is((run_cmd({ dir => $copy }, 'sh', '-c', "$one->{command} -fsyntax-only"))[0], 0, 'its command works');
-	ok($of{$_}, "it has $_") for 't/unit-heap.c', 'contrib/examples/kv.c', 'cmd/prefork-echo/main.c';
+	my @sources;
+	File::Find::find(sub { push @sources, $File::Find::name =~ s{^\Q$copy\E/}{}r if /[.]c\z/ }, $copy);
+	is_deeply([ sort keys %of ], [ sort @sources ], 'it has each source');
 	SKIP: {
 		skip 'ctags is not installed', 2 if !grep { -x "$_/ctags" } split /:/, $ENV{PATH};
 		($code, $output, $errors) = make('-s', '-C', $copy, 'tags');
