@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Signals, commands, metrics and exit statuses stand in one table each in the code,
-# and the manuals and README.md have the same ones.
+# Signals, commands, metrics, exit statuses and the messages of the channel stand in
+# one table each in the code; the manuals, README.md and DESIGN.md have the same ones.
 
 use strict;
 use warnings;
@@ -27,6 +27,7 @@ signals();
 commands();
 metrics();
 statuses();
+messages();
 done_testing();
 
 sub text {
@@ -88,5 +89,26 @@ sub statuses {
 	my ($section) = text('cmd/prefork-echo/prefork-echo.8') =~ /^[.]Sh EXIT STATUS\n(.*?)^[.]Sh/ms;
 
 	is_deeply(set($section =~ /^[.]It (\d+)/mg), $wanted, 'prefork-echo(8) has the exit statuses');
+	return;
+}
+
+# Each is explained where it stands, and has a row with its sender.
+sub messages {
+	my ($enum) = text('lib/process/channel.h') =~ /^enum pfk__msg [{]\n(.*?)^[}];/ms;
+	my (%sender, $sender);
+
+	for (split /\n/, $enum) {
+		$sender = $1 if m{/[*] From the ([a-z]+)[.] [*]/};
+		next if !/^\tPFK__MSG_([A-Z_]+)(?: = 1)?, +(.*)/;
+		$sender{$1} = $sender;
+		like($2, qr{^/[*] \w}, "$1 has its comment");
+	}
+	my ($table) = text('contrib/DESIGN.md') =~ /^[|] message [|] from [|] says [|]\n(.*?)^$/ms;
+	my %row;
+	for (grep { !/^[|]---/ } split /\n/, $table) {
+		my ($names, $from) = /^[|] ([A-Z_, ]+) [|] ([a-z]+)/;
+		$row{$_} = $from for split /, /, $names;
+	}
+	is_deeply(\%row, \%sender, 'DESIGN.md has the messages and their senders');
 	return;
 }
