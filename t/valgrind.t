@@ -17,8 +17,8 @@ use Prefork::Sockets qw(have own_address reset_connection);
 use Test::More;
 
 plan skip_all => 'valgrind is not installed' if !have('valgrind');
-plan skip_all => 'valgrind knows no sanitizers'
-    if slurp("$Prefork::O/flags") =~ /-fsanitize/;
+plan skip_all => 'valgrind knows no sanitizers and no counters'
+    if slurp("$Prefork::O/flags") =~ /-fsanitize|-fprofile/;
 
 my $dir = temp_dir();
 my @valgrind = (

@@ -26,12 +26,6 @@
 #define SANITIZED false
 #endif
 
-#ifdef PFK_COVERAGE
-#define COVERED true
-#else
-#define COVERED false
-#endif
-
 static bool entered;
 
 bool
@@ -39,8 +33,6 @@ pfk__sandbox_possible(const char **why)
 {
 	if (SANITIZED)
 		*why = "this build has sanitizers, which need more calls";
-	else if (COVERED)
-		*why = "this build counts its coverage, in files";
 	else if (pfk__under_valgrind())
 		*why = "Valgrind needs more calls";
 	else
