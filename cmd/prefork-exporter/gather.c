@@ -79,7 +79,7 @@ judge(struct call *c)
 	struct reply *r = c->reply;
 	char *newline;
 
-	if (r->text == NULL || strlen(r->text) != r->len) {
+	if (r->len == 0 || strlen(r->text) != r->len) {
 		end(c,
 		    r->len == 0 ? "it closed the connection without an answer"
 				: "its answer has a zero byte");
