@@ -18,19 +18,19 @@ use Prefork::Sockets;
 use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL SHUT_WR SOL_SOCKET SO_RCVBUF SO_SNDBUF);
 use Test::More;
 
-# Each is a tutorial, but cache, which is a whole server.
+# Each is a tutorial; some are whole servers.
 use constant MAX_LINES => 150;
-use constant CACHE     => 400;
+use constant SERVER    => 400;
 use constant MIB       => 1_048_576;
 # RFC 868: from 1900 to 1970.
 use constant EPOCH => 2_208_988_800;
 
 chdir $Prefork::ROOT or die "chdir: $!\n";
 
-for my $path (glob 'contrib/examples/*.c') {
+for my $path (glob 'contrib/examples/*.[ch]') {
 	open my $file, '<', $path or die "$path: $!\n";
 	my @lines = <$file>;
-	cmp_ok(scalar @lines, '<=', $path =~ /cache/ ? CACHE : MAX_LINES, "$path is short");
+	cmp_ok(scalar @lines, '<=', $path =~ /cache|dns|proxy/ ? SERVER : MAX_LINES, "$path is short");
 }
 subtest 'kv'           => \&kv;
 subtest 'kv, flooded'  => \&kv_flooded;

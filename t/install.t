@@ -85,6 +85,8 @@ sub finds_files {
 		'share/doc/prefork/README.md'              => '644',
 		'share/doc/prefork/examples/cache.c'       => '644',
 		'share/doc/prefork/examples/discard.c'     => '644',
+		'share/doc/prefork/examples/dns.c'         => '644',
+		'share/doc/prefork/examples/dns_file.h'    => '644',
 		'share/doc/prefork/examples/kv.c'          => '644',
 		'share/doc/prefork/examples/udptime.c'     => '644',
 		'share/doc/prefork/logrotate/prefork-echo' => '644',
