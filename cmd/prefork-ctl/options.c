@@ -51,6 +51,7 @@ static const struct command {
 	true},
     {"connections", NULL, "the connected peers, most bytes first", "json",
 	false},
+    {"kill", "ADDR:PORT", "end the connection of this peer", NULL, false},
     {"doctor", NULL, "limits and settings that are wrong, with their cures",
 	"json", false},
     {"metrics", "[openmetrics]", "all counters, as Prometheus reads them",

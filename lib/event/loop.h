@@ -105,6 +105,8 @@ struct pfk__serving {
 	/* Write all connections into a file (event/connections.h): how many,
 	 * or -1 with errno.  NULL where there are none. */
 	int (*list)(struct pfk_loop *l, int fd);
+	/* Reset those of the peer (transport/kill.h).  NULL likewise. */
+	int (*kill)(struct pfk_loop *l, const struct pfk_addr *peer);
 	/* The invariants of all its sockets; or NULL. */
 	void (*check)(struct pfk_loop *l);
 	/*

@@ -45,6 +45,9 @@ enum pfk__msg {
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */
 	PFK__MSG_LET_GO,  /* the master gives way to another program's */
+	PFK__MSG_KILL,    /* end the connections of a peer; ns: a ticket */
+	/* From the worker. */
+	PFK__MSG_KILLED, /* that ticket: status of them, or -1: on their way */
 	/* A new one comes here, with its sender. */
 	PFK__MSG_TYPES /* no message, but a bound */
 };

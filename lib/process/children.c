@@ -19,6 +19,7 @@
 #include "process/control.h"
 #include "process/exit.h"
 #include "process/history.h"
+#include "process/kill.h"
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/prepare.h"
@@ -412,6 +413,7 @@ pfk__children_reap(struct pfk__master *m)
 		died(c, status);
 		pfk__hear_no_more(c);
 		pfk__listing_forget(c);
+		pfk__kill_forget(c);
 		/*
 		 * Leave no worker behind, whether or not its keeper has
 		 * reported the pid.

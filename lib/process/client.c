@@ -14,12 +14,14 @@
 
 #include "base/received.h"
 #include "process/control.h"
+#include "process/kill.h"
 #include "process/master.h"
 #include "process/takeover.h"
 
 #define REQUEST_NS (5 * PFK_SECOND_NS)
 #define ANSWER_NS (5 * PFK_SECOND_NS)
 #define RESULT_NS (3600 * PFK_SECOND_NS)
+#define KILL_NS PFK_SECOND_NS
 
 void
 pfk__client_drop(struct pfk__client *c)
@@ -67,6 +69,8 @@ on_deadline(void *arg)
 
 	if (c->answer != NULL)
 		pfk__client_drop(c);
+	else if (c->wish == PFK__WISH_KILL)
+		pfk__kill_late(c);
 	else if (c->wish != PFK__WISH_NONE)
 		pfk__client_fail(c, EX_TEMPFAIL,
 		    "no result yet; the command goes on");
@@ -142,7 +146,7 @@ pfk__client_wait(struct pfk__client *c, enum pfk__wish wish, uint64_t number)
 {
 	c->wish = wish;
 	c->number = number;
-	set_deadline(c, RESULT_NS);
+	set_deadline(c, wish == PFK__WISH_KILL ? KILL_NS : RESULT_NS);
 }
 
 /* requests */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "process/control.h"
 #include "process/doctor.h"
+#include "process/kill.h"
 #include "process/master.h"
 #include "process/orders.h"
 #include "process/report.h"
@@ -286,6 +287,7 @@ static const struct {
     {"connections", PFK__RIGHT_READ, false, connections},
     {"metrics", PFK__RIGHT_READ, true, metrics},
     {"doctor", PFK__RIGHT_READ, true, doctor},
+    {"kill", PFK__RIGHT_COMMAND, true, pfk__kill_order},
     {"reload", PFK__RIGHT_COMMAND, false, reload},
     {"upgrade", PFK__RIGHT_COMMAND, false, upgrade},
     {"workers", PFK__RIGHT_COMMAND, true, workers},

@@ -47,7 +47,8 @@ enum pfk__wish {
 	PFK__WISH_CONNECTIONS,
 	PFK__WISH_DRAIN,
 	PFK__WISH_UNDRAIN,
-	PFK__WISH_UPGRADE
+	PFK__WISH_UPGRADE,
+	PFK__WISH_KILL
 };
 
 struct pfk__client {
@@ -62,8 +63,11 @@ struct pfk__client {
 	char line[256];
 	size_t len;
 	enum pfk__wish wish;
-	uint64_t number; /* of the reload, slot or workers that it waits for */
-	char *answer;    /* NULL until there is one */
+	uint64_t number; /* of the reload, slot, workers or kill.h's ticket */
+	char peer[PFK_ADDR_SIZE]; /* kill.c: whose connections are to end; */
+	int ended, slot;          /* so many have, there; */
+	char excuse[320];         /* or why it is not known yet */
+	char *answer;             /* NULL until there is one */
 	size_t size, sent;
 };
 
@@ -89,6 +93,7 @@ struct pfk__control_socket {
 	int n_clients;
 	struct pfk__reload_note reload;
 	struct pfk__listing listing;
+	uint64_t tickets; /* kill.h: the last one */
 	uint64_t started_ns;
 	time_t started;
 	uint64_t configured_ns; /* when the configuration in force was read */

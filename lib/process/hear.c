@@ -12,6 +12,7 @@
 
 #include "base/received.h"
 #include "process/history.h"
+#include "process/kill.h"
 #include "process/lend.h"
 #include "process/listing.h"
 #include "process/master.h"
@@ -158,6 +159,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 
 	page->heard = page->deaths;
 	pfk__listing_forget(c);
+	pfk__kill_forget(c);
 	c->incarnation++;
 	pfk__broken_reclaim(m, c);
 	m->places[c->slot].restarts++;
@@ -242,6 +244,9 @@ hear(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 		break;
 	case PFK__MSG_LISTED:
 		pfk__listing_answered(c, msg->status);
+		break;
+	case PFK__MSG_KILLED:
+		pfk__kill_answered(c, msg);
 		break;
 	case PFK__MSG_STARTED:
 		started(c, msg);

@@ -44,6 +44,7 @@ struct pfk__child {
 	enum pfk__phase phase;
 	int channel;
 	int list_fd; /* it is to list its connections there; -1: nothing */
+	uint64_t kill_asked, kill_answered; /* kill.h: tickets */
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
 	uint64_t hang_ns;   /* it beats by the configuration it has */

@@ -208,6 +208,17 @@ list(struct pfk_worker *w, int fd)
 	say(w, &m, PFK__MSG_LISTED);
 }
 
+static void
+kill_peer(struct pfk_worker *w, const struct pfk__message *m)
+{
+	const struct pfk__serving *tcp = w->loop->serving[PFK_TCP];
+	struct pfk__message answer = {.ns = m->ns};
+
+	if (tcp != NULL)
+		answer.status = tcp->kill(w->loop, &m->asked);
+	say(w, &answer, PFK__MSG_KILLED);
+}
+
 /* Do as the master says; fd came with it, or is -1. */
 static void
 obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
@@ -244,6 +255,9 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		break;
 	case PFK__MSG_LIST:
 		list(w, fd);
+		break;
+	case PFK__MSG_KILL:
+		kill_peer(w, m);
 		break;
 	case PFK__MSG_LET_GO:
 		w->let_go = true;

@@ -15,6 +15,7 @@
 #include "base/fds.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
+#include "transport/kill.h"
 #include "transport/list.h"
 #include "transport/rebuild.h"
 
@@ -352,6 +353,7 @@ static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
     .give = pfk__handover_give,
     .take = pfk__handover_take,
     .list = pfk__tcp_list,
+    .kill = pfk__tcp_kill,
     .check = pfk__tcp_check_all,
     .rebuild = pfk__rebuild_streams};
 

@@ -151,6 +151,12 @@ send_counts(void)
 	attack_say(&m, -1);
 	m.status = INT32_MIN;
 	attack_say(&m, -1);
+	m.type = PFK__MSG_KILLED;
+	m.ns = UINT64_MAX;
+	attack_say(&m, -1);
+	m.ns = 1;
+	m.status = INT32_MAX;
+	attack_say(&m, -1);
 }
 
 /* The master would signal that process. */
