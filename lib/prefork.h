@@ -64,6 +64,15 @@ enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
 int pfk_log_open(const char *target);
 
 /*
+ * Send the log to the program: call(arg, line) gets each line, in the form of
+ * pfk_log_set_format and without a newline, until pfk_log_open names a target.
+ * It must not log.  For use before pfk_master_run, under which the log process
+ * calls it, for the lines of all processes; there the standard descriptors are
+ * /dev/null, and the program's others are closed.  EBUSY: under pfk_master_run.
+ */
+int pfk_log_to(void (*call)(void *arg, const char *line), void *arg);
+
+/*
  * Open the log's file anew, after a rotation; does nothing for the other
  * targets.  On failure the old file stays in use, and errno is as by
  * pfk_log_open.  Under pfk_master_run, USR1 to the master does it for all

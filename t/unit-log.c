@@ -190,6 +190,36 @@ test_complain(void)
 		free((void *)(uintptr_t)lines[i]);
 }
 
+static char called[200];
+
+static void
+on_line(void *arg, const char *line)
+{
+	snprintf(called, sizeof(called), "%s%s", (const char *)arg, line);
+}
+
+static void
+test_to(void)
+{
+	int old = dup(pfk__log_fd());
+
+	is_int(pfk_log_to(on_line, (void *)(uintptr_t) "> "), 0, "to a call");
+	pfk_log(PFK_INFO, "a\nb");
+	is_str(called, "> a\\nb", "it gets the line, without a newline");
+	is_str(next_line(), "-", "and the old target does not");
+	pfk_log_set_format(PFK_LOG_JSON);
+	pfk_log(PFK_WARNING, "c");
+	ok(strstr(called, "\"message\":\"c\"") != NULL, "in the form asked: %s",
+	    called);
+	pfk_log_set_format(PFK_LOG_TEXT);
+	is_int(pfk_log_reopen(), 0, "there is nothing to reopen");
+	pfk__sink_close(pfk__log_sink());
+	pfk__sink_take(pfk__log_sink(), old);
+	errno = 0;
+	ok(pfk_log_to(NULL, NULL) == -1 && errno == EINVAL, "NULL is none");
+	next_line();
+}
+
 int
 main(void)
 {
@@ -205,6 +235,7 @@ main(void)
 	test_escapes();
 	test_cut();
 	test_levels();
+	test_to();
 	test_complain();
 	test_file();
 	close(ear);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/misuse.h"
+
 #define SYSLOG_WAIT_MS 10
 
 static struct {
@@ -62,6 +64,24 @@ pfk_log_open(const char *target)
 	}
 	if (pfk__sink_open(&s, target) == -1)
 		return -1;
+	use(&s);
+	return 0;
+}
+
+int
+pfk_log_to(void (*call)(void *arg, const char *line), void *arg)
+{
+	struct pfk__sink s = {.fd = -1,
+	    .kind = PFK__SINK_CALL,
+	    .call = call,
+	    .arg = arg};
+
+	if (pfk__need_callback("pfk_log_to", call != NULL) == -1)
+		return -1;
+	if (the_log.relay.fd != -1) {
+		errno = EBUSY;
+		return -1;
+	}
 	use(&s);
 	return 0;
 }

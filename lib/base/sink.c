@@ -6,6 +6,7 @@
  */
 #include "base/sink.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/log_line.h"
 #include "base/safe_open.h"
 
 #define OPEN_FLAGS (O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
@@ -257,6 +259,19 @@ pfk__write_text(int fd, const char *text, size_t n)
 	return rc;
 }
 
+/* buf is one line, and shorter than any line may be. */
+static ssize_t
+call(const struct pfk__sink *s, const char *buf, size_t n)
+{
+	char line[PFK__LINE_MAX];
+
+	assert(n > 0 && n <= sizeof(line));
+	memcpy(line, buf, n - 1);
+	line[n - 1] = '\0';
+	s->call(s->arg, line);
+	return (ssize_t)n;
+}
+
 ssize_t
 pfk__sink_write(struct pfk__sink *s, const char *buf, size_t n)
 {
@@ -266,6 +281,8 @@ pfk__sink_write(struct pfk__sink *s, const char *buf, size_t n)
 	switch (s->kind) {
 	case PFK__SINK_SYSLOG:
 		return write_syslog(s, buf, n);
+	case PFK__SINK_CALL:
+		return call(s, buf, n);
 	case PFK__SINK_SOCKET:
 	case PFK__SINK_PACKETS:
 		return send(s->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -289,7 +306,8 @@ pfk__sink_batch(struct pfk__sink *s)
 	if (s->kind == PFK__SINK_FILE)
 		return FILE_BATCH;
 	/* pipe(7): up to here a write is not mixed with others'. */
-	return s->kind == PFK__SINK_SYSLOG || s->kind == PFK__SINK_PACKETS
+	return s->kind == PFK__SINK_SYSLOG || s->kind == PFK__SINK_PACKETS ||
+		s->kind == PFK__SINK_CALL
 	    ? 1
 	    : PIPE_BUF;
 }

@@ -1,6 +1,6 @@
 /*
- * sink.h: the place that log lines are written to: standard error, a file or
- * the syslog daemon.
+ * sink.h: the place that log lines are written to: standard error, a file,
+ * the syslog daemon, or a function of the program's.
  *
  * A sink knows how to open its target safely and how to write without waiting
  * for a reader.  It does not know lines, levels or processes.
@@ -19,7 +19,8 @@ enum pfk__sink_kind {
 	PFK__SINK_SHARED, /* the same without: its flags are other processes' */
 	PFK__SINK_SOCKET,
 	PFK__SINK_PACKETS, /* a socket that keeps the boundaries of writes */
-	PFK__SINK_SYSLOG   /* connected to the daemon's socket */
+	PFK__SINK_SYSLOG,  /* connected to the daemon's socket */
+	PFK__SINK_CALL     /* a function of the program's */
 };
 
 struct pfk__sink {
@@ -29,6 +30,9 @@ struct pfk__sink {
 	bool on_stderr; /* written lines appear on standard error */
 	bool stream;    /* syslog: by a stream socket, so lines need an end */
 	bool terminal;
+	/* Of PFK__SINK_CALL: gets each line, without its newline. */
+	void (*call)(void *arg, const char *line);
+	void *arg;
 };
 
 /*
