@@ -843,6 +843,29 @@ struct pfk_server *pfk_serve(struct pfk_loop *l, int fd,
 void pfk_server_close(struct pfk_server **s);
 
 /*
+ * The number of the server's connections, and that of all servers of the loop.
+ * Those that pfk_connect has opened do not count.
+ */
+size_t pfk_server_connections(const struct pfk_server *s);
+size_t pfk_loop_connections(const struct pfk_loop *l);
+
+/*
+ * The server that accepted the connection, or NULL: the program opened it.  It
+ * may be used until connection_lost returns.
+ */
+struct pfk_server *pfk_transport_server(const struct pfk_transport *tr);
+
+/*
+ * Give the server a pointer of the program's; NULL until then.  destroy(user),
+ * unless destroy is NULL, is called once: when the server has stopped accepting
+ * and its last connection is gone, or with the next call of this.  It may come
+ * from inside a call.
+ */
+void pfk_server_set_user(struct pfk_server *s, void *user,
+    void (*destroy)(void *user));
+void *pfk_server_user(const struct pfk_server *s);
+
+/*
  * Where and how to connect.  `first` goes with the SYN where the server has
  * given a cookie (TCP Fast Open, RFC 7413), else once the connection stands, in
  * any case before the bytes that connection_made writes.  With the SYN it may
@@ -883,6 +906,18 @@ struct pfk_connector;
 struct pfk_connector *pfk_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options, const struct pfk_protocol *proto,
     void *arg, void (*failed)(void *arg, int error, const char *causes));
+
+/*
+ * Go on with the connected, non-blocking stream socket fd as a connection that
+ * the program has opened: one of TCP, or AF_UNIX, as of socketpair(2), over
+ * which a protocol can be tested.  The connection owns fd from then on; on
+ * failure the caller still does.  Options of the socket stay as they are.
+ * connection_made is called with arg, from the loop, and never if the loop is
+ * drained by PFK_DRAIN_NOW before.  EINVAL: fd is no such socket, or proto as
+ * in pfk_serve.
+ */
+struct pfk_transport *pfk_attach(struct pfk_loop *l, int fd,
+    const struct pfk_protocol *proto, void *arg);
 
 /*
  * Neither connection_made nor failed is called any more.  Once one of them has
@@ -1526,6 +1561,15 @@ int pfk_orphans(const char *control, struct pfk_orphan *list, int max,
  */
 struct pfk_loop *pfk_worker_loop(struct pfk_worker *w);
 int pfk_worker_slot(const struct pfk_worker *w);
+
+/*
+ * Give the worker a pointer of the program's; NULL until then.  destroy(user),
+ * unless destroy is NULL, is called once: when the worker ends, after
+ * worker_exit, or with the next call of this.  Not in one that is killed.
+ */
+void pfk_worker_set_user(struct pfk_worker *w, void *user,
+    void (*destroy)(void *user));
+void *pfk_worker_user(const struct pfk_worker *w);
 
 /*
  * Open this slot's n listeners, or take them where an earlier worker of the

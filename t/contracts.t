@@ -10,7 +10,7 @@ use FindBin;
 use Test::More;
 
 # They return an exit status, a number or a handle that is there, and do not fail.
-my %NEVER_FAILS = map { $_ => 1 } qw(pfk_cpus pfk_options_diff pfk_stream_transport
+my %NEVER_FAILS = map { $_ => 1 } qw(pfk_cpus pfk_options_diff pfk_stream_transport pfk_transport_server
     pfk_worker_loop pfk_worker_slot);
 
 # They return -1 for the caller to pass on, or an exit status.

@@ -143,6 +143,46 @@ serve_file(void)
 }
 
 static int
+attach(int fd, const struct pfk_protocol *proto)
+{
+	return pfk_attach(misuse_loop, fd, proto, NULL) == NULL ? errno : 0;
+}
+
+static int
+attach_empty(void)
+{
+	return attach(new_socket(SOCK_STREAM | SOCK_NONBLOCK), &empty);
+}
+
+static int
+attach_blocking(void)
+{
+	int fds[2];
+
+	unit_pair(fds);
+	fcntl(fds[0], F_SETFL, 0);
+	return attach(fds[0], &good);
+}
+
+static int
+attach_unconnected(void)
+{
+	return attach(new_socket(SOCK_STREAM | SOCK_NONBLOCK), &good);
+}
+
+static int
+attach_listener(void)
+{
+	return attach(listener(), &good);
+}
+
+static int
+attach_file(void)
+{
+	return attach(open("/dev/null", O_RDWR), &good);
+}
+
+static int
 serve_closed(void)
 {
 	return serve(9999, &good);
@@ -386,6 +426,13 @@ static const struct misuse rows[] = {
     {"serve a file", serve_file, ENOTSOCK, "is no socket"},
     {"serve a closed descriptor", serve_closed, EBADF,
 	"descriptor 9999 is not open"},
+    {"attach without connection_made", attach_empty, EINVAL,
+	"pfk_attach: the protocol has no connection_made"},
+    {"attach a blocking socket", attach_blocking, EINVAL, "blocks"},
+    {"attach an unconnected socket", attach_unconnected, EINVAL,
+	"is not connected"},
+    {"attach a listener", attach_listener, EINVAL, "is not connected"},
+    {"attach a file", attach_file, ENOTSOCK, "is no socket"},
     {"a datagram endpoint on TCP", datagram_tcp, EINVAL,
 	"is no datagram socket"},
     {"a blocking datagram socket", datagram_blocking, EINVAL, "blocks"},

@@ -47,12 +47,22 @@ nothing(void *arg)
 	(void)arg;
 }
 
+/* The worker's pointer; it is only called. */
+static void
+end_user(void *user)
+{
+	if (user == end_user)
+		pfk_log(PFK_INFO, "released");
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
 	(void)arg;
 	raise_all(false);
-	pfk_log(PFK_INFO, "begun");
+	pfk_worker_set_user(w, end_user, end_user);
+	if (pfk_worker_user(w) == end_user)
+		pfk_log(PFK_INFO, "begun");
 	/* Something to wait for: a loop without ends. */
 	return pfk_later(pfk_worker_loop(w), 60 * PFK_SECOND_NS, nothing, NULL);
 }
@@ -102,6 +112,7 @@ test_hooks(void)
 	service_signal(SIGINT);
 	ok(service_wait(0, "] all over: 0") != 0, "so do those of the end");
 	is_int(service_count("] over"), 2, "both workers have ended once");
+	is_int(service_count("] released"), 2, "and released their pointers");
 	is_int(service_count("killed by"), 0, "no worker was killed");
 	status = service_end(0);
 	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,

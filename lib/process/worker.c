@@ -37,6 +37,19 @@ pfk_worker_slot(const struct pfk_worker *w)
 	return w->slot;
 }
 
+void
+pfk_worker_set_user(struct pfk_worker *w, void *user,
+    void (*destroy)(void *user))
+{
+	pfk__user_set(&w->user, user, destroy);
+}
+
+void *
+pfk_worker_user(const struct pfk_worker *w)
+{
+	return w->user.user;
+}
+
 int
 pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
 {
@@ -440,6 +453,7 @@ pfk__worker_main(struct pfk_worker *w)
 		status = w->failure.status;
 		say(w, &w->failure, PFK__MSG_FAIL);
 	}
+	pfk__user_end(&w->user);
 	/* A stop signal that comes now must not change the status. */
 	pfk__signals_block(NULL);
 	pfk_timer_cancel(&w->deadline);

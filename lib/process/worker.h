@@ -6,6 +6,7 @@
 
 #include <prefork.h>
 
+#include "base/user.h"
 #include "process/channel.h"
 #include "process/custody.h"
 #include "process/keeper.h"
@@ -24,6 +25,7 @@ struct pfk_worker {
 	const struct pfk_hooks *hooks;
 	void *arg;
 
+	struct pfk__user user;
 	struct pfk_loop *loop;
 	struct pfk_io *io; /* the channel's */
 	struct pfk_timer *deadline;

@@ -117,3 +117,17 @@ pfk__datagram_check(int fd)
 		    fd);
 	return 0;
 }
+
+int
+pfk__connection_check(int fd, struct pfk_addr *peer)
+{
+	if (check_socket("pfk_attach", fd, SOCK_STREAM) == -1)
+		return -1;
+	*peer = (struct pfk_addr){.len = sizeof(peer->in6)};
+	if (getpeername(fd, &peer->sa, &peer->len) == -1)
+		return pfk__misuse(errno == ENOTCONN ? EINVAL : errno,
+		    "pfk_attach: descriptor %d is not connected; connect(2) "
+		    "first",
+		    fd);
+	return 0;
+}

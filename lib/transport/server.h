@@ -9,6 +9,7 @@
 #ifndef PFK_TRANSPORT_SERVER_H
 #define PFK_TRANSPORT_SERVER_H
 
+#include "base/user.h"
 #include "event/loop.h"
 #include "transport/limits.h"
 #include "transport/tcp.h"
@@ -21,9 +22,10 @@ struct pfk_server {
 	const struct pfk_protocol *proto;
 	void *arg;
 	void (*release)(void *arg); /* of an arg that is ours; or NULL */
-	struct pfk_limits *limits;  /* NULL: a client's */
-	struct pfk_addr local;      /* the listener's */
-	int listener; /* its descriptor's number; -1: a client's */
+	struct pfk__user user;
+	struct pfk_limits *limits; /* NULL: a client's */
+	struct pfk_addr local;     /* the listener's */
+	int listener;              /* its descriptor's number; -1: a client's */
 	TAILQ_HEAD(pfk__transports,
 	    pfk_transport) transports; /* longest idle first */
 	size_t count;                  /* of them, the given ones too */
@@ -45,6 +47,11 @@ struct pfk_server {
 int pfk__protocol_check(const char *call, const struct pfk_protocol *proto);
 int pfk__listener_check(struct pfk_loop *l, int fd);
 int pfk__datagram_check(int fd);
+/* The same for a connected stream socket; and its peer. */
+int pfk__connection_check(int fd, struct pfk_addr *peer);
+
+/* idle.c: set the timer for the one that is idle longest. */
+void pfk__server_watch_idle(struct pfk_server *s);
 
 /* The transport has moved bytes. */
 void pfk__server_touch(struct pfk_server *s, struct pfk_transport *tr);

@@ -458,7 +458,7 @@ on_ready(void *arg, unsigned ready)
 void
 pfk__tcp_drain(struct pfk_transport *tr)
 {
-	if (tr->told_drain)
+	if (tr->told_drain || !tr->made)
 		return;
 	/* Deliver the bytes that came before the stop. */
 	for (int i = 0; i < DRAIN_READS && (tr->io.want & PFK_READ) != 0 &&
