@@ -14,7 +14,7 @@ use IO::Select;
 use Prefork;
 use Prefork::Deny;
 use Prefork::Life qw(slurp);
-use Prefork::Sockets;
+use Prefork::Sockets qw(asan_env random_bytes);
 use Socket qw(MSG_DONTWAIT);
 use Test::More;
 
@@ -39,6 +39,10 @@ my @optional = (
 	['getrandom'],
 	['prlimit64'],
 	['fcntl'],
+	['dup'],
+	['eventfd2'],
+	[qw(pidfd_open pidfd_send_signal)],
+	['rt_sigtimedwait'],
 );
 # ASan calls it before main, and ends the process where it fails.
 @optional = grep { $_->[0] ne 'prlimit64' } @optional
@@ -49,6 +53,9 @@ my $usual = Prefork->start(qw(-w 4 -p 0 -b 127.0.0.1));
 my @needed = (
 	[ [], [qw(accept accept4)], 'accept4' ],
 	[ [], [qw(pipe pipe2)],     'pipe2' ],
+	[ [], [qw(fork vfork clone clone3)], 'fork' ],
+	(map { [ [], [$_], $_ ] } qw(socketpair sendmsg recvmsg sendto recvfrom getsockname
+		getsockopt wait4 rt_sigaction rt_sigprocmask)),
 	[ [qw(--poller epoll)], ['epoll_create1'], 'epoll_create1' ],
 	[ [qw(--poller epoll)], ['epoll_ctl'], 'epoll_ctl' ],
 	[ [qw(--poller epoll)], [qw(epoll_wait epoll_pwait)], 'epoll_wait' ],
@@ -74,6 +81,11 @@ sub works {
 	ok(wait_for(sub { sockets_of_last($server) == sockets_of_last($usual) }),
 		"$name: a worker has the sockets that it needs");
 	client_works($name, $setup, $server->port);
+	$server->signal('HUP');
+	ok($server->wait_log(qr/\]\sreloaded:/x), "$name: a reload");
+	# A keeper that cannot wait would spin.
+	like($server->log_text, qr/keeper\scannot\swait:\ssigtimedwait\(2\)/x, "$name: no keeper")
+	    if $name =~ /sigtimedwait/;
 	is($server->stop, 0, "$name: exit status");
 	return;
 }
@@ -102,7 +114,8 @@ sub client_works {
 
 sub fails {
 	my ($why, $setup, $arguments, undef, $call) = @_;
-	my $server = Prefork->spawn({ setup => $setup },
+	# The leak check of ASan waits for a process, too.
+	my $server = Prefork->spawn({ setup => $setup, env => asan_env('detect_leaks=0') },
 		qw(-w 2 -p 0 -b 127.0.0.1), @{$arguments});
 
 	is($server->wait_exit, 71, "$call: $why: the start fails");

@@ -30,6 +30,8 @@ static const struct {
     {"socket", EAFNOSUPPORT, "127.0.0.1", 80, "no IPv4"},
     {"socket", EMFILE, "127.0.0.1", 80, "RLIMIT_NOFILE"},
     {"socket", ENFILE, "127.0.0.1", 80, "fs.file-max"},
+    {"listen", ENOSYS, "127.0.0.1", 80, "seccomp filter"},
+    {"connect", ENOSYS, "127.0.0.1", 80, "seccomp filter"},
 };
 
 static const struct {

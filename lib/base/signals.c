@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fds.h"
+
 /* NPTL keeps two real-time signals below SIGRTMIN for itself. */
 #define FIRST_RT 32
 
@@ -143,6 +145,17 @@ pfk__signals_drop(const sigset_t *old)
 	while (sigtimedwait(&all, NULL, &at_once) > 0)
 		continue;
 	sigprocmask(SIG_SETMASK, old, NULL);
+}
+
+int
+pfk__signals_may_wait(void)
+{
+	static const struct timespec at_once;
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigtimedwait(&none, NULL, &at_once);
+	return pfk__is_denied(errno) ? -1 : 0;
 }
 
 void

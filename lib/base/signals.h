@@ -36,6 +36,9 @@ void pfk__signals_allow(void);
 /* Take and drop the signals that are pending, then set the mask to *old. */
 void pfk__signals_drop(const sigset_t *old);
 
+/* -1 with errno: this process may not call sigtimedwait(2). */
+int pfk__signals_may_wait(void);
+
 /*
  * In a child that runs no loop: TERM, INT and QUIT end it, and the parent's
  * other handlers give way to nothing.

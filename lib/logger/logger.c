@@ -213,14 +213,19 @@ fork_twice(struct pfk__logger *lg, int control)
 }
 
 static int
-start(struct pfk__logger *lg)
+start(struct pfk__logger *lg, const char **step)
 {
 	int fds[2];
 
+	*step = "socketpair";
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
 		return -1;
+	*step = "epoll_ctl";
 	lg->io = pfk_io_add(lg->loop, fds[0], PFK_READ, on_control, lg);
-	if (lg->io == NULL || fork_twice(lg, fds[1]) == -1)
+	if (lg->io == NULL)
+		goto fail;
+	*step = "fork";
+	if (fork_twice(lg, fds[1]) == -1)
 		goto fail;
 	close(fds[1]);
 	lg->control = fds[0];
@@ -263,8 +268,11 @@ give_file(struct pfk__logger *lg)
 static void
 maintain(struct pfk__logger *lg)
 {
-	if (lg->control == -1 && start(lg) == -1) {
-		pfk_warn("cannot start a new log process; trying again");
+	const char *step;
+
+	if (lg->control == -1 && start(lg, &step) == -1) {
+		pfk_warn("cannot start a new log process; trying again: %s(2)",
+		    step);
 		lg->delay_ns = longer(lg->delay_ns);
 		retry_soon(lg, lg->delay_ns);
 		return;
@@ -343,10 +351,11 @@ on_control(void *arg, unsigned ready)
 }
 
 struct pfk__logger *
-pfk__logger_start(struct pfk_loop *l)
+pfk__logger_start(struct pfk_loop *l, const char **step)
 {
 	struct pfk__logger *lg = calloc(1, sizeof(*lg));
 
+	*step = "mmap";
 	if (lg == NULL)
 		return NULL;
 	lg->loop = l;
@@ -356,6 +365,7 @@ pfk__logger_start(struct pfk_loop *l)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (lg->pages == MAP_FAILED)
 		goto err1;
+	*step = "pipe2";
 	if (open_source(lg, 0) == -1)
 		goto err2;
 	lg->sources[0].pid = getpid();
@@ -363,7 +373,7 @@ pfk__logger_start(struct pfk_loop *l)
 	    sizeof(lg->sources[0].name));
 	signal(SIGPIPE, SIG_IGN);
 	pfk__log_relay(lg->sources[0].writer, pfk__logger_page(lg, 0), false);
-	if (start(lg) == -1)
+	if (start(lg, step) == -1)
 		goto err3;
 	return lg;
 err3:
@@ -409,6 +419,7 @@ void
 pfk__logger_stop(struct pfk__logger **lgp)
 {
 	struct pfk__logger *lg = *lgp;
+	const char *step;
 	int error = ETIMEDOUT;
 
 	*lgp = NULL;
@@ -416,7 +427,7 @@ pfk__logger_stop(struct pfk__logger **lgp)
 		return;
 	/* It may have died in the last turn: its successor finishes. */
 	for (int tries = 2; tries > 0 && error != 0; tries--) {
-		if (lg->control == -1 && start(lg) == -1)
+		if (lg->control == -1 && start(lg, &step) == -1)
 			break;
 		error = await_flushed(lg);
 		if (error != EPIPE)

@@ -24,9 +24,10 @@ struct pfk__logger;
 
 /*
  * Start the log process for the log that is open; the caller writes through it
- * from now on, under the name that pfk_log_set_process set.
+ * from now on, under the name that pfk_log_set_process set.  NULL with errno:
+ * *step is the system call that failed.
  */
-struct pfk__logger *pfk__logger_start(struct pfk_loop *l);
+struct pfk__logger *pfk__logger_start(struct pfk_loop *l, const char **step);
 
 /*
  * Wait until all lines are written, but not for a slow reader, and let the log

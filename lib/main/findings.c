@@ -6,6 +6,7 @@
  * The questions go with the answers, so that the answers to another version of
  * the file are not taken for its own.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,29 @@ questions(const struct pfk__settings *s)
 	return NULL;
 }
 
+static int
+write_all(int fd, const char *buf, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, buf, n);
+
+		if (done == -1 && errno != EINTR)
+			return -1;
+		if (done > 0) {
+			buf += done;
+			n -= (size_t)done;
+		}
+	}
+	return 0;
+}
+
+/* By a memory stream: fdopen(3) needs fcntl(2), which a sandbox may deny. */
 int
 pfk__settings_send(const struct pfk__settings *s, int fd)
 {
-	char *asked = questions(s);
-	int copy = dup(fd);
-	FILE *f = copy != -1 ? fdopen(copy, "w") : NULL;
+	char *asked = questions(s), *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
 	struct head h;
 	int rc = -1;
 
@@ -70,8 +88,9 @@ pfk__settings_send(const struct pfk__settings *s, int fd)
 	}
 	if (f != NULL && fclose(f) != 0)
 		rc = -1;
-	else if (f == NULL && copy != -1)
-		close(copy);
+	if (rc == 0)
+		rc = write_all(fd, text, size);
+	free(text);
 	free(asked);
 	return rc;
 }

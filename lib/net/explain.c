@@ -60,7 +60,7 @@ forbidden(char *dst, const char *step, int error, const struct pfk_addr *addr)
 		    "ports below %d need root or CAP_NET_BIND_SERVICE, or a "
 		    "lower net.ipv4.ip_unprivileged_port_start",
 		    start);
-	else if (strcmp(step, "connect") == 0)
+	else if (strcmp(step, "connect") == 0 && error != ENOSYS)
 		snprintf(dst, PFK__EXPLAIN_SIZE,
 		    "%s; is it a broadcast address, or is there a firewall?",
 		    strerror(error));
@@ -79,6 +79,7 @@ pfk__explain(char *dst, const char *step, int error,
 	switch (error) {
 	case EACCES:
 	case EPERM:
+	case ENOSYS:
 		forbidden(dst, step, error, addr);
 		return dst;
 	case EADDRNOTAVAIL:

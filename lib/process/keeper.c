@@ -24,6 +24,7 @@
 #include "base/fds.h"
 #include "base/kept.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/title.h"
 #include "base/valgrind.h"
 #include "event/ledger.h"
@@ -425,7 +426,8 @@ static bool
 prepare(struct keeper *k)
 {
 	/* Valgrind ends a process that shares its table in this way (3.19). */
-	if (k->w->config->no_keeper || pfk__under_valgrind())
+	if (k->w->config->no_keeper || pfk__under_valgrind() ||
+	    pfk__signals_may_wait() == -1)
 		return false;
 	if (pfk__ledger_open(&k->ledger, true) == -1 || !note_base(k)) {
 		pfk__ledger_close(&k->ledger);

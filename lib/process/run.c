@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 
+#include "base/calls.h"
 #include "base/kept.h"
 #include "base/log.h"
 #include "base/program.h"
@@ -99,11 +100,27 @@ set_up(struct pfk__master *m, const struct pfk_master_config *config,
 		    strerror(errno));
 }
 
+/* -1: a sandbox around this process denies a call that the service needs. */
+static int
+check_calls(const struct pfk__master *m)
+{
+	const char *denied = pfk__calls_denied();
+
+	if (denied != NULL) {
+		pfk_warn("cannot start: a sandbox denies %s(2)", denied);
+		return -1;
+	}
+	if (!m->config.no_keeper && pfk__signals_may_wait() == -1)
+		pfk_warn("connections end with their worker, because its "
+			 "keeper cannot wait: sigtimedwait(2)");
+	return 0;
+}
+
 /* EX_OK, or the status to exit with, after a complaint. */
 static int
 start(struct pfk__master *m)
 {
-	const char *cause;
+	const char *cause, *step;
 	int status;
 
 	pfk__signals_ignore_strays();
@@ -113,6 +130,8 @@ start(struct pfk__master *m)
 	status = pfk__check_sandbox(&m->config);
 	if (status != EX_OK)
 		return status;
+	if (check_calls(m) == -1)
+		return EX_OSERR;
 	pfk__confine_master(&m->config);
 	m->loop = pfk_loop_new(NULL);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
@@ -121,8 +140,8 @@ start(struct pfk__master *m)
 	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
 		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
 		    cause);
-	} else if ((m->logger = pfk__logger_start(m->loop)) == NULL) {
-		pfk_complain("cannot start the log process: %s",
+	} else if ((m->logger = pfk__logger_start(m->loop, &step)) == NULL) {
+		pfk_complain("cannot start the log process: %s(2): %s", step,
 		    pfk__why(errno));
 	} else {
 		return pfk__control_open(m);
