@@ -28,11 +28,16 @@ pfk__tcp_interest(struct pfk_transport *tr)
 void
 pfk__tcp_check(struct pfk_transport *tr)
 {
+	const struct pfk__ledger *g = tr->io.loop->ledger;
+	const struct pfk__record *r = pfk__record(g, tr->io.fd);
+
 	assert(tr->io.fd >= 0 && tr->server != NULL && tr->low <= tr->high);
 	assert(!tr->corked);
 	switch ((enum pfk__tcp_state)tr->state) {
 	case PFK__TCP_OPEN:
 	case PFK__TCP_CLOSING:
+		/* A successor learns of it. */
+		assert(!g->shared || r == NULL || r->entry != PFK__ENTRY_NONE);
 		/* 1 and 2 */
 		assert(tr->io.active);
 		assert(tr->io.want == pfk__tcp_interest(tr));
