@@ -14,8 +14,8 @@
  *  - Callbacks come from the loop and never from inside a call of the user's,
  *    but for pfk_datagram_open, as its contract says.  They may call anything,
  *    also close their own object.
- *  - Nothing here is thread-safe, and no object is used on the other side of
- *    a fork.
+ *  - Nothing here is thread-safe but pfk_wake, and no object is used on the
+ *    other side of a fork.
  *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
  *    ECHILD, and one line in the log names it.  A callback may fork, and its
  *    child ends by _exit(2) or execve(2); a child that returns from the callback
@@ -348,6 +348,20 @@ const char *pfk_loop_backend(const struct pfk_loop *l);
  */
 int pfk_loop_run(struct pfk_loop *l);
 
+/*
+ * To embed the loop in another one: run one turn and do not wait in it.  Returns
+ * 1 while there is something to wait for, 0 where pfk_loop_run would return, or
+ * -1 as that does.  *wait_ms is then, as for poll(2), how long the other loop
+ * may wait until the next turn; it calls for one sooner when the descriptor of
+ * pfk_loop_fd is readable, and after it has called functions of this library
+ * from outside of their callbacks.
+ *
+ * pfk_loop_fd: the back-end's descriptor, which stays the loop's, for as long as
+ * the loop lives.  -1 with EOPNOTSUPP: the back-end "poll" has none.
+ */
+int pfk_loop_turn(struct pfk_loop *l, int *wait_ms);
+int pfk_loop_fd(const struct pfk_loop *l);
+
 /* Let pfk_loop_run return after this turn [stop]. */
 void pfk_loop_stop(struct pfk_loop *l);
 
@@ -450,6 +464,19 @@ struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
 
 /* End the calls; the old disposition comes back [remove_signal_handler]. */
 void pfk_signal_del(struct pfk_signal **s);
+
+/*
+ * A way to wake the loop: call cb(arg) from it, once for one or several calls
+ * of pfk_wake [call_soon_threadsafe].  That is the one function that may be
+ * called in any thread and in a signal handler; not after pfk_wake_free, which
+ * the loop's thread calls before it frees the loop.  ENOMEM, or the errno of
+ * eventfd(2).
+ */
+struct pfk_wake;
+struct pfk_wake *pfk_wake_new(struct pfk_loop *l, void (*cb)(void *arg),
+    void *arg);
+void pfk_wake(const struct pfk_wake *w);
+void pfk_wake_free(struct pfk_wake **w);
 
 /*
  * Metrics of the program's own, which prefork-ctl(8) shows beside the

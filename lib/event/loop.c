@@ -335,7 +335,7 @@ rest(void)
 }
 
 static int
-turn(struct pfk_loop *l)
+turn(struct pfk_loop *l, bool wait)
 {
 	struct pfk__ready ready[READY_MAX];
 	int n, ms, stale = 0;
@@ -349,7 +349,7 @@ turn(struct pfk_loop *l)
 	pfk__io_arm(l);
 	end = pfk__clock_now();
 	pfk__stats_turn(l, end);
-	ms = timeout_ms(l, end);
+	ms = wait ? timeout_ms(l, end) : 0;
 	if (l->may_rest && pfk__coalesce_turn(&l->coalesce, l->now, l->work) &&
 	    ms != 0)
 		rest();
@@ -381,23 +381,64 @@ turn(struct pfk_loop *l)
 	return 0;
 }
 
+/* -1 with errno: it cannot run now. */
+static int
+enter(struct pfk_loop *l, const char *call)
+{
+	if (l->forks != pfk__forks)
+		return pfk__misuse(ECHILD,
+		    "%s: the loop belongs to the process that has forked this "
+		    "one; make another one",
+		    call);
+	if (l->running)
+		return pfk__misuse(EBUSY,
+		    "%s: the loop runs already; return from the callback "
+		    "instead",
+		    call);
+	l->stop = false;
+	l->running = true;
+	return 0;
+}
+
 int
 pfk_loop_run(struct pfk_loop *l)
 {
 	int rc = 0;
 
-	if (l->forks != pfk__forks)
-		return pfk__misuse(ECHILD,
-		    "pfk_loop_run: the loop belongs to the process that has "
-		    "forked this one; make another one");
-	if (l->running)
-		return pfk__misuse(EBUSY,
-		    "pfk_loop_run: the loop runs already; return from the "
-		    "callback instead");
-	l->stop = false;
-	l->running = true;
+	if (enter(l, "pfk_loop_run") == -1)
+		return -1;
 	while (rc == 0 && !finished(l))
-		rc = turn(l);
+		rc = turn(l, true);
 	l->running = false;
 	return rc;
+}
+
+int
+pfk_loop_turn(struct pfk_loop *l, int *wait_ms)
+{
+	int rc;
+
+	if (enter(l, "pfk_loop_turn") == -1)
+		return -1;
+	/* The time outside is not a callback's. */
+	l->now = pfk__clock_now();
+	rc = turn(l, false);
+	*wait_ms = -1;
+	if (rc == 0 && !finished(l)) {
+		pfk__io_arm(l);
+		*wait_ms = timeout_ms(l, pfk__clock_now());
+		rc = 1;
+	}
+	l->running = false;
+	return rc;
+}
+
+int
+pfk_loop_fd(const struct pfk_loop *l)
+{
+	int fd = l->poller->fd(l->backend);
+
+	if (fd == -1)
+		errno = EOPNOTSUPP;
+	return fd;
 }

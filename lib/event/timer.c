@@ -16,8 +16,12 @@
 static int
 arm(struct pfk_timer *t, uint64_t ns)
 {
-	uint64_t now = t->loop->now;
+	uint64_t now;
 
+	/* Between two turns of another loop's, much time may have passed. */
+	if (!t->loop->running)
+		t->loop->now = pfk__clock_now();
+	now = t->loop->now;
 	/* At least 1, so that one added by a timer waits for the next turn. */
 	ns = ns > 0 ? ns : 1;
 	t->node.key = ns < UINT64_MAX - now ? now + ns : UINT64_MAX;
