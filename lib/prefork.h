@@ -1541,6 +1541,15 @@ int pfk_master_run(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg);
 
 /*
+ * The master's loop, for the hooks that run in the master: for signals of the
+ * program's (those in the list above are the master's), timers, descriptors and
+ * subprocesses.  Their callbacks must not block, and workers do not have them.
+ * The master gives up what is on the loop when it ends, after on_exit's time to
+ * use it.  NULL in a worker, and where no master runs.
+ */
+struct pfk_loop *pfk_master_loop(void);
+
+/*
  * Say in prepare_reload or on_reload why it refuses, in one line, which the
  * master logs and prefork-ctl(8) prints.  Returns -1.
  */
@@ -1617,6 +1626,47 @@ int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
  */
 int pfk_worker_fail(struct pfk_worker *w, int status, const char *fmt, ...)
     PFK_PRINTF(3, 4);
+
+struct pfk_subprocess;
+
+/*
+ * Start a program [create_subprocess_exec], found by PATH if argv[0] has no
+ * slash.  fds, unless it is NULL, has its standard descriptors; -1 in it, and
+ * NULL, is the caller's own, which in a worker are /dev/null and the log.  It has
+ * no other descriptors, and all signals at their defaults.  Then ended(arg,
+ * status) is called once from the loop, with the status of waitpid(2); the
+ * handle is no longer valid by then.  In a worker and in the master, and in any
+ * other program.
+ *
+ * A worker that drains does not wait for it (pfk_loop_hold).  If its worker ends
+ * or is killed, it goes on; it is then the master's child, which waits for it,
+ * and no successor is told.  The other end of a socket pair that it has as a
+ * standard descriptor is closed then, and so it can notice.
+ *
+ * The errno of posix_spawn(3), as ENOENT; EINVAL: no ended; EPERM: the worker is
+ * in a sandbox.
+ */
+struct pfk_subprocess *pfk_subprocess_start(struct pfk_loop *l,
+    char *const *argv, const int *fds, void (*ended)(void *arg, int status),
+    void *arg);
+
+/*
+ * The same for a process that runs already: ended gets -1 if it is no child of
+ * this process, or was waited for elsewhere.  ESRCH: there is no such process.
+ * EPERM: the worker is in a sandbox.
+ */
+struct pfk_subprocess *pfk_subprocess_watch(struct pfk_loop *l, pid_t pid,
+    void (*ended)(void *arg, int status), void *arg);
+
+/*
+ * Its pid; and send it a signal, and no other process that may have that pid
+ * later.  -1: the errno of pidfd_send_signal(2); EPERM in a sandbox, too.
+ */
+pid_t pfk_subprocess_pid(const struct pfk_subprocess *s);
+int pfk_subprocess_signal(const struct pfk_subprocess *s, int signo);
+
+/* `ended` is not called any more; a child is left as a zombie. */
+void pfk_subprocess_forget(struct pfk_subprocess **s);
 
 /*
  * Give up root for good: supplementary groups, group, user, in that order.

@@ -11,7 +11,7 @@ use Test::More;
 
 # They return an exit status, a number or a handle that is there, and do not fail.
 my %NEVER_FAILS = map { $_ => 1 } qw(pfk_cpus pfk_options_diff pfk_stream_transport pfk_transport_server
-    pfk_worker_loop pfk_worker_slot);
+    pfk_worker_loop pfk_worker_slot pfk_master_loop);
 
 # They return -1 for the caller to pass on, or an exit status.
 my %NO_ERRNO = map { $_ => 1 } qw(pfk_main pfk_master_run pfk_orphans pfk_reload_fail pfk_worker_fail);

@@ -23,7 +23,9 @@
 #include "process/listing.h"
 #include "process/master.h"
 #include "process/prepare.h"
+#include "process/subprocess.h"
 #include "process/takeover.h"
+#include "process/use.h"
 #include "process/worker.h"
 
 /* fork */
@@ -46,6 +48,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 
 	if (pfk__pages_keep(&m->pages, c->pulse.page) == -1)
 		_exit(EX_OSERR);
+	pfk__use_loop(NULL);
 	pfk_loop_free(m->loop);
 	pfk__exit_forked();
 	pfk__keeper_main(&w);
@@ -397,6 +400,7 @@ pfk__children_reap(struct pfk__master *m)
 		struct pfk__child *c = find(m, pid);
 
 		pfk__prepare_reaped(pid);
+		pfk__subprocess_reaped(pid, status);
 		if (c == NULL && pfk__upgrade_reaped(m, pid, status))
 			continue;
 		if (c == NULL)

@@ -134,6 +134,7 @@ start(struct pfk__master *m)
 		return EX_OSERR;
 	pfk__confine_master(&m->config);
 	m->loop = pfk_loop_new(NULL);
+	pfk__use_loop(m->loop);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
 	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {
 		pfk_warn("cannot start");
@@ -157,6 +158,7 @@ tear_down(struct pfk__master *m)
 	pfk__control_close(m);
 	cancel_all(m);
 	pfk__logger_stop(&m->logger);
+	pfk__use_loop(NULL);
 	pfk_loop_free(m->loop);
 	if (m->hooks->on_exit != NULL)
 		m->hooks->on_exit(m->status, m->arg);

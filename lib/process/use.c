@@ -11,6 +11,7 @@
 #include "net/listener.h"
 
 static bool in_service;
+static struct pfk_loop *loop; /* the master's */
 
 int
 pfk__use_begin(const struct pfk_master_config *config,
@@ -37,6 +38,18 @@ void
 pfk__use_end(void)
 {
 	in_service = false;
+}
+
+void
+pfk__use_loop(struct pfk_loop *l)
+{
+	loop = l;
+}
+
+struct pfk_loop *
+pfk_master_loop(void)
+{
+	return loop;
 }
 
 int

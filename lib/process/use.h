@@ -14,6 +14,9 @@ int pfk__use_begin(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks);
 void pfk__use_end(void);
 
+/* The master's loop, which hooks in the master may use; NULL: no longer. */
+void pfk__use_loop(struct pfk_loop *l);
+
 /* -1 with errno: pfk_worker_listen cannot do that. */
 int pfk__use_listen(const struct pfk_worker *w, const struct pfk_listen *want,
     size_t n);

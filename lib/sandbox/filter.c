@@ -58,6 +58,8 @@ static const char *const plain[] = {
     /* signals */
     "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "sigreturn",
     "sigaltstack",
+    /* children from before */
+    "wait4", "waitid",
     /* questions */
     "clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64",
     "gettimeofday", "time", "times", "getpid", "getppid", "gettid", "getuid",
