@@ -83,6 +83,11 @@ subtest 'refused' => sub {
 		'*:'                => 'the port is not a number, 0 to 65535',
 		'fe80::1%no-such'   => 'no interface of that name',
 		'::ffff:192.0.2.1'  => 'write it as IPv4',
+		'224.0.0.1'         => 'a multicast or broadcast address',
+		'tcp:239.1.2.3:7'   => 'a multicast or broadcast address',
+		'udp:[ff02::1%lo]'  => 'a multicast or broadcast address',
+		'ff0e::1'           => 'a multicast or broadcast address',
+		'255.255.255.255'   => 'a multicast or broadcast address',
 	);
 	for my $bind (sort keys %why) {
 		my ($code, undef, $errors) = run_cmd(Prefork::program(), '-t', '-b', $bind);

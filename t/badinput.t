@@ -158,7 +158,8 @@ sub binds {
 	refused(64, qr/'\Q$_\E'/x, '-t', '-b', $_)
 	    for '256.0.0.1', '[1:2]:80', '::1::2', 'fe80::1%no-such-link';
 	refused(78, qr/'\Q$_\E'.*fe80::1%eth0/x, '-t', '-b', $_)
-	    for 'fe80::1', '[fe80::1]:80', 'udp:ff02::1';
+	    for 'fe80::1', '[fe80::1]:80', 'udp:fe80::1';
+	refused(64, qr/'\Q$_\E'.*multicast/x, '-t', '-b', $_) for '224.0.0.1', 'udp:ff02::1';
 	refused(64, qr/'::1'.*IPv4/x,  '-t', '-4', '-b', '::1');
 	refused(64, qr/'127.*'.*IPv6/x, '-t', '-6', '-b', '127.0.0.1');
 	refused(64, qr/127[.]0[.]0[.]1:8888.*twice/x,

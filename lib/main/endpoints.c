@@ -73,6 +73,16 @@ is_mapped(const struct pfk_addr *a)
 	    IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
 
+/* Of many machines: a socket can be bound to it, but no client connects there. */
+static bool
+is_of_many(const struct pfk_addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
+	return IN_MULTICAST(ntohl(a->in4.sin_addr.s_addr)) ||
+	    a->in4.sin_addr.s_addr == htonl(INADDR_BROADCAST);
+}
+
 /*
  * All addresses of a host; localhost is never looked up, and * is every address
  * of both families, by a socket of its own for each, since IPv6 sockets here
@@ -119,6 +129,13 @@ check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
 	if (is_mapped(a)) {
 		snprintf(err, PFK_ERROR_SIZE,
 		    "bind '%.260s': an IPv4-mapped address; write it as IPv4",
+		    b->text);
+		return -1;
+	}
+	if (is_of_many(a)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "bind '%.260s': a multicast or broadcast address, to which "
+		    "no client connects; name one of this machine",
 		    b->text);
 		return -1;
 	}
