@@ -375,7 +375,7 @@ sub every_signal_at_the_start {
 # In the background of a terminal with `stty tostop`, write(2) raises SIGTTOU.
 sub tostop {
 	SKIP: {
-		skip 'script(1) or stty(1) is not installed', 5
+		skip 'script(1) or stty(1) is not installed', 10
 		    if !have('script') || !have('stty');
 		my $dir = temp_dir();
 		my ($pid, $log) = ("$dir/pid", "$dir/log");
@@ -398,7 +398,33 @@ sub tostop {
 		ok(wait_for(sub { waitpid($child, POSIX::WNOHANG()) == $child }),
 			'the terminal is closed')
 		    or kill 'KILL', $child;
+		tostop_of_the_master($dir);
 	}
+	return;
+}
+
+# The master itself writes there, when the log has another place that is lost.
+sub tostop_of_the_master {
+	my ($dir) = @_;
+	my ($pid, $terminal) = ("$dir/pid2", "$dir/terminal");
+	my $command = 'stty tostop; set -m; '
+	    . Prefork::program()
+	    . " -w 2 -p 0 -4 -P $pid -l $dir/logs/log & wait";
+
+	mkdir "$dir/logs" or die "$dir/logs: $!\n";
+	my $child = spawn_process({}, 'script', '-qfec', $command, $terminal);
+	ok(wait_for(sub { -e "$dir/logs/log" && slurp("$dir/logs/log") =~ /\]\sready:/x }, 20),
+		'tostop, and a log elsewhere');
+	my $master = slurp($pid);
+	rename "$dir/logs", "$dir/lost" or die "$dir/logs: $!\n";
+	kill 'USR1', $master;
+	ok(wait_for(sub { slurp($terminal) =~ /cannot\sreopen\sthe\slog/x }),
+		'the terminal has the fault of the log');
+	kill 'TERM', $master;
+	ok(wait_for(sub { !-e $pid }), 'TERM stops it') or kill 'KILL', $master;
+	ok(wait_for(sub { waitpid($child, POSIX::WNOHANG()) == $child }), 'the terminal is closed')
+	    or kill 'KILL', $child;
+	unlike(slurp("$dir/lost/log"), qr/now\s1\sworker/x, 'no worker was given up');
 	return;
 }
 
