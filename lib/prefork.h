@@ -1094,6 +1094,24 @@ int pfk_join(struct pfk_transport *from, struct pfk_transport *to);
 void pfk_unjoin(struct pfk_transport *from);
 
 /*
+ * Deadlines [timeout]; each replaces the one before it, and 0 is none.  A
+ * connection that misses one is closed at once, and connection_lost gets
+ * ETIMEDOUT.
+ *
+ * pfk_set_read_deadline: the program calls it again within ns.  In
+ * connection_made and after each answer it bounds the time for the next request,
+ * whichever way its bytes trickle in.
+ *
+ * pfk_set_write_deadline: the bytes written so far are sent within ns, which is
+ * when the kernel has taken them.  A peer that reads slowly is bounded by it.
+ *
+ * The successor of a killed worker goes on with them; a hand-over ends them, and
+ * connection_resumed may set others.  ENOMEM.
+ */
+int pfk_set_read_deadline(struct pfk_transport *tr, uint64_t ns);
+int pfk_set_write_deadline(struct pfk_transport *tr, uint64_t ns);
+
+/*
  * Set the marks of resume_writing and pause_writing; 16 KiB and 64 KiB unless
  * set [set_write_buffer_limits].  EINVAL: low is above high, or high above
  * UINT32_MAX.

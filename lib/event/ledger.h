@@ -93,6 +93,8 @@ struct pfk__record {
 			struct pfk_addr peer;
 			uint64_t active_ns;
 			uint64_t since_ns; /* of its accept(2) */
+			/* Its deadlines, or 0 (transport/deadline.h). */
+			uint64_t read_by_ns, write_by_ns, write_to;
 			/* The kernel's counters when it was taken over. */
 			uint64_t received0, sent0;
 			uint32_t low, high;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "transport/deadline.h"
 #include "transport/input.h"
 #include "transport/join.h"
 #include "transport/server.h"
@@ -136,6 +137,7 @@ pfk__tcp_record(struct pfk_transport *tr)
 	r->owner = -1;
 	r->stream.peer = tr->peer;
 	r->stream.active_ns = r->stream.since_ns = tr->io.loop->now;
+	r->stream.read_by_ns = r->stream.write_by_ns = 0;
 	r->stream.received0 = r->stream.sent0 = 0;
 	r->stream.pipe_out = r->stream.pipe_in = 0;
 	r->stream.given_to = 0;
@@ -196,4 +198,5 @@ pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r)
 	if ((flags & PFK__FLAG_CLOSING) != 0)
 		tr->state = PFK__TCP_CLOSING;
 	restore_input(tr, v);
+	pfk__deadlines_restore(tr, r);
 }

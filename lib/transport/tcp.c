@@ -16,6 +16,7 @@
 #include "base/received.h"
 #include "event/fork.h"
 #include "transport/cork.h"
+#include "transport/deadline.h"
 #include "transport/input.h"
 #include "transport/join.h"
 #include "transport/owned.h"
@@ -65,6 +66,7 @@ on_lost(void *arg)
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__server_forget(tr->server, tr);
 	pfk__input_clear(tr);
+	pfk__deadlines_free(tr);
 	free(tr->extra);
 	free(tr);
 }
@@ -88,6 +90,7 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 	else
 		pfk__io_abandon(&tr->io);
 	pfk_timer_cancel(&tr->linger);
+	pfk__deadlines_cancel(tr);
 	pfk__cork_forget(tr);
 	pfk__owned_consume(tr, tr->out.len);
 	pfk__soon_cancel(tr->io.loop, &tr->soon);

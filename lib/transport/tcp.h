@@ -93,6 +93,7 @@ struct pfk_transport {
 	uint64_t received, sent;
 	struct pfk__joint *joint; /* join.h; NULL: there is no join or pipe */
 	struct pfk__extra *extra; /* or NULL */
+	struct pfk__deadlines *deadlines; /* deadline.h; or NULL */
 	struct pfk_timer *linger;
 	struct pfk_addr peer;
 	uint32_t low, high;
