@@ -1207,10 +1207,11 @@ int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
  * `from` (NULL: the socket's own) [sendto].  An answer goes `to` the packet's
  * `from`, `from` the packet's `to`, so that it is right on a socket that is
  * bound to 0.0.0.0 or ::, too; one that is bound to an address ignores `from`.
- * Called from datagram_received with that packet's buffer it is sent uncopied
- * with the batch: in order with other datagrams to the same `to`, and together
- * with it where the kernel offers UDP_SEGMENT.  It never waits: a full socket
- * buffer drops the datagram and counts it.
+ * Called from datagram_received it is sent with the batch, in order with other
+ * datagrams to the same `to`, and together with them where the kernel offers
+ * UDP_SEGMENT: from that packet's buffer uncopied, and from other memory by a
+ * copy, unless that is too large.  It never waits: a full socket buffer drops
+ * the datagram and counts it.
  */
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from);

@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Select;
 use Prefork;
 use Prefork::Life qw(kill_worker temp_dir write_file);
 use Socket        qw(MSG_DONTWAIT);
@@ -53,6 +54,7 @@ push @zone, map { "many A 192.0.2.$_" } 1 .. 60;
 
 subtest 'dig'           => \&dug;
 subtest 'wrong queries' => \&wrong;
+subtest 'batch'         => \&batched;
 subtest 'truncation'    => \&truncated;
 subtest 'TCP'           => \&streams;
 subtest 'reload'        => \&reloaded;
@@ -193,6 +195,31 @@ sub wrong {
 	}
 	is(ask($server->udp_socket, $good)->{counts}, '1 2 0 1', 'after 3,000 mutants');
 	unlike($server->log_text, qr/killed|crashed|aborted/, 'no worker died');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Answers to queries that come in one batch are kept apart, though each is written to
+# the same buffer.
+sub batched {
+	my $server = dns(qw(-w 1));
+	my %worker = $server->workers;
+	my $socket = $server->udp_socket;
+	my @names  = qw(ns1 mail web nope many);
+	my $alone  = join q{ }, map { unpack 'x2H*', echo_once($socket, query("$names[ $_ % 5 ].example.org", A)) } 0 .. 4;
+	my @got;
+
+	kill 'STOP', $worker{0};
+	send $socket, query("$names[ $_ % 5 ].example.org", A, id => $_), 0 for 0 .. 99;
+	kill 'CONT', $worker{0};
+	while (@got < 100) {
+		my $select = IO::Select->new($socket);
+		$select->can_read(TIMEOUT) or last;
+		recv $socket, my $answer, 65_535, 0;
+		push @got, $answer;
+	}
+	is(join(q{ }, map { unpack 'n', $_ } @got), join(q{ }, 0 .. 99), '100 queries, in order');
+	is(join(q{ }, map { unpack 'x2H*', $_ } @got), join(q{ }, ($alone) x 20), 'each answer is that of its query');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -167,6 +167,7 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	if (m.drops != d->drops.kernel)
 		pfk__udp_drops_unread(d, m.drops);
 	b->at = (struct pfk__cursor){i, 0};
+	b->copied = 0;
 	do {
 		p.len = left < m.segment ? left : m.segment;
 		if (!is_done(b) && !is_skipped(b))

@@ -65,6 +65,7 @@ struct pfk__batch {
 	uint32_t sending;            /* the trains are leaving */
 	uint32_t singly;         /* datagrams sent of a train by themselves */
 	struct pfk__cursor at;   /* the datagram that is being delivered */
+	uint32_t copied;         /* bytes of answers behind its message */
 	struct pfk__cursor from; /* the first one that may be unanswered */
 	struct pfk__cursor then; /* the same, once the trains have left */
 	struct pfk__cursor skip; /* one that is at fault */

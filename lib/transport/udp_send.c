@@ -448,6 +448,23 @@ in_batch(const struct pfk_datagram *d, const void *buf)
 	    (const char *)buf < base + PFK__SCRATCH_BYTES;
 }
 
+/* A copy behind the message that is being delivered; NULL: it has no room. */
+static void *
+copy_in(struct pfk_datagram *d, const void *buf, size_t len)
+{
+	struct pfk__batch *b = d->io.loop->batch;
+	unsigned i = b->at.message;
+	char *at;
+
+	if (b->reader != d || i >= PFK__BATCH ||
+	    b->in[i].msg_len + b->copied + len > PFK__PACKET_BYTES)
+		return NULL;
+	at = (char *)b->in_iov[i].iov_base + b->in[i].msg_len + b->copied;
+	memcpy(at, buf, len);
+	b->copied += (uint32_t)len;
+	return at;
+}
+
 void
 pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from)
@@ -461,14 +478,15 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 		return;
 	if (!d->pktinfo)
 		from = NULL;
-	if (in_batch(d, buf)) {
+	/* Other memory is valid during this call only. */
+	if (!in_batch(d, buf))
+		iov.iov_base = len > 0 ? copy_in(d, buf, len) : NULL;
+	if (iov.iov_base != NULL) {
 		queue(d, iov, to, from);
 		return;
 	}
-	/*
-	 * Other memory is valid during this call only; send earlier datagrams
-	 * first.
-	 */
+	iov.iov_base = (void *)(uintptr_t)buf;
+	/* Earlier datagrams first. */
 	pfk__udp_send_flush(d);
 	copy_addr(&alone.to, to);
 	copy_addr(&alone.from, from);
