@@ -14,6 +14,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
+use Prefork::Life qw(write_file);
 use Test::More;
 
 use constant TIMEOUT => 120;
@@ -29,6 +30,7 @@ checks_configuration();
 checks_units();
 builds('shared', sub { @_ });
 builds('static', sub { map { s/^-lprefork$/-l:libprefork.a/r } @_ });
+is_loaded();
 uninstalls();
 done_testing();
 
@@ -184,6 +186,59 @@ sub flags {
 
 	is($code, 0, 'pkg-config') or diag($errors);
 	return map { s{^(-[IL])/usr/(include|lib)$}{$1$usr/$2}r } split q{ }, $output;
+}
+
+# A shared object that uses the library is loaded into a program that does not.
+sub is_loaded {
+	my ($object, $program) = map { "$stage/$_" } qw(plugin.so host);
+	my @sanitize =
+	    $Prefork::O =~ /-asan$/ ? '-fsanitize=address,undefined' : ();
+
+	write_file("$object.c", <<'END');
+#include <prefork.h>
+#include <stdlib.h>
+static void done(void *arg) { *(int *)arg = 42; }
+static int nothing(struct pfk_worker *w, void *arg) { (void)w; (void)arg; return 0; }
+static int ready(void *arg) { return *(int *)arg; }
+int plugin(void);
+int plugin(void)
+{
+	struct pfk_loop *l = pfk_loop_new(NULL);
+	const struct pfk_hooks hooks = {.worker_init = nothing, .on_ready = ready};
+	const struct pfk_master_config config = {.workers = 1, .control = "off"};
+	int n = 0;
+
+	if (l == NULL || pfk_later(l, 1, done, &n) == -1 || pfk_loop_run(l) == -1)
+		return 1;
+	pfk_loop_free(l);
+	return pfk_master_run(&config, &hooks, &n);
+}
+END
+	write_file("$program.c", <<'END');
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+	void *object = dlopen(argv[argc - 1], RTLD_NOW);
+	int (*plugin)(void) = object == NULL ? NULL : (int (*)(void))dlsym(object, "plugin");
+
+	if (plugin == NULL) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 1;
+	}
+	return plugin();
+}
+END
+	my @cc = ('/usr/bin/env', compiler('flags'), @sanitize, '-fPIC');
+	my ($code, undef, $errors) = run_cmd({ timeout => TIMEOUT }, @cc, '-shared', '-o', $object,
+		"$object.c", flags());
+	is("$code $errors", '0 ', 'a shared object builds');
+	($code, undef, $errors) = run_cmd({ timeout => TIMEOUT }, @cc, '-o', $program, "$program.c");
+	is("$code $errors", '0 ', 'and so does a program that loads it');
+	($code, undef, $errors) = run_cmd({ env => { LD_LIBRARY_PATH => "$usr/lib" } }, $program, $object);
+	is($code, 42, 'dlopen(3) loads it, and its service runs') or diag($errors);
+	unlike($errors, qr/setproctitle/, 'without a complaint about titles');
+	return;
 }
 
 sub builds {

@@ -6,6 +6,13 @@
 
 #include <prefork.h>
 
+/*
+ * With main's arguments, before anybody keeps a pointer to their strings or to
+ * the environment's: titles can be set from then on.  Programs that are linked
+ * with libbsd-ctor need no call.
+ */
+void pfk__title_prepare(int argc, char **argv);
+
 /* The program's name and the text, without padding behind it. */
 void pfk__title_set(const char *fmt, ...) PFK_PRINTF(1, 2);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/title.h"
 #include "event/poller.h"
 #include "logger/inside.h"
 #include "logger/merge.h"
@@ -466,7 +467,7 @@ void
 pfk__scribe_run(struct pfk__logger *lg)
 {
 	pfk__alone_signals();
-	setproctitle("log");
+	pfk__title_set("log");
 	pfk__log_relay(-1, NULL, false);
 	pfk_log_set_process("log");
 	the.logger = lg;

@@ -9,6 +9,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "base/title.h"
 #include "main/daemon.h"
 #include "main/pidfile.h"
 #include "main/program.h"
@@ -89,6 +90,7 @@ pfk_main(const struct pfk_program *program, int argc, char **argv)
 	char error[PFK_ERROR_SIZE] = "out of memory";
 	int status = EX_OSERR;
 
+	pfk__title_prepare(argc, argv);
 	pfk_ensure_stdio();
 	if (pfk__program_check(program) == -1)
 		return EX_SOFTWARE;
