@@ -37,6 +37,7 @@ my @peers = (
 	[ 'smtp',       "220 mail.example ESMTP\r\n",    'something else than a service listens on it' ],
 	[ 'endless',    "OK\n" . 'x' x TOO_LONG,         'its answer is too long' ],
 	[ qq{od"d\x01}, "ERR 70\n",                      q{} ],
+	[ 'cut',        "OK\n# HELP prefork_value",      undef ],
 	[ 'one',        sample('twin', 1),               undef ],
 	[ 'two',        sample('twin', 2),               undef ],
 	[ 'quoted',     sample('a\\"b', 3),              undef ],

@@ -59,11 +59,15 @@ static const char *
 take_family(struct page *p, const char *at)
 {
 	const char *samples = at, *end;
-	struct family *f = family_of(p, at);
+	struct family *f;
 
 	while (samples[0] == '#' && samples[strcspn(samples, "\n")] == '\n' &&
 	    (samples == at || strncmp(samples, "# HELP ", 7) != 0))
 		samples += strcspn(samples, "\n") + 1;
+	/* Its first line has no end, because the answer is cut. */
+	if (samples == at)
+		return at + strlen(at);
+	f = family_of(p, at);
 	end = samples;
 	while (*end != '\0' && *end != '#') {
 		end += strcspn(end, "\n");
