@@ -1384,7 +1384,11 @@ enum pfk_sandbox { PFK_SANDBOX_OFF, PFK_SANDBOX_AUTO, PFK_SANDBOX_ON };
 struct pfk_master_config {
 	int workers;          /* 1 to PFK_WORKERS_MAX */
 	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
-	uint64_t drain_ns;    /* of a reload's leftovers; 0: their end */
+	/*
+	 * Bound of the connections that a reload leaves over; 0: until they end,
+	 * but a worker that leaves over more than 8 reloads is killed.
+	 */
+	uint64_t drain_ns;
 	/*
 	 * A graceful stop begins so long after its order.  Meanwhile all is
 	 * served, but the service is reported as not ready, so that balancers

@@ -25,6 +25,7 @@ my $file = "$dir/conf";
 in_order();
 connections_survive();
 drain_timeout();
+many_reloads();
 reads_the_file();
 addresses_come_and_go();
 configuration_by_a_pipe();
@@ -116,6 +117,24 @@ sub drain_timeout {
 		'the old worker waits so long for the peer\'s end');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
 		'and ends');
+	return;
+}
+
+# Without a bound of time it stays over 8 reloads after its own.
+sub many_reloads {
+	my $server = Prefork->start('-v', '-1', '-w', 1, '-p', 0, '-4');
+	my ($socket, $pid) = connect_to($server, 0);
+	my $leaving = qr/worker\s0\s\($pid\)\shas\sbeen\sleaving/x;
+
+	is(echo_once($socket, 'x'), 'x', 'no bound: a last echo');
+	is((read_until_eof($socket))[1], 'eof', 'and our end');
+	reload($server) for 0 .. 8;
+	is(() = $server->log_text =~ /$leaving[ ]for[ ].*[ ]bounds[ ]that$/gm,
+		8, 'eight more reloads name the old worker');
+	ok(kill(0, $pid), 'which is there');
+	reload($server);
+	ok($server->wait_log(qr/$leaving[ ].*[ ]reloads;[ ]killing[ ]it$/m), 'the next one kills it');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\s.*SIGKILL/mx), 'and it has ended');
 	return;
 }
 

@@ -370,7 +370,7 @@ const struct pfk_option pfk__main_options[] = {
 		"ready (0)"},
     {0, "drain-timeout", SECONDS(0, YEAR), AT(drain_ns),
 	.help = "bound for connections left over by a reload; 0: until they "
-		"end (0)"},
+		"end, over 8 more reloads at most (0)"},
     {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
 	.help = "replace a worker whose loop has stood still for so long; 0: "
 		"never (5)"},

@@ -58,6 +58,7 @@ struct pfk__child {
 	int version;        /* of its messages and its hand-over */
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
+	unsigned outlived;       /* so many reloads after that */
 	bool adopted;            /* it has, or had, listeners of other slots */
 	bool deaf;               /* its channel is full, and it does not read */
 	int fail_status;         /* why its boot failed, by its own word */
@@ -218,8 +219,8 @@ void pfk__child_retire(struct pfk__child *c);
 void pfk__children_retire_deferred(struct pfk__master *m);
 /* Repeat the orders that its worker's predecessor may not have carried out. */
 void pfk__child_repeat(struct pfk__child *c);
-/* Log the workers that were leaving before this reload began. */
-void pfk__children_log_leaving(const struct pfk__master *m);
+/* Log the workers that were leaving before this reload began, or kill them. */
+void pfk__children_count_reload(struct pfk__master *m);
 
 /* hear.c */
 /* The channel's callback; all that is queued there; and the channel's end. */

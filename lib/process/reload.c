@@ -231,7 +231,7 @@ finish(struct pfk__master *m)
 
 	pfk__master_title(m);
 	log_end(m);
-	pfk__children_log_leaving(m);
+	pfk__children_count_reload(m);
 	for (int i = 0; i < m->workers; i++)
 		failing += m->places[i].serving == NULL ||
 		    m->places[i].serving->epoch != m->epoch;

@@ -3,8 +3,9 @@
  *
  * Layer: process.  A retired worker accepts no more and gives its connections to
  * its heirs (heirs.c).  The order waits while it is being given connections
- * itself.  One that has not ended long after its time to drain is killed, because
- * a worker that only says that it leaves would serve its queue for ever.
+ * itself.  One that has not ended long after its time to drain, or after many
+ * reloads where it has no such time, is killed, because a worker that only says
+ * that it leaves would serve its queue for ever.
  */
 #include <signal.h>
 #include <string.h>
@@ -13,6 +14,17 @@
 
 /* Beyond its own time to drain; then a worker is killed. */
 #define LEAVE_GRACE_NS (2 * PFK_SECOND_NS)
+
+/* Without such a time it stays over so many reloads at most. */
+#define RELOADS_MAX 8
+
+static void
+kill_leaving(struct pfk__child *c)
+{
+	strlcpy(c->cause, "it did not leave in time, so the master killed it",
+	    sizeof(c->cause));
+	pfk__child_signal(c, SIGKILL);
+}
 
 static void
 on_bound(void *arg)
@@ -24,9 +36,7 @@ on_bound(void *arg)
 	    "worker %d (%d) is still leaving after %.1f s, more than its time "
 	    "to drain; killing it",
 	    c->slot, (int)pfk__child_pid(c), (double)since / PFK_SECOND_NS);
-	strlcpy(c->cause, "it did not leave in time, so the master killed it",
-	    sizeof(c->cause));
-	pfk__child_signal(c, SIGKILL);
+	kill_leaving(c);
 }
 
 static void
@@ -41,19 +51,35 @@ bound_leaving(struct pfk__child *c)
 		    on_bound, c);
 }
 
-void
-pfk__children_log_leaving(const struct pfk__master *m)
+/* A worker without a bound of time: it is still there after another reload. */
+static void
+count_reload(struct pfk__child *c)
 {
-	const struct pfk__child *c;
+	double since = (double)(pfk_loop_now(c->master->loop) - c->leaving_ns) /
+	    PFK_SECOND_NS;
+
+	if (c->bound != NULL || ++c->outlived <= RELOADS_MAX) {
+		pfk_log(PFK_WARNING,
+		    "worker %d (%d) has been leaving for %.0f s, since before "
+		    "this reload; --drain-timeout bounds that",
+		    c->slot, (int)pfk__child_pid(c), since);
+		return;
+	}
+	pfk_log(PFK_WARNING,
+	    "worker %d (%d) has been leaving for %.0f s, over more than %d "
+	    "reloads; killing it",
+	    c->slot, (int)pfk__child_pid(c), since, RELOADS_MAX);
+	kill_leaving(c);
+}
+
+void
+pfk__children_count_reload(struct pfk__master *m)
+{
+	struct pfk__child *c;
 
 	LIST_FOREACH(c, &m->children, link) {
 		if (c->leaving_ns != 0 && c->leaving_ns < m->reload_ns)
-			pfk_log(PFK_WARNING,
-			    "worker %d (%d) has been leaving for %.0f s, since "
-			    "before this reload; --drain-timeout bounds that",
-			    c->slot, (int)pfk__child_pid(c),
-			    (double)(pfk_loop_now(m->loop) - c->leaving_ns) /
-				PFK_SECOND_NS);
+			count_reload(c);
 	}
 }
 
