@@ -60,7 +60,9 @@ fuzz_turn(struct pfk_loop *l, int turns)
 	struct fuzz_turns t = {l, 2 * turns};
 
 	pfk_soon(l, fuzz_on_turn, &t);
-	pfk_loop_run(l);
+	/* A callback of the program's may stop the loop before. */
+	while (t.left > 0)
+		pfk_loop_run(l);
 }
 
 #endif

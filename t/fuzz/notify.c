@@ -1,0 +1,42 @@
+/*
+ * notify.c: the environment of a service manager, sd_notify(3): three lines, with
+ * the values of NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "master.h"
+#include "process/notify.h"
+
+static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC",
+    "WATCHDOG_PID"};
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pfk__master *m;
+	char text[512], *rest = text;
+
+	if (size >= sizeof(text))
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = strsep(&rest, "\n");
+
+		unsetenv(names[i]);
+		if (value != NULL)
+			setenv(names[i], value, 1);
+	}
+	m = fuzz_master_new();
+	/* That the socket cannot be reached is logged as an error. */
+	pfk_log_set_level(PFK_ERROR);
+	m->started = true;
+	pfk__notify_open(m);
+	pfk__notify_ready(m);
+	pfk__notify_reloading(m);
+	fuzz_turn(m->loop, 1);
+	pfk__notify_stopping(m);
+	fuzz_master_free(m);
+	return 0;
+}
