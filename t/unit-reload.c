@@ -244,6 +244,25 @@ roll_never_ready(void)
 	end();
 }
 
+/* The slot's new worker is killed as it boots: the reload waits for the next one. */
+static void
+roll_meets_a_kill(void)
+{
+	size_t at;
+
+	start(2);
+	hold(1, 2);
+	at = signalled(SIGHUP, "waits with version 2");
+	kill(service_worker(service_wait(0, "reloading"), 1), SIGKILL);
+	ok(service_wait(at, "killed by signal 9") != 0,
+	    "a new worker is killed");
+	ok(service_wait(at, "waits with version 2") != 0, "another one starts");
+	is_int(service_count("reloaded: "), 0, "and the reload waits for it");
+	hold(-1, 0);
+	ok(service_wait(at, "reloaded: 2 workers\n") != 0, "until it serves");
+	end();
+}
+
 /* A death and one worker more during a trial, which then ends. */
 static void
 nobody_joins_a_trial(bool succeeds)
@@ -332,6 +351,7 @@ main(void)
 	trial_never_ready();
 	trial_meets_a_boot();
 	roll_never_ready();
+	roll_meets_a_kill();
 	two_at_a_time(false);
 	two_at_a_time(true);
 	nobody_joins_a_trial(true);

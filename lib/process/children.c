@@ -17,6 +17,7 @@
 #include "event/zone.h"
 #include "logger/logger.h"
 #include "process/control.h"
+#include "process/crashes.h"
 #include "process/exit.h"
 #include "process/history.h"
 #include "process/kill.h"
@@ -214,6 +215,7 @@ pfk__child_promote(struct pfk__child *c)
 	p->serving = c;
 	p->booting = NULL;
 	p->stall = (struct pfk__stall){0};
+	p->killed = false;
 }
 
 void
@@ -298,6 +300,28 @@ note_death(const struct pfk__child *c, int status)
 					   : "they ended with it");
 }
 
+/* Whether nothing that the worker or the master did has ended it. */
+static bool
+was_killed(const struct pfk__child *c, int status)
+{
+	return c->orphan ||
+	    (WIFSIGNALED(status) && !pfk__crashes_ended(status) &&
+		c->cause[0] == '\0' && c->fail_status == 0);
+}
+
+/* Whether the death of a worker that boots is the end of the start or trial. */
+static bool
+decides(const struct pfk__child *c)
+{
+	const struct pfk__master *m = c->master;
+
+	/* A service that has been taken over goes on. */
+	if (!m->started)
+		return !m->places[c->slot].killed || !pfk__control_was_stale(m);
+	return m->reload == PFK__RELOAD_TRYING && c->slot == 0 &&
+	    c->epoch == m->epoch;
+}
+
 /* Step the slot by the death of its child. */
 static void
 died(struct pfk__child *c, int status)
@@ -322,10 +346,8 @@ died(struct pfk__child *c, int status)
 		log_death(c, status, true);
 		return;
 	}
-	if (booting && !c->orphan &&
-	    (!m->started ||
-		(m->reload == PFK__RELOAD_TRYING && c->slot == 0 &&
-		    c->epoch == m->epoch))) {
+	p->killed = was_killed(c, status);
+	if (booting && !c->orphan && decides(c)) {
 		if (c->fail_status == 0)
 			pfk__describe_status(status, c->fail_text,
 			    sizeof(c->fail_text));

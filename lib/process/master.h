@@ -80,6 +80,7 @@ struct pfk__place {
 	bool drained; /* by order: no worker is wanted */
 	bool late;    /* the last reload ended without it */
 	bool held;    /* it starts when the trial has ended */
+	bool killed;  /* its last worker, by a signal from outside */
 	struct pfk__stats *past; /* history.h; NULL: nothing yet */
 };
 

@@ -101,7 +101,11 @@ commit(struct pfk__master *m)
 	pfk__master_wake(m);
 }
 
-/* Whether the slot is done with: renewed, or failing on its own account. */
+/*
+ * Whether the slot is done with: renewed, or failing on its own account.  A new
+ * worker that was killed from outside says nothing about the configuration or the
+ * program: the next one does.
+ */
 static bool
 settled(const struct pfk__master *m, int slot)
 {
@@ -109,6 +113,8 @@ settled(const struct pfk__master *m, int slot)
 
 	if (p->serving != NULL && p->serving->epoch == m->epoch)
 		return true;
+	if (p->killed)
+		return false;
 	/* An empty one has not been started yet. */
 	return p->slot.state == PFK__SLOT_BACKOFF ||
 	    (p->slot.state == PFK__SLOT_SERVING && p->slot.renew &&
