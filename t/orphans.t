@@ -23,6 +23,7 @@ my $dir = temp_dir();
 twice();
 another_configuration();
 killed_meanwhile();
+without_keepers();
 hung_meanwhile();
 hung_for_good();
 all_hung();
@@ -122,6 +123,32 @@ sub killed_meanwhile {
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
 	return;
+}
+
+# The keepers die, and their master before it notices: the workers' parent is no
+# keeper of theirs any more.
+sub without_keepers {
+	my ($old, $port) = first();
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+	my %worker  = $old->workers;
+
+	served('before', @clients);
+	$old->signal('STOP');
+	kill 'KILL', map { keeper_of($_) } values %worker;
+	kill_master($old);
+	served('keepers and master are dead', @clients);
+	my $server = start($port);
+	like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next one takes them over');
+	gone($old, 'and replaces them');
+	served('with the next master', @clients);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub keeper_of {
+	my ($pid) = @_;
+
+	return (slurp("/proc/$pid/stat") =~ /\)\s\S\s(\d+)/x)[0];
 }
 
 # The master dies while one of its three workers stands still, and the next one

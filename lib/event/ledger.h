@@ -168,9 +168,11 @@ struct pfk__ledger_head {
 	uint64_t deeds_tx;    /* the transaction that has done the deeds */
 	uint32_t deeds;       /* how many of them are done */
 	uint64_t orphan_ns;   /* until when it serves without a master; or 0 */
-	uint64_t die_at;      /* for tests: so many points from now; 0: never */
-	uint32_t ready;       /* the worker has served: it gets a successor */
-	uint32_t rebuilt;     /* the successor serves */
+	/* To the next master: 1 its listeners, 2 that it is ready. */
+	uint32_t lending;
+	uint64_t die_at;  /* for tests: so many points from now; 0: never */
+	uint32_t ready;   /* the worker has served: it gets a successor */
+	uint32_t rebuilt; /* the successor serves */
 	/* The user that the worker is about to become; the keeper too. */
 	uint32_t dropping; /* a futex: 1 asked, 2 done, 3 failed */
 	uint32_t uid, gid;

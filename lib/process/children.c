@@ -406,7 +406,8 @@ pfk__child_orphan_ended(struct pfk__child *c)
 {
 	pfk__broken_reclaim(c->master, c);
 	/* As far as its channel tells. */
-	died(c, 0);
+	if (!pfk__takeover_lost(c))
+		died(c, 0);
 	if (pfk__child_runs(c))
 		pfk__child_signal(c, SIGKILL);
 	pfk__child_drop(c);

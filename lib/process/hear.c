@@ -206,7 +206,9 @@ counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 	/* One that was stopped in its boot may have sent it before. */
 	if (c->phase == PFK__PHASE_SERVING && msg->type == PFK__MSG_FAIL)
 		replace(c, msg);
-	else if (c->phase == PFK__PHASE_SERVING)
+	/* An orphan's successor cannot know whether its predecessor said it. */
+	else if (c->phase == PFK__PHASE_SERVING &&
+	    !(c->orphan && msg->type == PFK__MSG_READY))
 		distrust(c, "a message of its boot after it");
 	return false;
 }

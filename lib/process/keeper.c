@@ -457,6 +457,7 @@ pfk__keeper_main(struct pfk_worker *w)
 	int status;
 
 	*k = (struct keeper){.w = w, .page = w->page, .master = getppid()};
+	w->keeper = getpid();
 	keep_own_descriptors(w);
 	leave_terminal();
 	if (!prepare(k))

@@ -133,6 +133,7 @@ struct pfk__master {
 	int stop_status;
 	uint64_t stop_timeout_ns;
 	uint64_t await_ns;
+	int taken_over; /* orphans, as logged */
 	struct pfk_timer *await;
 	struct pfk__soon maintain;
 	struct pfk_timer *tick;

@@ -44,7 +44,7 @@ send_knock(const struct pfk_worker *w, int to, int channel)
 	    .message_bytes = sizeof(struct pfk__message),
 	    .slot = w->slot,
 	    .workers = w->config->workers,
-	    .keeper = getppid(),
+	    .keeper = getppid() == w->keeper ? w->keeper : 0,
 	    .generation = w->generation};
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -61,7 +61,29 @@ send_knock(const struct pfk_worker *w, int to, int channel)
 	cm->cmsg_type = SCM_RIGHTS;
 	cm->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(cm), &channel, sizeof(int));
-	return sendmsg(to, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(k) ? 0 : -1;
+	pfk__point(w->ledger);
+	if (sendmsg(to, &h, MSG_NOSIGNAL) != (ssize_t)sizeof(k))
+		return -1;
+	pfk__point(w->ledger);
+	return 0;
+}
+
+static int
+send_ready(struct pfk_worker *w)
+{
+	struct pfk__message m = {.type = PFK__MSG_READY,
+	    .slot = w->slot,
+	    .generation = w->generation,
+	    .kind = PFK_TCP};
+
+	w->ledger->head->lending = 2;
+	pfk__point(w->ledger);
+	if (pfk__channel_send(w->channel, &m, -1) == -1)
+		return -1;
+	pfk__point(w->ledger);
+	w->ledger->head->lending = 0;
+	pfk__point(w->ledger);
+	return 0;
 }
 
 /* Send LEND for each listener, as a booting worker does. */
@@ -83,12 +105,11 @@ lend_all(struct pfk_worker *w)
 		m.asked = r->listener.asked;
 		m.bound = r->listener.bound;
 		m.ns = r->listener.opened_ns;
+		pfk__point(g);
 		if (pfk__channel_send(w->channel, &m, fd) == -1)
 			return -1;
 	}
-	m.type = PFK__MSG_READY;
-	m.kind = PFK_TCP;
-	return pfk__channel_send(w->channel, &m, -1);
+	return send_ready(w);
 }
 
 /* Siblings' listeners: the new master orders anew. */
@@ -112,8 +133,10 @@ static int
 take_channel(struct pfk_worker *w, int fd)
 {
 	pfk_io_del(&w->io);
+	w->ledger->head->lending = 1;
 	if (dup3(fd, w->channel, O_CLOEXEC) == -1)
 		return -1;
+	pfk__point(w->ledger);
 	return pfk__worker_watch(w);
 }
 
@@ -126,15 +149,14 @@ knock(struct pfk_worker *w)
 	if (to == -1)
 		return false;
 	if (pfk__channel_pair(fds) == 0) {
-		good = send_knock(w, to, fds[1]) == 0 &&
-		    take_channel(w, fds[0]) == 0 && lend_all(w) == 0;
-		close(fds[0]);
+		good = send_knock(w, to, fds[1]) == 0;
+		/* A successor that found it here would end the channel. */
 		close(fds[1]);
+		good = good && take_channel(w, fds[0]) == 0 && lend_all(w) == 0;
+		close(fds[0]);
 	}
 	close(to);
-	if (!good)
-		return false;
-	return true;
+	return good;
 }
 
 static void
@@ -217,6 +239,22 @@ bool
 pfk__is_orphan(const struct pfk_worker *w)
 {
 	return w->ledger != NULL && w->ledger->head->orphan_ns != 0;
+}
+
+/*
+ * A master that has got a part of the listeners waits for the rest: end that channel,
+ * to begin anew.
+ */
+void
+pfk__orphan_resume(struct pfk_worker *w)
+{
+	if (!pfk__is_orphan(w))
+		return;
+	if (w->ledger->head->lending == 1)
+		shutdown(w->channel, SHUT_RDWR);
+	else if (w->ledger->head->lending == 2)
+		send_ready(w);
+	w->ledger->head->lending = 0;
 }
 
 void

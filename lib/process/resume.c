@@ -5,25 +5,43 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/received.h"
 #include "event/loop.h"
 #include "process/worker.h"
 
-/* The connection that the predecessor had accepted and not recorded. */
+struct sweep {
+	int channel;
+	int accepted; /* a connection that was not recorded, or -1 */
+};
+
+static bool
+are_same(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 &&
+	    sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
 static void
 found(void *arg, int fd)
 {
-	int *accepted = arg, type = 0;
+	struct sweep *s = arg;
+	int type = 0;
 	socklen_t len = sizeof(type);
 	struct pfk_addr peer = {.len = sizeof(peer.in6)};
 
-	if (*accepted == -1 &&
+	/* Both, if the predecessor died as it replaced the channel (orphan.c). */
+	if (are_same(fd, s->channel))
+		close(fd);
+	else if (s->accepted == -1 &&
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
 	    type == SOCK_STREAM && getpeername(fd, &peer.sa, &peer.len) == 0 &&
 	    peer.sa.sa_family != AF_UNIX)
-		*accepted = fd;
+		s->accepted = fd;
 	else
 		pfk__close_received(fd);
 }
@@ -31,17 +49,17 @@ found(void *arg, int fd)
 int
 pfk__worker_sweep(struct pfk_worker *w)
 {
-	int accepted = -1;
+	struct sweep s = {.channel = w->channel, .accepted = -1};
 
 	if (w->ledger == NULL || !w->ledger->resumed)
 		return -1;
 	w->ledger->head->serving = -1;
-	pfk__ledger_sweep(w->ledger, found, &accepted);
-	if (accepted != -1 && w->ledger->head->accepting == -1) {
-		close(accepted);
-		accepted = -1;
+	pfk__ledger_sweep(w->ledger, found, &s);
+	if (s.accepted != -1 && w->ledger->head->accepting == -1) {
+		close(s.accepted);
+		s.accepted = -1;
 	}
-	return accepted;
+	return s.accepted;
 }
 
 /* The predecessor's connections that this worker does not go on with. */

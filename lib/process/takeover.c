@@ -55,11 +55,12 @@ end_waiting(struct pfk__master *m)
 	m->awaiting = false;
 	/* Those whose slot another one serves have heirs from now on. */
 	m->drains_due = true;
-	if (n > 0)
+	if (n > m->taken_over)
 		pfk_log(PFK_INFO, "took over %d worker%s of %s", n,
 		    n == 1 ? "" : "s",
 		    m->inherited.lock > 0 ? "the program before"
 					  : "a master that has died");
+	m->taken_over = n;
 	read_orphans(m);
 	if (m->stop_next != PFK__STOP_NONE)
 		pfk__master_stop(m, m->stop_next, m->stop_status,
@@ -83,14 +84,36 @@ wait_on(struct pfk__master *m)
 	    on_silence, m);
 }
 
-void
-pfk__takeover_await(struct pfk__master *m)
+static void
+await(struct pfk__master *m)
 {
-	if (!pfk__control_was_stale(m))
-		return;
 	m->awaiting = true;
 	m->await_ns = pfk_loop_now(m->loop);
 	wait_on(m);
+}
+
+void
+pfk__takeover_await(struct pfk__master *m)
+{
+	if (pfk__control_was_stale(m))
+		await(m);
+}
+
+bool
+pfk__takeover_lost(struct pfk__child *c)
+{
+	struct pfk__master *m = c->master;
+	struct pfk__place *p = &m->places[c->slot];
+
+	if ((p->booting != c && p->serving != c) || m->started ||
+	    m->stop != PFK__STOP_NONE)
+		return false;
+	p->booting = p->serving = NULL;
+	pfk__custody_undo(&m->custody, c->slot, c->generation);
+	pfk__master_step(m, c->slot, PFK__SLOT_UNWANT);
+	pfk__adopt_forget(m, c);
+	await(m);
+	return true;
 }
 
 void
@@ -105,14 +128,21 @@ pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	m->stop_timeout_ns = timeout_ns;
 }
 
-/* Whether an orphan has come for each slot of a service with so many. */
+static bool
+is_free(const struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+
+	return p->booting == NULL && p->serving == NULL &&
+	    p->slot.state == PFK__SLOT_EMPTY;
+}
+
+/* Whether a worker has come for each slot of a service with so many. */
 static bool
 all_found(const struct pfk__master *m, int workers)
 {
 	for (int i = 0; i < workers; i++) {
-		const struct pfk__child *c = m->places[i].booting;
-
-		if (c == NULL || !c->orphan)
+		if (is_free(m, i))
 			return false;
 	}
 	return true;
@@ -124,10 +154,25 @@ is_known(const struct pfk__master *m, pid_t pid, pid_t keeper)
 	const struct pfk__child *c;
 
 	LIST_FOREACH(c, &m->children, link) {
-		if (c->pid == pid || c->keeper == keeper)
+		if (c->pid == pid || (keeper != 0 && c->keeper == keeper))
 			return true;
 	}
 	return false;
+}
+
+/* The keeper's worker before it may have knocked, too, and have died. */
+static void
+hear_predecessor(struct pfk__master *m, pid_t pid, pid_t keeper)
+{
+	struct pfk__child *c;
+
+	LIST_FOREACH(c, &m->children, link) {
+		if (!c->orphan || keeper == 0 || c->keeper != keeper ||
+		    c->pid == pid)
+			continue;
+		pfk__hear_all(c);
+		return;
+	}
 }
 
 /* Whether it can become a child now, or why not. */
@@ -135,8 +180,8 @@ static const char *
 check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 {
 	if (k->version < 1 || k->message_bytes < PFK__MESSAGE_MIN ||
-	    k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper <= 1 ||
-	    k->workers < 1 || k->workers > PFK_WORKERS_MAX)
+	    k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper < 0 ||
+	    k->keeper == 1 || k->workers < 1 || k->workers > PFK_WORKERS_MAX)
 		return "its knock makes no sense";
 	if (m->stop != PFK__STOP_NONE)
 		return "the service stops";
@@ -147,15 +192,6 @@ check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 	    (!m->awaiting && count_orphans(m) >= m->workers))
 		return "there are too many of its kind";
 	return NULL;
-}
-
-static bool
-is_free(const struct pfk__master *m, int slot)
-{
-	const struct pfk__place *p = &m->places[slot];
-
-	return p->booting == NULL && p->serving == NULL &&
-	    p->slot.state == PFK__SLOT_EMPTY;
 }
 
 /* It becomes its slot's worker, until the renewal. */
@@ -196,9 +232,11 @@ const char *
 pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
     pid_t pid, int fd)
 {
-	const char *why = check(m, k, pid);
+	const char *why;
 	struct pfk__child *c;
 
+	hear_predecessor(m, pid, k->keeper);
+	why = check(m, k, pid);
 	if (why == NULL) {
 		c = pfk__child_found(m, k->slot, k->generation, fd);
 		if (c == NULL)
@@ -208,12 +246,13 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 		pfk__close_received(fd);
 		return why;
 	}
-	c->keeper = k->keeper;
+	c->keeper = k->keeper != 0 ? k->keeper : pid;
 	c->version = k->version;
 	if (!pfk__child_identify(c, pid)) {
 		pfk__child_drop(c);
 		return "it is not its keeper's worker";
 	}
+	c->keeper = k->keeper;
 	if (k->generation > m->generation)
 		m->generation = k->generation;
 	/* A slot that the configuration does not know may come last. */

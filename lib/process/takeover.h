@@ -44,7 +44,7 @@ struct pfk__knock {
 	uint16_t message_bytes; /* of a channel's messages */
 	int32_t slot;
 	int32_t workers; /* of the service: so many may knock */
-	int32_t keeper;  /* the pid of its parent */
+	int32_t keeper;  /* its pid; 0: it is dead */
 	uint64_t generation;
 };
 
@@ -63,10 +63,18 @@ void pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how,
 const char *pfk__takeover_knock(struct pfk__master *m,
     const struct pfk__knock *k, pid_t pid, int fd);
 
+/*
+ * The channel of an orphan has ended.  True: not all of them had come yet, and its
+ * keeper's next worker may knock before anything is started in its place.
+ */
+bool pfk__takeover_lost(struct pfk__child *c);
+
 /* orphan.c: the channel has ended.  False: this worker cannot go on. */
 bool pfk__orphan_begin(struct pfk_worker *w);
 void pfk__orphan_cancel(struct pfk_worker *w);
 bool pfk__is_orphan(const struct pfk_worker *w);
+/* In a successor: its predecessor may have died as it knocked. */
+void pfk__orphan_resume(struct pfk_worker *w);
 /* A new master gives orders: it has taken the worker over. */
 void pfk__orphan_end(struct pfk_worker *w);
 

@@ -380,6 +380,7 @@ boot(struct pfk_worker *w)
 	int accepted = pfk__worker_sweep(w), rc;
 
 	name_worker(w);
+	pfk__orphan_resume(w);
 	introduce(w);
 	w->loop = pfk__loop_new_with(w->config->poller, w->ledger);
 	if (w->loop == NULL)

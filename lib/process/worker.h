@@ -19,6 +19,7 @@ struct pfk_worker {
 	bool first_boot;  /* no worker of this master was ever ready */
 	bool after_death; /* another master of this service has died */
 	const struct pfk__custody *custody;
+	pid_t keeper;               /* its parent, as long as that lives */
 	struct pfk__page *page;     /* shared with the master: keeper.h */
 	struct pfk__ledger *ledger; /* shared with the keeper, or NULL */
 	const struct pfk_master_config *config;

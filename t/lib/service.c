@@ -20,6 +20,7 @@
 
 bool service_no_keeper;
 uint64_t service_drain_ns;
+uint64_t service_orphan_ns;
 enum pfk_sandbox service_sandbox;
 const char *service_control = "off";
 
@@ -34,6 +35,7 @@ service_start(const struct pfk_hooks *hooks, int workers)
 	struct pfk_master_config config = {.workers = workers,
 	    .shutdown_ns = PFK_SECOND_NS,
 	    .drain_ns = service_drain_ns,
+	    .orphan_ns = service_orphan_ns,
 	    .no_keeper = service_no_keeper,
 	    .sandbox = service_sandbox,
 	    .control = service_control};

@@ -9,8 +9,9 @@
 
 /* Set before the start: a worker that dies is the master's to replace. */
 extern bool service_no_keeper;
-/* For a worker that leaves. */
+/* For a worker that leaves, and for one whose master has died. */
 extern uint64_t service_drain_ns;
+extern uint64_t service_orphan_ns;
 extern enum pfk_sandbox service_sandbox;
 /* Or the path of its control socket. */
 extern const char *service_control;

@@ -1,0 +1,174 @@
+/*
+ * A worker of a dead master is killed at each point of its way to the next master:
+ * its successor begins that way anew, and its connections and listener go over.
+ */
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "service.h"
+#include "tap.h"
+
+#define LOOK_NS (5 * PFK_MSEC_NS)
+/* From the knock to READY and the note of it; those of a hand-over follow. */
+#define POINTS 7
+
+/* So many points from the next look on, 0: it lives; and how many workers began. */
+static struct plan {
+	uint64_t die_at;
+	int begun;
+} * plan;
+static struct pfk_sockopts options;
+static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
+struct pfk_server *server; /* not static: it is no leak */
+static struct pfk_loop *loop;
+
+/* the service */
+
+static void *
+connection_made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
+static void
+data_received(void *self, const void *buf, size_t len)
+{
+	pfk_write(self, buf, len);
+}
+
+static void *
+connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
+    size_t len)
+{
+	(void)arg;
+	(void)buf;
+	(void)len;
+	return tr;
+}
+
+static ssize_t
+hand_over(void *self, void *buf, size_t room)
+{
+	(void)self;
+	(void)buf;
+	(void)room;
+	return 0;
+}
+
+static const struct pfk_protocol echo = {.connection_made = connection_made,
+    .data_received = data_received,
+    .hand_over = hand_over,
+    .connection_resumed = connection_resumed,
+    .survives = true};
+
+static void
+look(void *arg)
+{
+	uint64_t n = __atomic_load_n(&plan->die_at, __ATOMIC_RELAXED);
+
+	(void)arg;
+	if (n == 0) {
+		pfk_later(loop, LOOK_NS, look, NULL);
+		return;
+	}
+	plan->die_at = 0;
+	pfk_die_at(loop, n);
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	int fd;
+
+	(void)arg;
+	__atomic_add_fetch(&plan->begun, 1, __ATOMIC_RELAXED);
+	loop = pfk_worker_loop(w);
+	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+		return -1;
+	server = pfk_serve(loop, fd, &echo, NULL, NULL);
+	return server != NULL ? pfk_later(loop, LOOK_NS, look, NULL) : -1;
+}
+
+static const struct pfk_hooks hooks = {.worker_init = worker_init};
+
+/* the test */
+
+static void
+begin(void)
+{
+	service_start(&hooks, 2);
+	if (service_wait(0, "ready: 2 workers") == 0)
+		diag("%s", service_log());
+}
+
+/* A port that is free, because the next master needs the same. */
+static uint16_t
+choose_port(void)
+{
+	uint16_t port;
+
+	begin();
+	port = service_port();
+	is_int(service_end(SIGTERM), 0, "a port that is free");
+	return port;
+}
+
+static void
+die_on_the_way(uint64_t point)
+{
+	int client, other;
+	size_t at;
+	bool good;
+
+	plan->begun = 0;
+	begin();
+	client = service_connect((uint16_t)pfk_addr_port(&want.addr), 0);
+	good = service_echoes(client, 'a');
+	plan->die_at = point;
+	while (__atomic_load_n(&plan->die_at, __ATOMIC_RELAXED) != 0)
+		usleep(1000);
+	service_end(SIGKILL);
+	/* Without another word of the one that is dead, it is not known. */
+	service_start(&hooks, 2);
+	at = service_wait(service_wait(0, "ready: 2 workers"), "has ended");
+	good = service_wait(at, "has ended") != 0 && good;
+	good = service_wait(0, "reloaded: 2 workers") != 0 && good;
+	other = service_connect((uint16_t)pfk_addr_port(&want.addr), 0);
+	is_int(service_count("exited with"), 0, "no channel is ended later");
+	ok(good && service_echoes(client, 'b') && service_echoes(other, 'c'),
+	    "point %u: a connection and the listener go over", (unsigned)point);
+	if (!ok(service_count("took over 2 workers") == 1,
+		"its successor knocks, and is not replaced before"))
+		diag("%s", service_log());
+	close(client);
+	close(other);
+	is_int(service_end(SIGTERM), 0, "exit status");
+	is_int(__atomic_load_n(&plan->begun, __ATOMIC_RELAXED), 5,
+	    "two workers, the successor, and two of the new master");
+}
+
+int
+main(void)
+{
+	char dir[] = "/tmp/unit-takeover-XXXXXX", path[60];
+
+	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (plan == MAP_FAILED || mkdtemp(dir) == NULL)
+		skip_all("no shared memory, or no directory");
+	snprintf(path, sizeof(path), "%s/control.sock", dir);
+	service_control = path;
+	service_orphan_ns = 60 * PFK_SECOND_NS;
+	pfk_sockopts_init(&options);
+	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
+	pfk_addr_parse(&want.addr, "127.0.0.1", choose_port());
+	for (uint64_t point = 1; point <= POINTS; point++)
+		die_on_the_way(point);
+	rmdir(dir);
+	return done_testing();
+}
