@@ -10,6 +10,9 @@ use File::Copy ();
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX ();
 use Prefork;
 use Prefork::Life;
 use Prefork::Sockets qw(sockets_of);
@@ -25,6 +28,7 @@ upgrades();
 as_a_daemon();
 in_a_later_place();
 by_control_socket();
+clients_meanwhile();
 a_signal_meanwhile();
 while_not_all_serve();
 with_listeners_that_stay();
@@ -242,6 +246,7 @@ sub by_control_socket {
 	my ($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 0,            'prefork-ctl upgrade');
 	is($out, "upgraded\n", 'waits for the end');
+	in_charge("$path.sock", 'the new program');
 	script($path, 'exit 1', 'echo broken; exit 78');
 	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 1, 'a refusal');
@@ -250,11 +255,71 @@ sub by_control_socket {
 	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 1, 'a failure');
 	like($err, qr/the\sold\sone\sis\sback/x, 'is told, too');
+	in_charge("$path.sock", 'the old program');
+	script($path, 'kill -KILL $$', 'exit 0');
+	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
+	is($status, 1, 'a program that is killed');
+	like($err, qr/the\sold\sone\sis\sback/x, 'is told, too');
+	in_charge("$path.sock", 'the stand-in');
 	served('after all', $client);
-	$server->wait_log(qr/ready:.*ready:.*ready:.*ready:.*reloaded:/xs);
 	close $client;
-	is($server->stop, 0, 'exit status');
+	$server->signal('TERM');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
 	return;
+}
+
+# The answer to an upgrade comes when that master serves.
+sub in_charge {
+	my ($path, $name) = @_;
+	my (undef, $out) = run_cmd(Prefork::program('prefork-ctl'), '-s', $path, 'status');
+
+	return like($out, qr/:\srunning,\s2\sof\s2\sworkers\sserve.*last\sreload:\s+\d/xs,
+		"$name is in charge when the answer comes");
+}
+
+# Clients of the control socket are answered by one program or the other, or told to
+# try again, whatever comes of the upgrade.
+sub clients_meanwhile {
+	my ($server, $path) = fixed();
+	my @upgrades = ([ 0, 'exec "$real" "$@"' ], [ 1, 'exec "$real" "$@" -b 192.0.2.1:1' ],
+		[ 1, 'kill -KILL $$' ]);
+
+	pipe my $end, my $going or die "pipe: $!\n";
+	pipe my $results, my $tell or die "pipe: $!\n";
+	my $pid = fork // die "fork: $!\n";
+	if ($pid == 0) {
+		close $going;
+		my %seen;
+		$seen{ ask("$path.sock") }++ until IO::Select->new($end)->can_read(0);
+		syswrite $tell, join q{ }, map { "$_=$seen{$_}" } sort keys %seen;
+		POSIX::_exit(0);
+	}
+	close $tell;
+	for (@upgrades) {
+		my ($status, $then) = @{$_};
+		script($path, $then, 'exit 0');
+		is((run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'upgrade'))[0], $status,
+			"an upgrade among clients: $then");
+	}
+	close $going;
+	my $seen = do { local $/ = undef; <$results> };
+	waitpid $pid, 0;
+	like($seen, qr/\A(?:ERR[ ]75=\d+[ ])?OK=\d+\z/x, 'each client has an answer');
+	$server->signal('TERM');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'stopped');
+	return;
+}
+
+# The first word of the answer, or the error.
+sub ask {
+	my ($path) = @_;
+	my $socket = IO::Socket::UNIX->new(Peer => $path) or return "connect:$!";
+	my $answer = q{};
+
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $socket, "1 status\n";
+	while (my $n = sysread $socket, $answer, 65_536, length $answer // 0) { }
+	return $answer =~ /\A(OK|ERR[ ]\d+)/x ? $1 : "nothing:$!";
 }
 
 # The new program obeys the last order to the old one.

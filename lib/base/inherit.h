@@ -13,12 +13,12 @@
 #include <stdbool.h>
 
 struct pfk__inherited {
-	int lock;    /* the service's lock */
-	int control; /* its control socket, which listens */
-	int standin; /* to the stand-in, or -1: this is the stand-in */
-	pid_t standin_pid;
-	int history;      /* the counters (process/history.h), or -1 */
-	const char *path; /* of the program's file, as it was called first */
+	int lock;          /* the service's lock */
+	int control;       /* its control socket, which listens */
+	int standin;       /* to the stand-in, or -1: this is the stand-in */
+	pid_t standin_pid; /* 0: this program was there before, and is back */
+	int history;       /* the counters (process/history.h), or -1 */
+	const char *path;  /* of the program's file, as it was called first */
 };
 
 /* False: this process replaces none.  The descriptors are closed by exec(2). */

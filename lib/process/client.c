@@ -30,6 +30,9 @@ pfk__client_drop(struct pfk__client *c)
 
 	TAILQ_REMOVE(&k->clients, c, link);
 	k->n_clients--;
+	/* An upgrade may wait for its end. */
+	if (k->master->trial.clients != NULL)
+		pfk__master_wake(k->master);
 	pfk_timer_cancel(&c->deadline);
 	pfk_io_del(&c->io);
 	/* Bytes beyond its line would turn the end into a reset. */

@@ -174,6 +174,49 @@ on_accept(void *arg, unsigned ready)
 	}
 }
 
+void
+pfk__control_admit(struct pfk__master *m, bool yes)
+{
+	struct pfk__control_socket *k = m->control;
+
+	pfk_timer_cancel(&k->pause);
+	if (k->io != NULL)
+		pfk_io_want(k->io, yes ? PFK_READ : 0);
+}
+
+bool
+pfk__control_busy(const struct pfk__master *m)
+{
+	const struct pfk__client *c;
+
+	TAILQ_FOREACH(c, &m->control->clients, link) {
+		if (c->wish != PFK__WISH_UPGRADE)
+			return true;
+	}
+	return false;
+}
+
+void
+pfk__control_forsake(struct pfk__master *m)
+{
+	struct pfk__client *c, *next;
+
+	if (m->control == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(c, &m->control->clients, link, next) {
+		if (c->wish == PFK__WISH_UPGRADE)
+			continue;
+		/* Only the bytes that the kernel takes at once are sent. */
+		c->io = NULL;
+		if (c->answer != NULL)
+			pfk__client_write(c);
+		else
+			pfk__client_fail(c, EX_TEMPFAIL,
+			    "another program takes the place of the running "
+			    "one; try again");
+	}
+}
+
 /* life */
 
 static void watch_directory(struct pfk__control_socket *k);

@@ -127,6 +127,14 @@ void pfk__control_restore(struct pfk__master *m);
 /* Answer each client that has its wish, or can have it no more. */
 void pfk__control_maintain(struct pfk__master *m);
 
+/*
+ * Before another program takes this process: accept no client any more, or again;
+ * whether one still waits for anything but the upgrade; and tell those to try again.
+ */
+void pfk__control_admit(struct pfk__master *m, bool yes);
+bool pfk__control_busy(const struct pfk__master *m);
+void pfk__control_forsake(struct pfk__master *m);
+
 /* The upgrade was refused. */
 void pfk__control_upgrade_failed(struct pfk__master *m, const char *why);
 

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/inherit.h"
@@ -27,6 +28,8 @@
 #define TRIAL_NS (10 * PFK_SECOND_NS)
 /* The surplus of a resize may wait for handshakes so long. */
 #define QUIET_NS (90 * PFK_SECOND_NS)
+/* Clients of the control socket get their answers in this. */
+#define CLIENTS_NS PFK_SECOND_NS
 #define ARGUMENTS_BYTES 65536
 #define ARGUMENTS_MAX 1024
 
@@ -41,6 +44,7 @@ refuse(struct pfk__master *m, const char *why)
 	pfk__upgrade_cancel(m);
 	if (workers > 0)
 		pfk__orders_workers(m, workers);
+	pfk__control_admit(m, true);
 	pfk__control_upgrade_failed(m, why);
 }
 
@@ -106,6 +110,7 @@ pfk__upgrade_cancel(struct pfk__master *m)
 	if (t->pid > 0)
 		kill(t->pid, SIGKILL);
 	pfk_timer_cancel(&t->late);
+	pfk_timer_cancel(&t->clients);
 	pfk_io_del(&t->io);
 	if (t->fd > 0)
 		close(t->fd);
@@ -265,6 +270,30 @@ staff_surplus(struct pfk__master *m)
 	pfk__orders_workers(m, n);
 }
 
+static void
+on_clients_late(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->trial.clients_late = true;
+	pfk__master_wake(m);
+}
+
+/* Clients wait in the socket's queue for the new program, and others are answered. */
+static bool
+clients_wait(struct pfk__master *m)
+{
+	struct pfk__trial *t = &m->trial;
+
+	pfk__control_admit(m, false);
+	if (t->clients_late || !pfk__control_busy(m))
+		return true;
+	if (t->clients == NULL)
+		pfk_timer_set(&t->clients, m->loop, CLIENTS_NS, on_clients_late,
+		    m);
+	return false;
+}
+
 void
 pfk__upgrade_maintain(struct pfk__master *m)
 {
@@ -273,7 +302,9 @@ pfk__upgrade_maintain(struct pfk__master *m)
 		return;
 	if (m->trial.workers == 0 && pfk__surplus_stays(m))
 		staff_surplus(m);
-	else if (all_serve(m))
+	else if (!all_serve(m))
+		pfk__control_admit(m, true);
+	else if (clients_wait(m))
 		execute(m);
 }
 
@@ -347,12 +378,17 @@ pfk__upgrade_go(struct pfk__master *m)
 void
 pfk__upgrade_done(struct pfk__master *m)
 {
+	bool back = m->inherited.standin_pid == 0;
+
 	if (m->inherited.standin == -1)
 		return;
-	tell(m, PFK__STANDIN_DONE);
+	tell(m,
+	    back && m->stop != PFK__STOP_NONE && m->status != EX_OK
+		? PFK__STANDIN_LOST
+		: PFK__STANDIN_DONE);
 	close(m->inherited.standin);
 	m->inherited.standin = -1;
-	if (m->stop == PFK__STOP_NONE)
+	if (m->stop == PFK__STOP_NONE && !back)
 		pfk_log(PFK_INFO, "upgraded%s%s",
 		    m->config.version != NULL ? ": version " : "",
 		    m->config.version != NULL ? m->config.version : "");
@@ -380,19 +416,20 @@ pfk__upgrade_back(struct pfk__master *m, const char *why)
 	char path[40];
 	sigset_t old;
 
-	if (to == -1)
+	if (to == -1 || i.standin_pid == 0)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)i.standin_pid);
 	exe = open(path, O_RDONLY | O_CLOEXEC);
 	if (exe == -1)
 		return;
-	i.standin = -1;
+	i.standin_pid = 0;
 	i.path = pfk__program_path();
 	if (i.history == -1)
 		i.history = pfk__history_save(m);
 	pfk_log(PFK_ERROR,
 	    "upgrade failed: %s; executing the old program again", why);
 	pfk__signals_block(&old);
+	pfk__control_forsake(m);
 	tell(m, PFK__STANDIN_BACK);
 	pfk__signals_restore();
 	if (pfk__inherit_announce(&i) == 0)

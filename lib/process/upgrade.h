@@ -11,9 +11,10 @@
  * reload.  The new master sends DONE, and the stand-in ends.
  *
  * A new master that fails while the stand-in is there executes the stand-in's
- * program, in the same process again.  If it dies, or does not come to GO within
- * 30 s, the stand-in becomes the master by executing its program itself; only
- * then the pid changes.  Either takes the workers over in the same way.
+ * program, in the same process again, which sends GO and DONE, too.  If it dies, or
+ * does not come to GO within 30 s, the stand-in becomes the master by executing its
+ * program itself; only then the pid changes.  Either takes the workers over in the
+ * same way.  With DONE the clients of the control socket have their answer.
  *
  * Invariants:
  *  1. one process or the other has lock and control socket all the time;
@@ -43,6 +44,8 @@ struct pfk__trial {
 	char text[400];
 	size_t len;
 	int workers; /* before some were added for the upgrade, or 0 */
+	struct pfk_timer *clients; /* waits for those of the control socket */
+	bool clients_late;
 };
 
 /* Begin.  NULL, or the reason for refusing; later steps are logged. */
@@ -71,7 +74,9 @@ void pfk__upgrade_back(struct pfk__master *m, const char *why);
 enum {
 	PFK__STANDIN_GO = 'G',
 	PFK__STANDIN_DONE = 'D',
-	PFK__STANDIN_BACK = 'B'
+	PFK__STANDIN_BACK =
+	    'B', /* the old program is executed, and says GO... */
+	PFK__STANDIN_LOST = 'L' /* ...and DONE, or that it ends, too */
 };
 
 /*
