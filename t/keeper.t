@@ -38,6 +38,7 @@ under_load(['-v'], @{$_}) for @loads[1 .. 3];
 under_load(['-1'], 'a connection for each', '-1', '-n', 32);
 without_master();
 without_keeper();
+with_its_keeper();
 half_closed();
 idle();
 one_at_fault();
@@ -139,6 +140,27 @@ sub without_keeper {
 	is(echo_once($_, 'x'), 'x', 'a connection goes on') for @sockets;
 	kill_worker($server, 0);
 	is(echo_once($_, 'x'), 'x', 'and so it does with the new keeper') for @sockets;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# Nobody has the connections then; they are counted.
+sub with_its_keeper {
+	my $dir     = temp_dir();
+	my $server  = Prefork->start('-w', 1, '-p', 0, '-4', '--control', "$dir/sock");
+	my @sockets = map { $server->tcp_socket } 1 .. 8;
+	my $worker  = { $server->workers }->{0};
+
+	is(echo_once($_, 'x'), 'x', 'a connection') for @sockets;
+	$server->signal('STOP');
+	kill 'KILL', keeper_of($server, 0);
+	kill 'KILL', $worker;
+	is(sysread($_, my $in, 1) // 0, 0, 'which ends with its keeper') for @sockets;
+	$server->signal('CONT');
+	ok($server->wait_log(qr/8\sconnections\sended[ ]with\sworker\s0\s\($worker\),\sbecause\sits\skeeper/x),
+		'the log says how many have ended');
+	my (undef, $metrics) = run_cmd(Prefork::program('prefork-ctl'), '-s', "$dir/sock", 'metrics');
+	like($metrics, qr/closed_total\{[^}]*cause="error"[^}]*\}\s8$/mx, 'and so do the metrics');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -253,6 +253,22 @@ pfk__describe_status(int status, char *buf, size_t size)
 		    WCOREDUMP(status) ? ", core dumped" : "");
 }
 
+/* Nobody has them any more once worker and keeper are dead. */
+static void
+log_lost(const struct pfk__child *c)
+{
+	uint64_t n = pfk__history_lost(c);
+
+	if (n > 0 && c->master->stop == PFK__STOP_NONE)
+		pfk_log(PFK_WARNING,
+		    "%llu connection%s ended with worker %d (%d)%s",
+		    (unsigned long long)n, n == 1 ? "" : "s", c->slot,
+		    (int)pfk__child_pid(c),
+		    c->master->config.no_keeper
+			? ""
+			: ", because its keeper has ended, too");
+}
+
 static void
 log_death(const struct pfk__child *c, int status, bool expected)
 {
@@ -281,6 +297,7 @@ log_death(const struct pfk__child *c, int status, bool expected)
 	pfk_log(PFK_WARNING, "worker %d (%d) %s%s%s%s", c->slot,
 	    (int)pfk__child_pid(c), how, c->fail_text[0] != '\0' ? ": " : "",
 	    c->fail_text, next);
+	log_lost(c);
 }
 
 /* One that leaves in order has not died of anything. */

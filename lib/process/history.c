@@ -36,6 +36,12 @@ stats_of(const struct pfk__child *c)
 	return &pfk__area_of(c->pulse.page)->stats;
 }
 
+uint64_t
+pfk__history_lost(const struct pfk__child *c)
+{
+	return stats_of(c)->connections;
+}
+
 void
 pfk__history_fold(struct pfk__master *m, const struct pfk__child *c)
 {

@@ -21,6 +21,9 @@
 struct pfk__child;
 struct pfk__master;
 
+/* The connections that it had when it ended. */
+uint64_t pfk__history_lost(const struct pfk__child *c);
+
 /* The child has ended: add its counters to its slot's past. */
 void pfk__history_fold(struct pfk__master *m, const struct pfk__child *c);
 
