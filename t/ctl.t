@@ -173,7 +173,7 @@ sub describes {
 	is_deeply([ sort keys %{$s} ],
 		[qw(configuration deaths generation last_reload leaving library listeners log_level
 		    name pid program protocol slots state totals uptime_seconds version workers
-		    workers_configured workers_serving)], 'the JSON has these members');
+		    workers_configured workers_serving workers_stalled)], 'the JSON has these members');
 	is("@{$s}{qw(name program version library state pid workers workers_serving)}",
 		'shown prefork-echo 1.0.0-rc1 1.0.0-rc1 running ' . $server->pid . ' 2 2', 'of the service');
 	is($s->{configuration}{file}, $file, 'the file');
@@ -220,8 +220,14 @@ sub shows_queue {
 		$n += $_->{accept_queue} for @{ status($server)->{slots} };
 		return $n == 5;
 	}), 'five wait in the accept queues');
+	my $s = status($server);
+	is_deeply([ map { $_->{state} } @{ $s->{slots} } ], [ map { 'stalled' } @workers ], 'their workers are stalled');
+	my $all = @workers;
+	is("@{$s}{qw(workers workers_serving workers_stalled)}", "$all 0 $all", 'and are not counted as serving');
+	like((ctl('--name', 'shown', 'status'))[1], qr/running,\s0\sof\s$all\sworkers\sserve,\s$all\sstalled,/x, 'also in words');
 	kill 'CONT', @workers;
 	is(echo_once($_, 'x'), 'x', 'and are served') for @clients;
+	ok(wait_for(sub { status($server)->{workers_serving} == $all }, LONG), 'by workers that serve');
 	ok(wait_for(sub { !grep { $_->{accept_queue} || defined $_->{served_by} }
 			@{ status($server)->{slots} } }, LONG), 'none waits then');
 	return;

@@ -14,6 +14,7 @@
 #include "process/control.h"
 #include "process/master.h"
 #include "process/orders.h"
+#include "process/rows.h"
 
 double
 pfk__report_since(const struct pfk__master *m, uint64_t ns)
@@ -79,7 +80,17 @@ pfk__report_serving(const struct pfk__master *m)
 	int n = 0;
 
 	for (int i = 0; i < m->workers; i++)
-		n += m->places[i].serving != NULL;
+		n += m->places[i].serving != NULL && !pfk__row_stalls(m, i);
+	return n;
+}
+
+int
+pfk__report_stalled(const struct pfk__master *m)
+{
+	int n = 0;
+
+	for (int i = 0; i < m->workers; i++)
+		n += pfk__row_stalls(m, i);
 	return n;
 }
 

@@ -35,8 +35,9 @@ const char *pfk__report_level(void);
 const char *pfk__report_version(const struct pfk__master *m);
 /* whether its file was written since it was read; */
 bool pfk__report_is_outdated(const struct pfk__master *m);
-/* workers that serve; */
+/* workers that serve, and those that are there and stand still; */
 int pfk__report_serving(const struct pfk__master *m);
+int pfk__report_stalled(const struct pfk__master *m);
 /* the seconds since a time of the loop's clock; */
 double pfk__report_since(const struct pfk__master *m, uint64_t ns);
 /* the two largest units: 3d 4h, 2h 5m, 7m 12s, 4s; returns dst; */

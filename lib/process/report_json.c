@@ -35,6 +35,7 @@ json_service(struct pfk__json *j, const struct pfk__master *m)
 	pfk__json_int(j, "workers", m->workers);
 	pfk__json_int(j, "workers_configured", m->config.workers);
 	pfk__json_int(j, "workers_serving", pfk__report_serving(m));
+	pfk__json_int(j, "workers_stalled", pfk__report_stalled(m));
 	pfk__json_int(j, "generation", (long long)m->epoch);
 	pfk__json_string(j, "log_level", pfk__report_level());
 	pfk__json_open(j, "configuration", '{');

@@ -44,11 +44,15 @@ text_service(FILE *f, const struct pfk__master *m)
 	const struct pfk__control_socket *k = m->control;
 	const struct pfk__lent *l = pfk__custody_first(&m->custody, 0);
 	const char *file = m->config.config_file;
-	char age[32], name[PFK_ADDR_SIZE];
+	char age[32], name[PFK_ADDR_SIZE], stalled[40] = "";
+	int n = pfk__report_stalled(m);
 	const char *comma = "";
 
-	fprintf(f, "%s: %s, %d of %d workers serve, up %s\n", k->instance.name,
-	    pfk__report_state(m), pfk__report_serving(m), m->workers,
+	if (n > 0)
+		snprintf(stalled, sizeof(stalled), ", %d stalled", n);
+	fprintf(f, "%s: %s, %d of %d workers serve%s, up %s\n",
+	    k->instance.name, pfk__report_state(m), pfk__report_serving(m),
+	    m->workers, stalled,
 	    pfk__report_age(age, sizeof(age),
 		pfk__report_since(m, k->started_ns)));
 	fprintf(f, "program:       %s %s, pid %d\n", getprogname(),

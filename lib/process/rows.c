@@ -7,6 +7,7 @@
 
 #include <netinet/tcp.h>
 
+#include "base/state.h"
 #include "process/area.h"
 #include "process/history.h"
 #include "process/master.h"
@@ -26,6 +27,24 @@ queue_of(const struct pfk__lent *l, unsigned *now, unsigned *max)
 	return true;
 }
 
+bool
+pfk__row_stalls(const struct pfk__master *m, int slot)
+{
+	const struct pfk__place *p = &m->places[slot];
+	struct pfk__child *c = p->serving;
+	uint64_t still;
+	char state;
+
+	if (c == NULL)
+		return false;
+	/* Even an idle loop turns each quarter of the limit. */
+	still = pfk__pulse_still(&c->pulse, pfk_loop_now(m->loop));
+	if (p->stall.stalled || (c->hang_ns > 0 && still > c->hang_ns / 2))
+		return true;
+	state = pfk__process_state(pfk__child_pid(c));
+	return state == 'T' || state == 't';
+}
+
 void
 pfk__row_make(struct pfk__row *r, const struct pfk__master *m, int slot)
 {
@@ -35,7 +54,8 @@ pfk__row_make(struct pfk__row *r, const struct pfk__master *m, int slot)
 
 	*r = (struct pfk__row){.slot = slot,
 	    .place = p,
-	    .worker = p->serving != NULL ? p->serving : p->booting};
+	    .worker = p->serving != NULL ? p->serving : p->booting,
+	    .stalls = pfk__row_stalls(m, slot)};
 	for (; l != NULL; l = pfk__custody_next(l)) {
 		if (!queue_of(l, &now, &max))
 			continue;
@@ -69,8 +89,7 @@ pfk__row_state(const struct pfk__row *r)
 
 	if (p->drained)
 		return "drained";
-	return p->stall.stalled && p->serving != NULL ? "stalled"
-						      : names[p->slot.state];
+	return r->stalls ? "stalled" : names[p->slot.state];
 }
 
 pid_t

@@ -16,6 +16,7 @@ struct pfk__row {
 	int slot;
 	const struct pfk__place *place;
 	const struct pfk__child *worker; /* that serves, or boots; or NULL */
+	bool stalls;
 	bool has_queue;
 	unsigned queue, queue_max; /* of its TCP listeners together */
 	double cpu;                /* its worker's share of one */
@@ -27,6 +28,13 @@ void pfk__row_make(struct pfk__row *r, const struct pfk__master *m, int slot);
 
 /* A slot that was given up is shown while its sockets are served. */
 bool pfk__row_is_shown(const struct pfk__master *m, const struct pfk__row *r);
+
+/*
+ * Whether the slot's worker is there and serves nobody: it is stopped, its loop has
+ * stood still for half of the hang limit, or so long that its queue is served by
+ * another.
+ */
+bool pfk__row_stalls(const struct pfk__master *m, int slot);
 
 /* "serving", "stalled" and so on. */
 const char *pfk__row_state(const struct pfk__row *r);
