@@ -55,6 +55,8 @@ for my $option (grep { /^--?\w/ } map { split q{ } } inline($page{'README.md'}))
 	like($help, qr/(?<![\w-])\Q$option\E(?![\w-])/, "$option is an option")
 	    if $option !~ /^--(?:cflags|libs)$/;
 }
+my ($version) = (run_cmd(Prefork::program('prefork-echo'), '--version'))[1] =~ /\s(\S+)$/;
+like($page{'README.md'}, qr/^This is \Q$version\E,/m, 'README.md has the version');
 done_testing();
 
 sub page {
