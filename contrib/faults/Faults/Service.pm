@@ -1,0 +1,363 @@
+package Faults::Service;
+
+# A service's life in phases, with clients, and one fault in one of the phases. It
+# ends in service or with one clear error, whatever fails.
+
+use strict;
+use warnings;
+
+use Faults::Order;
+use File::Temp ();
+use IO::Socket::INET;
+use Prefork::Tools qw(now wait_for spawn_process run_cmd alive workers_of fds cpu_ticks);
+use Socket         qw(MSG_NOSIGNAL);
+
+use constant PATIENCE => 20;
+use constant BULK     => 300_000;
+use constant IDLE     => 0.3;
+
+our @PHASES = qw(start serve reload crash resize upgrade stop);
+
+# Where lines are written: one that fails cannot tell of itself.
+our $LINES = qr{\@(?:base/(?:sink|log)|logger/\w+)[.]c:};
+
+# The exit statuses of sysexits(3).
+my %STATUS = map { $_ => 1 } 0, 64 .. 78;
+
+# run($program, $shim, $fault): the findings, lines of text; and the service. The
+# fault: phase (its name), at, error, nth; or undef for a life without any.
+sub run {
+	my ($class, $program, $shim, $fault) = @_;
+	my $self = bless { order => Faults::Order->new, fault => $fault, findings => [], clients => [],
+		dir => File::Temp->newdir('faults-XXXXXX', TMPDIR => 1) }, $class;
+	my $last = $fault ? $fault->{phase} : 'stop';
+
+	open $self->{log}, '+>', "$self->{dir}/log" or die "log: $!\n";
+	$self->{spawn} = sub {
+		return spawn_process({ stdout => $self->{log}, stderr => $self->{log}, env => $self->{order}->env($shim) },
+			$program, qw(-w 2 -p 0 -4 --control), "$self->{dir}/control.sock",
+			'-P', "$self->{dir}/pid", '-c', $self->config(0));
+	};
+	for my $phase (@PHASES) {
+		next if $phase eq 'stop';
+		$self->enter($phase, $last) or last;
+		last if $phase eq $last;
+	}
+	$self->recover if $self->is_alive && $last ne 'stop';
+	$self->enter('stop', $last);
+	$self->look_around;
+	$self->{text} = $self->text;
+	$self->end;
+	return ($self->{findings}, $self);
+}
+
+sub config {
+	my ($self, $number) = @_;
+
+	open my $file, '>', "$self->{dir}/conf" or die "conf: $!\n";
+	print {$file} "idle-timeout = ", 1000 + $number, "\n" or die "conf: $!\n";
+	close $file or die "conf: $!\n";
+	return "$self->{dir}/conf";
+}
+
+# Without a finding where the line that was waited for is the one that failed.
+sub find {
+	my ($self, $text) = @_;
+	my $silent = $self->{fault} && $self->{fault}{name} =~ $LINES && $text =~ /\bline\b|\bno\sworker\b/;
+
+	push @{ $self->{findings} }, $text if !$silent;
+	return;
+}
+
+# The log so far, or since it was marked.
+sub text {
+	my ($self, $from) = @_;
+
+	open my $file, '<', "$self->{dir}/log" or die "log: $!\n";
+	seek $file, $from // 0, 0;
+	local $/ = undef;
+	return <$file> // q{};
+}
+
+sub is_alive { my ($self) = @_; return !defined $self->status }
+
+# The exit status, once it has ended; undef before. A stand-in that is the master
+# again after an upgrade is no child of ours.
+sub status {
+	my ($self) = @_;
+
+	if (!defined $self->{status} && $self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/ && $1 != $self->{pid}) {
+		waitpid $self->{pid}, 1;
+		$self->{pid} = $1;
+		$self->{stands_in} = 1;
+	}
+	$self->{status} = 0 if !defined $self->{status} && $self->{stands_in} && !alive($self->{pid});
+	$self->{status} = $? if !defined $self->{status} && $self->{pid} && waitpid($self->{pid}, 1) == $self->{pid};
+	return $self->{status};
+}
+
+# Wait for a line from now on, or for the end; false if none of both comes.
+sub expect {
+	my ($self, $from, $line) = @_;
+
+	return wait_for(sub { $self->text($from) =~ $line || defined $self->status }, PATIENCE);
+}
+
+sub enter {
+	my ($self, $phase, $last) = @_;
+	my ($number) = grep { $PHASES[$_] eq $phase } 0 .. $#PHASES;
+	my $method = $self->can("do_$phase");
+
+	$self->{now} = $phase;
+	$self->{order}->phase($number);
+	$self->{mark} = -s "$self->{dir}/log";
+	$self->{order}->arm($self->{fault}) if $self->{fault} && $phase eq $last;
+	$method->($self);
+	$self->check_clients if $self->is_alive;
+	$self->{order}->disarm;
+	return $self->is_alive;
+}
+
+sub do_start {
+	my ($self) = @_;
+
+	$self->{pid} = $self->{spawn}->();
+	$self->expect(0, qr/\]\sready:/) or return $self->find('neither ready nor ended');
+	($self->{port}) = $self->text =~ /ready:\s.*?tcp\s127[.]0[.]0[.]1:(\d+)/;
+	return;
+}
+
+# Connections that stay, one that comes and goes, bytes that fill every buffer, a
+# datagram, and a question.
+sub do_serve {
+	my ($self) = @_;
+
+	push @{ $self->{clients} }, $self->client for 1 .. 2;
+	$self->talk($_, 'x' x BULK) for @{ $self->{clients} };
+	$self->talk($self->client, 'once');
+	$self->datagram;
+	$self->ask($_) for 'status', 'metrics', 'connections';
+	return;
+}
+
+sub do_reload {
+	my ($self) = @_;
+
+	$self->config(1);
+	kill 'HUP', $self->{pid};
+	return $self->expect($self->{mark}, qr/\]\s(?!reloading)[^\n]*reload/)
+	    || $self->find('no line tells how the reload ended');
+}
+
+sub do_crash {
+	my ($self) = @_;
+	my ($worker) = workers_of($self->{pid}) or return;
+
+	kill 'KILL', $worker;
+	return $self->expect($self->{mark}, qr/\]\sstarted\sworker/) || $self->find('no worker is started again');
+}
+
+sub do_resize {
+	my ($self) = @_;
+
+	kill 'TTOU', $self->{pid};
+	$self->expect($self->{mark}, qr/\]\snow\s1\sworker/) or return $self->find('no worker less');
+	$self->check_clients;
+	my $from = -s "$self->{dir}/log";
+	kill 'TTIN', $self->{pid};
+	return $self->expect($from, qr/\]\sstarted\sworker/) || $self->find('no worker more');
+}
+
+sub do_upgrade {
+	my ($self) = @_;
+
+	kill 'USR2', $self->{pid};
+	return $self->expect($self->{mark}, qr/\]\s(?!upgrading)[^\n]*upgrad/)
+	    || $self->find('no line tells how the upgrade ended');
+}
+
+sub do_stop {
+	my ($self) = @_;
+
+	close $_ for @{ $self->{clients} };
+	$self->{clients} = [];
+	return if !$self->is_alive;
+	kill 'TERM', $self->{pid};
+	wait_for(sub { defined $self->status }, PATIENCE) or $self->find('TERM does not end it');
+	return;
+}
+
+# An order that was refused once is carried out when it is given again.
+sub recover {
+	my ($self) = @_;
+
+	$self->{now} = 'recovery';
+	my $from = -s "$self->{dir}/log";
+	for my $try (1 .. 3) {
+		kill 'HUP', $self->{pid};
+		last if wait_for(sub { $self->text($from) =~ /\]\sreloaded:/ || defined $self->status }, PATIENCE / 3);
+	}
+	return $self->find('it ended afterwards') if !$self->is_alive;
+	$self->text($from) =~ /\]\sreloaded:/ or $self->find('it does not reload afterwards');
+	# More, where a leaving one has kept connections.
+	wait_for(sub { my @workers = workers_of($self->{pid}); @workers >= 2 }, PATIENCE)
+	    or $self->find('it has not two workers afterwards');
+	$self->check_clients;
+	$self->talk($self->client, 'afterwards');
+	$self->datagram;
+	my ($ticks, $until) = ($self->ticks, now() + IDLE);
+	wait_for(sub { now() > $until }, PATIENCE);
+	my $used = $self->ticks - $ticks;
+	$self->find("it spins: $used ticks of CPU in " . IDLE . ' s') if $used > 100 * IDLE / 2;
+	$self->{fds} = scalar(my %fds = fds($self->{pid}));
+	return;
+}
+
+sub ticks {
+	my ($self) = @_;
+	my $sum = 0;
+
+	$sum += cpu_ticks($_) // 0 for $self->{pid}, workers_of($self->{pid});
+	return $sum;
+}
+
+# clients
+
+sub client {
+	my ($self) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => PATIENCE);
+
+	$self->lost("a connection: $@") if !$socket;
+	return $socket;
+}
+
+# The bytes come back, or the connection is lost.
+sub talk {
+	my ($self, $socket, $bytes) = @_;
+	my ($sent, $got) = (0, q{});
+	my $deadline = now() + PATIENCE;
+
+	return if !$socket || !defined fileno $socket;
+	$socket->blocking(0);
+	while (length $got < length $bytes) {
+		my $n = $sent < length $bytes ? send $socket, substr($bytes, $sent, 65_536), MSG_NOSIGNAL : 0;
+		$sent += $n if defined $n;
+		$n = sysread $socket, $got, 65_536, length $got;
+		if (defined $n ? $n == 0 : !$!{EAGAIN}) {
+			$self->lost('a connection' . (defined $n ? q{} : ": $!"));
+			return close $socket;
+		}
+		if (!defined $n) {
+			return $self->lost('an answer') if now() > $deadline;
+			wait_for(sub { is_ready($socket, $sent < length $bytes) }, PATIENCE);
+		}
+	}
+	$self->find('wrong bytes came back') if $got ne $bytes;
+	return 1;
+}
+
+sub is_ready {
+	my ($socket, $to_write) = @_;
+	my $set = q{};
+
+	vec($set, fileno $socket, 1) = 1;
+	return select my $r = $set, my $w = $to_write ? $set : undef, undef, 0;
+}
+
+# Datagrams may be lost; not three in a row.
+sub datagram {
+	my ($self) = @_;
+	my $socket = IO::Socket::INET->new(Proto => 'udp', PeerAddr => '127.0.0.1', PeerPort => $self->{port})
+	    // die "udp: $@\n";
+
+	for my $try (1 .. 3) {
+		send $socket, "try $try", 0;
+		my $ready = wait_for(sub { is_ready($socket) || defined $self->status }, PATIENCE / 10);
+		return if defined $self->status;
+		return recv $socket, my $bytes, 100, 0 if $ready;
+	}
+	return $self->lost('three datagrams');
+}
+
+sub ask {
+	my ($self, $question) = @_;
+
+	require IO::Socket::UNIX;
+	my $socket = IO::Socket::UNIX->new(Peer => "$self->{dir}/control.sock") // return $self->lost("control: $!");
+	send $socket, "1 $question\n", MSG_NOSIGNAL;
+	my $answer = q{};
+	while (1) {
+		wait_for(sub { is_ready($socket) }, PATIENCE) or return $self->find("$question is not answered");
+		last if !sysread $socket, $answer, 65_536, length $answer;
+	}
+	return $answer =~ /\A(?:OK\n|ERR\s\d+\s)/ ? 1 : $self->lost("the answer to $question");
+}
+
+sub check_clients {
+	my ($self) = @_;
+
+	$self->talk($_, 'still here') for @{ $self->{clients} };
+	return;
+}
+
+# Something was lost: a line must tell why.
+sub lost {
+	my ($self, $text) = @_;
+
+	return if defined $self->status;
+	return $self->find("lost $text in $self->{now}") if !$self->{fault};
+	push @{ $self->{lost} }, "$text in $self->{now}";
+	return;
+}
+
+# the judgement
+
+sub look_around {
+	my ($self) = @_;
+	my $text = $self->text;
+	my $status = $self->status;
+
+	if (defined $status) {
+		$self->find('it ended by signal ' . ($status & 127)) if $status & 127;
+		$self->find('exit status ' . ($status >> 8)) if !$STATUS{ $status >> 8 };
+		$self->find('it ended without a line') if $status && $text !~ /\S/;
+	}
+	my ($crash) = $text =~ /^([^\n]*signal\s(?!9|15)\d+[^\n]*|[^\n]*Assertion[^\n]*)$/m;
+	$self->find("crash: $crash") if $crash;
+	# One connection may be lost by its own fault, and then with a line, if it was
+	# not the line that failed.
+	my @lost = @{ $self->{lost} // [] };
+	my $told = $text =~ /\b(?:cannot|could\snot|failed|lost|closed|refused|no\smore|out\sof|dropped|paus|too\smany)/ix
+	    || $text =~ /(?:exit[ ]status|ended[ ]with)/;
+	$self->find("lost without a line: @lost") if @lost && !$told && $self->{fault}{name} !~ $LINES;
+	$self->find('lost more than one: ' . join ', ', @lost) if @lost > 1 && !grep { /datagrams|control|answer\sto/ } @lost;
+	my @left = wait_for(sub { !$self->processes }, PATIENCE) ? () : $self->processes;
+	$self->find("left behind: @left") if @left;
+	kill 'KILL', @left;
+	return;
+}
+
+# All that have the order mapped.
+sub processes {
+	my ($self) = @_;
+	my $path = $self->{order}->path;
+	my @found;
+
+	for my $pid (map { m{(\d+)/cmdline\z} } glob '/proc/[0-9]*/cmdline') {
+		open my $title, '<', "/proc/$pid/cmdline" or next;
+		next if (<$title> // q{}) !~ /prefork-echo/;
+		open my $maps, '<', "/proc/$pid/maps" or next;
+		push @found, $pid if grep { index($_, $path) >= 0 } <$maps>;
+	}
+	return @found;
+}
+
+sub end {
+	my ($self) = @_;
+
+	kill 'KILL', $self->{pid} if $self->is_alive;
+	waitpid $self->{pid}, 0 if !defined $self->{status};
+	return;
+}
+
+1;
