@@ -83,10 +83,13 @@ start(struct client *c)
 		client_not_connected(c, r.error, r.buf);
 		return;
 	}
+	/* It may be lost already; then the first read tells why. */
 	tr = pfk_stream_transport(session.s);
-	pfk_log(PFK_INFO, "connected to %s",
-	    pfk_addr_python(name, pfk_peername(tr)));
-	log_transport(&c->o, tr);
+	if (tr != NULL) {
+		pfk_log(PFK_INFO, "connected to %s",
+		    pfk_addr_python(name, pfk_peername(tr)));
+		log_transport(&c->o, tr);
+	}
 	transfer_first_sent(c);
 	pfk_read(session.s, read_size(c), on_read, c);
 	pump(c);
