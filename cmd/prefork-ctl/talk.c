@@ -225,8 +225,10 @@ talk_fetch(const struct ctl *c, int fd, const char *line, char **text)
 	*text = NULL;
 	if (status == EX_OK)
 		status = check_answer(answer, len, &at);
-	if (status == EX_OK && (*text = strdup(at)) == NULL)
+	if (status == EX_OK && (*text = strdup(at)) == NULL) {
+		pfk_complain("out of memory");
 		status = EX_OSERR;
+	}
 	free(answer);
 	return status;
 }
