@@ -96,6 +96,7 @@ sub finds_files {
 		'share/man/man1/echo-check.1'              => '644',
 		'share/man/man1/echo-client.1'             => '644',
 		'share/man/man3/libprefork.3'              => '644',
+		'share/man/man7/libprefork-tutorial.7'     => '644',
 		'share/man/man8/prefork-ctl.8'             => '644',
 		'share/man/man8/prefork-echo.8'            => '644',
 	);

@@ -16,7 +16,7 @@ chdir $Prefork::ROOT or die "chdir: $!\n";
 
 my ($mandoc) = grep { -x } map { "$_/mandoc" } split /:/, $ENV{PATH};
 
-for my $page (glob 'cmd/*/*.[1-8] lib/*.3') {
+for my $page (glob 'cmd/*/*.[1-8] lib/*.[37]') {
 	SKIP: {
 		skip 'mandoc is not installed', 1 if !$mandoc;
 		my ($code, $output) = run_cmd($mandoc, '-Tlint', '-Wwarning', $page);
