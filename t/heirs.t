@@ -10,12 +10,17 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use List::Util qw(max);
 use POSIX ();
 use Prefork;
-use Prefork::Sockets qw(sockets_of);
+use Prefork::Life;
+use Prefork::Sockets qw(have sockets_of);
 use Test::More;
 
-use constant LIMIT => 20;
+use constant {
+	LIMIT => 20,
+	SPARE => 16, # descriptors; as in lib/transport/take.c
+};
 
 my @options = ('-p', 0, '-b', '127.0.0.1', '-n', LIMIT, '--max-per-source', 0);
 
@@ -80,6 +85,31 @@ subtest 'no room' => sub {
 	close $_ for splice @{$clients}, 0, LIMIT - 5;
 	ok($server->wait_log(qr/worker 1 [(]\d+[)] has ended/), 'and all in the end');
 	echo($clients, 'c');
+	is($server->stop, 0, 'it stops');
+};
+
+# It keeps some free for new clients and for itself.
+subtest 'an heir that is short of descriptors' => sub {
+	plan skip_all => 'prlimit is not installed' if !have('prlimit');
+	my $server  = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
+	my $clients = clients($server, 4 * LIMIT);
+	my %worker  = $server->workers;
+	my $limit   = highest($worker{0}) + 1 + SPARE + 4;
+	limit_of_descriptors($worker{0}, $limit);
+	$server->signal('TTOU');
+	ok(
+		$server->wait_log(
+			qr/worker 1 .* still has \d+ connections, because an heir .* is full; handing them over again/
+		),
+		'the leaving worker says that its heir is full'
+	);
+	echo($clients, 'f');
+	my $fd = highest($worker{0});
+	ok($fd < $limit - SPARE / 2, "the heir keeps some free: $fd of $limit is its highest");
+	echo([ map { $server->tcp_socket } 1 .. SPARE / 4 ], 'n');
+	limit_of_descriptors($worker{0}, 1024);
+	ok($server->wait_log(qr/worker 1 [(]\d+[)] has ended/), 'with more, it takes all');
+	echo($clients, 'g');
 	is($server->stop, 0, 'it stops');
 };
 
@@ -152,6 +182,21 @@ sub echo {
 	my @bad = grep { (echo_once($clients->[$_], "$text$_") // q{}) ne "$text$_" } 0 .. $#{$clients};
 
 	return is_deeply(\@bad, [], scalar(@{$clients}) . ' connections echo');
+}
+
+sub limit_of_descriptors {
+	my ($pid, $limit) = @_;
+	my ($code) = run_cmd('/usr/bin/env', 'prlimit', "--nofile=$limit:", '--pid', $pid);
+
+	return is($code, 0, "a limit of $limit descriptors");
+}
+
+# The number of its highest descriptor.
+sub highest {
+	my ($pid) = @_;
+	my %fds = fds($pid);
+
+	return max(keys %fds);
 }
 
 # How many connections the worker has.
