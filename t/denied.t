@@ -83,6 +83,8 @@ sub works {
 	client_works($name, $setup, $server->port);
 	$server->signal('HUP');
 	ok($server->wait_log(qr/\]\sreloaded:/x), "$name: a reload");
+	like($server->log_text, qr/cannot\swait\sby\sepoll:\sepoll_\w+\(2\):/x, "$name: the fall-back is logged")
+	    if $name =~ /^epoll/;
 	# A keeper that cannot wait would spin.
 	like($server->log_text, qr/keeper\scannot\swait:\ssigtimedwait\(2\)/x, "$name: no keeper")
 	    if $name =~ /sigtimedwait/;
