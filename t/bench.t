@@ -54,6 +54,26 @@ subtest 'the figures of each kind of load' => sub {
 	like($reached->{verdict}, qr/^(?:reached|missed)$/, 'a figure to reach has its verdict');
 };
 
+# By less it would cost more in bulk, and whatever is compared with it would look
+# cheaper.
+subtest 'the floor reads 256 KiB by one call' => sub {
+	plan skip_all => 'strace is not installed' if !has('strace');
+	my $dir = File::Temp->newdir;
+	my $pid = open(my $floor, q{-|}, 'strace', '-o', "$dir/calls", '-e', 'trace=recvfrom',
+		"$Prefork::O/bench/floor", 'tcp') // plan skip_all => "strace cannot be started: $!";
+	my ($port) = (<$floor> // q{}) =~ /ready\s(\d+)/;
+
+	if (!$port) {
+		waitpid $pid, 0;
+		plan skip_all => 'strace may not trace here';
+	}
+	my $client = tcp('127.0.0.1', $port);
+	is(echo_once($client, 'x'), 'x', 'it echoes');
+	kill 'TERM', children($pid);
+	close $floor;
+	like(slurp("$dir/calls"), qr/^recvfrom[(]\d+,\s"x",\s262144,\s/mx, 'it asks for as much');
+};
+
 # A program that notes which of the two it is and where it may run, and becomes
 # prefork-echo.
 sub noting {
