@@ -2,6 +2,7 @@
  * trim.c and ledger.c: memory that many descriptors took goes back to the
  * system when they have left, and nothing of those that stay is lost.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -106,6 +107,48 @@ test_ledger(bool shared)
 	pfk__ledger_close(&g);
 }
 
+/* the heap */
+
+#define BLOCKS 4000
+#define BLOCK_BYTES 1000
+
+static char *blocks[BLOCKS];
+
+static void
+fill_heap(void)
+{
+	for (int i = 0; i < BLOCKS; i++) {
+		blocks[i] = malloc(BLOCK_BYTES);
+		if (blocks[i] != NULL)
+			memset(blocks[i], 'x', BLOCK_BYTES);
+	}
+}
+
+/* The last block stays, so that free(3) alone cannot shrink the heap. */
+static void
+empty_heap(void)
+{
+	for (int i = 0; i < BLOCKS - 1; i++)
+		free(blocks[i]);
+}
+
+/* The pages between the first and the last block that take memory, or -1. */
+static int
+heap_pages(void)
+{
+	static unsigned char in_core[4 * BLOCKS * BLOCK_BYTES / PAGE];
+	uintptr_t from = (uintptr_t)blocks[0] & ~(PAGE - 1);
+	uintptr_t to = (uintptr_t)blocks[BLOCKS - 1] & ~(PAGE - 1);
+	int n = 0;
+
+	if (to <= from || (to - from) / PAGE > sizeof(in_core) ||
+	    mincore((void *)from, to - from, in_core) == -1)
+		return -1; /* another malloc: a sanitizer's, or Valgrind's */
+	for (size_t i = 0; i < (to - from) / PAGE; i++)
+		n += in_core[i] & 1;
+	return n;
+}
+
 static void
 leave(int from, int to)
 {
@@ -123,7 +166,7 @@ test_loop(void)
 {
 	struct pfk__ledger g;
 	struct pfk_loop *l;
-	int event = eventfd(0, EFD_CLOEXEC), full;
+	int event = eventfd(0, EFD_CLOEXEC), full, heap;
 	uint32_t generation;
 
 	pfk__ledger_open(&g, true);
@@ -136,6 +179,9 @@ test_loop(void)
 	unit_settle(l);
 	full = resident(&g);
 	generation = g.records[fds[MANY / 2]].generation;
+	fill_heap();
+	heap = heap_pages();
+	empty_heap();
 	leave(MANY / 2, MANY);
 	unit_settle(l);
 	is_int(l->trim_at_ns, 0, "half has left: nothing is due");
@@ -147,6 +193,12 @@ test_loop(void)
 	unit_settle(l);
 	ok(resident(&g) < full / 4, "then there is less: %d of %d pages",
 	    resident(&g), full);
+	if (heap < BLOCKS * BLOCK_BYTES / (int)PAGE)
+		skip(1, "malloc is not glibc's");
+	else
+		ok(heap_pages() < heap / 4, "and of the heap: %d of %d pages",
+		    heap_pages(), heap);
+	free(blocks[BLOCKS - 1]);
 	is_int(l->trim_at_ns, 0, "once");
 	leave(0, MANY / 8);
 	pfk_loop_free(l);
