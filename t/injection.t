@@ -155,7 +155,7 @@ sub at_start {
 	my $server = Prefork->spawn(options(), qw(--sandbox off -w 2 -p 0 -4), '--keeper', 'off');
 	is($server->wait_exit, 71, "$call ($why) at the start: exit 71");
 	mend($call);
-	like($server->log_text, qr/\A.*cannot\sstart\sthe\slog\sprocess:\s\Q$why\E\n\z/x,
+	like($server->log_text, qr/\A.*cannot\sstart\sthe\slog\sprocess:\s$call\(2\):\s\Q$why\E\n\z/x,
 		'one line says why');
 	return;
 }
@@ -246,8 +246,8 @@ sub no_watches_later {
 	break_it('epoll_ctl', $number);
 	$from = $server->log_size;
 	$server->signal('HUP');
-	ok($server->wait_log(qr/\[master.*cannot\swatch.*\Q$why\E/x, undef, $from),
-		'a reload waits');
+	# The master says so once in 10 s; on a busy machine it has done it above.
+	ok($server->wait_log(qr/\[master.*cannot\swatch.*\Q$why\E/x), 'a reload waits');
 	mend('epoll_ctl');
 	ok($server->wait_log(qr/reloaded:\s2/x, undef, $from), 'and is made then');
 	serves($server);
