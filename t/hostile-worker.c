@@ -90,13 +90,12 @@ static int
 served(int enough)
 {
 	struct pollfd p[CLIENTS];
-	int n = 0;
+	int fds[CLIENTS], n = 0;
 
 	for (int i = 0; i < CLIENTS; i++) {
-		p[i] = (struct pollfd){.fd = socket(AF_INET,
-					   SOCK_STREAM | SOCK_NONBLOCK, 0),
-		    .events = POLLOUT};
-		if (connect(p[i].fd, &address.sa, address.len) == -1 &&
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		p[i] = (struct pollfd){.fd = fds[i], .events = POLLOUT};
+		if (connect(fds[i], &address.sa, address.len) == -1 &&
 		    errno != EINPROGRESS)
 			diag("connect: %s", strerror(errno));
 	}
@@ -104,19 +103,24 @@ served(int enough)
 		poll(p, CLIENTS, 50);
 		for (int i = 0; i < CLIENTS; i++) {
 			char c = 'x';
+			ssize_t got;
 
+			if (p[i].fd == -1)
+				continue;
 			if (p[i].events == POLLOUT &&
-			    send(p[i].fd, &c, 1, MSG_NOSIGNAL) == 1)
-				p[i].events = POLLIN;
-			if (p[i].events == POLLIN &&
-			    recv(p[i].fd, &c, 1, 0) == 1) {
-				p[i].events = 0;
-				n++;
-			}
+			    send(fds[i], &c, 1, MSG_NOSIGNAL) == -1 &&
+			    errno == EAGAIN)
+				continue;
+			p[i].events = POLLIN;
+			got = recv(fds[i], &c, 1, 0);
+			n += got == 1;
+			/* Or it would end each poll at once. */
+			if (got != -1 || errno != EAGAIN)
+				p[i].fd = -1;
 		}
 	}
 	for (int i = 0; i < CLIENTS; i++)
-		close(p[i].fd);
+		close(fds[i]);
 	return n;
 }
 
