@@ -682,6 +682,9 @@ int pfk_resolve(const char *host, uint16_t port, int family,
 /* The buffers of a UDP socket that pfk_worker_listen opens, unless set. */
 #define PFK_UDP_BUFFER 8388608
 
+/* The unsent_limit of a TCP listener that pfk_worker_listen opens, unless set. */
+#define PFK_UNSENT_LIMIT 131072
+
 /*
  * Socket options, as in socket(7) and tcp(7).  Each may be PFK_UNSET, the
  * system's value, so begin with pfk_sockopts_init.  Connections inherit the
@@ -692,6 +695,13 @@ int pfk_resolve(const char *host, uint16_t port, int family,
  * gives it buffers of PFK_UDP_BUFFER bytes, 8 MiB, where receive_buffer or
  * send_buffer is unset.  A process with CAP_NET_ADMIN sets the buffers of UDP
  * past net.core.rmem_max and net.core.wmem_max.
+ *
+ * unsent_limit bounds the bytes of a connection that the kernel keeps unsent,
+ * because the peer or the network does not take them yet; more stay with their
+ * writer, pfk_write or the echo, which then reads no more.  A peer that never reads costs
+ * so many bytes, and not the up to 4 MiB of net.ipv4.tcp_wmem; bytes that are
+ * on their way do not count.  0 is the system's, net.ipv4.tcp_notsent_lowat.
+ * pfk_worker_listen sets it to PFK_UNSENT_LIMIT, 128 KiB, where it is unset.
  *
  * nodelay and quickack are for connections that the program opens; a listener
  * ignores them, see struct pfk_server_options.  pfk_connect takes 1 for nodelay
@@ -718,6 +728,7 @@ struct pfk_sockopts {
 	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds */
 	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
 	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
+	int unsent_limit;   /* TCP_NOTSENT_LOWAT, bytes */
 };
 
 /* Set each option to PFK_UNSET. */

@@ -23,6 +23,8 @@ use Test::More;
 use constant UDP_BUFFER => 8 << 20;
 # asm-generic/socket.h
 use constant SO_SNDBUFFORCE => 32;
+# linux/tcp.h
+use constant TCP_NOTSENT_LOWAT => 25;
 
 my $dir = temp_dir();
 
@@ -38,6 +40,7 @@ my %known = (
 	'TCP_USER_TIMEOUT' => [ IPPROTO_TCP, TCP_USER_TIMEOUT ],
 	'TCP_FASTOPEN'     => [ IPPROTO_TCP, TCP_FASTOPEN ],
 	'TCP_DEFER_ACCEPT' => [ IPPROTO_TCP, TCP_DEFER_ACCEPT ],
+	'TCP_NOTSENT_LOWAT' => [ IPPROTO_TCP, TCP_NOTSENT_LOWAT ],
 );
 
 # Arguments, then the values in force on a listener, on a connection, on a UDP
@@ -46,7 +49,7 @@ my @cases = (
 	[
 		[],
 		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_FASTOPEN => 0, TCP_DEFER_ACCEPT => 0 },
-		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0 },
+		{ TCP_NODELAY => 1, SO_KEEPALIVE => 0, TCP_USER_TIMEOUT => 0, TCP_NOTSENT_LOWAT => 131_072 },
 		udp_buffers(may_force())
 	],
 	[
@@ -76,6 +79,8 @@ my @cases = (
 		{ SO_KEEPALIVE => 1 },
 		{ SO_KEEPALIVE => 1, TCP_KEEPIDLE => 62 }
 	],
+	[ [qw(--unsent-limit 20k)], {}, { TCP_NOTSENT_LOWAT => 20_480 } ],
+	[ [qw(--unsent-limit 0)], {}, { TCP_NOTSENT_LOWAT => 0 } ],
 	[ [qw(--fastopen 5)],  { TCP_FASTOPEN => 5 } ],
 	[ [qw(--defer-accept on)], { TCP_DEFER_ACCEPT => 1 } ],
 	[ [qw(--backlog 17)], { backlog      => 17 } ],

@@ -173,6 +173,7 @@ test_options(void)
 	    .keep_interval = 12,
 	    .keep_count = 13,
 	    .user_timeout = 1400,
+	    .unsent_limit = 70000,
 	    .syn_retries = PFK_UNSET,
 	    .defer_accept = 2,
 	    .fastopen = PFK_UNSET};
@@ -199,6 +200,8 @@ test_options(void)
 	    "TCP_DEFER_ACCEPT");
 	is_int(option(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 1400,
 	    "TCP_USER_TIMEOUT");
+	is_int(option(server, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 70000,
+	    "TCP_NOTSENT_LOWAT");
 	close(server);
 	close(client);
 	o.receive_buffer = o.backlog = 1 << 30;

@@ -76,6 +76,7 @@ main(void)
 	OPTION("user-timeout", user_timeout, 1000);
 	OPTION("defer-accept", defer_accept, 1);
 	OPTION("syn-retries", syn_retries, 2);
+	OPTION("unsent-limit", unsent_limit, 65536);
 	OPTION("fastopen", fastopen, 5);
 	return done_testing();
 }

@@ -350,6 +350,10 @@ const struct pfk_option pfk__main_options[] = {
 	.help = "SO_RCVBUF (TCP: the system's, UDP: 8M)"},
     {0, "send-buffer", BYTES(1, INT_MAX_BYTES), AT(send_buffer),
 	.help = "SO_SNDBUF (TCP: the system's, UDP: 8M)"},
+    {0, "unsent-limit", BYTES(0, INT_MAX_BYTES), AT(unsent_limit),
+	.help = "TCP_NOTSENT_LOWAT: bytes that a connection keeps in the "
+		"kernel while its peer has no room for them; 0: the system's "
+		"(128k)"},
     {0, "nodelay", ONOFF, AT(nodelay), .help = "TCP_NODELAY (on)"},
     {0, "quickack", ONOFF, AT(quickack),
 	.help = "TCP_QUICKACK, set again after each receive (off)"},

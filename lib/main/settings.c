@@ -31,7 +31,7 @@ set_defaults(struct pfk__settings *s)
 	s->max_per_source = PFK__PER_SOURCE_AUTO;
 	s->orphan_ns = 60 * PFK_SECOND_NS;
 	s->backlog = PFK_UNSET;
-	s->receive_buffer = s->send_buffer = PFK_UNSET;
+	s->receive_buffer = s->send_buffer = s->unsent_limit = PFK_UNSET;
 	pfk_sockopts_init(&s->keepalive);
 }
 
@@ -231,6 +231,7 @@ derive_sockopts(struct pfk__settings *s)
 	o->backlog = s->backlog;
 	o->receive_buffer = (int)s->receive_buffer;
 	o->send_buffer = (int)s->send_buffer;
+	o->unsent_limit = (int)s->unsent_limit;
 	o->nodelay = s->nodelay;
 	o->quickack = s->quickack;
 	o->defer_accept = s->defer_accept;

@@ -56,7 +56,7 @@ struct pfk__settings {
 	uint64_t idle_ns;
 	/* Sockets. */
 	int backlog;
-	int64_t receive_buffer, send_buffer;
+	int64_t receive_buffer, send_buffer, unsent_limit;
 	bool nodelay, quickack, defer_accept;
 	struct pfk_sockopts keepalive; /* its four fields */
 	uint64_t user_timeout_ns;

@@ -43,6 +43,8 @@ static const struct row {
 	1, NULL},
     {"reuse-port", FIELD(reuse_port), SOL_SOCKET, SO_REUSEPORT, false, 1, NULL},
     {"syn-retries", FIELD(syn_retries), IPPROTO_TCP, TCP_SYNCNT, true, 1, NULL},
+    {"unsent-limit", FIELD(unsent_limit), IPPROTO_TCP, TCP_NOTSENT_LOWAT, true,
+	1, NULL},
 #undef FIELD
 };
 

@@ -85,7 +85,10 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 	return false;
 }
 
-/* The options asked for, and large buffers for UDP, which has no autotuning. */
+/*
+ * The options asked for; large buffers for UDP, which has no autotuning; and a
+ * bound for TCP, because peers that never read would fill the kernel's memory.
+ */
 static struct pfk_sockopts
 options_of(const struct pfk_listen *want)
 {
@@ -98,6 +101,8 @@ options_of(const struct pfk_listen *want)
 		o.receive_buffer = PFK_UDP_BUFFER;
 	if (want->kind == PFK_UDP && o.send_buffer == PFK_UNSET)
 		o.send_buffer = PFK_UDP_BUFFER;
+	if (want->kind == PFK_TCP && o.unsent_limit == PFK_UNSET)
+		o.unsent_limit = PFK_UNSENT_LIMIT;
 	return o;
 }
 
