@@ -19,12 +19,22 @@ addresses(int fd, struct pfk_addr *own, struct pfk_addr *peer)
 	    getpeername(fd, &peer->sa, &peer->len) == 0;
 }
 
-bool
-pfk__self_connected(int fd)
+static bool
+is_self(int fd)
 {
 	struct pfk_addr own, peer;
 
 	return addresses(fd, &own, &peer) && pfk_addr_equal(&own, &peer);
+}
+
+bool
+pfk__self_connected(int fd, uint16_t port)
+{
+	struct pfk_addr own = {.len = sizeof(own.in6)};
+
+	/* Only rarely is the peer to be asked for, too. */
+	return getsockname(fd, &own.sa, &own.len) == 0 &&
+	    pfk_addr_port(&own) == port && is_self(fd);
 }
 
 bool
@@ -41,7 +51,7 @@ pfk__self_close(int fd)
 {
 	const struct linger reset = {.l_onoff = 1};
 
-	if (pfk__self_connected(fd))
+	if (is_self(fd))
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
 }

@@ -5,9 +5,10 @@
 #define PFK_NET_SELF_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* Whether fd's own address is its peer's. */
-bool pfk__self_connected(int fd);
+/* Whether fd's own address is its peer's, which has this port. */
+bool pfk__self_connected(int fd, uint16_t port);
 
 /* Whether fd's own port is its peer's: a server could not be started there. */
 bool pfk__self_same_port(int fd);

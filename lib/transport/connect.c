@@ -116,7 +116,7 @@ on_attempt(void *arg, unsigned ready)
 	if (getsockopt(a->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
 		error = errno;
 	/* Connected to itself, it only shows that nobody listens. */
-	if (error == 0 && pfk__self_connected(a->io.fd))
+	if (error == 0 && pfk__self_connected(a->io.fd, pfk_addr_port(a->addr)))
 		error = ECONNREFUSED;
 	if (error == 0) {
 		succeed(a);

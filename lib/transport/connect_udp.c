@@ -73,7 +73,7 @@ open_connected(struct pfk__connector *c, const struct pfk_addr *to)
 		close(fd);
 		fd = other;
 	}
-	if (fd == -1 || !pfk__self_connected(fd))
+	if (fd == -1 || !pfk__self_connected(fd, pfk_addr_port(to)))
 		return fd;
 	close(fd);
 	c->step = "connect";
