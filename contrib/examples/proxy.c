@@ -201,7 +201,7 @@ accepted(struct pfk_transport *tr, void *arg)
 	s->client = (struct side){s, &s->upstream, tr, false};
 	s->upstream = (struct side){s, &s->client, NULL, false};
 	s->from = *pfk_peername(tr);
-	if (pfk_sockname(tr, &s->to) == -1 ||
+	if ((config->out && pfk_sockname(tr, &s->to) == -1) ||
 	    (config->in && pfk_receive_exactly(tr, HEADER) == -1)) {
 		free(s);
 		return NULL;
