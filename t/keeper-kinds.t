@@ -12,8 +12,9 @@ use lib "$FindBin::Bin/lib";
 use IO::Select;
 use POSIX ();
 use Prefork;
+use Prefork::Control;
 use Prefork::Life;
-use Prefork::Tools qw(pause);
+use Prefork::Tools qw(pause workers_of);
 use Socket qw(SHUT_WR MSG_OOB IPPROTO_UDP);
 use Test::More;
 
@@ -23,6 +24,7 @@ use constant {
 	SEIZE        => 0x4206,
 	INTERRUPT    => 0x4207,
 	IDLE         => 3,
+	KILLS        => 150,
 	TIMEOUT      => 1,
 };
 
@@ -33,6 +35,7 @@ clocks_go_on();
 settings_stay();
 machine_pauses();
 debugged();
+master_is_stopped();
 done_testing();
 
 sub read_all {
@@ -204,4 +207,37 @@ sub debugged {
 		is($server->stop, 0, 'a debugger: exit status');
 	}
 	return;
+}
+
+# So many deaths that the channel to a stopped master has no room for them.
+sub master_is_stopped {
+	my $server = Prefork->start('-w', 1, '-p', 0, '-4');
+	my $socket = $server->tcp_socket;
+	my $worker = { $server->workers }->{0};
+
+	is(echo_once($socket, 'x'), 'x', 'a stopped master: a connection');
+	kill 'STOP', $server->pid;
+	for my $n (1 .. KILLS) {
+		kill 'KILL', $worker;
+		my $old = $worker;
+		wait_for(sub { ($worker) = grep { $_ != $old } workers_of($server->pid) }) or last;
+		# It has introduced itself then, as far as it could.
+		echo_once($socket, "after $n") eq "after $n" or last;
+	}
+	kill 'CONT', $server->pid;
+	my ($status) = wait_for(sub { my @row = row($server); $row[1] == $worker ? \@row : undef });
+	ok($status, 'a stopped master: it learns of the last worker');
+	is($status->[-2], KILLS, 'a stopped master: and of all deaths') if $status;
+	is(echo_once($socket, 'x'), 'x', 'a stopped master: the connection goes on');
+	is($server->stop, 0, 'a stopped master: exit status');
+	return;
+}
+
+# The only slot's row of prefork-ctl status.
+sub row {
+	my ($server) = @_;
+	my ($line) = (ctl('-s', control_socket($server), 'status'))[1] =~ /^\s+(0\s+\d+\s.*)$/m;
+
+	# SERVED BY is one word, "itself".
+	return split q{ }, $line // '0 0 0 0';
 }

@@ -112,9 +112,9 @@ struct pfk__serving {
 	/*
 	 * In a successor of a worker that was killed: go on with everything
 	 * that the ledger tells of.  `accepted` is a connection from `listener`
-	 * that has no record, or -1.
+	 * that has no record, or -1.  -1 with errno: nothing was begun.
 	 */
-	void (*rebuild)(struct pfk_loop *l, int accepted, int listener);
+	int (*rebuild)(struct pfk_loop *l, int accepted, int listener);
 };
 
 struct pfk_loop {

@@ -31,10 +31,12 @@ enum pfk__msg {
 	PFK__MSG_TAKEN,    /* all that came by a PFK__MSG_TAKE */
 	PFK__MSG_LEAVING,  /* told to by a signal: it needs a successor */
 	PFK__MSG_LISTED,   /* its connections: status of them, or -1 */
-	PFK__MSG_STARTED,  /* a worker's first one: its pid */
+	PFK__MSG_STARTED,  /* a worker's first one: its pid; ns: the deaths
+			    * before it */
 	PFK__MSG_LATER,    /* status: connections whose protocols are busy */
 	/* From the keeper. */
-	PFK__MSG_DIED, /* its worker: pid and status; another one follows */
+	PFK__MSG_DIED, /* its worker: pid and status; another one follows; ns:
+			* its deaths so far */
 	/* From the master. */
 	PFK__MSG_DRAIN, /* how, within ns; 0: without end */
 	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */

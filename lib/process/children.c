@@ -322,7 +322,7 @@ static bool
 was_killed(const struct pfk__child *c, int status)
 {
 	return c->orphan ||
-	    (WIFSIGNALED(status) && !pfk__crashes_ended(status) &&
+	    (WIFSIGNALED(status) && !pfk__crashes_ended(status, false) &&
 		c->cause[0] == '\0' && c->fail_status == 0);
 }
 

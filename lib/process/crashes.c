@@ -18,10 +18,12 @@
 #define PAUSE_MAX_NS (160 * PFK_MSEC_NS)
 
 bool
-pfk__crashes_ended(int status)
+pfk__crashes_ended(int status, bool begins)
 {
 	int signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
+	if (begins && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		return true;
 	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE ||
 	    signo == SIGILL || signo == SIGABRT || signo == SIGSYS ||
 	    signo == SIGTRAP;

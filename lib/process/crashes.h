@@ -11,8 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether a signal of a crash has ended a worker with that status of wait(2). */
-bool pfk__crashes_ended(int status);
+/*
+ * Whether a signal of a crash has ended a worker with that status of wait(2), or
+ * an error a successor that still `begins`, for want of memory perhaps.
+ */
+bool pfk__crashes_ended(int status, bool begins);
 
 /* Crashes in a row, each within a second of its worker's start. */
 struct pfk__crashes {

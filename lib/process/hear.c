@@ -18,6 +18,9 @@
 #include "process/master.h"
 #include "process/takeover.h"
 
+/* More than a keeper can see while its master is stopped. */
+#define UNTOLD_MAX 1000000
+
 void
 pfk__hear_no_more(struct pfk__child *c)
 {
@@ -46,18 +49,6 @@ distrust(struct pfk__child *c, const char *why)
 	    (int)pfk__child_pid(c), why);
 	snprintf(c->cause, sizeof(c->cause),
 	    "it sent %s, so the master killed it", why);
-	end(c);
-}
-
-/* A keeper's next worker could not begin: the connections end with it. */
-static void
-replace(struct pfk__child *c, const struct pfk__message *msg)
-{
-	pfk_log(PFK_ERROR,
-	    "worker %d (%d) could not go on for its predecessor, and its "
-	    "connections end: %s; replacing it",
-	    c->slot, (int)pfk__child_pid(c), msg->text);
-	strlcpy(c->cause, msg->text, sizeof(c->cause));
 	end(c);
 }
 
@@ -129,12 +120,33 @@ leaves(struct pfk__child *c)
 	pfk__master_step(m, c->slot, PFK__SLOT_LEFT);
 }
 
+/*
+ * The keeper has seen n deaths.  What it could not tell, because the channel was
+ * full while the master was stopped, it has logged itself.
+ */
+static void
+count_untold(struct pfk__child *c, uint64_t n)
+{
+	uint64_t untold = 0;
+
+	if (c->deaths_told >= 0 && n > (uint64_t)c->deaths_told)
+		untold = n - (uint64_t)c->deaths_told;
+	if (n <= INT32_MAX)
+		c->deaths_told = (int64_t)n;
+	/* Input: a worker may lie about its own slot. */
+	for (; untold > 0 && untold <= UNTOLD_MAX; untold--) {
+		c->master->places[c->slot].restarts++;
+		pfk__history_restart(c->master, c, SIGKILL);
+	}
+}
+
 /* It says its pid, and that nothing of an earlier one's doing is under way. */
 static void
 started(struct pfk__child *c, const struct pfk__message *msg)
 {
 	bool first = c->pid == 0 && c->incarnation++ == 0;
 
+	count_untold(c, msg->ns);
 	if (!pfk__child_identify(c, msg->pid)) {
 		distrust(c, "a pid that is not its own");
 		return;
@@ -158,6 +170,9 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	char how[64];
 
 	page->heard = page->deaths;
+	if (msg->ns > 0)
+		count_untold(c, msg->ns - 1);
+	c->deaths_told++;
 	pfk__listing_forget(c);
 	pfk__kill_forget(c);
 	c->incarnation++;
@@ -204,10 +219,8 @@ counts(struct pfk__child *c, const struct pfk__message *msg, int fd)
 	if (!is_of_boot(msg->type) || c->phase == PFK__PHASE_BOOTING)
 		return true;
 	/* One that was stopped in its boot may have sent it before. */
-	if (c->phase == PFK__PHASE_SERVING && msg->type == PFK__MSG_FAIL)
-		replace(c, msg);
 	/* An orphan's successor cannot know whether its predecessor said it. */
-	else if (c->phase == PFK__PHASE_SERVING &&
+	if (c->phase == PFK__PHASE_SERVING &&
 	    !(c->orphan && msg->type == PFK__MSG_READY))
 		distrust(c, "a message of its boot after it");
 	return false;

@@ -207,7 +207,7 @@ report(struct keeper *k, int status)
 	    .pid = k->worker};
 
 	strlcpy(m.text, k->doing, sizeof(m.text));
-	k->page->deaths++;
+	m.ns = ++k->page->deaths;
 	k->dead = k->worker;
 	k->dead_status = status;
 	k->dead_ns = now();
@@ -263,7 +263,7 @@ look_for_cause(struct keeper *k, int status)
 	struct pfk__ledger_head *h = k->ledger.head;
 	const struct pfk__record *r = pfk__record(&k->ledger, h->serving);
 
-	if (pfk__crashes_ended(status) && r != NULL) {
+	if (pfk__crashes_ended(status, false) && r != NULL) {
 		h->at_fault = r->entry == PFK__ENTRY_DATAGRAM;
 		blame(k, h->serving, "");
 		return h->at_fault != 0 || r->entry == PFK__ENTRY_DOOMED;
@@ -273,24 +273,33 @@ look_for_cause(struct keeper *k, int status)
 	return false;
 }
 
+static bool
+has_failed(const struct keeper *k, int status)
+{
+	return pfk__crashes_ended(status,
+	    k->ledger.resumed && k->ledger.head->rebuilt == 0);
+}
+
 /* Whether the dead worker may get a successor. */
 static bool
 may_go_on(const struct keeper *k, int status)
 {
-	return WIFSIGNALED(status) && k->page->last == 0 &&
-	    k->ledger.head->ready != 0;
+	return (WIFSIGNALED(status) || has_failed(k, status)) &&
+	    k->page->last == 0 && k->ledger.head->ready != 0;
 }
 
-/* False: the crashes go on whatever the keeper does. */
+/* False: it fails again and again, whatever the keeper does. */
 static bool
-note_crash(struct keeper *k, bool removed)
+note_crash(struct keeper *k, int status, bool removed)
 {
+	if (!has_failed(k, status))
+		return true;
 	pfk__crashes_note(&k->crashes, now() - k->started_ns,
 	    removed && k->ledger.head->rebuilt != 0);
 	if (!pfk__crashes_are_in_vain(&k->crashes))
 		return true;
 	pfk_log(PFK_ERROR,
-	    "worker %d (%d) has crashed %u times in a row, each time within a "
+	    "worker %d (%d) has ended %u times in a row, each time within a "
 	    "second of its start, and no connection was found to be the cause; "
 	    "closing all of its connections",
 	    k->w->slot, (int)k->worker, k->crashes.in_vain);
@@ -299,12 +308,12 @@ note_crash(struct keeper *k, bool removed)
 
 /* The master may order the end meanwhile. */
 static void
-rest(const struct keeper *k)
+rest(const struct keeper *k, int status)
 {
 	static const struct timespec step = {.tv_nsec = 10 * (long)PFK_MSEC_NS};
 	uint64_t end = now() + pfk__crashes_pause(&k->crashes);
 
-	while (now() < end && k->page->last == 0)
+	while (has_failed(k, status) && now() < end && k->page->last == 0)
 		nanosleep(&step, NULL);
 }
 
@@ -453,7 +462,6 @@ void
 pfk__keeper_main(struct pfk_worker *w)
 {
 	struct keeper *k = &the_keeper;
-	bool removed;
 	int status;
 
 	*k = (struct keeper){.w = w, .page = w->page, .master = getppid()};
@@ -462,10 +470,7 @@ pfk__keeper_main(struct pfk_worker *w)
 	leave_terminal();
 	if (!prepare(k))
 		pfk__worker_main(w);
-	/*
-	 * With SIGCHLD ignored the worker's status would be lost, and the
-	 * starting process may have ignored it.
-	 */
+	/* The process that started it may ignore it; then no status comes. */
 	signal(SIGCHLD, SIG_DFL);
 	k->started_ns = now();
 	k->worker = clone_worker();
@@ -485,12 +490,10 @@ pfk__keeper_main(struct pfk_worker *w)
 		pfk__describe_doing(&k->ledger, k->doing, sizeof(k->doing));
 		if (!may_go_on(k, status))
 			end(k, status);
-		removed = look_for_cause(k, status);
-		if (pfk__crashes_ended(status) && !note_crash(k, removed))
+		if (!note_crash(k, status, look_for_cause(k, status)))
 			end(k, status);
 		report(k, status);
-		if (pfk__crashes_ended(status))
-			rest(k);
+		rest(k, status);
 		k->ledger.resumed = true;
 		k->ledger.head->rebuilt = 0;
 		start_worker(k);

@@ -63,6 +63,7 @@ struct pfk__child {
 	bool deaf;               /* its channel is full, and it does not read */
 	int fail_status;         /* why its boot failed, by its own word */
 	unsigned incarnation;    /* workers that its keeper has cloned */
+	int64_t deaths_told;     /* by the keeper; -1: an orphan's, not known */
 	char fail_text[400];
 	char cause[160]; /* why the master ends the worker, or "" */
 };

@@ -4,8 +4,10 @@
  * Layer: process.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/received.h"
@@ -74,21 +76,25 @@ count_lost(const struct pfk_worker *w)
 	    PFK__HAPPENED_REBUILT, -1, s->connections);
 }
 
-void
+int
 pfk__worker_resume(struct pfk_worker *w, int accepted)
 {
 	const struct pfk__serving *const *serving = w->loop->serving;
 	struct pfk__ledger *g = w->ledger;
 
 	if (g == NULL)
-		return;
+		return 0;
 	if (g->resumed && serving[PFK_UDP] != NULL)
 		serving[PFK_UDP]->rebuild(w->loop, -1, -1);
-	if (g->resumed && serving[PFK_TCP] != NULL)
-		serving[PFK_TCP]->rebuild(w->loop, accepted,
-		    g->head->accepting);
-	else if (accepted != -1)
+	if (g->resumed && serving[PFK_TCP] != NULL) {
+		if (serving[PFK_TCP]->rebuild(w->loop, accepted,
+			g->head->accepting) == -1)
+			return pfk_worker_fail(w, EX_OSERR,
+			    "cannot rebuild the connections: %s",
+			    strerror(errno));
+	} else if (accepted != -1) {
 		close(accepted);
+	}
 	g->head->at_fault = 0;
 	g->head->rebuilt = 1;
 	if (g->resumed)
@@ -96,4 +102,5 @@ pfk__worker_resume(struct pfk_worker *w, int accepted)
 	/* The master's order may come later, or never. */
 	if (g->resumed && pfk__ledger_has_left(g))
 		pfk__worker_drain(w, PFK_DRAIN_LEAVE, 0);
+	return 0;
 }

@@ -248,6 +248,7 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 	}
 	c->keeper = k->keeper != 0 ? k->keeper : pid;
 	c->version = k->version;
+	c->deaths_told = -1;
 	if (!pfk__child_identify(c, pid)) {
 		pfk__child_drop(c);
 		return "it is not its keeper's worker";

@@ -25,6 +25,9 @@
 #include "process/heartbeat.h"
 #include "process/takeover.h"
 
+/* Between tries to tell a master that has no room for a message. */
+#define INTRODUCTION_NS (100 * PFK_MSEC_NS)
+
 struct pfk_loop *
 pfk_worker_loop(struct pfk_worker *w)
 {
@@ -339,16 +342,24 @@ name_worker(const struct pfk_worker *w)
 	pfk__title_set("worker %d", w->slot);
 }
 
-/* A successor waits for nobody: its master may be stopped or dead. */
+/*
+ * A successor waits for nobody: its master may be stopped or dead, and then the
+ * channel may be full of what the workers before it have told.
+ */
 static void
-introduce(struct pfk_worker *w)
+introduce(void *arg)
 {
+	struct pfk_worker *w = arg;
 	struct pfk__message m = {.type = PFK__MSG_STARTED,
 	    .slot = w->slot,
 	    .generation = w->generation,
+	    .ns = w->page->deaths,
 	    .pid = getpid()};
 
-	send(w->channel, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (pfk__channel_try(w->channel, &m, -1) == -1 && errno == EAGAIN &&
+	    w->loop != NULL)
+		pfk_timer_set(&w->introduction, w->loop, INTRODUCTION_NS,
+		    introduce, w);
 }
 
 static void
@@ -381,8 +392,8 @@ boot(struct pfk_worker *w)
 
 	name_worker(w);
 	pfk__orphan_resume(w);
-	introduce(w);
 	w->loop = pfk__loop_new_with(w->config->poller, w->ledger);
+	introduce(w);
 	if (w->loop == NULL)
 		return pfk_worker_fail(w, EX_OSERR,
 		    "cannot create the event loop: %s", strerror(errno));
@@ -406,7 +417,8 @@ boot(struct pfk_worker *w)
 	if (rc == -1)
 		return pfk_worker_fail(w, EX_SOFTWARE,
 		    "the worker's initialisation failed");
-	pfk__worker_resume(w, accepted);
+	if (pfk__worker_resume(w, accepted) == -1)
+		return -1;
 	/* Otherwise it would report readiness, and never see a client. */
 	if (pfk__io_arm_first(w->loop, &cause) == -1 &&
 	    (w->ledger == NULL || !w->ledger->resumed))
@@ -450,6 +462,11 @@ pfk__worker_main(struct pfk_worker *w)
 	pfk__oom_go_first();
 	if (boot(w) == 0) {
 		status = serve(w);
+	} else if (w->ledger != NULL && w->ledger->resumed) {
+		/* As a crash: the keeper lets another one try. */
+		pfk_log(PFK_ERROR, "could not go on for its predecessor: %s",
+		    w->failure.text);
+		_exit(w->failure.status);
 	} else {
 		status = w->failure.status;
 		say(w, &w->failure, PFK__MSG_FAIL);

@@ -32,6 +32,7 @@ struct pfk_worker {
 	struct pfk_timer *deadline;
 	const char *control_path; /* the service's control socket, or NULL */
 	struct pfk_timer *knock;  /* an orphan's: orphan.c */
+	struct pfk_timer *introduction; /* while the channel is full */
 	struct pfk__message failure;
 	bool listened; /* pfk_worker_listen was called */
 	bool leaving;
@@ -57,7 +58,7 @@ void pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how,
  * connection that was accepted and not recorded, or -1.  And go on where it died.
  */
 int pfk__worker_sweep(struct pfk_worker *w);
-void pfk__worker_resume(struct pfk_worker *w, int accepted);
+int pfk__worker_resume(struct pfk_worker *w, int accepted);
 
 /*
  * confine.c: enter the sandbox; -1 by pfk_worker_fail.  And, in the master, EX_OK or

@@ -316,20 +316,6 @@ collect_streams(struct work *w)
 	return true;
 }
 
-/* Their clients see an end, and do not wait for an answer in vain. */
-static void
-lose_all(struct work *w)
-{
-	const struct pfk__ledger *g = w->l->ledger;
-
-	for (int fd = 0; fd <= g->head->top && fd < g->size; fd++) {
-		if (g->records[fd].entry == PFK__ENTRY_STREAM) {
-			w->n++;
-			lose(w, fd, NULL);
-		}
-	}
-}
-
 /* Listeners of other slots that the predecessor served too. */
 static void
 adopt_again(struct pfk_loop *l)
@@ -345,23 +331,21 @@ adopt_again(struct pfk_loop *l)
 	}
 }
 
-void
+int
 pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 {
 	struct work w = {.l = l};
 	struct pfk_server *s;
+	bool good;
 
 	for (int i = 0; i < 2; i++) {
 		if (l->ledger->head->state_tx[i] > l->ledger->head->committed)
 			l->ledger->head->state_tx[i] = PFK__NO_TX;
 	}
-	if (pfk__inventory_open(&w.chunks, l->ledger) && collect_streams(&w)) {
-		rebuild_all(&w);
-	} else {
-		pfk_warn("cannot rebuild the connections, so they end");
-		w.n = 0;
-		lose_all(&w);
-	}
+	good = pfk__inventory_open(&w.chunks, l->ledger) && collect_streams(&w);
+	if (!good)
+		goto out;
+	rebuild_all(&w);
 	l->ledger->head->serving = -1;
 	l->ledger->head->taking = l->ledger->head->verdict_to = 0;
 	adopt_again(l);
@@ -373,7 +357,9 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	l->ledger->head->accepting = -1;
 	pfk_log(PFK_INFO, "went on with %zu connections%s", w.n - w.lost,
 	    w.lost > 0 ? "; some could not be continued" : "");
+out:
 	pfk__inventory_close(&w.chunks);
 	free(w.fds);
 	free(w.made);
+	return good ? 0 : -1;
 }

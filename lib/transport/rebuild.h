@@ -10,7 +10,8 @@
  * In a successor, once its servers exist: serve on every connection and every
  * adopted listener that the ledger tells of.  `accepted` is a connection that
  * the predecessor had accepted from `listener` and not recorded, or -1.
+ * -1 with errno: nothing is touched, so that another successor may try.
  */
-void pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener);
+int pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener);
 
 #endif

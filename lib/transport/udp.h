@@ -154,7 +154,7 @@ struct pfk_datagram *pfk__udp_next_open(const struct pfk__member *m);
 int pfk__udp_adopt(struct pfk_loop *l, int fd, int owner);
 
 /* In a successor: go on with the predecessor's endpoints (loop.h). */
-void pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener);
+int pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener);
 
 /* Send the trains that a predecessor has left, as far as they are sound. */
 void pfk__udp_send_rest(struct pfk_datagram *d);

@@ -72,7 +72,7 @@ rebuild_hand(struct pfk_loop *l)
 	pfk__udp_send_clear(b);
 }
 
-void
+int
 pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener)
 {
 	const struct pfk__ledger *g = l->ledger;
@@ -90,4 +90,5 @@ pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener)
 	}
 	if (l->batch->reading != 0)
 		rebuild_hand(l);
+	return 0;
 }
