@@ -141,6 +141,9 @@ void check_set_peer(struct check *c, const struct pfk_addr *a);
 bool check_may_connect(const struct flow *f);
 /* -u: start anew with the host's next address; false: there is none. */
 bool check_next_peer(struct check *c);
+/* pfk_timer_set; without memory the program ends, since it would wait for ever. */
+void check_timer(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg);
 /* The server cannot be reached at all: end with status 2. */
 void check_give_up(struct check *c, int error, const char *why);
 

@@ -70,6 +70,16 @@ end_now(struct check *c)
 }
 
 void
+check_timer(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg)
+{
+	if (pfk_timer_set(t, l, ns, cb, arg) == -1) {
+		pfk_complain("cannot set a timer: %s", strerror(errno));
+		exit(2);
+	}
+}
+
+void
 check_give_up(struct check *c, int error, const char *why)
 {
 	if (c->failed != 0)
@@ -195,7 +205,7 @@ on_sweep(void *arg)
 	if (!c->sending && left == 0)
 		close_all(c);
 	else
-		pfk_timer_set(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
+		check_timer(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 }
 
 /*
@@ -221,7 +231,7 @@ on_schedule(void *arg)
 		c->due++;
 		pump(f);
 	}
-	pfk_timer_set(&c->schedule, c->loop, next - now, on_schedule, c);
+	check_timer(&c->schedule, c->loop, next - now, on_schedule, c);
 }
 
 static void
@@ -230,7 +240,7 @@ on_live(void *arg)
 	struct check *c = arg;
 
 	report_live(c);
-	pfk_timer_set(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
+	check_timer(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
 }
 
 /*
@@ -300,9 +310,9 @@ start(struct check *c)
 		strlcpy(c->peer, c->o.host, sizeof(c->peer));
 	c->sending = true;
 	c->start_ns = pfk_loop_now(c->loop);
-	pfk_timer_set(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
+	check_timer(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 	if (!c->o.quiet && !c->o.json && !c->o.tap && isatty(STDERR_FILENO))
-		pfk_timer_set(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
+		check_timer(&c->live, c->loop, PFK_SECOND_NS, on_live, c);
 	if (c->o.rate > 0) {
 		on_schedule(c);
 		return;

@@ -25,7 +25,7 @@ static void
 reconnect_later(struct flow *f)
 {
 	if (flow_goes_on(f) && f->retry == NULL)
-		pfk_timer_set(&f->retry, f->check->loop, RETRY_NS, on_retry, f);
+		check_timer(&f->retry, f->check->loop, RETRY_NS, on_retry, f);
 }
 
 static void

@@ -96,6 +96,9 @@ struct client {
 
 /* run.c */
 int run_tcp(struct client *c);
+/* pfk_timer_set; without memory the program ends, since it would wait for ever. */
+void client_timer(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg);
 void session_over(struct client *c);
 /* The run fails: one word and the cause on standard error. */
 void client_fail(struct client *c, int status, const char *word,

@@ -40,6 +40,16 @@ session_over(struct client *c)
 }
 
 void
+client_timer(struct pfk_timer **t, struct pfk_loop *l, uint64_t ns,
+    void (*cb)(void *arg), void *arg)
+{
+	if (pfk_timer_set(t, l, ns, cb, arg) == -1) {
+		pfk_complain("cannot set a timer: %s", strerror(errno));
+		exit(EXIT_NOT_STARTED);
+	}
+}
+
+void
 client_fail(struct client *c, int status, const char *word, const char *fmt,
     ...)
 {

@@ -62,7 +62,7 @@ may_begin(struct client *c)
 	if (due <= now)
 		return true;
 	if (c->pace == NULL)
-		pfk_timer_set(&c->pace, c->loop, due - now, on_pace, c);
+		client_timer(&c->pace, c->loop, due - now, on_pace, c);
 	return false;
 }
 
@@ -107,7 +107,7 @@ on_watch(void *arg)
 		    "%llu of %llu bytes have come back",
 		    (unsigned long long)c->got, (unsigned long long)c->sent);
 	else
-		pfk_timer_set(&c->watch, c->loop, due - now, on_watch, c);
+		client_timer(&c->watch, c->loop, due - now, on_watch, c);
 }
 
 static void
@@ -124,7 +124,7 @@ transfer_begin(struct client *c)
 	c->got_before = c->got;
 	touch(c);
 	if (c->o.timeout_ns > 0)
-		pfk_timer_set(&c->watch, c->loop, c->o.timeout_ns, on_watch, c);
+		client_timer(&c->watch, c->loop, c->o.timeout_ns, on_watch, c);
 }
 
 /* there */
@@ -246,7 +246,7 @@ transfer_finish(struct client *c)
 	pfk_log(PFK_INFO, "all is back: ending our side");
 	if (c->o.timeout_ns > 0 && c->o.timeout_ns < ns)
 		ns = c->o.timeout_ns;
-	pfk_timer_set(&c->grace, c->loop, ns, on_grace, c);
+	client_timer(&c->grace, c->loop, ns, on_grace, c);
 	return true;
 }
 

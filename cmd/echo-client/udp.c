@@ -69,7 +69,7 @@ advance(void)
 	due = run.at % c->o.n_messages != 0 ? now
 					    : run.first_ns +
 		(uint64_t)(run.at / c->o.n_messages) * c->o.interval_ns;
-	pfk_timer_set(&run.pace, c->loop, due > now ? due - now : 0, send_next,
+	client_timer(&run.pace, c->loop, due > now ? due - now : 0, send_next,
 	    NULL);
 }
 
@@ -96,8 +96,8 @@ send_next(void *arg)
 	run.waiting = true;
 	run.sent_ns = pfk_loop_now(c->loop);
 	if (c->o.timeout_ns > 0)
-		pfk_timer_set(&run.timeout, c->loop, c->o.timeout_ns,
-		    on_timeout, NULL);
+		client_timer(&run.timeout, c->loop, c->o.timeout_ns, on_timeout,
+		    NULL);
 	pfk_sendto(run.d, run.message, run.len, NULL, NULL);
 }
 
