@@ -72,7 +72,7 @@ sub fault {
 }
 
 sub found_before {
-	my @kinds = ('program/client-verify/recv', 'program/ctl-top/strdup', 'service/crash/calloc', 'service/reload/fork');
+	my @kinds = ('program/client-verify/recv', 'program/ctl-top/strdup', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork');
 	my ($code, $output, $errors) = run_cmd({ timeout => 240, env => { PREFORK_O => $Prefork::O } }, "$faults/faults",
 		map { ('--only', $_) } @kinds);
 

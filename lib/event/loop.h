@@ -190,6 +190,9 @@ struct pfk_loop {
 	 */
 	void (*kept)(void *arg, size_t n, size_t later);
 	void *taken_arg; /* of both */
+	/* shortage.c: the last line about one, and those since then. */
+	uint64_t shortage_ns;
+	unsigned shortages;
 	/* Set by master.c, called by loop_check.c: the master's invariants. */
 	void (*check)(void *arg);
 	void *check_arg;

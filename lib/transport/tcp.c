@@ -78,6 +78,7 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 		return;
 	tr->state = PFK__TCP_LOST;
 	tr->error = error;
+	pfk__tell_shortage(tr, error);
 	/* A successor calls connection_lost too, where it can be of interest. */
 	if (tr->survives && tr->made && tr->server->proto->block_bytes > 0)
 		pfk__tcp_note(tr);

@@ -234,6 +234,8 @@ int pfk__tcp_queue(struct pfk_transport *tr, const void *buf, size_t len);
 int pfk__tcp_send(struct pfk_transport *tr, const void *buf, size_t len);
 /* connection_lost follows. */
 void pfk__tcp_lose(struct pfk_transport *tr, int error);
+/* shortage.c: a line where the cause is on this machine, at most one a second. */
+void pfk__tell_shortage(const struct pfk_transport *tr, int error);
 
 /* The interest that its state asks for. */
 unsigned pfk__tcp_interest(struct pfk_transport *tr);
