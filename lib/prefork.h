@@ -1452,13 +1452,19 @@ struct pfk_master_config {
 	 */
 	gid_t control_group;
 	/*
-	 * The user to which workers drop, and from which the control socket
-	 * takes no commands; 0: they do not.  With a sandbox, the master and
+	 * The user and group to which workers drop; the control socket takes no
+	 * commands from that user; 0: they do not.  With a sandbox, the master and
 	 * workers that boot keep no capabilities but CAP_DAC_OVERRIDE,
 	 * CAP_KILL, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_NET_BIND_SERVICE,
 	 * CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_SYS_RESOURCE.
 	 */
 	uid_t worker_user;
+	gid_t worker_group;
+	/*
+	 * Run prefork-exporter(8) on this address, as its --listen takes it, with
+	 * the workers' user and group; NULL: do not.  A reload changes it.
+	 */
+	const char *exporter;
 	/*
 	 * The program's version, and the file that was read for this
 	 * configuration, which prefork-ctl(8) shows; may be NULL.

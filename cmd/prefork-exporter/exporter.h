@@ -16,6 +16,7 @@ struct settings {
 	char *listen;
 	char **sockets; /* those of the command line */
 	int n_sockets;  /* 0: every service of this user */
+	int channel;    /* to the only service, which has started us; or 0 */
 };
 
 #define SERVICES_MAX 64
@@ -34,6 +35,9 @@ struct service {
  */
 int find_services(const struct settings *s, struct service *list);
 void find_connect(struct service *s);
+
+/* Ask the service at the other end of this channel, and no other. */
+void find_by_channel(int fd);
 
 /* The service has answered by this name. */
 void find_learn(const struct service *s);

@@ -16,6 +16,7 @@
 
 static struct service known[SERVICES_MAX];
 static int n_known;
+static int channel = -1;
 
 void
 find_learn(const struct service *s)
@@ -43,11 +44,58 @@ recall_name(struct service *s)
 }
 
 void
+find_by_channel(int fd)
+{
+	channel = fd;
+}
+
+/* The service answers at the other end of a pair of sockets: *fd is ours. */
+static int
+send_pair(int *fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = (char[]){0}, .iov_len = 1};
+	struct msghdr h = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.buf,
+	    .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&h);
+	int fds[2], rc, saved_errno;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+		fds) == -1)
+		return -1;
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cm), &fds[1], sizeof(int));
+	rc = (int)sendmsg(channel, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	saved_errno = errno;
+	close(fds[1]);
+	*fd = fds[0];
+	if (rc == 1)
+		return 0;
+	close(fds[0]);
+	*fd = -1;
+	errno = saved_errno;
+	return -1;
+}
+
+void
 find_connect(struct service *s)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 
 	s->error = 0;
+	s->fd = -1;
+	if (channel != -1) {
+		if (send_pair(&s->fd) == -1)
+			s->error = errno;
+		return;
+	}
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	strlcpy(sun.sun_path, s->path, sizeof(sun.sun_path));
 	if (s->fd != -1 &&
@@ -139,9 +187,12 @@ find_services(const struct settings *s, struct service *list)
 	char dir[PFK_CONTROL_SIZE];
 	int n = 0;
 
+	if (channel != -1)
+		add(list, &n, "service", true);
 	for (int i = 0; i < s->n_sockets; i++)
 		add(list, &n, s->sockets[i], true);
-	for (int i = 0; s->n_sockets == 0 && pfk_control_directory(i, dir);
+	for (int i = 0;
+	     n == 0 && s->n_sockets == 0 && pfk_control_directory(i, dir);
 	     i++) {
 		if (dir[0] != '\0')
 			scan(dir, list, &n);

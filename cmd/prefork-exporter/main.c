@@ -3,6 +3,7 @@
  * Prometheus, to probes and to people.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,10 @@ static const struct pfk_option options[] = {
     {'l', "listen", "ADDR", .type = PFK_OPT_STRING, AT(listen),
 	.help = "HOST, HOST:PORT, :PORT or * to serve HTTP on "
 		"(localhost:9488)"},
+    {0, "channel", "FD", .type = PFK_OPT_INT, .min = 3, .max = INT32_MAX,
+	AT(channel),
+	.help = "ask the service at the other end of this descriptor, and end "
+		"with it; a service with an exporter starts it so"},
     {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),
 	.help = "print the version and exit"},
     {'h', "help", NULL, .type = PFK_OPT_FLAG, AT(help),
@@ -53,6 +58,10 @@ read_settings(struct settings *s, int argc, char **argv)
 	}
 	s->sockets = argv + first;
 	s->n_sockets = argc - first;
+	if (s->channel != 0 && s->n_sockets > 0) {
+		pfk_complain("--channel takes no sockets besides");
+		return EX_USAGE;
+	}
 	if (s->n_sockets > SERVICES_MAX) {
 		pfk_complain("%d sockets are too many; it asks at most %d",
 		    s->n_sockets, SERVICES_MAX);
@@ -77,6 +86,28 @@ on_stop(void *arg, int signo)
 	pfk_loop_stop(arg);
 }
 
+/* Nothing is sent to us: it is the end, or no channel. */
+static void
+on_channel(void *arg, unsigned ready)
+{
+	(void)ready;
+	pfk_log(PFK_INFO, "the service has ended; stopping");
+	pfk_loop_stop(arg);
+}
+
+/* -1: after a complaint. */
+static int
+watch_channel(struct pfk_loop *l, int fd)
+{
+	if (pfk_io_add(l, fd, PFK_READ, on_channel, l) != NULL) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		find_by_channel(fd);
+		return 0;
+	}
+	pfk_complain("--channel %d: %s", fd, strerror(errno));
+	return -1;
+}
+
 static int
 serve(const struct settings *s)
 {
@@ -92,7 +123,9 @@ serve(const struct settings *s)
 	}
 	for (int i = 0; i < 3; i++)
 		signals[i] = pfk_signal_add(l, numbers[i], on_stop, l);
-	if (http_start(l, s) == 0) {
+	if (s->channel != 0 && watch_channel(l, s->channel) == -1) {
+		status = EX_USAGE;
+	} else if (http_start(l, s) == 0) {
 		status = EX_UNAVAILABLE;
 		if (door_open(l, s->listen != NULL ? s->listen : "localhost") ==
 		    0) {
@@ -120,6 +153,9 @@ main(int argc, char **argv)
 	pfk_log_set_process("exporter");
 	pfk_log_set_time(PFK_LOG_TIME_AUTO);
 	status = read_settings(&s, argc, argv);
+	/* The service's log process names it. */
+	if (s.channel != 0)
+		pfk_log_set_process("");
 	if (status == EX_OK && s.help) {
 		status = usage();
 	} else if (status == EX_OK && s.version) {

@@ -134,13 +134,14 @@ retry_soon(struct pfk__logger *lg, uint64_t delay_ns)
 }
 
 void
-pfk__logger_announce(struct pfk__logger *lg, int index, int slot, pid_t pid)
+pfk__logger_announce(struct pfk__logger *lg, int index, const char *name,
+    pid_t pid)
 {
 	struct pfk__source *src = &lg->sources[index];
 
 	close_writer(src);
 	src->pid = pid;
-	snprintf(src->name, sizeof(src->name), "worker-%d", slot);
+	strlcpy(src->name, name, sizeof(src->name));
 	if (announce(lg, index) == -1)
 		retry_soon(lg, RETRY_NS);
 }

@@ -41,7 +41,7 @@ void pfk__logger_stop(struct pfk__logger **lg);
  */
 int pfk__logger_prepare(struct pfk__logger *lg);
 void pfk__logger_join(struct pfk__logger *lg, int index);
-void pfk__logger_announce(struct pfk__logger *lg, int index, int slot,
+void pfk__logger_announce(struct pfk__logger *lg, int index, const char *name,
     pid_t pid);
 void pfk__logger_cancel(struct pfk__logger *lg, int index);
 

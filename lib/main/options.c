@@ -324,6 +324,9 @@ const struct pfk_option pfk__main_options[] = {
 		"address)"},
     {0, "control-group", "GROUP", STRING, AT(control_group),
 	.help = "its members may read the status (none)"},
+    {0, "exporter", "ADDR", STRING, AT(exporter),
+	.help = "serve metrics and status by HTTP on HOST:PORT or :PORT, by "
+		"prefork-exporter (none)"},
     {'n', "max-connections", "N", INT(1, CONNECTIONS_MAX), AT(max_connections),
 	.help = "per worker; more wait in the accept queue (from "
 		"RLIMIT_NOFILE)"},

@@ -38,6 +38,8 @@ pfk__service_config(const struct pfk__settings *s)
 	    .address = &s->setup.endpoints[0].listen,
 	    .control_group = s->control_gid,
 	    .worker_user = s->user != NULL ? s->uid : 0,
+	    .worker_group = s->gid,
+	    .exporter = s->exporter,
 	    .version = s->program->version,
 	    .config_file = s->file};
 }

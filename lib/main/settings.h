@@ -43,7 +43,7 @@ struct pfk__settings {
 	enum pfk_log_format log_format;
 	enum pfk_log_time log_time;
 	char *user;
-	char *control, *name, *control_group;
+	char *control, *name, *control_group, *exporter;
 	bool verbose, quiet;
 	uint64_t shutdown_ns, drain_ns, stop_delay_ns, hang_ns, orphan_ns;
 	char *poller;

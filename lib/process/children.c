@@ -106,6 +106,7 @@ int
 pfk__child_spawn(struct pfk__master *m, int slot)
 {
 	struct pfk__child *c;
+	char name[32];
 	sigset_t old;
 	int fds[2], log;
 
@@ -126,7 +127,8 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	if (c->keeper == -1)
 		goto err3;
 	close(fds[1]);
-	pfk__logger_announce(m->logger, log, slot, c->keeper);
+	snprintf(name, sizeof(name), "worker-%d", slot);
+	pfk__logger_announce(m->logger, log, name, c->keeper);
 	LIST_INSERT_HEAD(&m->children, c, link);
 	m->places[slot].booting = c;
 	return 0;
@@ -441,7 +443,9 @@ pfk__children_reap(struct pfk__master *m)
 
 		pfk__prepare_reaped(pid);
 		pfk__subprocess_reaped(pid, status);
-		if (c == NULL && pfk__upgrade_reaped(m, pid, status))
+		if (c == NULL &&
+		    (pfk__upgrade_reaped(m, pid, status) ||
+			pfk__exporter_reaped(m, pid, status)))
 			continue;
 		if (c == NULL)
 			continue; /* or adopted, as process 1 of a container */

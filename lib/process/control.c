@@ -103,17 +103,11 @@ slowest(struct pfk__control_socket *k)
 }
 
 static void
-admit(struct pfk__control_socket *k, int fd)
+take_in(struct pfk__control_socket *k, int fd, enum pfk__right right, uid_t uid,
+    pid_t pid)
 {
-	uid_t uid;
-	pid_t pid = 0;
-	enum pfk__right right = right_of(k, fd, &uid, &pid);
 	struct pfk__client *c, *old;
 
-	if (right == PFK__RIGHT_NONE) {
-		refuse(fd, EX_NOPERM, "not permitted to this user", uid);
-		return;
-	}
 	old = k->n_clients == CLIENTS_MAX ? slowest(k) : NULL;
 	if (k->n_clients == CLIENTS_MAX &&
 	    (old == NULL || old->right > right)) {
@@ -138,6 +132,35 @@ admit(struct pfk__control_socket *k, int fd)
 	free(c);
 err1:
 	pfk__close_emptied(fd);
+}
+
+static void
+admit(struct pfk__control_socket *k, int fd)
+{
+	uid_t uid;
+	pid_t pid = 0;
+	enum pfk__right right = right_of(k, fd, &uid, &pid);
+
+	if (right == PFK__RIGHT_NONE)
+		refuse(fd, EX_NOPERM, "not permitted to this user", uid);
+	else
+		take_in(k, fd, right, uid, pid);
+}
+
+void
+pfk__control_bring(struct pfk__master *m, int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(domain);
+
+	if (m->control != NULL &&
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    domain == AF_UNIX && type == SOCK_STREAM)
+		take_in(m->control, fd, PFK__RIGHT_READ, m->config.worker_user,
+		    0);
+	else
+		pfk__close_received(fd);
 }
 
 static void

@@ -121,6 +121,9 @@ void pfk__control_close(struct pfk__master *m);
  */
 void pfk__control_end(struct pfk__master *m);
 
+/* A client of the exporter's that may read; fd may be anything. */
+void pfk__control_bring(struct pfk__master *m, int fd);
+
 /* Make lock and socket anew where somebody has removed them. */
 void pfk__control_restore(struct pfk__master *m);
 

@@ -310,6 +310,7 @@ pfk__master_maintain(void *arg)
 		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
 	}
 	arm_tick(m);
+	pfk__exporter_maintain(m);
 	pfk__control_maintain(m);
 	pfk__upgrade_maintain(m);
 }

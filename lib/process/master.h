@@ -22,6 +22,7 @@
 #include "process/channel.h"
 #include "process/custody.h"
 #include "process/deaths.h"
+#include "process/exporter.h"
 #include "process/heartbeat.h"
 #include "process/notify.h"
 #include "process/pages.h"
@@ -153,6 +154,7 @@ struct pfk__master {
 	struct pfk__control_socket *control;
 	struct pfk__deaths deaths;
 	struct pfk__notify notify;
+	struct pfk__exporter exporter;
 	struct pfk__trial trial;
 	uint64_t reloads_before; /* of the programs that this one replaced */
 	struct pfk__inherited inherited; /* standin: -1 once it is not needed */

@@ -93,6 +93,7 @@ set_up(struct pfk__master *m, const struct pfk_master_config *config,
 	m->arg = arg;
 	m->workers = config->workers;
 	LIST_INIT(&m->children);
+	pfk__exporter_init(m);
 	pfk__heartbeat_prepare();
 	/* Without it, an upgrade is refused. */
 	if (pfk__program_note() == -1)
@@ -155,6 +156,7 @@ static void
 tear_down(struct pfk__master *m)
 {
 	pfk__custody_clear(&m->custody);
+	pfk__exporter_end(m);
 	pfk__control_close(m);
 	cancel_all(m);
 	pfk__logger_stop(&m->logger);
