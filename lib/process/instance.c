@@ -32,8 +32,8 @@
 #define NAME_MIN_BYTES 24
 #define NAME_MAX_BYTES 64
 #define SUFFIX_BYTES (sizeof(".sock") - 1)
-/* A fork of a master that was killed lets go within moments. */
-#define LOCK_TRIES 50
+/* A master that was killed, or a fork of it, lets go when it has had a CPU. */
+#define LOCK_TRIES 500
 #define LOCK_TRIES_ALIVE 10
 #define LOCK_WAIT_MS 20
 
@@ -144,13 +144,10 @@ take_lock(struct pfk__instance *i, char *err, const char **errstr)
 		error = try_lock(i, &pid, errstr);
 		if (error != EWOULDBLOCK)
 			break;
-		/*
-		 * A holder that lives has it for its life; but one that was
-		 * just killed lives until it has closed its descriptors.
-		 */
+		/* A holder that lives has it for its life. */
 		if (tries == LOCK_TRIES ||
 		    (tries >= LOCK_TRIES_ALIVE && pid > 0 &&
-			(kill(pid, 0) == 0 || errno == EPERM)))
+			!pfk__process_ends(pid)))
 			break;
 		poll(NULL, 0, LOCK_WAIT_MS);
 	}
