@@ -30,7 +30,9 @@ all_hung();
 nobody_comes();
 a_stopped_master();
 seen_and_ended();
+all_stopped();
 from_another_user();
+with_another_user();
 done_testing();
 
 # A server with a port of its own that its next master has, too.
@@ -211,6 +213,40 @@ sub all_hung {
 	return;
 }
 
+# A keeper that is stopped, too, is continued: only then it can see that its worker
+# hangs. Without a limit for that nothing is waited for, and the pid is named.
+sub all_stopped {
+	my ($old, $port) = first('--worker-timeout', 2);
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+	my @workers = values %{ { $old->workers } };
+
+	served('before', @clients);
+	kill 'STOP', map { (keeper_of($_), $_) } @workers;
+	kill_master($old, scalar @workers);
+	my $server = start($port);
+	is(count($server->log_text, qr/keeper\sof\sa\sworker\swhose\smaster\shas\sdied,\swas\sstopped:\scontinued/x),
+		scalar @workers, 'stopped keepers are continued');
+	gone($old, 'and replace their workers');
+	served('with the next master', @clients, tcp('127.0.0.1', $port));
+	is($server->stop, 0, 'exit status');
+
+	($old, $port) = first('--worker-timeout', 0);
+	@workers = values %{ { $old->workers } };
+	my @stopped = map { (keeper_of($_), $_) } @workers;
+	kill 'STOP', @stopped;
+	kill_master($old, scalar @workers);
+	my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port",
+		'--control', "$dir/$port.sock", '--worker-timeout', 0);
+	is($second->wait_exit, 75, 'without --worker-timeout: exit 75');
+	like($second->log_text, qr/in\suse\sby\sprocess\s(\d+).*keeper.*its\smaster\shas\sdied.*it\sis\sstopped:[ ]see[ ]kill\s-CONT/x,
+		'the keeper and the cure are named');
+	kill 'CONT', @stopped;
+	$server = start($port);
+	gone($old, 'which works');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
 sub nobody_comes {
 	my ($server) = first('--orphan-timeout', 1);
 	my $client = $server->tcp_socket;
@@ -244,6 +280,28 @@ sub from_another_user {
 		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'its own user can');
 		gone($old, 'the orphans end');
 		served('with the next master', @clients);
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
+
+# Root's workers were another user's, and the next start does not say so.
+sub with_another_user {
+ SKIP: {
+		skip 'needs root', 1 if !is_root();
+		skip 'this root cannot become another user', 1 if !as_nobody();
+		my ($old, $port) = first('--user', 'nobody');
+		my $client = $old->tcp_socket;
+		served('before', $client);
+		kill_master($old);
+		my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port", '--control', "$dir/$port.sock");
+		is($second->wait_exit, 75, 'without --user: exit 75');
+		like($second->log_text, qr/its\smaster\shas\sdied,\sand\sits\suser,\s\d+,.*start\sthe\sservice[ ]with\sthe\s--user/x,
+			'the cause and the cure');
+		served('meanwhile', $client);
+		my $server = start($port, '--user', 'nobody');
+		gone($old, 'which works');
+		served('with the next master', $client);
 		is($server->stop, 0, 'exit status');
 	}
 	return;

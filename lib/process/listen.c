@@ -242,18 +242,18 @@ explain(struct attempt *a)
 	const struct pfk_addr *addr = &a->opened[a->failed].bound;
 	const char *kind = pfk__kind_name(want->kind);
 	char name[PFK_ADDR_SIZE], holder[128], why[PFK__EXPLAIN_SIZE];
+	char cure[256];
 	char verb[PFK__EXPLAIN_SIZE];
 	int error = errno, status;
 
 	pfk_addr_format(name, addr->len > 0 ? addr : &want->addr);
 	pfk__explain_step(verb, a->step);
-	if (error == EADDRINUSE)
+	if (error == EADDRINUSE) {
+		pfk__listener_holder(want->kind, addr, holder, sizeof(holder));
 		return pfk_worker_fail(a->w, EX_TEMPFAIL,
-		    "cannot %s %s %s: in use by %s; stop it or take another "
-		    "port",
-		    verb, kind, name,
-		    pfk__listener_holder(want->kind, addr, holder,
-			sizeof(holder)));
+		    "cannot %s %s %s: in use by %s; %s", verb, kind, name,
+		    holder, pfk__orphan_cure(a->w, holder, cure, sizeof(cure)));
+	}
 	/* Either may come later: after another try, another start may do. */
 	if (error == EADDRNOTAVAIL)
 		return pfk_worker_fail(a->w, EX_TEMPFAIL, "cannot %s %s %s: %s",

@@ -6,10 +6,14 @@
 #include "process/patience.h"
 
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/state.h"
 #include "event/loop.h"
 #include "net/listener.h"
 #include "net/tentative.h"
@@ -20,6 +24,8 @@
 #define TENTATIVE_NS (10 * PFK_SECOND_NS)
 /* For a keeper to notice a hang, and for the successor to knock. */
 #define KNOCK_GRACE_NS (2 * PFK_SECOND_NS)
+/* So often it looks for the holder of the address, in all of /proc. */
+#define HOLDER_NS PFK_SECOND_NS
 
 /* Whether the master's next message is an order to leave, or its end. */
 static bool
@@ -77,12 +83,70 @@ pfk__wait_tentative(struct pfk_worker *w, const struct pfk_listen *want,
 	return wait_a_moment(w, *deadline_ns);
 }
 
-/* By the title of its process. */
-static bool
-is_worker(const char *holder)
+/*
+ * The pid of a keeper, or of a worker without one, whose master holds the address no
+ * more, by the title of its process; 0: it is another one.
+ */
+static pid_t
+orphan_of(const char *holder)
 {
-	return strstr(holder, ": keeper ") != NULL ||
-	    strstr(holder, ": worker ") != NULL;
+	int pid;
+
+	if ((strstr(holder, ": keeper ") == NULL &&
+		strstr(holder, ": worker ") == NULL) ||
+	    sscanf(holder, "process %d", &pid) != 1)
+		return 0;
+	return pid;
+}
+
+/* The new master believes only workers of the user that its own become. */
+static bool
+may_knock(const struct pfk_worker *w, pid_t pid)
+{
+	uid_t uid = pfk__process_user(pid);
+
+	return uid == (uid_t)-1 || uid == 0 || uid == geteuid() ||
+	    (w->config->worker_user != 0 && uid == w->config->worker_user);
+}
+
+/* A stopped keeper would not see that its worker hangs, or has died. */
+static bool
+let_keeper_go_on(const char *holder)
+{
+	pid_t pid = orphan_of(holder);
+
+	if (pid == 0 || strstr(holder, ": keeper ") == NULL ||
+	    pfk__process_state(pid) != 'T' || kill(pid, SIGCONT) == -1)
+		return false;
+	pfk_log(PFK_WARNING,
+	    "%s, the keeper of a worker whose master has died, was stopped: "
+	    "continued it",
+	    holder);
+	return true;
+}
+
+const char *
+pfk__orphan_cure(const struct pfk_worker *w, const char *holder, char *buf,
+    size_t size)
+{
+	pid_t pid = orphan_of(holder);
+
+	if (pid == 0)
+		strlcpy(buf, "stop it or take another port", size);
+	else if (!may_knock(w, pid))
+		snprintf(buf, size,
+		    "its master has died, and its user, %u, is neither this "
+		    "one's nor that of --user: start the service with the "
+		    "--user that it had, or end its workers (prefork-ctl stop)",
+		    (unsigned)pfk__process_user(pid));
+	else
+		snprintf(buf, size,
+		    "its master has died, and it does not answer%s; end it "
+		    "(prefork-ctl stop, or kill) or take another port",
+		    pfk__process_state(pid) == 'T'
+			? ", because it is stopped: see kill -CONT"
+			: "");
+	return buf;
 }
 
 bool
@@ -91,16 +155,26 @@ pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
 {
 	uint64_t longest = w->config->hang_ns + KNOCK_GRACE_NS;
 	char name[PFK_ADDR_SIZE], holder[128], until[20];
+	static uint64_t looked_ns;
+	uint64_t now = pfk__clock_now();
 
 	if (!w->first_boot || !w->after_death || w->config->hang_ns == 0 ||
 	    told_to_leave(w))
 		return false;
-	if (*deadline_ns == 0) {
+	if (now - looked_ns >= HOLDER_NS) {
+		looked_ns = now;
 		pfk__listener_holder(want->kind, &want->addr, holder,
 		    sizeof(holder));
-		if (!is_worker(holder))
+		if (*deadline_ns == 0 &&
+		    (orphan_of(holder) == 0 ||
+			!may_knock(w, orphan_of(holder))))
 			return false;
-		*deadline_ns = pfk__clock_now() + longest;
+		/* One after the other may hold the address. */
+		if (let_keeper_go_on(holder) && *deadline_ns != 0)
+			*deadline_ns = now + longest;
+	}
+	if (*deadline_ns == 0) {
+		*deadline_ns = now + longest;
 		pfk_log(PFK_WARNING,
 		    "%s is in use by %s, a worker of a master that has died, "
 		    "which does not answer: waiting until %s for its keeper to "

@@ -8,6 +8,7 @@
 #define PFK_PROCESS_PATIENCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pfk_listen;
@@ -28,5 +29,12 @@ bool pfk__wait_tentative(struct pfk_worker *w, const struct pfk_listen *want,
  */
 bool pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
     uint64_t *deadline_ns);
+
+/*
+ * The cause and the cure, for a line that names the holder of an address: of a worker
+ * of a master that has died, or of any other process.
+ */
+const char *pfk__orphan_cure(const struct pfk_worker *w, const char *holder,
+    char *buf, size_t size);
 
 #endif
