@@ -290,7 +290,8 @@ sub ask {
 		wait_for(sub { is_ready($socket) }, PATIENCE) or return $self->find("$question is not answered");
 		last if !sysread $socket, $answer, 65_536, length $answer;
 	}
-	return $answer =~ /\A(?:OK\n|ERR\s\d+\s)/ ? 1 : $self->lost("the answer to $question");
+	# Without an answer prefork-ctl itself says so.
+	return $answer =~ /\A(?:OK\n|ERR\s\d+\s)/ || $self->{fault} || $self->find("no answer to $question");
 }
 
 sub check_clients {
