@@ -26,9 +26,12 @@ static void
 fill(struct client *c)
 {
 	struct input *in = &c->input;
-	ssize_t n = read(STDIN_FILENO, in->buf, CHUNK_BYTES);
+	ssize_t n;
 
-	if (n == -1 && (errno == EINTR || errno == EAGAIN))
+	do {
+		n = read(STDIN_FILENO, in->buf, CHUNK_BYTES);
+	} while (n == -1 && errno == EINTR);
+	if (n == -1 && errno == EAGAIN)
 		return;
 	if (n == -1)
 		fail(c);
