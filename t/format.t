@@ -33,6 +33,14 @@ is_deeply([ grep { $text{$_} =~ /[ \t]$/m } sort keys %text ],
 	[], 'no line ends with white space');
 
 SKIP: {
+	my ($status, $files) = -e '.git' ? run_cmd(qw(git ls-files)) : 1;
+	skip 'this is no clone', 1 if $status;
+	my %top = map { m{\A([^/\n]+)} ? ($1 => 1) : () } split /\n/, $files;
+	is_deeply([ grep { !/^[.]/ } sort keys %top ], [qw(GNUmakefile LICENSE README.md cmd contrib lib t)],
+		'nothing else is at the top');
+}
+
+SKIP: {
 	need('ctags', 1);
 	my ($code, $tags, $errors) = run_cmd('ctags', '-f', '-', '--sort=no',
 		'--languages=C', '--c-kinds=f', '--fields=+ne',
