@@ -825,6 +825,14 @@ struct pfk_protocol {
 #define PFK_LATER (-1)
 #define PFK_NEVER (-2)
 
+/*
+ * A hand_over for protocols that keep all of their state in the block: it goes
+ * along, and connection_resumed finds it by pfk_block.  With a successor whose
+ * blocks have another size it is zero there, and is only in buf.  It is not to
+ * be called.
+ */
+ssize_t pfk_hand_over_block(void *self, void *buf, size_t room);
+
 /* connection_lost's error for a connection that lives on elsewhere. */
 #define PFK_HANDED_OVER (-1)
 

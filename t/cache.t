@@ -41,6 +41,7 @@ END
 
 subtest 'memccapable'               => \&capable;
 subtest 'pymemcache, killed workers' => \&killed;
+subtest 'a value over a reload'     => \&half;
 done_testing();
 
 sub cache {
@@ -85,6 +86,27 @@ sub killed {
 	my @lines = map { scalar readline $socket } 1 .. 3;
 	is($lines[1], "$sum\r\n", "$sum increments, each carried out once");
 	close $_ for @out;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The command is in the block, and half of the value is not consumed yet.
+sub half {
+	my $server = cache();
+	my %old    = $server->workers;
+	my $socket = $server->tcp_socket;
+
+	syswrite $socket, "set early 0 0 1\r\n1\r\nset key 0 0 10\r\n01234";
+	is(scalar readline $socket, "STORED\r\n", 'the command before');
+	my $from = $server->log_size;
+	$server->signal('HUP');
+	for my $pid (values %old) {
+		ok($server->wait_log(qr/\($pid\)\shas\sended/, undef, $from), 'an old worker has ended');
+	}
+	syswrite $socket, "56789\r\nget key\r\n";
+	is(join(q{}, map { scalar readline $socket } 1 .. 4), "STORED\r\nVALUE key 0 10\r\n0123456789\r\nEND\r\n",
+		'the whole value');
+	close $socket;
 	is($server->stop, 0, 'exit status');
 	return;
 }

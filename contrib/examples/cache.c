@@ -328,28 +328,18 @@ made(struct pfk_transport *tr, void *arg)
 	return pfk_receive_until(tr, '\n', LINE) == 0 ? tr : NULL;
 }
 
-static ssize_t
-hand_over(void *self, void *buf, size_t room)
-{
-	(void)room;
-	memcpy(buf, pfk_block(self), sizeof(struct waiting));
-	return sizeof(struct waiting);
-}
-
 static void *
 resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 {
-	void *block = pfk_block(tr);
-
 	(void)arg;
-	if (len == sizeof(struct waiting))
-		memmove(block, buf, len);
+	(void)buf;
+	(void)len;
 	return tr;
 }
 
 static const struct pfk_protocol cache = {.connection_made = made,
     .data_received = received,
-    .hand_over = hand_over,
+    .hand_over = pfk_hand_over_block,
     .connection_resumed = resumed,
     .survives = true,
     .block_bytes = sizeof(struct waiting)};

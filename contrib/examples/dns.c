@@ -282,15 +282,6 @@ made(struct pfk_transport *tr, void *arg)
 }
 
 /* A connection has no state but that of pfk_receive_exactly. */
-static ssize_t
-hand_over(void *self, void *buf, size_t room)
-{
-	(void)self;
-	(void)buf;
-	(void)room;
-	return 0;
-}
-
 static void *
 resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 {
@@ -305,7 +296,7 @@ static const struct pfk_datagram_protocol udp = {.datagram_received = asked,
 
 static const struct pfk_protocol tcp = {.connection_made = made,
     .data_received = received,
-    .hand_over = hand_over,
+    .hand_over = pfk_hand_over_block,
     .connection_resumed = resumed,
     .survives = true};
 

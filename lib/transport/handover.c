@@ -19,6 +19,7 @@
 #include "transport/owned.h"
 #include "transport/packet.h"
 #include "transport/server.h"
+#include "transport/tx.h"
 
 /* More goes in a file: a socket takes no such packet. */
 #define INLINE_MAX 131072
@@ -177,7 +178,11 @@ ask(struct giver *g, struct pfk_transport *tr)
 		tr->later = true;
 		return -1;
 	}
-	len = tr->proto->hand_over(tr->self, g->state, PFK__PACKET_STATE);
+	if (tr->proto->hand_over == pfk_hand_over_block)
+		len = pfk__block_save(tr, g->state);
+	else
+		len = tr->proto->hand_over(tr->self, g->state,
+		    PFK__PACKET_STATE);
 	pfk__tcp_uncork(tr);
 	tr->later = len == PFK_LATER;
 	tr->stays = len < PFK_LATER || len > PFK__PACKET_STATE;

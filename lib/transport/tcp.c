@@ -304,6 +304,8 @@ pfk__tcp_resume(struct pfk_transport *tr, void *arg, const void *state,
 {
 	if (pfk__tcp_queue(tr, unsent, unsent_len) == -1)
 		return -1;
+	if (tr->proto->hand_over == pfk_hand_over_block)
+		pfk__block_load(tr, state, state_len);
 	tr->self = tr->proto->connection_resumed(tr, arg, state, state_len);
 	if (tr->self == NULL)
 		return -1;

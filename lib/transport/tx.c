@@ -120,6 +120,36 @@ pfk_block(struct pfk_transport *tr)
 	return pfk__block(g, tr->io.fd, !copy);
 }
 
+ssize_t
+pfk_hand_over_block(void *self, void *buf, size_t room)
+{
+	(void)self;
+	(void)buf;
+	(void)room;
+	return PFK_NEVER;
+}
+
+ssize_t
+pfk__block_save(struct pfk_transport *tr, void *buf)
+{
+	size_t n = tr->server->proto->block_bytes;
+	const void *block = n > 0 ? pfk_block(tr) : NULL;
+
+	if (block == NULL)
+		return 0;
+	memcpy(buf, block, n);
+	return (ssize_t)n;
+}
+
+void
+pfk__block_load(struct pfk_transport *tr, const void *buf, size_t len)
+{
+	void *block = len > 0 ? pfk_block(tr) : NULL;
+
+	if (block != NULL && len == tr->server->proto->block_bytes)
+		memcpy(block, buf, len);
+}
+
 void
 pfk_die_at(struct pfk_loop *l, uint64_t n)
 {

@@ -26,6 +26,10 @@ void pfk__tx_end(struct pfk_loop *l);
 /* The transaction under way has changed it. */
 void pfk__tx_touch(struct pfk_transport *tr);
 
+/* For pfk_hand_over_block: write the block to buf, which returns its length. */
+ssize_t pfk__block_save(struct pfk_transport *tr, void *buf);
+void pfk__block_load(struct pfk_transport *tr, const void *buf, size_t len);
+
 /* Whether its output waits for the end of a transaction. */
 static inline bool
 pfk__tx_holds(const struct pfk_transport *tr)
