@@ -488,9 +488,8 @@ pfk__keeper_main(struct pfk_worker *w)
 	for (;;) {
 		status = attend(k);
 		pfk__describe_doing(&k->ledger, k->doing, sizeof(k->doing));
-		if (!may_go_on(k, status))
-			end(k, status);
-		if (!note_crash(k, status, look_for_cause(k, status)))
+		if (!may_go_on(k, status) ||
+		    !note_crash(k, status, look_for_cause(k, status)))
 			end(k, status);
 		report(k, status);
 		rest(k, status);
