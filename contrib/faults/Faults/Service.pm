@@ -86,9 +86,12 @@ sub is_alive { my ($self) = @_; return !defined $self->status }
 sub status {
 	my ($self) = @_;
 
-	if (!defined $self->{status} && $self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/ && $1 != $self->{pid}) {
-		waitpid $self->{pid}, 1;
-		$self->{pid} = $1;
+	my $ended = !defined $self->{status} && $self->{pid} && !alive($self->{pid});
+	my $again = $ended && $self->{now} eq 'upgrade' && wait_for(sub {
+		$self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/ ? $1 : undef }, PATIENCE / 4);
+	if ($again && $again != $self->{pid}) {
+		waitpid $self->{pid}, 0;
+		$self->{pid} = $again;
 		$self->{stands_in} = 1;
 	}
 	$self->{status} = 0 if !defined $self->{status} && $self->{stands_in} && !alive($self->{pid});
