@@ -384,8 +384,6 @@ static void __attribute__((noreturn)) end(struct keeper *k, int status)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
 }
 
-/* the keeper */
-
 static void
 become_worker(struct keeper *k)
 {
