@@ -3,6 +3,7 @@
  *
  * Layer: process.
  */
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -197,7 +198,12 @@ pfk__standin_main(struct pfk__master *m, int fd,
 
 	pfk_log_set_process("stand-in");
 	pfk__title_set("stand-in");
-	while ((n = poll(&p, 1, timeout)) == 1 && read(fd, &byte, 1) == 1) {
+	for (;;) {
+		n = poll(&p, 1, timeout);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n != 1 || read(fd, &byte, 1) != 1)
+			break;
 		obey(&s, byte);
 		timeout = byte == PFK__STANDIN_GO ? -1 : GO_MS;
 	}
