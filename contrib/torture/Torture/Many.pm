@@ -22,6 +22,7 @@ use constant {
 	OTHERS_MS  => 20,
 	SOURCE     => '127.0.0.9',    # which others do not use
 	WAIT       => 10,
+	LOOKS      => 20,    # as many that are the same
 	WORKERS    => 4,
 	TOLERANCE  => 256,    # KiB a process
 };
@@ -34,16 +35,49 @@ sub rows {
 	);
 }
 
-# Descriptors of the master and of each keeper, whose table is its worker's, and
+# Descriptors by kind of the master and of each keeper, whose table is its worker's, and
 # the anonymous memory of all, once each slot is served.
 sub sizes {
 	my ($server) = @_;
 	my @keepers = children($server->{pid});
-	my %size = (master => scalar keys %{ { fds($server->{pid}) } }, memory => 0);
+	my %size = (master => kinds($server->{pid}), memory => 0);
 
-	$size{$_} = scalar keys %{ { fds($_) } } for @keepers;
+	$size{$_} = kinds($_) for @keepers;
 	$size{memory} += Torture::Server::anonymous($_)
 	    for $server->{pid}, @keepers, map { children($_) } @keepers;
+	return %size;
+}
+
+# How many of each kind a process has.
+sub kinds {
+	my ($pid) = @_;
+	my %fds = fds($pid);
+	my %n;
+
+	$n{ $_ =~ s/[:\[].*//r || $_ }++ for values %fds;
+	return join q{ }, scalar(keys %fds), map { "$_ $n{$_}" } sort keys %n;
+}
+
+# Those that are not as they were; memory is another matter.
+sub others {
+	my ($was, $now) = @_;
+
+	return grep { $_ ne 'memory' && ($now->{$_} // q{}) ne $was->{$_} } sort keys %{$was};
+}
+
+# The sizes when they have not changed for so many looks: a worker that has just been
+# started has few descriptors, one that helps a sibling out has more.
+sub settled {
+	my ($server) = @_;
+	my %size = sizes($server);
+	my $same = 0;
+
+	wait_for(sub {
+		my %now = sizes($server);
+		$same = others(\%size, \%now) ? 0 : $same + 1;
+		%size = %now;
+		return $same >= LOOKS;
+	}, WAIT);
 	return %size;
 }
 
@@ -62,15 +96,16 @@ sub very_often {
 			for my $n (1 .. $wanted) {
 				wait_for(sub { $server->serving == WORKERS }, WAIT)
 				    or return (events => $n, wrong => ["no restart after $n"]);
-				%first = sizes($server) if $n == 10;
+				%first = settled($server) if $n == 10;
 				my @workers = $server->serving;
 				kill 'KILL', $workers[ rand @workers ] if @workers;
 			}
 			my %left = Torture::Keeper::afterwards($server);
-			my %last = sizes($server);
-			for my $what (grep { $_ ne 'memory' } sort keys %first) {
-				push @wrong, "descriptors of $what: $first{$what}, then " . ($last{$what} // 'none')
-				    if $last{$what} != $first{$what};
+			my %last;
+			# A leak stays.
+			wait_for(sub { %last = sizes($server); !others(\%first, \%last) }, WAIT);
+			for my $what (others(\%first, \%last)) {
+				push @wrong, "descriptors of $what: $first{$what}, then " . ($last{$what} // 'none');
 			}
 			my $grown = $last{memory} - $first{memory};
 			push @wrong, "memory grew by $grown KiB" if $grown > (1 + 2 * WORKERS) * TOLERANCE;
