@@ -51,7 +51,7 @@ sub refusals {
 		[ '2 status'       => 76, qr/version\s1/x ],
 		[ '1'              => 76, qr/1\sCOMMAND/x ],
 		[ '1 '             => 64, qr/unknown\scommand/x ],
-		[ '1 dance'        => 64, qr/status,\swhy,\sconnections,\smetrics,\sdoctor,\sreload/x ],
+		[ '1 dance'        => 64, qr/status,\swhy,\sconnections,\smetrics,\sdoctor,\skill,\sreload/x ],
 		[ '1 STATUS'       => 64, qr/unknown/ ],
 		[ '1 status xml'   => 64, qr/json/ ],
 		[ '1 status json x' => 64, qr/too\smany/x ],
