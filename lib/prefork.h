@@ -40,12 +40,21 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/* The version of this header, 0xMMmmpp: 1.2.3 is 0x010203. */
+#define PFK_VERSION_NUMBER 0x010000u
+
 #define PFK_SECOND_NS UINT64_C(1000000000)
 #define PFK_MSEC_NS UINT64_C(1000000)
 
 #define PFK_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* ---------------------------------------------------------------- base */
+
+/*
+ * The PFK_VERSION_NUMBER of the library that the program runs with, which is the
+ * header's or, with a shared library of the same soname, a later one's.
+ */
+unsigned pfk_version_number(void);
 
 enum pfk_level { PFK_ERROR, PFK_WARNING, PFK_INFO, PFK_DEBUG };
 

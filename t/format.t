@@ -26,8 +26,9 @@ my @c     = grep { /[.][ch]$/ } sort keys %text;
 my @perl  = grep { /[.]pm$/ || $text{$_} =~ m{^\#!.*\bperl} } sort keys %text;
 my @shell = grep { /[.]bash$/ || $text{$_} =~ m{^\#!.*/(?:ba)?sh\b} } sort keys %text;
 
-# The public header is where every contract stands: it is as long as they are.
-is_deeply([ grep { lines($text{$_}) > MAX_FILE && !m{lib/prefork[.]h$} } @c, @perl, @shell ],
+# The public header is where every contract stands: it is as long as they are. And so is
+# the last release's.
+is_deeply([ grep { lines($text{$_}) > MAX_FILE && !m{(?:lib|t/abi)/prefork[.]h$} } @c, @perl, @shell ],
 	[], 'no file is over ' . MAX_FILE . ' lines');
 is_deeply([ grep { $text{$_} =~ /[ \t]$/m } sort keys %text ],
 	[], 'no line ends with white space');
