@@ -151,7 +151,7 @@ pfk__close_inherited(void)
 		pfk__close_others(&log, 1);
 		return;
 	}
-	n = pfk__kept(keep);
+	n = pfk__kept_named(keep);
 	n += pfk__inherited_fds(keep + n);
 	keep[n++] = pfk__log_fd();
 	pfk__close_others(keep, n);

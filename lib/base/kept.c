@@ -129,14 +129,26 @@ pfk__kept_count(void)
 	return used;
 }
 
-size_t
-pfk__kept(int *list)
+static size_t
+list_same(int *list, bool all)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < used; i++) {
-		if (entries[i].keep && is_same(&entries[i]))
+		if ((all || entries[i].keep) && is_same(&entries[i]))
 			list[n++] = entries[i].fd;
 	}
 	return n;
+}
+
+size_t
+pfk__kept(int *list)
+{
+	return list_same(list, false);
+}
+
+size_t
+pfk__kept_named(int *list)
+{
+	return list_same(list, true);
 }

@@ -22,4 +22,7 @@ int pfk__kept_open(int except);
 size_t pfk__kept_count(void);
 size_t pfk__kept(int *list);
 
+/* The same for those of each pfk_keep_fd, also the ones that workers lack. */
+size_t pfk__kept_named(int *list);
+
 #endif

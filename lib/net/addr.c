@@ -258,6 +258,14 @@ pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b)
 }
 
 bool
+pfk__addr_same(const struct pfk_addr *a, const struct pfk_addr *b)
+{
+	if (a->sa.sa_family == AF_UNIX && b->sa.sa_family == AF_UNIX)
+		return memcmp(&a->in6, &b->in6, sizeof(a->in6)) == 0;
+	return pfk_addr_equal(a, b);
+}
+
+bool
 pfk__addr_is_any(const struct pfk_addr *a)
 {
 	if (a->sa.sa_family == AF_INET)

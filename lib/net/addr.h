@@ -15,6 +15,17 @@ const char *pfk__addr_fault(const char *host);
 
 void pfk__addr_set_port(struct pfk_addr *a, uint16_t port);
 
+/*
+ * unix.c: leave of an address of AF_UNIX, which has no room here for its path,
+ * the family; and that of the socket fd, by its inode number, which all of its
+ * duplicates have and no other socket.
+ */
+void pfk__addr_clip(struct pfk_addr *a);
+int pfk__addr_of_unix(struct pfk_addr *a, int fd);
+
+/* pfk_addr_equal, or the same socket of AF_UNIX. */
+bool pfk__addr_same(const struct pfk_addr *a, const struct pfk_addr *b);
+
 /* Whether it is 0.0.0.0 or ::. */
 bool pfk__addr_is_any(const struct pfk_addr *a);
 

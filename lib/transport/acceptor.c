@@ -15,6 +15,7 @@
 
 #include "base/fds.h"
 #include "base/received.h"
+#include "net/addr.h"
 #include "net/listener.h"
 #include "transport/server.h"
 
@@ -54,6 +55,7 @@ pfk__acceptor_add(struct pfk_server *s, int fd)
 		close(fd);
 		return;
 	}
+	pfk__addr_clip(&peer);
 	add_connection(s, fd, &peer);
 }
 
@@ -143,6 +145,7 @@ accept_some(struct pfk__acceptor *a, int max)
 				return;
 			continue;
 		}
+		pfk__addr_clip(&peer);
 		s->loop->work += PFK__WORK_UNIT;
 		add_connection(s, fd, &peer);
 		s->loop->ledger->head->accepting = -1;

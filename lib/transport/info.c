@@ -70,6 +70,12 @@ pfk_extra_info(const struct pfk_transport *tr, const char *name, void *value,
 		return getsockopt(tr->io.fd, IPPROTO_TCP, TCP_INFO, value,
 		    &len);
 	}
+	if (strcmp(name, "SO_PEERCRED") == 0) {
+		memset(value, 0, size);
+		len = (socklen_t)size;
+		return getsockopt(tr->io.fd, SOL_SOCKET, SO_PEERCRED, value,
+		    &len);
+	}
 	if (size < sizeof(int)) {
 		errno = EINVAL;
 		return -1;

@@ -114,6 +114,20 @@ pfk__inventory_output(struct pfk__inventory *v, struct pfk_transport *tr,
 }
 
 bool
+pfk__inventory_has_output(const struct pfk__inventory *v,
+    const struct pfk_transport *tr)
+{
+	for (size_t k = first_of(v, tr->io.fd);
+	     k < v->n && v->items[k].fd == tr->io.fd; k++) {
+		const struct pfk__chunk *c = chunk_of(v, tr, &v->items[k]);
+
+		if (c != NULL && (c->pos & PFK__INPUT) == 0 && c->len > 0)
+			return true;
+	}
+	return false;
+}
+
+bool
 pfk__inventory_input(struct pfk__inventory *v, struct pfk_transport *tr,
     const struct pfk__version *version)
 {

@@ -33,6 +33,10 @@ void pfk__inventory_close(struct pfk__inventory *v);
 bool pfk__inventory_output(struct pfk__inventory *v, struct pfk_transport *tr,
     uint64_t sent);
 
+/* Whether there is any output of the transport's. */
+bool pfk__inventory_has_output(const struct pfk__inventory *v,
+    const struct pfk_transport *tr);
+
 /*
  * Give it its unconsumed bytes as of the version: those before `in`.  The chunks
  * may have some that were consumed, and some that a transaction without a commit

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "net/addr.h"
 #include "transport/server.h"
 
 /* Both or none; but for a killed worker connection_resumed alone is enough. */
@@ -129,5 +130,6 @@ pfk__connection_check(int fd, struct pfk_addr *peer)
 		    "pfk_attach: descriptor %d is not connected; connect(2) "
 		    "first",
 		    fd);
+	pfk__addr_clip(peer);
 	return 0;
 }

@@ -108,6 +108,26 @@ end_spill(struct pfk_transport *tr, const struct pfk__hand *h)
 }
 
 /*
+ * The kernel does not count the bytes of AF_UNIX, so that those in hand, and
+ * output that was perhaps sent, cannot be told: then it ends.
+ */
+static bool
+find_unix_place(struct pfk_transport *tr, struct pfk__record *r,
+    struct pfk__inventory *chunks)
+{
+	const struct pfk__ledger *g = tr->io.loop->ledger;
+	const struct pfk__version *v = pfk__version(g, r);
+
+	if (g->head->hand.fd == tr->io.fd || !is_input_plausible(v) ||
+	    pfk__inventory_has_output(chunks, tr))
+		return false;
+	tr->received = v->in;
+	tr->sent = v->out;
+	return pfk__inventory_input(chunks, tr, v) && take_pipe(tr, r) &&
+	    pfk__unsent(tr) == 0;
+}
+
+/*
  * Where the connection stands.  Of one that is joined to itself the kernel knows
  * it; of another one its version does, so that output without a commit is
  * dropped, and input without one is delivered again.
@@ -121,6 +141,8 @@ find_place(struct pfk_transport *tr, struct pfk__record *r,
 	bool joined = (v->flags & PFK__FLAG_ECHOES) != 0;
 	bool spill = h->fd == tr->io.fd && h->len == PFK__HAND_SPILL;
 
+	if (tr->peer.sa.sa_family == AF_UNIX)
+		return find_unix_place(tr, r, chunks);
 	if (pfk__tcp_counts(tr->io.fd, &tr->received, &tr->sent) == -1)
 		return false;
 	tr->received -= r->stream.received0;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "net/addr.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
 #include "transport/kill.h"
@@ -235,7 +236,7 @@ pfk__server_find(const struct pfk_loop *l, const struct pfk_addr *local)
 	struct pfk_server *s = NULL;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		if (s->open && pfk_addr_equal(&s->local, local))
+		if (s->open && pfk__addr_same(&s->local, local))
 			return s;
 	}
 	return NULL;
@@ -332,6 +333,8 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 		s->local = r->listener.bound;
 	} else {
 		getsockname(fd, &s->local.sa, &s->local.len);
+		if (s->local.sa.sa_family == AF_UNIX)
+			pfk__addr_of_unix(&s->local, fd);
 		set_nodelay(fd, options == NULL || !options->nagle);
 	}
 	TAILQ_INIT(&s->transports);

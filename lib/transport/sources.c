@@ -60,7 +60,8 @@ is_loopback(const struct pfk_addr *addr)
 static bool
 counts(const struct pfk__sources *s, const struct pfk_addr *addr)
 {
-	return s->max > 0 && !(s->exempt_loopback && is_loopback(addr));
+	return s->max > 0 && addr->sa.sa_family != AF_UNIX &&
+	    !(s->exempt_loopback && is_loopback(addr));
 }
 
 /* The sources that it is from, the narrowest first; returns their number. */

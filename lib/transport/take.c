@@ -51,7 +51,8 @@ is_connection(int fd)
 	    type == SOCK_STREAM &&
 	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
 	    !listens && getsockname(fd, &peer.sa, &peer.len) == 0 &&
-	    (peer.sa.sa_family == AF_INET || peer.sa.sa_family == AF_INET6) &&
+	    (peer.sa.sa_family == AF_INET || peer.sa.sa_family == AF_INET6 ||
+		peer.sa.sa_family == AF_UNIX) &&
 	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 

@@ -743,6 +743,34 @@ struct pfk_sockopts {
 /* Set each option to PFK_UNSET. */
 void pfk_sockopts_init(struct pfk_sockopts *o);
 
+/*
+ * Listen for streams of AF_UNIX, before pfk_master_run or pfk_main: all workers
+ * inherit the descriptor, which is returned, and each of them gives it to
+ * pfk_serve in worker_init.  They share its queue, because this family has no
+ * SO_REUSEPORT.  backlog is listen(2)'s or PFK_UNSET.
+ *
+ * path gets a socket of that mode, by rename(2), in place of one that a dead
+ * service has left, or an older master's while its workers serve on; so clients
+ * find one at each moment.  PATH.lock stays beside it.  The path is not removed
+ * at the end.  A path that begins with @ is an abstract name without a file, and
+ * taken until the last process that has it ends.
+ *
+ * A reload hands connections over, but not to the workers of a new master, which
+ * has a socket of its own.  When a worker is killed, those that survive go on
+ * (struct pfk_protocol) unless bytes are on their way in the worker, because the
+ * kernel does not count the bytes of this family.
+ *
+ * EADDRINUSE: it serves somebody.  EEXIST: the path is no socket.  EINVAL: it is
+ * empty.  ENAMETOOLONG: over 103 bytes.
+ */
+int pfk_unix_listen(const char *path, mode_t mode, int backlog);
+
+/*
+ * Connect to a path, or with @ to an abstract name, at once: the descriptor is
+ * for pfk_attach.  Errors are those of connect(2); EAGAIN: the queue is full.
+ */
+int pfk_unix_connect(const char *path);
+
 /* ----------------------------------------------------------- transport */
 
 struct pfk_transport;
@@ -1154,8 +1182,8 @@ int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
  * Ask the kernel about the connection until connection_lost returns
  * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such as
  * "SO_RCVBUF" or "TCP_NODELAY": its int in force goes to value (buffer sizes
- * are twice those asked for); or "tcp_info", for as much of struct tcp_info as
- * size holds.  EINVAL: too small a size.  ENOENT: no such name.
+ * are twice those asked for); or "tcp_info" or, of AF_UNIX, "SO_PEERCRED", for
+ * as much of struct tcp_info or struct ucred as size holds.  EINVAL: too small a size.  ENOENT: no such name.
  */
 int pfk_extra_info(const struct pfk_transport *tr, const char *name,
     void *value, size_t size);
@@ -1838,8 +1866,8 @@ struct pfk_program {
 /*
  * Run the program: parse argv, carry out its orders, and return main's result,
  * an exit status of sysexits(3); in worker processes it does not return.  It is
- * all of main but pfk_metric_define, pfk_zone_open, pfk_keep_fd and
- * pfk_sandbox_allow, which come before: it opens the standard descriptors that
+ * all of main but pfk_metric_define, pfk_zone_open, pfk_unix_listen, pfk_keep_fd
+ * and pfk_sandbox_allow, which come before: it opens the standard descriptors that
  * are closed, closes those above them but the ones of pfk_keep_fd, and prepares
  * the signals.  EX_SOFTWARE: the program is wrong, and one line says how.
  */
