@@ -28,6 +28,8 @@
 #include "base/title.h"
 #include "base/valgrind.h"
 #include "event/ledger.h"
+#include "event/loop.h"
+#include "event/zone.h"
 #include "process/area.h"
 #include "process/crashes.h"
 #include "process/worker.h"
@@ -63,15 +65,6 @@ struct keeper {
 
 /* The one of this process; the worker that it clones inherits it. */
 static struct keeper the_keeper;
-
-static uint64_t
-now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
-}
 
 /* the table */
 
@@ -210,7 +203,7 @@ report(struct keeper *k, int status)
 	m.ns = ++k->page->deaths;
 	k->dead = k->worker;
 	k->dead_status = status;
-	k->dead_ns = now();
+	k->dead_ns = pfk__clock_now();
 	send(k->w->channel, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -224,7 +217,7 @@ log_unheard(struct keeper *k)
 		k->dead = 0;
 		return;
 	}
-	if (now() - k->dead_ns < MASTER_PATIENCE_NS)
+	if (pfk__clock_now() - k->dead_ns < MASTER_PATIENCE_NS)
 		return;
 	pfk__describe_status(k->dead_status, how, sizeof(how));
 	pfk_log(PFK_WARNING,
@@ -294,7 +287,7 @@ note_crash(struct keeper *k, int status, bool removed)
 {
 	if (!has_failed(k, status))
 		return true;
-	pfk__crashes_note(&k->crashes, now() - k->started_ns,
+	pfk__crashes_note(&k->crashes, pfk__clock_now() - k->started_ns,
 	    removed && k->ledger.head->rebuilt != 0);
 	if (!pfk__crashes_are_in_vain(&k->crashes))
 		return true;
@@ -311,9 +304,10 @@ static void
 rest(const struct keeper *k, int status)
 {
 	static const struct timespec step = {.tv_nsec = 10 * (long)PFK_MSEC_NS};
-	uint64_t end = now() + pfk__crashes_pause(&k->crashes);
+	uint64_t end = pfk__clock_now() + pfk__crashes_pause(&k->crashes);
 
-	while (has_failed(k, status) && now() < end && k->page->last == 0)
+	while (has_failed(k, status) && pfk__clock_now() < end &&
+	    k->page->last == 0)
 		nanosleep(&step, NULL);
 }
 
@@ -324,7 +318,7 @@ rest(const struct keeper *k, int status)
 static void
 look_at_orphan(struct keeper *k)
 {
-	uint64_t hang_ns = k->w->config->hang_ns, at = now();
+	uint64_t hang_ns = k->w->config->hang_ns, at = pfk__clock_now();
 	uint64_t since = at - k->looked_ns;
 	uint64_t beat = __atomic_load_n(&k->page->beat, __ATOMIC_RELAXED);
 
@@ -379,6 +373,8 @@ static void __attribute__((noreturn)) end(struct keeper *k, int status)
 {
 	if (WIFSIGNALED(status))
 		strlcpy(k->page->doing, k->doing, sizeof(k->page->doing));
+	/* A dead master cannot do it. */
+	pfk__zones_release(k->w->generation);
 	k->page->status = status;
 	k->page->ended = 1;
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
@@ -396,7 +392,7 @@ start_worker(struct keeper *k)
 {
 	static const struct timespec retry = {.tv_nsec = CLONE_RETRY_NS};
 
-	k->started_ns = now();
+	k->started_ns = pfk__clock_now();
 	for (;;) {
 		k->worker = clone_worker();
 		if (k->worker == 0)
@@ -470,7 +466,7 @@ pfk__keeper_main(struct pfk_worker *w)
 		pfk__worker_main(w);
 	/* The process that started it may ignore it; then no status comes. */
 	signal(SIGCHLD, SIG_DFL);
-	k->started_ns = now();
+	k->started_ns = pfk__clock_now();
 	k->worker = clone_worker();
 	if (k->worker == 0)
 		become_worker(k);

@@ -1,0 +1,100 @@
+/*
+ * A worker without its master ends while it has the lock of a zone, and gets no
+ * successor: its keeper gives the lock back.
+ */
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "event/zone.h"
+#include "service.h"
+#include "tap.h"
+
+static struct pfk_zone *zone;
+
+static void
+end_locked(void *arg, int signo)
+{
+	(void)arg;
+	(void)signo;
+	for (uint32_t i = 0; i < zone->n_stripes; i++)
+		pfk__stripe_lock(zone, i);
+	_exit(1);
+}
+
+static void
+nothing(void *arg)
+{
+	(void)arg;
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	struct pfk_loop *l = pfk_worker_loop(w);
+
+	(void)arg;
+	if (pfk_signal_add(l, SIGUSR1, end_locked, NULL) == NULL)
+		return -1;
+	return pfk_later(l, 600 * PFK_SECOND_NS, nothing, NULL);
+}
+
+/* Whether no stripe is locked, within ten seconds. */
+static bool
+is_free(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		uint32_t locked = 0;
+
+		for (uint32_t k = 0; k < zone->n_stripes; k++)
+			locked += __atomic_load_n(&zone->stripes[k].owner,
+				      __ATOMIC_ACQUIRE) != 0;
+		if (locked == 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static bool
+has_ended(pid_t pid)
+{
+	for (int i = 0; i < 1000 && kill(pid, 0) == 0; i++)
+		usleep(10000);
+	return kill(pid, 0) == -1;
+}
+
+int
+main(void)
+{
+	static const struct pfk_hooks hooks = {.worker_init = worker_init};
+	char dir[] = "/tmp/prefork-zone-XXXXXX", path[64], lock[80];
+	pid_t worker;
+	char byte;
+
+	if (mkdtemp(dir) == NULL)
+		skip_all("no directory");
+	snprintf(path, sizeof(path), "%s/a.sock", dir);
+	snprintf(lock, sizeof(lock), "%s/a.lock", dir);
+	service_control = path;
+	service_orphan_ns = 60 * PFK_SECOND_NS;
+	zone = pfk_zone_open(NULL, 1 << 20);
+	service_start(&hooks, 1);
+	service_wait(0, "ready: 1 worker");
+	worker = service_worker(0, 0);
+	is_int(pfk_zone_put(zone, "k", 1, "v", 1, PFK_ZONE_ALWAYS, NULL), 0,
+	    "the zone is in use");
+	service_end(SIGKILL);
+	is_int(kill(worker, SIGUSR1), 0, "the worker outlives its master");
+	ok(has_ended(worker), "and ends with all locks");
+	ok(is_free(), "which its keeper gives back");
+	is_int(pfk_zone_get(zone, "k", 1, &byte, 1, NULL), 0,
+	    "the zone is whole");
+	unlink(path);
+	unlink(lock);
+	rmdir(dir);
+	return done_testing();
+}
