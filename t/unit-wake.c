@@ -39,7 +39,7 @@ static void
 handle(int signo)
 {
 	(void)signo;
-	pfk_wake(wake);
+	pfk_wake(wake); /* It is safe here. NOLINT */
 }
 
 static void

@@ -174,8 +174,8 @@ pfk_subprocess_start(struct pfk_loop *l, char *const *argv, const int *fds,
     void (*ended)(void *arg, int status), void *arg)
 {
 	struct pfk_subprocess *s;
-	int saved_errno;
-	pid_t pid;
+	int error, saved_errno;
+	pid_t pid = -1;
 
 	if (pfk__need_callback("pfk_subprocess_start", ended != NULL) == -1)
 		return NULL;
@@ -183,9 +183,11 @@ pfk_subprocess_start(struct pfk_loop *l, char *const *argv, const int *fds,
 		errno = EPERM;
 		return NULL;
 	}
-	errno = spawn(&pid, argv, fds);
-	if (errno != 0)
+	error = spawn(&pid, argv, fds);
+	if (error != 0) {
+		errno = error;
 		return NULL;
+	}
 	s = pfk_subprocess_watch(l, pid, ended, arg);
 	if (s != NULL)
 		return s;
