@@ -33,7 +33,7 @@ SKIP: {
 		'-q', '-p', 0, '-u', '4000000001');
 	refused('an unknown group', 67, qr/group:\s'no-such-group'/x,
 		'-q', '-p', 0, '-u', 'nobody:no-such-group');
-	out_of('nproc', 1, qr/log\sprocess:\sno\sprocess.*RLIMIT_NPROC/x);
+	out_of('nproc', 1, qr/log\sprocess:\sfork\(2\):\sno\sprocess.*RLIMIT_NPROC/x);
 	out_of('nofile', 9, qr/no\sdescriptor.*RLIMIT_NOFILE/x);
 	oneself();
 }
