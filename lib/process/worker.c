@@ -356,8 +356,8 @@ introduce(void *arg)
 	    .ns = w->page->deaths,
 	    .pid = getpid()};
 
-	if (pfk__channel_try(w->channel, &m, -1) == -1 && errno == EAGAIN &&
-	    w->loop != NULL)
+	if (pfk__channel_try(w->channel, &m, -1) == -1 && w->loop != NULL &&
+	    (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
 		pfk_timer_set(&w->introduction, w->loop, INTRODUCTION_NS,
 		    introduce, w);
 }
