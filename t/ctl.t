@@ -88,6 +88,8 @@ sub usage {
 	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "which has $_")
 	    for 'prefork-ctl upgrade', 'share/doc/prefork/monitoring/grafana.json',
 	    'kubectl apply -f share/doc/prefork/kubernetes/echo.yaml';
+	like($help[1], qr/^[A-Z].*\?[ ]{2}\Q$_\E$/mx, "and a question for $_")
+	    for 'status', 'doctor', 'why 2', 'connections --by source';
 	is((ctl('--version'))[1], "prefork-ctl 1.0.0-rc1\n", '--version');
 	like((ctl('--help'))[1], qr/^\s+status\s.*^\s+reload\s.*--timeout/msx, '--help');
 	return;

@@ -71,6 +71,7 @@ sub options {
 	like($help, qr/--idle-timeout\sSEC\s.*never\s[(]0[)]/msx, 'and idle time');
 	unlike($help, qr/\[,/x, 'no names of services where there is one');
 	unlike($help, qr/Example/x, 'nor an example where it has none');
+	like($help, qr/prefork-ctl[ ]--help/x, 'the program that commands it');
 	is_deeply([ greet('--version') ], [ 0, "greet 1.0\n", q{} ], '--version');
 	return;
 }

@@ -74,11 +74,16 @@ static const struct command {
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-/* Tasks of a new user that take more than one command, with the steps. */
+/* Questions and tasks of a new user, with the commands. */
 static const char tasks[] =
-    "\nUpgrade without losing a client: install the new program's file, then\n"
+    "\nHealthy? What did the last reload change? The p99 of the loop?  status\n"
+    "Is the backlog too short, or another limit or setting wrong?  doctor\n"
+    "Why did worker 2 die?  why 2\n"
+    "Which client has most connections?  connections --by source\n"
+    "Upgrade without losing a client: install the new program's file, then\n"
     "    prefork-ctl upgrade\n"
-    "Grafana: run prefork-exporter, let Prometheus scrape localhost:9488, import\n"
+    "Grafana: run prefork-exporter, or give the service its option exporter; let\n"
+    "    Prometheus scrape localhost:9488, and import\n"
     "    share/doc/prefork/monitoring/grafana.json\n"
     "Kubernetes: make image, then\n"
     "    kubectl apply -f share/doc/prefork/kubernetes/echo.yaml\n";

@@ -92,6 +92,8 @@ pfk__print_help(const struct pfk__main *m)
 		return cannot_write();
 	if (p->example != NULL)
 		printf("\nExample: %s %s\n", getprogname(), p->example);
+	printf("While it runs, prefork-ctl shows and commands it: prefork-ctl "
+	       "--help\n");
 	return fflush(stdout) == 0 ? EX_OK : cannot_write();
 }
 
