@@ -339,6 +339,11 @@ sub textfile {
 	my ($code, undef, $errors) = ctl(@ctl, "$dir/none/prefork.prom");
 	is($code, 73, 'no such directory: exit 73');
 	like($errors, qr/cannot\swrite\s\S+prom:\sNo\ssuch/x, 'and why');
+	# Longer than a buffer, so that the last write is not the one that fails.
+	my $ctl = Prefork::program('prefork-ctl');
+	($code, undef, $errors) = run_cmd('sh', '-c', 'exec "$@" >/dev/full', 'sh', $ctl, @ctl[ 0, 1 ], 'metrics');
+	is($code, 74, 'a full disk: exit 74');
+	is($errors, "prefork-ctl: cannot write: No space left on device\n", 'and why');
 	mkdir "$dir/full";
 	my ($failed) = ctl(@ctl, "$dir/full");
 	is($failed, 73, 'a directory is in the way');

@@ -72,7 +72,7 @@ run(struct check *c)
 		return EXIT_NOT_STARTED;
 	}
 	report(c);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		return cannot_write();
 	return report_failed(c) ? EXIT_LOST : EXIT_SUCCESS;
 }

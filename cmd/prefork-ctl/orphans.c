@@ -60,7 +60,7 @@ list_them(const struct pfk_orphan *list, int n)
 		printf("worker %d (%d) serves on: %s\n", list[i].slot,
 		    (int)list[i].pid,
 		    title_of(list[i].pid, text, sizeof(text)));
-	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	return fflush(stdout) == 0 && !ferror(stdout) ? EX_OK : EX_IOERR;
 }
 
 /* Returns its pidfd, or -1 with errno. */

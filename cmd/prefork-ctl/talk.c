@@ -115,7 +115,8 @@ print_text(const struct ctl *c, char *text, size_t len)
 		    "kernel parameters, settings\n");
 	if (strcmp(c->words[0], "doctor") == 0)
 		status = doctor_status(c, text);
-	if (fflush(stdout) == 0)
+	/* Beyond a buffer's size an earlier write may have failed. */
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
 	pfk_complain("cannot write: %s", strerror(errno));
 	return EX_IOERR;

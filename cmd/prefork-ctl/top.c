@@ -173,7 +173,7 @@ show(const struct sample *was, const struct sample *is, int rows,
 			show_row(name, v, eol);
 	}
 	show_row("all", all, eol);
-	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	return fflush(stdout) == 0 && !ferror(stdout) ? EX_OK : EX_IOERR;
 }
 
 /* the terminal */
