@@ -48,6 +48,9 @@ a.b.c	TXT deep
 sub	NS ns.sub
 	NS ns1
 ns.sub	A 192.0.2.77
+$ORIGIN below
+host	A 192.0.2.88
+$ORIGIN example.org.
 END
 push @zone, map { sprintf 'big TXT "%s%03d"', 'x' x 200, $_ } 1 .. 100;
 push @zone, map { "many A 192.0.2.$_" } 1 .. 60;
@@ -102,6 +105,7 @@ sub dug {
 		[ 'gone.example.org A'   => "NXDOMAIN|aa|$soa|gone.example.org. CNAME nowhere.example.org." ],
 		[ 'nope.example.org A'   => "NXDOMAIN|aa|$soa" ],
 		[ 'web.example.org MX'   => "NOERROR|aa|$soa" ],
+		[ 'host.below.example.org A' => 'NOERROR|aa|host.below.example.org. A 192.0.2.88' ],
 		[ 'b.c.example.org A'    => "NOERROR|aa|$soa" ],
 		[ 'x.y.wild.example.org A' => 'NOERROR|aa|x.y.wild.example.org. A 192.0.2.99' ],
 		[ 'x.wild.example.org TXT' => "NOERROR|aa|$soa" ],

@@ -224,6 +224,7 @@ static const char *
 record(struct reader *r, struct zone *z)
 {
 	uint8_t data[DATA_BYTES + 300];
+	struct name origin; /* may be relative to the one before */
 	const struct kind *kind = kinds;
 	char **word = r->word;
 	const char *reason;
@@ -231,10 +232,12 @@ record(struct reader *r, struct zone *z)
 	size_t len;
 
 	r->fault = word[1] != NULL ? word[1] : "";
-	if (strcmp(*word, "$ORIGIN") == 0)
-		return word[1] != NULL && to_name(r, word[1], &r->origin)
-		    ? NULL
-		    : "not a name";
+	if (strcmp(*word, "$ORIGIN") == 0) {
+		if (word[1] == NULL || !to_name(r, word[1], &origin))
+			return "not a name";
+		r->origin = origin;
+		return NULL;
+	}
 	if (strcmp(*word, "$TTL") == 0) {
 		if (!to_number(r->fault, INT32_MAX, &ttl))
 			return "not a number of seconds";
