@@ -13,6 +13,8 @@
 #include "linger.h"
 #include "process/channel.h"
 #include "process/takeover.h"
+#include "transport/input.h"
+#include "transport/packet.h"
 #include "transport/server.h"
 #include "unit.h"
 
@@ -60,10 +62,31 @@ on_taken(void *arg)
 	*(bool *)arg = true;
 }
 
+/* Fields that agree with each other and with the packet's length. */
+static void
+make_plausible(uint8_t *packet, size_t len)
+{
+	struct pfk__packet_header h;
+	size_t rest = len - sizeof(h);
+
+	if (len < sizeof(h))
+		return;
+	memcpy(&h, packet, sizeof(h));
+	h.apart = 0;
+	h.mode %= PFK__RECEIVE_UNTIL + 1;
+	h.want = h.want % 1000 + 1;
+	h.high |= h.low;
+	h.left_len = (uint32_t)(h.left_len % (rest + 1));
+	rest -= h.left_len;
+	h.unsent_len = (uint32_t)(h.unsent_len % (rest + 1));
+	h.state_len = (uint32_t)(rest - h.unsent_len);
+	memcpy(packet, &h, sizeof(h));
+}
+
 /*
- * A byte that says how many descriptors come along, and the packet; where its
- * first bit is set, two packets, and where its last bit is not set, they are for
- * the server that is there.
+ * A byte that says how many descriptors come along, and the packet.  Where its
+ * first bit is set, it is two packets; where its second last one is, plausible ones;
+ * and where its last bit is not set, they are for the server that is there.
  */
 static void
 send_packets(int fd, uint8_t *data, size_t size, const struct pfk_addr *local,
@@ -78,6 +101,8 @@ send_packets(int fd, uint8_t *data, size_t size, const struct pfk_addr *local,
 
 		if (data[0] < 128 && len > sizeof(*local))
 			memcpy(data + at, local, sizeof(*local));
+		if ((data[0] & 64) != 0)
+			make_plausible(data + at, len);
 		linger_send(fd, data + at, len, fds, n);
 		if (half == 0)
 			break;
