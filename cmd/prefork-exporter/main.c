@@ -95,17 +95,19 @@ on_channel(void *arg, unsigned ready)
 	pfk_loop_stop(arg);
 }
 
-/* -1: after a complaint. */
-static int
+/* NULL: after a complaint. */
+static struct pfk_io *
 watch_channel(struct pfk_loop *l, int fd)
 {
-	if (pfk_io_add(l, fd, PFK_READ, on_channel, l) != NULL) {
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
-		find_by_channel(fd);
-		return 0;
+	struct pfk_io *io = pfk_io_add(l, fd, PFK_READ, on_channel, l);
+
+	if (io == NULL) {
+		pfk_complain("--channel %d: %s", fd, strerror(errno));
+		return NULL;
 	}
-	pfk_complain("--channel %d: %s", fd, strerror(errno));
-	return -1;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	find_by_channel(fd);
+	return io;
 }
 
 static int
@@ -114,6 +116,7 @@ serve(const struct settings *s)
 	struct pfk_signal *signals[3] = {NULL};
 	const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
 	struct pfk_loop *l = pfk_loop_new(NULL);
+	struct pfk_io *channel = NULL;
 	int status = EX_OSERR;
 
 	if (l == NULL) {
@@ -123,7 +126,8 @@ serve(const struct settings *s)
 	}
 	for (int i = 0; i < 3; i++)
 		signals[i] = pfk_signal_add(l, numbers[i], on_stop, l);
-	if (s->channel != 0 && watch_channel(l, s->channel) == -1) {
+	if (s->channel != 0 &&
+	    (channel = watch_channel(l, s->channel)) == NULL) {
 		status = EX_USAGE;
 	} else if (http_start(l, s) == 0) {
 		status = EX_UNAVAILABLE;
@@ -136,6 +140,7 @@ serve(const struct settings *s)
 		door_close();
 		http_stop();
 	}
+	pfk_io_del(&channel);
 	for (int i = 0; i < 3; i++)
 		pfk_signal_del(&signals[i]);
 	pfk_loop_free(l);
