@@ -26,6 +26,8 @@ my @echo = qw(-w 1 -p 0 -b 127.0.0.1);
 
 directories();
 run_prefork();
+swept();
+longer_time();
 removed_at_exit();
 off();
 explicit_path();
@@ -93,12 +95,55 @@ sub run_prefork {
 	return;
 }
 
+# Lock and socket of a service that has been dead for long, in such a directory.
+sub swept {
+	my ($gone, $xdg) = ("$dir/gone", "$dir/gone/prefork");
+	my @private = ('/usr/bin/env', 'unshare', '-m', 'sh', '-c',
+		"mount -t tmpfs none /run && cp -a $xdg /run && exec \"\$0\" \"\$@\"");
+
+	mkdir $_, oct 700 for $gone, $xdg;
+	write_file("$xdg/gone.lock", '1234', 'orphans 0', 'dead ' . 2**40);
+	write_file("$xdg/dead.lock", '1234', 'orphans 0');
+	IO::Socket::UNIX->new(Type => SOCK_STREAM, Local => "$xdg/$_.sock") or die "$_: $!\n"
+	    for qw(gone dead);
+	SKIP: {
+		skip 'no mount namespace', 4
+		    if is_root() && (run_cmd(@private, 'true'))[0] != 0;
+		my $server = Prefork->start({ is_root() ? (wrapper => \@private) : (),
+			env => { RUNTIME_DIRECTORY => q{}, XDG_RUNTIME_DIR => $gone } },
+			'--name', 'next', @echo);
+		my $where = is_root() ? '/proc/' . $server->pid . '/root/run/prefork' : $xdg;
+		ok(!-e "$where/gone.lock" && !-e "$where/gone.sock", 'a start removes them');
+		ok(-e "$where/dead.sock", 'but not where orphans may look for it');
+		like(slurp("$where/dead.lock"), qr/\A1234\norphans\s0\ndead\s\d+\n\z/x,
+			'which it notes');
+		is($server->stop, 0, 'exit status');
+	}
+	return;
+}
+
+# A reload may give the orphans more time.
+sub longer_time {
+	my $file   = write_file("$dir/time.conf", 'workers = 1', 'orphan-timeout = 70');
+	my $server = Prefork->start('-c', $file, '--name', 'time', qw(-p 0 -b 127.0.0.1));
+	my $lock   = place() . '/time.lock';
+	my $pid    = $server->pid;
+
+	is(slurp($lock), "$pid\norphans 70\n", 'the lock has the time of the file');
+	write_file($file, 'workers = 1', 'orphan-timeout = 80');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloaded:/), 'a reload');
+	is(slurp($lock), "$pid\norphans 80\n", 'writes the new time');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
 sub removed_at_exit {
 	my $server = Prefork->start('--name', 'clean', @echo);
 	my $lock   = place() . '/clean.lock';
 	my $pid    = $server->pid;
 
-	is(slurp($lock), "$pid\n", 'the lock has the pid');
+	is(slurp($lock), "$pid\norphans 60\n", 'the lock has the pid, and the time for orphans');
 	is((stat $lock)[2] & oct 777, oct 600, 'and nobody else can take it');
 	is($server->stop('INT'), 0, 'exit status');
 	ok(!-e $lock && !-e place() . '/clean.sock', 'both go with the service');
@@ -184,7 +229,7 @@ sub race {
 	$code{ $_->exit_status }++ for grep { $_->ended } @starts;
 	is_deeply(\%code, { 75 => STARTS - 1 }, 'with status 75');
 	ok($winner && !@more && $winner->wait_ready, 'one serves') or return;
-	is(slurp(place() . '/race.lock'), $winner->pid . "\n", 'it has the lock');
+	like(slurp(place() . '/race.lock'), qr/\A@{[ $winner->pid ]}\n/x, 'it has the lock');
 	like(ask(place() . '/race.sock', '1 status'), qr/pid\s@{[ $winner->pid ]}$/mx,
 		'and the socket');
 	is($winner->stop, 0, 'exit status');

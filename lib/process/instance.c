@@ -24,6 +24,8 @@
 #include "base/inherit.h"
 #include "base/state.h"
 #include "net/listener.h"
+#include "process/leftovers.h"
+#include "process/lock.h"
 #include "process/name.h"
 #include "process/rundir.h"
 
@@ -39,90 +41,24 @@
 
 /* lock */
 
-/* The pid that the lock's holder has written, or 0. */
-static pid_t
-holder(int fd)
-{
-	char text[16];
-	const char *errstr;
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	pid_t pid;
-
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	pid = (pid_t)strtonum(text, 1, INT32_MAX, &errstr);
-	return errstr == NULL ? pid : 0;
-}
-
-/* As for pid files: a link or another user's file is not believed. */
-static int
-open_lock(const char *path, const char **errstr)
-{
-	struct stat st;
-	int fd = open(path,
-	    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-	    0600);
-
-	*errstr = NULL;
-	if (fd == -1) {
-		if (errno == ELOOP)
-			*errstr = "it is a symbolic link";
-		return -1;
-	}
-	if (fstat(fd, &st) == -1)
-		goto err;
-	errno = EPERM;
-	if (!S_ISREG(st.st_mode))
-		*errstr = "it is not a regular file";
-	else if (st.st_uid != geteuid())
-		*errstr = "it belongs to another user";
-	else if (st.st_nlink > 1)
-		*errstr = "it has a second name";
-	else
-		return fd;
-err:
-	close(fd);
-	return -1;
-}
-
-/* Its last holder may have removed it after we had opened it. */
-static bool
-is_current(int fd, const char *path)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static int
-write_pid(int fd)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-
-	if (ftruncate(fd, 0) == -1)
-		return -1;
-	return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -1;
-}
-
 /* 0: locked.  Else the errno; EWOULDBLOCK: *pid has it, or 0. */
 static int
 try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
 {
-	int fd = open_lock(i->lock, errstr), error = 0;
+	int fd = pfk__lock_open(i->lock, O_CREAT, errstr), error = 0;
+	struct pfk__lock_text text;
 
 	*pid = 0;
 	if (fd == -1)
 		return errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 		error = errno;
-		*pid = holder(fd);
-	} else if (!is_current(fd, i->lock)) {
+		pfk__lock_read(fd, &text);
+		*pid = text.pid;
+	} else if (!pfk__lock_is_current(fd, i->lock)) {
+		/* Its last holder removed it after it was opened. */
 		error = EAGAIN;
-	} else if (write_pid(fd) == -1) {
+	} else if (pfk__lock_write(fd, i->orphan_ns) == -1) {
 		error = errno;
 		unlink(i->lock);
 	}
@@ -175,19 +111,18 @@ take_lock(struct pfk__instance *i, char *err, const char **errstr)
 /* socket */
 
 static struct sockaddr_un
-address_of(const struct pfk__instance *i)
+address_of(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 
-	strlcpy(sun.sun_path, i->socket, sizeof(sun.sun_path));
+	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
 	return sun;
 }
 
-/* Whether a process listens there, which then does not use our lock. */
-static bool
-is_served(const struct pfk__instance *i)
+bool
+pfk__instance_is_served(const char *path)
 {
-	struct sockaddr_un sun = address_of(i);
+	struct sockaddr_un sun = address_of(path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	bool served;
 
@@ -212,7 +147,7 @@ remove_stale(struct pfk__instance *i, const char **errstr)
 	} else if (st.st_uid != geteuid()) {
 		*errstr = "it belongs to another user";
 		errno = EPERM;
-	} else if (is_served(i)) {
+	} else if (pfk__instance_is_served(i->socket)) {
 		*errstr = "another program listens there";
 		errno = EADDRINUSE;
 	} else {
@@ -225,7 +160,7 @@ remove_stale(struct pfk__instance *i, const char **errstr)
 static int
 make_socket(struct pfk__instance *i, const char **errstr)
 {
-	struct sockaddr_un sun = address_of(i);
+	struct sockaddr_un sun = address_of(i->socket);
 	struct stat st;
 	int fd, saved_errno;
 
@@ -273,13 +208,12 @@ inherit(struct pfk__instance *i, const struct pfk__inherited *from)
 	socklen_t len = sizeof(sun);
 	struct stat st;
 
-	if (!is_current(from->lock, i->lock) ||
+	if (!pfk__lock_is_current(from->lock, i->lock) ||
 	    getsockname(from->control, (struct sockaddr *)&sun, &len) == -1 ||
 	    strcmp(sun.sun_path, i->socket) != 0 || lstat(i->socket, &st) == -1)
 		return false;
-	/* On a full disk the old pid stays, and the lock counts. */
-	if (holder(from->lock) != getpid())
-		write_pid(from->lock);
+	/* On a full disk the old text stays, and the lock counts. */
+	pfk__lock_write(from->lock, i->orphan_ns);
 	i->lock_fd = from->lock;
 	i->fd = from->control;
 	i->device = st.st_dev;
@@ -398,6 +332,8 @@ open_default(struct pfk__instance *i, const struct pfk_master_config *config,
 		 */
 		if (status != EX_CANTCREAT && status != EX_CONFIG) {
 			strlcpy(err, why, PFK_ERROR_SIZE);
+			if (status == EX_OK && pfk__rundir_is_shared(k))
+				pfk__leftovers_remove(dir);
 			return status;
 		}
 		pfk__instance_close(i);
@@ -416,7 +352,9 @@ pfk__instance_open(struct pfk__instance *i,
 	char address[PFK_ADDR_SIZE];
 	int status = EX_OK;
 
-	*i = (struct pfk__instance){.lock_fd = -1, .fd = -1};
+	*i = (struct pfk__instance){.lock_fd = -1,
+	    .fd = -1,
+	    .orphan_ns = config->orphan_ns};
 	err[0] = '\0';
 	if (config->control == NULL && config->name == NULL &&
 	    config->address != NULL)
@@ -433,10 +371,19 @@ pfk__instance_open(struct pfk__instance *i,
 	return status;
 }
 
+void
+pfk__instance_orphans(struct pfk__instance *i, uint64_t orphan_ns)
+{
+	i->orphan_ns = orphan_ns;
+	if (i->lock_fd != -1)
+		pfk__lock_write(i->lock_fd, orphan_ns);
+}
+
 bool
 pfk__instance_is_whole(const struct pfk__instance *i)
 {
-	return i->fd != -1 && has_socket(i) && is_current(i->lock_fd, i->lock);
+	return i->fd != -1 && has_socket(i) &&
+	    pfk__lock_is_current(i->lock_fd, i->lock);
 }
 
 int
@@ -455,7 +402,7 @@ pfk__instance_restore(struct pfk__instance *i, const char **errstr)
 	/* A new one is closed to others: the lost one's mode is unknown. */
 	if (dir[0] != '\0' && mkdir(dir, 0700) == -1 && errno != EEXIST)
 		return -1;
-	if (!is_current(old, i->lock)) {
+	if (!pfk__lock_is_current(old, i->lock)) {
 		errno = try_lock(i, &pid, errstr);
 		if (errno == EWOULDBLOCK)
 			*errstr = "another service has taken the name";
@@ -476,7 +423,7 @@ pfk__instance_close(struct pfk__instance *i)
 	}
 	i->fd = -1;
 	if (i->lock_fd != -1) {
-		if (is_current(i->lock_fd, i->lock))
+		if (pfk__lock_is_current(i->lock_fd, i->lock))
 			unlink(i->lock);
 		close(i->lock_fd);
 	}

@@ -16,6 +16,8 @@ struct pfk__instance {
 	char address[PFK_ADDR_SIZE + 8]; /* that it was named by, or "" */
 	char socket[PFK_CONTROL_SIZE];   /* its path; "" where there is none */
 	char lock[PFK_CONTROL_SIZE + 8];
+	uint64_t
+	    orphan_ns; /* the workers may outlive their master for so long */
 	int lock_fd;
 	int fd; /* listens, or -1 */
 	dev_t device;
@@ -30,6 +32,12 @@ struct pfk__instance {
  */
 int pfk__instance_open(struct pfk__instance *i,
     const struct pfk_master_config *config, char *err);
+
+/* The configuration has another time for orphans. */
+void pfk__instance_orphans(struct pfk__instance *i, uint64_t orphan_ns);
+
+/* Whether a process listens at the socket. */
+bool pfk__instance_is_served(const char *path);
 
 /*
  * Whether lock and socket are where they were made; and make those anew that are

@@ -161,6 +161,7 @@ try(struct pfk__master *m)
 	pfk__control_reload_changes(m, said.changes);
 	m->old_config = m->config;
 	m->config = config;
+	pfk__instance_orphans(&m->control->instance, config.orphan_ns);
 	m->epoch++;
 	pfk__drains_end(m);
 	m->reload = PFK__RELOAD_TRYING;

@@ -67,6 +67,13 @@ pfk__rundir_get(int i, char *dst)
 	return there;
 }
 
+bool
+pfk__rundir_is_shared(int i)
+{
+	/* Service managers remove a service's own, which may hold other files. */
+	return i != SYSTEMD;
+}
+
 static int
 bad(const char **errstr, int error, const char *why)
 {

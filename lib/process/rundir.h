@@ -13,6 +13,9 @@
  */
 bool pfk__rundir_get(int i, char *dst);
 
+/* Whether it is for the sockets of all services, and for nothing else. */
+bool pfk__rundir_is_shared(int i);
+
 /*
  * Make the directory number i where it is missing, and check that only root and
  * this user can change its contents.  -1: errno, and *errstr says which check
