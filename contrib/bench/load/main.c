@@ -1,12 +1,16 @@
 /*
  * main.c: load [options] -p PORT tcp|connect|udp
  *
- * 	-P PID,...	the server's processes, which are measured -n N		connections or
- * 	sockets that are used (1) -i N		and idle connections besides (0) -z BYTES
- * 	size of a message (64) -k N		messages on the way on each (1) -a N		on the
- * 	way in all, each connection in its turn (all) -s N		datagrams a call, by
- * 	UDP_SEGMENT (1: no segments) -c N		so many messages, instead of a time -w
- * 	SEC		warm-up (0.1) -d SEC		time measured (0.5)
+ *  -P PID,...  the server's processes, which are measured
+ *  -n N        connections or sockets that are used (1)
+ *  -i N        and idle connections besides (0)
+ *  -z BYTES    size of a message (64)
+ *  -k N        messages on the way on each (1)
+ *  -a N        on the way in all, each connection in its turn (all)
+ *  -s N        datagrams a call, by UDP_SEGMENT (1: no segments)
+ *  -c N        so many messages, instead of a time
+ *  -w SEC      warm-up (0.1)
+ *  -d SEC      time measured (0.5)
  *
  * Prints one JSON object.  Exit status 0 when all that was sent came back as it
  * was sent, 1 when not.
