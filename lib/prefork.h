@@ -1139,8 +1139,8 @@ void pfk_resume_reading(struct pfk_transport *tr);
  * that is joined to another one is not handed over.  Where SIGPIPE is at its
  * default it is ignored from the first bulk on.  Where splice(2) is refused, by
  * a sandbox say, bulk is copied.  Urgent data is ordinary data in its place:
- * listeners of pfk_worker_listen and connections of pfk_connect have
- * SO_OOBINLINE.  On a socket without it the urgent byte is skipped, as by
+ * connections of pfk_worker_listen's listeners, of AF_UNIX, and of pfk_connect
+ * have SO_OOBINLINE.  On a socket without it the urgent byte is skipped, as by
  * recv(2).
  *
  * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is

@@ -159,6 +159,30 @@ test_paths(void)
 	close(fd);
 }
 
+/* A kernel before 5.15 has none in this family. */
+static void
+test_urgent(void)
+{
+	static const char sent[] = "abcd";
+	char answer[sizeof(sent)] = "";
+	size_t n = 0;
+	ssize_t rc = 1;
+	int fd = client(path);
+
+	if (send(fd, sent, 3, MSG_OOB) == -1) {
+		ok(errno == EOPNOTSUPP, "there is no urgent data here");
+		close(fd);
+		return;
+	}
+	unit_write(fd, sent + 3, 1);
+	while (n < 4 && rc > 0) {
+		rc = recv(fd, answer + n, 4 - n, 0);
+		n += rc > 0 ? (size_t)rc : 0;
+	}
+	is_str(answer, sent, "urgent data is data");
+	close(fd);
+}
+
 static void
 test_service(void)
 {
@@ -206,6 +230,7 @@ test_service(void)
 	ok(service_echoes(a, 'h'), "a new one is served");
 	close(a);
 	close(b);
+	test_urgent();
 	is_int(service_end(SIGTERM), 0, "exit status");
 }
 

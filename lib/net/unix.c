@@ -67,10 +67,12 @@ pfk_unix_connect(const char *path)
 {
 	struct sockaddr_un un;
 	socklen_t len;
-	int fd;
+	int fd, on = 1;
 
 	if (name_of(&un, &len, path) == -1 || (fd = new_socket()) == -1)
 		return -1;
+	/* As pfk_connect does: urgent data would be lost to recv(2). */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&un, len) == -1)
 		return give_up(fd);
 	return fd;

@@ -32,9 +32,14 @@ count_refused(const struct pfk_loop *l)
 static void
 add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 {
-	struct pfk_transport *tr = pfk__server_add(s, fd, peer);
+	struct pfk_transport *tr;
 	char name[PFK_ADDR_SIZE];
+	int on = 1;
 
+	/* AF_UNIX does not inherit it: urgent data would be lost to recv(2). */
+	if (peer->sa.sa_family == AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	tr = pfk__server_add(s, fd, peer);
 	if (tr != NULL) {
 		pfk__tcp_begin(tr, s->arg);
 		return;
