@@ -15,7 +15,7 @@ use Prefork;
 use Prefork::Peer;
 use Prefork::Sockets qw(random_bytes own_address reset_connection have);
 use Prefork::Tools   qw(now spawn_process);
-use Socket qw(SOCK_STREAM SOCK_DGRAM inet_aton pack_sockaddr_in);
+use Socket qw(MSG_OOB SOCK_STREAM SOCK_DGRAM inet_aton pack_sockaddr_in);
 use Test::More;
 use Time::HiRes ();
 
@@ -97,6 +97,21 @@ subtest 'black hole' => sub {
 	my $start = now();
 	fails('TIMEOUT', 2, '--connect-timeout', '--connect-timeout', 0.3, '-p', 7777, $address);
 	cmp_ok(now() - $start, '<', 3.3, 'is kept');
+};
+
+subtest 'an answer with urgent data' => sub {
+	my $server = Prefork::Peer->scripted(
+		sub {
+			sysread $_[0], my $in, 65_536;
+			send $_[0], substr($in, 0, 3), MSG_OOB;
+			syswrite $_[0], substr $in, 3;
+			until_end($_[0]);
+		}
+	);
+	for my $mode (@tcp_modes) {
+		my ($code, undef, $errors) = client(@{$mode}, '-p', $server->port, '127.0.0.1', 'hello');
+		is($code, 0, "@{$mode}: it is data") or diag($errors);
+	}
 };
 
 subtest 'bad servers' => sub {

@@ -44,6 +44,8 @@ set_options(const struct client *c, int fd)
 	     * server can be started on the port that we have.
 	     */
 	    {SOL_SOCKET, SO_REUSEADDR, 1},
+	    /* Urgent data is data: without this it is lost to recv(2). */
+	    {SOL_SOCKET, SO_OOBINLINE, 1},
 	    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, any_port ? 1 : PFK_UNSET},
 	    {SOL_SOCKET, SO_RCVBUF, c->sockopts.receive_buffer},
 	    {SOL_SOCKET, SO_SNDBUF, c->sockopts.send_buffer},
