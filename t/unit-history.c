@@ -16,6 +16,8 @@
 #include "tap.h"
 
 #define SLOTS 3
+#define BEGUN_NS 100
+#define BEGUN 1800000000
 
 /* As history.c writes it. */
 struct head {
@@ -75,6 +77,8 @@ save_one(void)
 		fill(m, i, (uint64_t)i + 1);
 	m->control->reload.begun = 4;
 	m->reloads_before = 3;
+	m->control->started_ns = 5;
+	m->control->started = 1700000000;
 	fd = pfk__history_save(m);
 	ok(fd != -1, "counters are saved");
 	is_int(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE, F_SEAL_WRITE,
@@ -86,7 +90,7 @@ save_one(void)
 	end_master(m);
 }
 
-/* A master that has read these bytes. */
+/* A master that has begun after that, and read these bytes. */
 static struct pfk__master *
 load(const void *bytes, size_t len)
 {
@@ -95,6 +99,8 @@ load(const void *bytes, size_t len)
 
 	if (write(fd, bytes, len) != (ssize_t)len)
 		fail("a file of %zu bytes", len);
+	m->control->started_ns = BEGUN_NS;
+	m->control->started = BEGUN;
 	pfk__history_load(m, fd);
 	return m;
 }
@@ -116,6 +122,8 @@ test_whole(void)
 
 	is_int(m->places_top, SLOTS, "the next program has the slots");
 	is_int(pfk__history_reloads(m), 7, "and the reloads");
+	is_int(m->control->started_ns, 5, "and the time of the start");
+	is_int(m->control->started, 1700000000, "by both clocks");
 	for (int i = 0; i < SLOTS; i++) {
 		pfk__history_sum(m, i, &sum);
 		is_int(sum.counts[PFK__COUNT_RESTARTS_CRASHED], i + 1,
@@ -160,7 +168,7 @@ static void
 test_short(void)
 {
 	size_t first = sizeof(struct head) + 3 * sizeof(struct pfk__metric);
-	size_t slot = (saved_len - first - sizeof(uint64_t)) / SLOTS;
+	size_t slot = (saved_len - first - 3 * sizeof(uint64_t)) / SLOTS;
 	int wrong = 0;
 
 	for (size_t len = 0; len < saved_len; len += 997) {
@@ -214,6 +222,26 @@ test_other_program(void)
 	is_int(sum.own[0], 5, "a metric is found by its name");
 	is_int(sum.own[1], 0, "and one with an impossible place is left out");
 	is_int(pfk__history_reloads(m), 0, "no reloads");
+	is_int(m->control->started_ns, BEGUN_NS, "nor a start");
+	end_master(m);
+}
+
+/* Without the start, as programs wrote it once; and one that is yet to come. */
+static void
+test_start(void)
+{
+	struct pfk__master *m = load(saved, saved_len - 2 * sizeof(uint64_t));
+	static char bytes[sizeof(saved)];
+	uint64_t later = BEGUN_NS + 1;
+
+	is_int(pfk__history_reloads(m), 7, "a file without the start");
+	is_int(m->control->started_ns, BEGUN_NS, "leaves that alone");
+	is_int(m->control->started, BEGUN, "by both clocks");
+	end_master(m);
+	memcpy(bytes, saved, saved_len);
+	memcpy(bytes + saved_len - 2 * sizeof(later), &later, sizeof(later));
+	m = load(bytes, saved_len);
+	is_int(m->control->started_ns, BEGUN_NS, "as does one of the future");
 	end_master(m);
 }
 
@@ -254,5 +282,6 @@ main(void)
 	test_short();
 	test_other_program();
 	test_more_counters();
+	test_start();
 	return done_testing();
 }

@@ -16,6 +16,7 @@ use POSIX ();
 use Prefork;
 use Prefork::Life;
 use Prefork::Sockets qw(sockets_of);
+use Prefork::Tools   qw(now);
 use Test::More;
 use Time::HiRes ();
 
@@ -122,6 +123,15 @@ sub accepted {
 	return $sum;
 }
 
+# The seconds since the service's start, as its status says.
+sub uptime {
+	my ($path) = @_;
+	my (undef, $status) =
+	    run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'status', '--json');
+
+	return $status =~ /"uptime_seconds":\s*([\d.]+)/x ? $1 : -1;
+}
+
 # New workers have come, and the old ones have gone.
 sub renewed {
 	my ($server, @old) = @_;
@@ -139,6 +149,8 @@ sub upgrades {
 	my $signals  = signals_of($server);
 	my $accepted = accepted($server, $path);
 	cmp_ok($accepted, '>=', CLIENTS, 'connections are counted');
+	my $uptime = uptime($path);
+	my $read   = now();
 	for my $time (1 .. 3) {
 		my $from = $server->log_size;
 		my %old  = $server->workers;
@@ -157,6 +169,8 @@ sub upgrades {
 		served("later, $time", $server->tcp_socket);
 		is(signals_of($server), $signals, 'the same signals are ignored and caught');
 		cmp_ok(accepted($server, $path), '>=', $accepted + $time, 'the counters go on');
+		my $passed = now() - $read;
+		cmp_ok(uptime($path) - $uptime, '>=', $passed - 0.01, 'as does the time since the start');
 	}
 	is(count($server->log_text, qr/has\sdied/x), 0, 'nobody takes it for a death');
 	is(count($server->log_text, qr/took[ ]over\s2\sworkers\sof\sthe\sprogram\sbefore/x), 3,

@@ -93,8 +93,8 @@ struct pfk__control_socket {
 	int n_clients;
 	struct pfk__reload_note reload;
 	struct pfk__listing listing;
-	uint64_t tickets; /* kill.h: the last one */
-	uint64_t started_ns;
+	uint64_t tickets;    /* kill.h: the last one */
+	uint64_t started_ns; /* the service; an upgrade in place keeps that */
 	time_t started;
 	uint64_t configured_ns; /* when the configuration in force was read */
 	time_t configured;

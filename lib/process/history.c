@@ -124,10 +124,13 @@ pfk__history_free(struct pfk__master *m)
 
 #define MAGIC UINT64_C(0x7066686973740001)
 
+enum { RELOADS, STARTED_NS, STARTED, TAIL };
+
 /*
  * Then the metrics' definitions, and for each slot as many counters, metrics and
- * histograms as these numbers say.  All of them are only ever appended to.  The
- * number of reloads ends it; the first programs have not written it.
+ * histograms as these numbers say.  All of them are only ever appended to.  At the
+ * end stand the number of reloads, and the start by the loop's clock and by that of
+ * the day; the first programs have written none of them, or the first.
  */
 struct saved_head {
 	uint64_t magic;
@@ -168,11 +171,13 @@ save(FILE *f, const struct pfk__master *m)
 	    .metrics = (uint32_t)n,
 	    .slots = (uint32_t)m->places_top,
 	    .metric_bytes = sizeof(*own)};
-	uint64_t reloads = pfk__history_reloads(m);
+	uint64_t tail[TAIL] = {[RELOADS] = pfk__history_reloads(m),
+	    [STARTED_NS] = m->control->started_ns,
+	    [STARTED] = (uint64_t)m->control->started};
 
 	return fwrite(&h, sizeof(h), 1, f) == 1 &&
 	    fwrite(own, sizeof(*own), (size_t)n, f) == (size_t)n &&
-	    save_slots(f, m) && fwrite(&reloads, sizeof(reloads), 1, f) == 1 &&
+	    save_slots(f, m) && fwrite(tail, sizeof(tail), 1, f) == 1 &&
 	    fflush(f) == 0;
 }
 
@@ -262,13 +267,26 @@ renumber(struct pfk__stats *s, const struct pfk__metric *saved, size_t n)
 	}
 }
 
+static void
+load_tail(struct pfk__master *m, FILE *f)
+{
+	uint64_t tail[TAIL];
+	size_t n = fread(tail, sizeof(tail[0]), TAIL, f);
+
+	if (n > RELOADS)
+		m->reloads_before = tail[RELOADS];
+	if (n > STARTED && tail[STARTED_NS] <= m->control->started_ns) {
+		m->control->started_ns = tail[STARTED_NS];
+		m->control->started = (time_t)tail[STARTED];
+	}
+}
+
 static bool
 load(struct pfk__master *m, FILE *f)
 {
 	struct pfk__metric saved[PFK__METRICS_MAX + PFK__METRIC_TIMES_MAX];
 	struct pfk__stats s, *past;
 	struct saved_head h;
-	uint64_t reloads;
 
 	if (fread(&h, sizeof(h), 1, f) != 1 || h.magic != MAGIC ||
 	    h.buckets != PFK__BUCKETS || h.metric_bytes != sizeof(saved[0]) ||
@@ -286,8 +304,7 @@ load(struct pfk__master *m, FILE *f)
 	}
 	if ((int)h.slots > m->places_top)
 		m->places_top = (int)h.slots;
-	if (fread(&reloads, sizeof(reloads), 1, f) == 1)
-		m->reloads_before = reloads;
+	load_tail(m, f);
 	return true;
 }
 

@@ -7,7 +7,7 @@
  *
  * For an upgrade in place: pfk__history_save writes all sums into a sealed
  * memfd, the next program gets its number, and pfk__history_load adds them
- * there.  The counts of the old workers after that, until they have left, are
+ * there; the time of the service's start goes with them.  The counts of the old workers after that, until they have left, are
  * lost.  Counters are matched by number, and a program's metrics by name, so
  * that the next program may have more.
  */

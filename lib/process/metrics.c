@@ -300,7 +300,7 @@ service(const struct page *p)
 	    "library=\"%s\"} 1\n",
 	    p->service, getprogname(), version, PFK_VERSION);
 	gauge(p, "prefork_start_time_seconds",
-	    "When the master has started, since 1970.", (double)k->started);
+	    "When the service has started, since 1970.", (double)k->started);
 	gauge(p, "prefork_workers", "Workers that are wanted.", m->workers);
 	gauge(p, "prefork_workers_serving", "Workers that serve.",
 	    pfk__report_serving(m));
