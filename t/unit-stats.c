@@ -166,6 +166,11 @@ events(void)
 	ok(pfk__record_describe(&recorder, 3, text, sizeof(text), &ns),
 	    "the next one is there");
 	is_str(text, "received 5 bytes, descriptor 9", "as it was");
+	pfk__record_event(&recorder, 9, PFK__HAPPENED_REBUILT, 0, 1);
+	pfk__record_describe(&recorder, PFK__EVENTS + 3, text, sizeof(text),
+	    &ns);
+	is_str(text, "went on with 1 connection of its predecessor",
+	    "one of a kind");
 	memset(recorder.ring, 0xff, sizeof(recorder.ring));
 	ok(!pfk__record_describe(&recorder, 100, text, sizeof(text), &ns),
 	    "garbage is no event");

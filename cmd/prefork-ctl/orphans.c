@@ -121,9 +121,10 @@ end_them(const struct ctl *c, const struct pfk_orphan *list, int n)
 	}
 	left = await_end(fds, ended, c->timeout_ns);
 	if (left > 0) {
-		pfk_complain("%d of %d workers have not ended within %.9g s; "
+		pfk_complain("%d of %d workers %s not ended within %.9g s; "
 			     "--now ends them without waiting for clients",
-		    left, n, (double)c->timeout_ns / 1e9);
+		    left, n, left == 1 ? "has" : "have",
+		    (double)c->timeout_ns / 1e9);
 		return EX_TEMPFAIL;
 	}
 	printf("ended %d worker%s of a master that had died\n", ended,

@@ -167,8 +167,8 @@ report(struct guard *g)
 		pfk_addr_format(name, &c->last);
 		if (c == &g->counts[FORGED])
 			pfk_log(PFK_WARNING,
-			    "loop guard: refused %llu datagrams, %llu in all",
-			    n, (unsigned long long)c->n);
+			    "loop guard: refused %llu datagram%s, %llu in all",
+			    n, s, (unsigned long long)c->n);
 		else if (c == &g->counts[REPEATED])
 			pfk_log(PFK_WARNING,
 			    "loop guard: dropped %llu datagram%s, the last "

@@ -104,6 +104,7 @@ describe(const struct pfk__event *e, char *dst, size_t size)
 {
 	static const char *const how[] = {"leaves", "stops", "stops now"};
 	unsigned long long a = e->a;
+	const char *s = a == 1 ? "" : "s";
 	char peer[PFK_ADDR_SIZE];
 
 	switch (e->kind) {
@@ -118,9 +119,9 @@ describe(const struct pfk__event *e, char *dst, size_t size)
 		break;
 	case PFK__HAPPENED_RECEIVE:
 	case PFK__HAPPENED_SEND:
-		snprintf(dst, size, "%s %llu bytes, descriptor %d",
+		snprintf(dst, size, "%s %llu byte%s, descriptor %d",
 		    e->kind == PFK__HAPPENED_RECEIVE ? "received" : "sent", a,
-		    e->fd);
+		    s, e->fd);
 		break;
 	case PFK__HAPPENED_CLOSE:
 		snprintf(dst, size, "closed descriptor %d: %s", e->fd,
@@ -128,11 +129,11 @@ describe(const struct pfk__event *e, char *dst, size_t size)
 		break;
 	case PFK__HAPPENED_DATAGRAMS:
 		snprintf(dst, size,
-		    "received %llu messages of datagrams, descriptor %d", a,
+		    "received %llu message%s of datagrams, descriptor %d", a, s,
 		    e->fd);
 		break;
 	case PFK__HAPPENED_ANSWERS:
-		snprintf(dst, size, "sent %llu datagrams, descriptor %d", a,
+		snprintf(dst, size, "sent %llu datagram%s, descriptor %d", a, s,
 		    e->fd);
 		break;
 	case PFK__HAPPENED_DRAIN:
@@ -146,7 +147,7 @@ describe(const struct pfk__event *e, char *dst, size_t size)
 		break;
 	case PFK__HAPPENED_REBUILT:
 		snprintf(dst, size,
-		    "went on with %llu connections of its predecessor", a);
+		    "went on with %llu connection%s of its predecessor", a, s);
 		break;
 	default:
 		return false;

@@ -315,10 +315,8 @@ judge_workers(struct pfk__findings *d, const struct pfk__facts *s)
 
 	if (s->in_backoff > 0) {
 		f = add(d, true, "backoff");
-		say(f,
-		    "%d of %d workers keep dying: their siblings serve for "
-		    "them",
-		    s->in_backoff, s->workers);
+		say(f, "%d of %d workers keep%s dying: siblings serve instead",
+		    s->in_backoff, s->workers, s->in_backoff == 1 ? "s" : "");
 		cure(f, "prefork-ctl why");
 	}
 	if (s->workers > 4 * s->cpus) {

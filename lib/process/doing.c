@@ -15,6 +15,7 @@ pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size)
 	const struct pfk__ledger_head *h = g->head;
 	const struct pfk__record *r = pfk__record(g, h->serving);
 	char name[PFK_ADDR_SIZE];
+	unsigned len = h->hand.fd == h->serving ? h->hand.len : 0;
 
 	if (r == NULL)
 		strlcpy(buf,
@@ -23,9 +24,9 @@ pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size)
 	else if (r->entry == PFK__ENTRY_STREAM)
 		snprintf(buf, size,
 		    "serving the connection of %s, descriptor %d, with %u "
-		    "bytes of it in hand",
-		    pfk_addr_format(name, &r->stream.peer), h->serving,
-		    h->hand.fd == h->serving ? h->hand.len : 0);
+		    "byte%s of it in hand",
+		    pfk_addr_format(name, &r->stream.peer), h->serving, len,
+		    len == 1 ? "" : "s");
 	else if (r->entry == PFK__ENTRY_LISTENER)
 		snprintf(buf, size,
 		    "accepting connections of %s, descriptor %d",

@@ -126,9 +126,10 @@ offer_again(struct pfk__child *c)
 	} else if (!c->kept_logged && c->kept > 0) {
 		c->kept_logged = true;
 		pfk_log(PFK_WARNING,
-		    "worker %d (%d) is leaving, but keeps %d connections until "
+		    "worker %d (%d) is leaving, but keeps %d connection%s until "
 		    "%s",
 		    c->slot, (int)pfk__child_pid(c), c->kept,
+		    c->kept == 1 ? "" : "s",
 		    is_understood(c)
 			? "another worker has room for them; raise "
 			  "--max-connections or start more workers"

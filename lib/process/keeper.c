@@ -235,14 +235,15 @@ blame(struct keeper *k, int fd, const char *why)
 	struct pfk__record *r = pfk__record(&k->ledger, fd);
 	const struct pfk__hand *h = &k->ledger.head->hand;
 	char name[PFK_ADDR_SIZE] = "an unknown peer";
+	unsigned len = h->fd == fd ? h->len : 0;
 
 	if (r == NULL || r->entry != PFK__ENTRY_STREAM)
 		return;
 	pfk_addr_format(name, &r->stream.peer);
 	pfk_log(PFK_ERROR,
-	    "worker %d (%d) died while it served %s, with %u bytes of it in "
+	    "worker %d (%d) died while it served %s, with %u byte%s of it in "
 	    "hand%s; closing that connection",
-	    k->w->slot, (int)k->worker, name, h->fd == fd ? h->len : 0, why);
+	    k->w->slot, (int)k->worker, name, len, len == 1 ? "" : "s", why);
 	r->entry = PFK__ENTRY_DOOMED;
 	/* There is no worker now: nobody else writes here. */
 	pfk__area_of(k->page)->stats.counts[PFK__COUNT_BLAMED]++;

@@ -244,9 +244,9 @@ finish(struct pfk__master *m)
 		    m->places[i].serving->epoch != m->epoch;
 	if (failing > 0)
 		pfk__control_reload_ended(m, EX_SOFTWARE,
-		    "%d of %d workers do not serve the new configuration yet; "
+		    "%d of %d workers %s not serve the new configuration yet; "
 		    "the log has the cause",
-		    failing, m->workers);
+		    failing, m->workers, failing == 1 ? "does" : "do");
 	else
 		pfk__control_reload_ended(m, EX_OK, "reloaded: %d worker%s",
 		    m->workers, m->workers == 1 ? "" : "s");

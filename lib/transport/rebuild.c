@@ -377,7 +377,8 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	else if (accepted != -1)
 		close(accepted);
 	l->ledger->head->accepting = -1;
-	pfk_log(PFK_INFO, "went on with %zu connections%s", w.n - w.lost,
+	pfk_log(PFK_INFO, "went on with %zu connection%s%s", w.n - w.lost,
+	    w.n - w.lost == 1 ? "" : "s",
 	    w.lost > 0 ? "; some could not be continued" : "");
 out:
 	pfk__inventory_close(&w.chunks);

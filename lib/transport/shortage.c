@@ -29,8 +29,8 @@ pfk__tell_shortage(const struct pfk_transport *tr, int error)
 		return;
 	}
 	if (l->shortages > 0)
-		snprintf(more, sizeof(more), "; %u others since the last line",
-		    l->shortages);
+		snprintf(more, sizeof(more), "; %u other%s since the last line",
+		    l->shortages, l->shortages == 1 ? "" : "s");
 	pfk_log(PFK_WARNING, "closed the connection of %s: %s%s",
 	    pfk_addr_format(name, &tr->peer), strerror(error), more);
 	l->shortage_ns = l->now;

@@ -29,16 +29,17 @@ static void
 look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
 {
 	char name[PFK_ADDR_SIZE];
-	uint32_t i = b->at.message;
+	uint32_t i = b->at.message, len;
 
 	if (l->ledger->head->at_fault == 0 || i >= n || b->skipping != 0)
 		return;
 	b->skip = b->at;
 	b->skipping = 1;
+	len = b->in[i].msg_len;
 	pfk_log(PFK_ERROR,
 	    "the last worker died while it handled a datagram from %s, of a "
-	    "message of %u bytes; dropped it",
-	    pfk_addr_format(name, &b->in_addr[i]), b->in[i].msg_len);
+	    "message of %u byte%s; dropped it",
+	    pfk_addr_format(name, &b->in_addr[i]), len, len == 1 ? "" : "s");
 }
 
 /*
