@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -72,6 +73,14 @@ fork_blocked(sigset_t *old)
 	return pid;
 }
 
+static ino_t
+inode_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 static struct pfk__child *
 new_child(struct pfk__master *m, int slot, int channel)
 {
@@ -126,6 +135,7 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	}
 	if (c->keeper == -1)
 		goto err3;
+	c->channel_inode = inode_of(fds[1]);
 	close(fds[1]);
 	snprintf(name, sizeof(name), "worker-%d", slot);
 	pfk__logger_announce(m->logger, log, name, c->keeper);
@@ -162,19 +172,26 @@ pfk__child_found(struct pfk__master *m, int slot, uint64_t generation, int fd)
 	return c;
 }
 
+static void
+forget(struct pfk__child *c)
+{
+	pfk__child_forget(c);
+	pfk_timer_cancel(&c->bound);
+	pfk_timer_cancel(&c->look);
+	pfk__history_fold(c->master, c);
+	pfk__zones_release(c->generation);
+	pfk__pulse_close(&c->pulse, &c->master->pages);
+	LIST_REMOVE(c, link);
+	free(c);
+}
+
 void
 pfk__child_drop(struct pfk__child *c)
 {
 	assert(c->master->places[c->slot].serving != c &&
 	    c->master->places[c->slot].booting != c);
 	pfk__hear_no_more(c);
-	pfk__child_forget(c);
-	pfk_timer_cancel(&c->bound);
-	pfk__history_fold(c->master, c);
-	pfk__zones_release(c->generation);
-	pfk__pulse_close(&c->pulse, &c->master->pages);
-	LIST_REMOVE(c, link);
-	free(c);
+	forget(c);
 }
 
 /* telling */
@@ -468,12 +485,6 @@ pfk__children_reap(struct pfk__master *m)
 		 */
 		if (c->pid != pid && pfk__child_runs(c))
 			pfk__child_signal(c, SIGKILL);
-		pfk__child_forget(c);
-		pfk_timer_cancel(&c->bound);
-		pfk__history_fold(m, c);
-		pfk__zones_release(c->generation);
-		pfk__pulse_close(&c->pulse, &m->pages);
-		LIST_REMOVE(c, link);
-		free(c);
+		forget(c);
 	}
 }

@@ -429,7 +429,7 @@ pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 			close_opened(&a);
 			goto out;
 		}
-		pfk__listener_record(w->ledger, fds[i], &want[i],
+		pfk__listener_record(w->loop->ledger, fds[i], &want[i],
 		    &a.opened[i].bound, a.opened[i].opened_ns);
 	}
 	/* All workers have the same: one says it. */

@@ -98,3 +98,21 @@ pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
 	w->listened = true;
 	return 0;
 }
+
+/*
+ * Those that the program has opened and does not serve, because its servers and
+ * endpoints have left theirs already; and those of a predecessor that died amid it.
+ */
+void
+pfk__listeners_leave(struct pfk__ledger *g)
+{
+	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
+		const struct pfk__record *r = &g->records[fd];
+
+		if ((r->entry == PFK__ENTRY_LISTENER ||
+			r->entry == PFK__ENTRY_DATAGRAM ||
+			r->entry == PFK__ENTRY_LEFT) &&
+		    r->owner == -1)
+			pfk__ledger_leave(g, fd);
+	}
+}

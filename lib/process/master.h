@@ -60,11 +60,17 @@ struct pfk__child {
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
 	unsigned outlived;       /* so many reloads after that */
-	bool adopted;            /* it has, or had, listeners of other slots */
-	bool deaf;               /* its channel is full, and it does not read */
-	int fail_status;         /* why its boot failed, by its own word */
-	unsigned incarnation;    /* workers that its keeper has cloned */
-	int64_t deaths_told;     /* by the keeper; -1: an orphan's, not known */
+	/* leaver.c: since when its last order has been sent; and the looks. */
+	uint64_t ordered_ns;
+	struct pfk_timer *look;
+	unsigned looks;
+	bool queue_seen;
+	ino_t channel_inode;  /* of the worker's end; 0: not known */
+	bool adopted;         /* it has, or had, listeners of other slots */
+	bool deaf;            /* its channel is full, and it does not read */
+	int fail_status;      /* why its boot failed, by its own word */
+	unsigned incarnation; /* workers that its keeper has cloned */
+	int64_t deaths_told;  /* by the keeper; -1: an orphan's, not known */
 	char fail_text[400];
 	char cause[160]; /* why the master ends the worker, or "" */
 };
@@ -226,6 +232,16 @@ void pfk__children_retire_deferred(struct pfk__master *m);
 void pfk__child_repeat(struct pfk__child *c);
 /* Log the workers that were leaving before this reload began, or kill them. */
 void pfk__children_count_reload(struct pfk__master *m);
+
+/* Kill a worker that leaves and keeps a listener; false: it keeps none. */
+bool pfk__retire_clinging(struct pfk__child *c);
+
+/* leaver.c */
+/* c was ordered to leave: look for the descriptors that it must not keep. */
+void pfk__leaver_watch(struct pfk__child *c);
+/* Which ones it keeps, or NULL. */
+const char *pfk__leaver_keeps(struct pfk__child *c);
+extern uint64_t pfk__leaver_look_ns; /* a test may change it */
 
 /* hear.c */
 /* The channel's callback; all that is queued there; and the channel's end. */

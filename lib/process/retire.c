@@ -8,6 +8,7 @@
  * that it leaves would serve its queue for ever.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "process/master.h"
@@ -51,6 +52,22 @@ bound_leaving(struct pfk__child *c)
 		    on_bound, c);
 }
 
+bool
+pfk__retire_clinging(struct pfk__child *c)
+{
+	const char *kept = pfk__leaver_keeps(c);
+
+	if (kept == NULL)
+		return false;
+	pfk_log(PFK_WARNING,
+	    "worker %d (%d) is leaving and keeps %s; killing it", c->slot,
+	    (int)pfk__child_pid(c), kept);
+	snprintf(c->cause, sizeof(c->cause),
+	    "it kept %s as it left, so the master killed it", kept);
+	pfk__child_signal(c, SIGKILL);
+	return true;
+}
+
 /* A worker without a bound of time: it is still there after another reload. */
 static void
 count_reload(struct pfk__child *c)
@@ -58,6 +75,8 @@ count_reload(struct pfk__child *c)
 	double since = (double)(pfk_loop_now(c->master->loop) - c->leaving_ns) /
 	    PFK_SECOND_NS;
 
+	if (pfk__retire_clinging(c))
+		return;
 	if (c->bound != NULL || ++c->outlived <= RELOADS_MAX) {
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) has been leaving for %.0f s, since before "
@@ -94,6 +113,7 @@ order_drain(struct pfk__child *c)
 	pfk_log(PFK_INFO, "worker %d (%d) is leaving", c->slot,
 	    (int)pfk__child_pid(c));
 	c->kept = c->later = 0;
+	pfk__leaver_watch(c);
 	pfk__heirs_offer(c);
 }
 

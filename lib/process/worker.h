@@ -80,6 +80,8 @@ void pfk__listener_record(struct pfk__ledger *g, int fd,
     uint64_t opened_ns);
 int pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
+/* Leave all listeners: the worker drains. */
+void pfk__listeners_leave(struct pfk__ledger *g);
 
 /* "serving on tcp A, udp B", or the number of addresses; begin with {0}. */
 struct pfk__serving_line {
