@@ -96,7 +96,7 @@ new_child(struct pfk__master *m, int slot, int channel)
 	c->hang_ns = m->config.hang_ns;
 	c->channel = channel;
 	c->version = PFK__KNOCK_VERSION;
-	c->pidfd = -1;
+	c->pidfd = c->keeper_pidfd = -1;
 	c->list_fd = -1;
 	if (pfk__pulse_open(&c->pulse, &m->pages, pfk_loop_now(m->loop)) == -1)
 		goto err1;
@@ -176,6 +176,8 @@ static void
 forget(struct pfk__child *c)
 {
 	pfk__child_forget(c);
+	if (c->keeper_pidfd != -1)
+		close(c->keeper_pidfd);
 	pfk_timer_cancel(&c->bound);
 	pfk_timer_cancel(&c->look);
 	pfk__history_fold(c->master, c);

@@ -223,7 +223,7 @@ hear_knock(struct pfk__client *c)
 		return;
 	}
 	c->passed = -1;
-	why = pfk__takeover_knock(c->control->master, &k, c->pid, fd);
+	why = pfk__takeover_knock(c->control->master, &k, c->pid, c->uid, fd);
 	if (why == NULL)
 		pfk__client_done(c, "taken over");
 	else

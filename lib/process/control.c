@@ -123,6 +123,7 @@ take_in(struct pfk__control_socket *k, int fd, enum pfk__right right, uid_t uid,
 	    .fd = fd,
 	    .right = right,
 	    .pid = pid,
+	    .uid = uid,
 	    .passed = -1};
 	/* Only a knock brings a descriptor. */
 	if (right == PFK__RIGHT_READ)

@@ -58,7 +58,8 @@ struct pfk__client {
 	struct pfk_io *io;
 	struct pfk_timer *deadline;
 	enum pfk__right right;
-	pid_t pid;  /* its own, by SO_PEERCRED */
+	pid_t pid; /* its own, by SO_PEERCRED; and its user */
+	uid_t uid;
 	int passed; /* a descriptor that came along, or -1 */
 	char line[256];
 	size_t len;

@@ -38,6 +38,7 @@ struct pfk__child {
 	pid_t keeper; /* our child: the worker's parent, or itself; 0: dead */
 	pid_t pid;    /* the worker's, once it has said so; else 0 */
 	int pidfd;    /* of pid, or -1 where the kernel has none */
+	int keeper_pidfd; /* of an orphan's keeper; else -1 */
 	int slot;
 	uint64_t generation; /* of this process, unique */
 	uint64_t epoch;      /* of the configuration that it serves */
@@ -211,6 +212,8 @@ void pfk__children_reap(struct pfk__master *m);
 /* identity.c */
 /* Take it for the worker's pid; false: it cannot be. */
 bool pfk__child_identify(struct pfk__child *c, pid_t pid);
+/* The same for an orphan of that user, which names its keeper, or 0. */
+bool pfk__child_claim(struct pfk__child *c, pid_t pid, pid_t keeper, uid_t uid);
 void pfk__child_forget(struct pfk__child *c);
 /* Whether the worker is known and has not ended. */
 bool pfk__child_runs(const struct pfk__child *c);

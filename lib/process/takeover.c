@@ -17,6 +17,8 @@
 #define SILENCE_NS (400 * PFK_MSEC_NS)
 /* ... and no longer than this in all. */
 #define AWAIT_NS (1500 * PFK_MSEC_NS)
+/* No honest generation comes near; further ones are counted on from it. */
+#define GENERATION_MAX (UINT64_C(1) << 62)
 
 static int
 count_orphans(const struct pfk__master *m)
@@ -181,7 +183,8 @@ check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 {
 	if (k->version < 1 || k->message_bytes < PFK__MESSAGE_MIN ||
 	    k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper < 0 ||
-	    k->keeper == 1 || k->workers < 1 || k->workers > PFK_WORKERS_MAX)
+	    k->keeper == 1 || k->workers < 1 || k->workers > PFK_WORKERS_MAX ||
+	    k->generation == 0 || k->generation > GENERATION_MAX)
 		return "its knock makes no sense";
 	if (m->stop != PFK__STOP_NONE)
 		return "the service stops";
@@ -230,7 +233,7 @@ retire_late(struct pfk__master *m, struct pfk__child *c)
 
 const char *
 pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
-    pid_t pid, int fd)
+    pid_t pid, uid_t uid, int fd)
 {
 	const char *why;
 	struct pfk__child *c;
@@ -246,14 +249,12 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 		pfk__close_received(fd);
 		return why;
 	}
-	c->keeper = k->keeper != 0 ? k->keeper : pid;
 	c->version = k->version;
 	c->deaths_told = -1;
-	if (!pfk__child_identify(c, pid)) {
+	if (!pfk__child_claim(c, pid, k->keeper, uid)) {
 		pfk__child_drop(c);
 		return "it is not its keeper's worker";
 	}
-	c->keeper = k->keeper;
 	if (k->generation > m->generation)
 		m->generation = k->generation;
 	/* A slot that the configuration does not know may come last. */

@@ -57,11 +57,11 @@ void pfk__takeover_then_stop(struct pfk__master *m, enum pfk__stop how,
     int status, uint64_t timeout_ns);
 
 /*
- * An orphan knocks: pid is its own by SO_PEERCRED, and fd its channel, which is
- * the callee's.  NULL, or why it is refused.
+ * An orphan knocks: pid and uid are its own by SO_PEERCRED, and fd its channel,
+ * which is the callee's.  NULL, or why it is refused.
  */
 const char *pfk__takeover_knock(struct pfk__master *m,
-    const struct pfk__knock *k, pid_t pid, int fd);
+    const struct pfk__knock *k, pid_t pid, uid_t uid, int fd);
 
 /*
  * The channel of an orphan has ended.  True: not all of them had come yet, and its
