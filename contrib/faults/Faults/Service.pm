@@ -361,6 +361,8 @@ sub end {
 
 	kill 'KILL', $self->{pid} if $self->is_alive;
 	waitpid $self->{pid}, 0 if !defined $self->{status};
+	# It refers to its service, which would never be freed, nor its directory.
+	delete $self->{spawn};
 	return;
 }
 
