@@ -50,23 +50,49 @@ is_of_one_moment(const struct tcp_info *a, const struct tcp_info *b)
 	    a->tcpi_state == b->tcpi_state;
 }
 
+/*
+ * Nobody reads or writes meanwhile: a queue to send that is empty at first stays
+ * empty, and one to receive that is empty at last was empty all the time.  So
+ * one answer is enough then.
+ */
+static int
+look_at_idle(int fd, struct tcp_info *info, int *in, int *out)
+{
+	socklen_t len = sizeof(*info);
+
+	if (ioctl(fd, SIOCOUTQ, out) == -1 ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) == -1 ||
+	    ioctl(fd, SIOCINQ, in) == -1)
+		return -1;
+	return *in == 0 && *out == 0;
+}
+
+/* It ends: the peer fills a buffer that nobody empties. */
+static int
+look_at_busy(int fd, struct tcp_info *info, int *in, int *out)
+{
+	struct tcp_info after = *info;
+	socklen_t len = sizeof(after);
+
+	do {
+		*info = after;
+		if (ioctl(fd, SIOCINQ, in) == -1 ||
+		    ioctl(fd, SIOCOUTQ, out) == -1 ||
+		    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
+			return -1;
+	} while (!is_of_one_moment(info, &after));
+	return 0;
+}
+
 int
 pfk__tcp_counts(int fd, uint64_t *received, uint64_t *sent)
 {
-	struct tcp_info info = {0}, after = {0};
-	socklen_t len = sizeof(info);
-	int in = 0, out = 0;
+	struct tcp_info info = {0};
+	int in = 0, out = 0, idle = look_at_idle(fd, &info, &in, &out);
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
+	if (idle == -1 ||
+	    (idle == 0 && look_at_busy(fd, &info, &in, &out) == -1))
 		return -1;
-	/* It ends: the peer fills a buffer that nobody empties. */
-	do {
-		info = after;
-		if (ioctl(fd, SIOCINQ, &in) == -1 ||
-		    ioctl(fd, SIOCOUTQ, &out) == -1 ||
-		    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) == -1)
-			return -1;
-	} while (!is_of_one_moment(&info, &after));
 	*received = info.tcpi_bytes_received - (uint64_t)in -
 	    fin_received(info.tcpi_state);
 	*sent = info.tcpi_bytes_acked + (uint64_t)out -
