@@ -1606,7 +1606,10 @@ struct pfk_hooks {
  * loop until on_exit has returned, and then as they were before.  It binds
  * nothing but the control socket, an AF_UNIX one.  Where the environment has
  * NOTIFY_SOCKET, the master sends its state to the service manager and feeds
- * the manager's watchdog, as by sd_notify(3).
+ * the manager's watchdog, as by sd_notify(3).  Where it has FDSTORE, too, which
+ * systemd sets, or a unit for a systemd older than 254, the manager stores a copy of
+ * each listener, and the next start takes those that it is given (LISTEN_FDS).  Other
+ * descriptors from there are closed.
  *
  * Memory that is mapped shared before this call is shared by all workers, also
  * those of a later reload.  Descriptors that are open before this call are open

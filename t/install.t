@@ -148,6 +148,8 @@ sub checks_units {
 		like($unit, qr{^ExecStart=/usr/bin/prefork-(?:echo|exporter)\s}m, "$name names its program");
 		like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command')
 		    if $name =~ /echo/;
+		like($unit, qr/^FileDescriptorStoreMax=(\d+)\nEnvironment=FDSTORE=\1$/mx, 'and a store of listeners')
+		    if $name =~ /echo/;
 		comes_back($name, $unit =~ /^(\w+)=(.*)$/gm);
 		$unit =~ s{=/usr/bin/}{=$plain/usr/bin/}g;
 		SKIP: {

@@ -17,6 +17,7 @@
 #include "base/inherit.h"
 #include "base/kept.h"
 #include "base/log.h"
+#include "base/passed.h"
 
 /* More than any process has. */
 #define FDS_MAX (1u << 20)
@@ -141,7 +142,8 @@ pfk__close_others(int *keep, size_t n)
 void
 pfk__close_inherited(void)
 {
-	size_t n, max = pfk__kept_count() + 1 + PFK__INHERITED_MAX;
+	size_t passed = (size_t)pfk__passed_count(), n;
+	size_t max = pfk__kept_count() + 1 + PFK__INHERITED_MAX + passed;
 	int *keep = calloc(max, sizeof(*keep)), log;
 
 	pfk__log_forked();
@@ -153,6 +155,8 @@ pfk__close_inherited(void)
 	}
 	n = pfk__kept_named(keep);
 	n += pfk__inherited_fds(keep + n);
+	for (size_t i = 0; i < passed; i++)
+		keep[n++] = PFK__PASSED_FIRST + (int)i;
 	keep[n++] = pfk__log_fd();
 	pfk__close_others(keep, n);
 	free(keep);

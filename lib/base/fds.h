@@ -17,7 +17,7 @@ void pfk__close_others(int *keep, size_t n);
 
 /*
  * Close every descriptor above standard error but the log's, those of
- * pfk_keep_fd and those of an upgrade, because the starting process may have left
+ * pfk_keep_fd, of an upgrade and of the service manager, because the starting process may have left
  * some open.
  */
 void pfk__close_inherited(void);

@@ -149,6 +149,7 @@ pfk__custody_drop(struct pfk__lent *l)
 	TAILQ_REMOVE(&c->slots[l->slot].list, l, link);
 	c->slots[l->slot].len--;
 	c->len--;
+	c->changes++;
 	assert(pfk_addr_port(&l->asked) != 0 || c->any_port > 0);
 	if (pfk_addr_port(&l->asked) == 0)
 		c->any_port--;
@@ -199,6 +200,7 @@ pfk__custody_add(struct pfk__custody *c, const struct pfk__lent *l)
 	list(c, copy);
 	c->slots[l->slot].len++;
 	c->len++;
+	c->changes++;
 	if (pfk_addr_port(&l->asked) == 0) {
 		if (c->any_port++ == 0)
 			c->port = pfk_addr_port(&l->bound);

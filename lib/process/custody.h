@@ -28,6 +28,7 @@ struct pfk__lent {
 	uint64_t lender;    /* the generation that opened it */
 	uint64_t user;      /* the last one that opened or kept it */
 	uint64_t opened_ns; /* by pfk__clock_now */
+	uint64_t cookie;    /* the socket's; 0: not read yet (store.c) */
 	/* The custody's own. */
 	struct pfk__custody *custody;
 	struct pfk_io *io; /* in the master: is anything queued? */
@@ -42,7 +43,8 @@ struct pfk__custody {
 		size_t len;
 	} slots[PFK_WORKERS_MAX];
 	size_t len;
-	uint16_t port; /* for port 0, while any_port is not 0 */
+	uint64_t changes; /* entries added and dropped so far */
+	uint16_t port;    /* for port 0, while any_port is not 0 */
 	size_t any_port;
 	/* With a loop: queued is called, once a rearm, when a slot's queue
 	 * is seen not to be empty. */

@@ -312,7 +312,7 @@ log_serving(const struct attempt *a)
 
 		if (o->fd == -1)
 			continue;
-		if (a->w->slot == 0 && !o->kept)
+		if (a->w->slot == 0 && (!o->kept || a->w->first_boot))
 			log_new(a, i);
 		pfk__serving_add(&line, a->want[i].kind, &o->bound);
 	}

@@ -177,6 +177,8 @@ all_ready(struct pfk__master *m)
 		pfk__master_stop(m, PFK__STOP_FAST, status, 0);
 		return;
 	}
+	/* The service manager may have kept listeners of addresses before. */
+	pfk__adopt_prune(m);
 	log_ready(m);
 	pfk__notify_ready(m);
 	roll_orphans(m);
@@ -310,6 +312,7 @@ pfk__master_maintain(void *arg)
 		pfk__master_stop(m, PFK__STOP_FAST, EX_UNAVAILABLE, 0);
 	}
 	arm_tick(m);
+	pfk__store_maintain(m);
 	pfk__exporter_maintain(m);
 	pfk__control_maintain(m);
 	pfk__upgrade_maintain(m);
@@ -378,6 +381,9 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	pfk_timer_cancel(&m->late);
 	pfk_timer_cancel(&m->surplus);
 	pfk_timer_cancel(&m->kill);
+	/* After a failure, the next start serves the clients that wait. */
+	if (m->status == EX_OK)
+		pfk__store_end(m);
 	/*
 	 * Close the listeners for good: new clients are refused, and do not
 	 * wait in vain.

@@ -28,6 +28,7 @@
 #include "process/pages.h"
 #include "process/slot.h"
 #include "process/stall.h"
+#include "process/store.h"
 #include "process/upgrade.h"
 
 enum pfk__phase { PFK__PHASE_BOOTING, PFK__PHASE_SERVING, PFK__PHASE_LEAVING };
@@ -161,6 +162,7 @@ struct pfk__master {
 	struct pfk__control_socket *control;
 	struct pfk__deaths deaths;
 	struct pfk__notify notify;
+	struct pfk__store store;
 	struct pfk__exporter exporter;
 	struct pfk__trial trial;
 	uint64_t reloads_before; /* of the programs that this one replaced */

@@ -76,6 +76,28 @@ static void PFK_PRINTF(2, 3)
 		return;
 }
 
+int
+pfk__notify_pass(const struct pfk__master *m, const char *text, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec v = {.iov_base = (void *)(uintptr_t)text,
+	    .iov_len = strlen(text)};
+	struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
+
+	if (fd != -1) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.room);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	return sendmsg(m->notify.fd, &msg, MSG_NOSIGNAL) == -1 ? -1 : 0;
+}
+
 /* the status */
 
 static void

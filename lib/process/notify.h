@@ -20,6 +20,12 @@ struct pfk__notify {
 	char status[160]; /* the last one that was told */
 };
 
+/*
+ * Send one message, with a descriptor unless fd is -1.  -1: errno; EAGAIN: the
+ * manager has no room for it now.
+ */
+int pfk__notify_pass(const struct pfk__master *m, const char *text, int fd);
+
 void pfk__notify_open(struct pfk__master *m);
 void pfk__notify_close(struct pfk__master *m);
 

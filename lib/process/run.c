@@ -55,6 +55,7 @@ run(struct pfk__master *m)
 	pfk__watch_start(m);
 	pfk__deaths_watch(&m->deaths);
 	pfk__notify_open(m);
+	pfk__store_open(m);
 	pfk__takeover_await(m);
 	pfk__upgrade_go(m);
 	pfk__master_maintain(m);
@@ -79,6 +80,7 @@ cancel_all(struct pfk__master *m)
 	pfk_timer_cancel(&m->heirs);
 	pfk_timer_cancel(&m->watch);
 	pfk_timer_cancel(&m->await);
+	pfk__store_close(m);
 	pfk__notify_close(m);
 	pfk__handshakes_free(&m->handshakes);
 	pfk__soon_cancel(m->loop, &m->maintain);
@@ -179,7 +181,8 @@ pfk_master_run(const struct pfk_master_config *config,
 		return EX_SOFTWARE;
 	m = calloc(1, sizeof(*m));
 	if (m == NULL || pfk__upgrade_enter(m) == -1 ||
-	    pfk__kept_open(pfk__log_fd()) == -1 || pfk__exit_prepare() == -1) {
+	    pfk__store_enter(m) == -1 || pfk__kept_open(pfk__log_fd()) == -1 ||
+	    pfk__exit_prepare() == -1) {
 		pfk_complain("cannot start: %s", strerror(errno));
 		free(m);
 		pfk__use_end();

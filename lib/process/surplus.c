@@ -5,8 +5,9 @@
  * the kernel goes on filling them, and the load is uneven.  So new clients are
  * steered to the slots that stay, and when no handshake is under way that was
  * before and the queues are empty, the sockets are closed.  Steering goes on for
- * a while: until the adopter has closed its duplicate as well, the kernel would
- * put new clients into a queue that is about to go.
+ * a while: until the adopter has closed its duplicate as well, and the service
+ * manager its own (store.c), the kernel would put new clients into a queue that is
+ * about to go.
  *
  * Steering is by a socket's index in its group, which is the order of opening.
  * First boots happen one after the other (master.c), so that the slots' order
@@ -264,12 +265,20 @@ log_end(const struct pfk__master *m)
 		    m->workers, plural);
 }
 
-/* The adopters have closed their duplicates: stop steering. */
+/*
+ * The adopters have closed their duplicates, and the service manager its own: stop
+ * steering.
+ */
 static void
 let_go(void *arg)
 {
 	struct pfk__master *m = arg;
 
+	/* Copies in its store would go on to be filled. */
+	if (!pfk__store_settled(m)) {
+		pfk_timer_set(&m->surplus, m->loop, LOOK_NS, let_go, m);
+		return;
+	}
 	m->letting_go = false;
 	pfk__surplus_maintain(m);
 	/* An upgrade may have waited for it. */
@@ -284,6 +293,7 @@ look(void *arg)
 	if (!in_handshake(m) && surplus_is_empty(m)) {
 		forget_handshakes(m);
 		close_surplus(m);
+		pfk__store_maintain(m);
 		log_end(m);
 		m->letting_go = true;
 		pfk_timer_set(&m->surplus, m->loop, GRACE_NS, let_go, m);

@@ -42,6 +42,7 @@ refuse(struct pfk__master *m, const char *why)
 
 	pfk_log(PFK_ERROR, "upgrade refused: %s; nothing has changed", why);
 	pfk__upgrade_cancel(m);
+	pfk__store_resume(m);
 	if (workers > 0)
 		pfk__orders_workers(m, workers);
 	pfk__control_admit(m, true);
@@ -304,7 +305,7 @@ pfk__upgrade_maintain(struct pfk__master *m)
 		staff_surplus(m);
 	else if (!all_serve(m))
 		pfk__control_admit(m, true);
-	else if (clients_wait(m))
+	else if (clients_wait(m) && pfk__store_empty(m))
 		execute(m);
 }
 
