@@ -149,15 +149,6 @@ void pfk_warn(const char *fmt, ...) PFK_PRINTF(1, 2);
  */
 void pfk_complain(const char *fmt, ...) PFK_PRINTF(1, 2);
 
-/* Room for any answer of pfk_quote. */
-#define PFK_QUOTE_SIZE 320
-
-/*
- * Write buf as Python writes bytes, b'...', cut after 64 bytes with the full
- * length behind it.  dst holds PFK_QUOTE_SIZE bytes; returns dst.
- */
-const char *pfk_quote(char *dst, const void *buf, size_t len);
-
 /*
  * The number of CPUs that this process may use: its affinity mask, and the
  * quota of its cgroup (v2 cpu.max, v1 cpu.cfs_quota_us) rounded up.  At least
@@ -651,9 +642,6 @@ int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
  */
 const char *pfk_addr_format(char *dst, const struct pfk_addr *a);
 
-/* The same as Python's socket module prints it: "('127.0.0.1', 8888)". */
-const char *pfk_addr_python(char *dst, const struct pfk_addr *a);
-
 /* The port, in the host's byte order; 0 where the family has none. */
 uint16_t pfk_addr_port(const struct pfk_addr *a);
 
@@ -662,12 +650,6 @@ uint16_t pfk_addr_port(const struct pfk_addr *a);
  * where one is not an Internet address.
  */
 bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
-
-/*
- * Whether it is a link-local address that does not name its interface, as
- * fe80::1%eth0 does, and so cannot be used.
- */
-bool pfk_addr_lacks_zone(const struct pfk_addr *a);
 
 /*
  * Write all addresses of host, in getaddrinfo(3)'s order, at most max, to

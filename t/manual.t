@@ -27,7 +27,7 @@ for my $folder (glob 'cmd/*/') {
 	my ($name) = $folder =~ m{^cmd/(.*)/$};
 	my ($page) = glob "cmd/$name/$name.[1-8]";
 
-	next if !glob "cmd/$name/*.c";
+	next if $name eq 'shared' || !glob "cmd/$name/*.c";
 	ok($page && -e $page, "$name has a manual") or next;
 	next if !-x Prefork::program($name) && $name eq 'prefork-exporter';
 	my ($code, $help) = run_cmd(Prefork::program($name), '--help');

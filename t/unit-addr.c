@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../cmd/shared/quote.h"
 #include "tap.h"
 
 #include "net/addr.h"
@@ -103,7 +104,7 @@ test_text(void)
 		is_int(pfk_addr_parse(&a, addresses[i].host, addresses[i].port),
 		    0, "%s", addresses[i].host);
 		is_str(pfk_addr_format(dst, &a), addresses[i].text, "printed");
-		is_str(pfk_addr_python(dst, &a), addresses[i].python,
+		is_str(quote_addr(dst, &a), addresses[i].python,
 		    "as Python prints it");
 		is_int(pfk_addr_port(&a), addresses[i].port, "its port");
 	}
@@ -129,15 +130,15 @@ test_zone(void)
 	is_int(a.in6.sin6_scope_id, lo, "is the interface");
 	is_str(pfk_addr_format(dst, &a), "[fe80::1%lo]:7", "and is printed");
 	snprintf(expected, sizeof(expected), "('fe80::1', 7, 0, %u)", lo);
-	is_str(pfk_addr_python(dst, &a), expected, "in Python's way");
+	is_str(quote_addr(dst, &a), expected, "in Python's way");
 	pfk_addr_parse(&b, "fe80::1", 7);
 	ok(!pfk_addr_equal(&a, &b), "and makes another address");
-	ok(!pfk_addr_lacks_zone(&a) && pfk_addr_lacks_zone(&b),
+	ok(!pfk__addr_lacks_zone(&a) && pfk__addr_lacks_zone(&b),
 	    "and is needed there");
 	pfk_addr_parse(&b, "::1", 7);
-	ok(!pfk_addr_lacks_zone(&b), "but not by ::1");
+	ok(!pfk__addr_lacks_zone(&b), "but not by ::1");
 	pfk_addr_parse(&b, "169.254.0.1", 7);
-	ok(!pfk_addr_lacks_zone(&b), "nor by IPv4");
+	ok(!pfk__addr_lacks_zone(&b), "nor by IPv4");
 	a.in6.sin6_scope_id = UINT32_MAX;
 	is_str(pfk_addr_format(dst, &a), "[fe80::1%4294967295]:7",
 	    "an unknown one is a number");
@@ -180,7 +181,7 @@ test_unix(void)
 	a.sa.sa_family = AF_UNIX;
 	b = a;
 	is_str(pfk_addr_format(dst, &a), "unix", "AF_UNIX");
-	is_str(pfk_addr_python(dst, &a), "unix", "AF_UNIX for Python");
+	is_str(quote_addr(dst, &a), "unix", "AF_UNIX for Python");
 	is_int(pfk_addr_port(&a), 0, "AF_UNIX: no port");
 	ok(!pfk_addr_equal(&a, &b), "AF_UNIX: which peer is not known");
 	ok(!pfk__addr_is_any(&a), "AF_UNIX: not any address");

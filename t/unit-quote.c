@@ -4,6 +4,7 @@
 #include <prefork.h>
 #include <string.h>
 
+#include "../cmd/shared/quote.h"
 #include "tap.h"
 
 #define BYTES(literal) literal, sizeof(literal) - 1
@@ -67,27 +68,26 @@ static const struct {
 int
 main(void)
 {
-	char dst[PFK_QUOTE_SIZE], many[100];
+	char dst[QUOTE_SIZE], many[100];
 	unsigned char worst[64];
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		is_str(pfk_quote(dst, known[i].bytes, known[i].len),
+		is_str(quote_bytes(dst, known[i].bytes, known[i].len),
 		    known[i].repr, "%zu bytes", known[i].len);
-	ok(pfk_quote(dst, "", 0) == dst, "it returns dst");
-	is_str(pfk_quote(dst, NULL, 0), "b''", "nothing at all");
+	ok(quote_bytes(dst, "", 0) == dst, "it returns dst");
+	is_str(quote_bytes(dst, NULL, 0), "b''", "nothing at all");
 
 	memset(many, 'a', sizeof(many));
-	pfk_quote(dst, many, 64);
+	quote_bytes(dst, many, 64);
 	is_int(strlen(dst), 67, "64 bytes are shown whole");
-	pfk_quote(dst, many, 65);
+	quote_bytes(dst, many, 65);
 	is_str(dst + 66, "'... (65 bytes)", "65 are cut");
 	/* A quote beyond the cut does not count. */
 	many[80] = '\'';
-	is_int(pfk_quote(dst, many, 100)[1], '\'', "cut first, then quoted");
+	is_int(quote_bytes(dst, many, 100)[1], '\'', "cut first, then quoted");
 
 	memset(worst, 0xff, sizeof(worst));
-	pfk_quote(dst, worst, sizeof(worst));
-	ok(strlen(dst) < PFK_QUOTE_SIZE, "the longest has room: %zu",
-	    strlen(dst));
+	quote_bytes(dst, worst, sizeof(worst));
+	ok(strlen(dst) < QUOTE_SIZE, "the longest has room: %zu", strlen(dst));
 	return done_testing();
 }

@@ -124,12 +124,16 @@ options_init(struct options *o)
 	    .send_buffer = PFK_UNSET};
 }
 
+/* A link-local address is of use with its interface only: fe80::1%eth0. */
 static bool
 lacks_zone(const char *host)
 {
 	struct pfk_addr a;
 
-	return pfk_addr_parse(&a, host, 0) == 0 && pfk_addr_lacks_zone(&a);
+	return pfk_addr_parse(&a, host, 0) == 0 && a.sa.sa_family == AF_INET6 &&
+	    a.in6.sin6_scope_id == 0 &&
+	    (IN6_IS_ADDR_LINKLOCAL(&a.in6.sin6_addr) ||
+		IN6_IS_ADDR_MC_LINKLOCAL(&a.in6.sin6_addr));
 }
 
 static const char *

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../shared/quote.h"
 #include "client.h"
 
 #define ADDRESSES_MAX 16
@@ -101,7 +102,7 @@ log_socket(const struct client *c, const struct pfk_addr *peer)
 	socklen_t len = sizeof(value), info_len = sizeof(struct tcp_info);
 	struct tcp_info info = {0};
 
-	pfk_log(PFK_INFO, "connected to %s", pfk_addr_python(name, peer));
+	pfk_log(PFK_INFO, "connected to %s", quote_addr(name, peer));
 	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len) == 0)
 		pfk_log(PFK_INFO, "TCP_NODELAY: %d", value);
 	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &len) == 0)

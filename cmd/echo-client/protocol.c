@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../shared/quote.h"
 #include "client.h"
 
 static struct {
@@ -21,7 +22,7 @@ log_info(const struct pfk_transport *tr)
 	int value;
 
 	pfk_log(PFK_INFO, "connected to %s",
-	    pfk_addr_python(name, pfk_peername(tr)));
+	    quote_addr(name, pfk_peername(tr)));
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (pfk_extra_info(tr, names[i], &value, sizeof(value)) == 0)
 			pfk_log(PFK_INFO, "%s: %d", names[i], value);

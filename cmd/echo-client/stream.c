@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../shared/quote.h"
 #include "client.h"
 
 #define READ_BYTES 1024
@@ -87,7 +88,7 @@ start(struct client *c)
 	tr = pfk_stream_transport(session.s);
 	if (tr != NULL) {
 		pfk_log(PFK_INFO, "connected to %s",
-		    pfk_addr_python(name, pfk_peername(tr)));
+		    quote_addr(name, pfk_peername(tr)));
 		log_transport(&c->o, tr);
 	}
 	transfer_first_sent(c);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../shared/quote.h"
 #include "client.h"
 
 /* How long to wait for the server's end after ours: it need not come. */
@@ -132,14 +133,14 @@ transfer_begin(struct client *c)
 void
 transfer_sent(struct client *c, const void *buf, size_t len)
 {
-	char quoted[PFK_QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 
 	touch(c);
 	if (c->next.index == 0 && c->next.offset == 0)
 		c->round_ns = c->active_ns;
 	c->sent += len;
 	if (pfk_log_wants(PFK_DEBUG))
-		pfk_log(PFK_DEBUG, "sent: %s", pfk_quote(quoted, buf, len));
+		pfk_log(PFK_DEBUG, "sent: %s", quote_bytes(quoted, buf, len));
 	if (!c->o.input) {
 		skip(c, &c->next, len);
 		return;
@@ -195,14 +196,14 @@ same_as_messages(struct client *c, const char *buf, size_t len)
 void
 transfer_received(struct client *c, const void *buf, size_t len)
 {
-	char quoted[PFK_QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 	bool same;
 
 	if (c->over)
 		return;
 	touch(c);
 	if (pfk_log_wants(PFK_DEBUG))
-		pfk_log(PFK_DEBUG, "recv: %s", pfk_quote(quoted, buf, len));
+		pfk_log(PFK_DEBUG, "recv: %s", quote_bytes(quoted, buf, len));
 	if (c->o.input && output(buf, len) == -1) {
 		client_fail(c, EXIT_LOST, "OTHER", "standard output: %s",
 		    strerror(errno));

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/quote.h"
 #include "client.h"
 
 #define DATAGRAM_MAX 65507 /* over IPv4 */
@@ -85,14 +86,14 @@ static void
 send_next(void *arg)
 {
 	struct client *c = run.client;
-	char quoted[PFK_QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 
 	(void)arg;
 	if (run.buf == NULL) {
 		run.message = c->o.messages[run.at % c->o.n_messages];
 		run.len = strlen(run.message);
 	}
-	pfk_log(PFK_INFO, "sent: %s", pfk_quote(quoted, run.message, run.len));
+	pfk_log(PFK_INFO, "sent: %s", quote_bytes(quoted, run.message, run.len));
 	run.waiting = true;
 	run.sent_ns = pfk_loop_now(c->loop);
 	if (c->o.timeout_ns > 0)
@@ -124,12 +125,12 @@ static void
 received(void *self, const struct pfk_packet *p)
 {
 	uint64_t ns = pfk_loop_now(run.client->loop) - run.sent_ns;
-	char quoted[PFK_QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 
 	(void)self;
-	pfk_addr_python(run.peer, p->from);
+	quote_addr(run.peer, p->from);
 	pfk_log(PFK_INFO, "recv: %s from %s, %.3f ms",
-	    pfk_quote(quoted, p->buf, p->len), run.peer, (double)ns / 1e6);
+	    quote_bytes(quoted, p->buf, p->len), run.peer, (double)ns / 1e6);
 	if (!run.waiting)
 		return; /* late, or one too many */
 	if (!same(p, run.message, run.len)) {
@@ -193,7 +194,7 @@ connection_made(struct pfk_datagram *d, void *arg)
 	run.d = d;
 	if (pfk_datagram_peername(d, &peer) == 0)
 		pfk_log(PFK_INFO, "connected to %s",
-		    pfk_addr_python(run.peer, &peer));
+		    quote_addr(run.peer, &peer));
 	if (run.total > 1 && run.interrupt == NULL)
 		run.interrupt = pfk_signal_add(c->loop, SIGINT, on_interrupt,
 		    NULL);

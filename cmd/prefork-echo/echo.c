@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "../shared/quote.h"
 #include "guard.h"
 
 static struct guard *guard; /* or NULL: all datagrams are answered */
@@ -28,7 +29,7 @@ tcp_made(struct pfk_transport *tr, void *arg)
 	(void)arg;
 	if (pfk_log_wants(PFK_DEBUG))
 		pfk_log(PFK_DEBUG, "connected from %s",
-		    pfk_addr_python(name, pfk_peername(tr)));
+		    quote_addr(name, pfk_peername(tr)));
 	/* The bytes of one read may be unsent, but no more. */
 	pfk_set_write_limits(tr, 0, 0);
 	return tr;
@@ -107,9 +108,9 @@ tcp_resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 static void
 log_echo(const void *buf, size_t len)
 {
-	char quoted[PFK_QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 
-	pfk_quote(quoted, buf, len);
+	quote_bytes(quoted, buf, len);
 	pfk_log(PFK_DEBUG, "recv: %s", quoted);
 	pfk_log(PFK_DEBUG, "sent: %s", quoted);
 }
@@ -147,7 +148,7 @@ tcp_lost(void *self, int error)
 
 	if (!pfk_log_wants(PFK_DEBUG))
 		return;
-	pfk_addr_python(name, pfk_peername(self));
+	quote_addr(name, pfk_peername(self));
 	if (error == PFK_HANDED_OVER)
 		pfk_log(PFK_DEBUG, "handed over %s", name);
 	else if (error == 0)
@@ -192,7 +193,7 @@ udp_received(void *self, const struct pfk_packet *p)
 	pfk_sendto(self, p->buf, p->len, p->from, p->unicast ? p->to : NULL);
 	if (pfk_log_wants(PFK_DEBUG)) {
 		pfk_log(PFK_DEBUG, "datagram from %s",
-		    pfk_addr_python(name, p->from));
+		    quote_addr(name, p->from));
 		log_echo(p->buf, p->len);
 	}
 }

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "main/settings.h"
+#include "net/addr.h"
 
 #define ADDRESSES_MAX 64
 #define RESOLVE_NS (5 * PFK_SECOND_NS)
@@ -139,7 +140,7 @@ check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
 		    b->text);
 		return -1;
 	}
-	if (!pfk_addr_lacks_zone(a))
+	if (!pfk__addr_lacks_zone(a))
 		return 0;
 	*status = EX_CONFIG;
 	snprintf(err, PFK_ERROR_SIZE,

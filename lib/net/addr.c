@@ -206,26 +206,6 @@ pfk_addr_format(char *dst, const struct pfk_addr *a)
 	return dst;
 }
 
-const char *
-pfk_addr_python(char *dst, const struct pfk_addr *a)
-{
-	char host[INET6_ADDRSTRLEN];
-
-	if (!is_inet(a))
-		return format_family(dst, a);
-	if (a->sa.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
-		snprintf(dst, PFK_ADDR_SIZE, "('%s', %u)", host,
-		    pfk_addr_port(a));
-		return dst;
-	}
-	inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
-	snprintf(dst, PFK_ADDR_SIZE, "('%s', %u, %u, %u)", host,
-	    pfk_addr_port(a), ntohl(a->in6.sin6_flowinfo),
-	    a->in6.sin6_scope_id);
-	return dst;
-}
-
 uint16_t
 pfk_addr_port(const struct pfk_addr *a)
 {
@@ -274,7 +254,7 @@ pfk__addr_is_any(const struct pfk_addr *a)
 }
 
 bool
-pfk_addr_lacks_zone(const struct pfk_addr *a)
+pfk__addr_lacks_zone(const struct pfk_addr *a)
 {
 	return a->sa.sa_family == AF_INET6 && a->in6.sin6_scope_id == 0 &&
 	    (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) ||

@@ -29,4 +29,10 @@ bool pfk__addr_same(const struct pfk_addr *a, const struct pfk_addr *b);
 /* Whether it is 0.0.0.0 or ::. */
 bool pfk__addr_is_any(const struct pfk_addr *a);
 
+/*
+ * Whether it is a link-local address that does not name its interface, as
+ * fe80::1%eth0 does, and so cannot be used.
+ */
+bool pfk__addr_lacks_zone(const struct pfk_addr *a);
+
 #endif

@@ -1,9 +1,10 @@
 /*
- * quote.c: a payload for the log, as Python's repr() writes bytes.
- *
- * Layer: base.
+ * quote.c: payloads and peers for the log of the echo programs, as Python's
+ * repr() writes bytes and addresses.
  */
-#include <prefork.h>
+#include "quote.h"
+
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ quote_byte(char *p, unsigned char c, char quote)
 }
 
 const char *
-pfk_quote(char *dst, const void *buf, size_t len)
+quote_bytes(char *dst, const void *buf, size_t len)
 {
 	const unsigned char *src = buf;
 	size_t shown = len > SHOWN_MAX ? SHOWN_MAX : len;
@@ -50,7 +51,27 @@ pfk_quote(char *dst, const void *buf, size_t len)
 	*p++ = quote;
 	*p = '\0';
 	if (shown < len)
-		snprintf(p, (size_t)(dst + PFK_QUOTE_SIZE - p),
-		    "... (%zu bytes)", len);
+		snprintf(p, (size_t)(dst + QUOTE_SIZE - p), "... (%zu bytes)",
+		    len);
+	return dst;
+}
+
+const char *
+quote_addr(char *dst, const struct pfk_addr *a)
+{
+	char host[INET6_ADDRSTRLEN];
+
+	if (a->sa.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
+		snprintf(dst, PFK_ADDR_SIZE, "('%s', %u)", host,
+		    pfk_addr_port(a));
+		return dst;
+	}
+	if (a->sa.sa_family != AF_INET6)
+		return pfk_addr_format(dst, a);
+	inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
+	snprintf(dst, PFK_ADDR_SIZE, "('%s', %u, %u, %u)", host,
+	    pfk_addr_port(a), ntohl(a->in6.sin6_flowinfo),
+	    a->in6.sin6_scope_id);
 	return dst;
 }
