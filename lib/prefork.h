@@ -757,7 +757,6 @@ int pfk_unix_connect(const char *path);
 
 struct pfk_transport;
 struct pfk_server;
-struct pfk_limits;
 struct pfk_datagram;
 
 /*
@@ -856,30 +855,28 @@ ssize_t pfk_hand_over_block(void *self, void *buf, size_t room);
 #define PFK_HANDED_OVER (-1)
 
 /*
- * Limits that servers of one loop share: at most max_connections at a time
- * (more wait in the accept queue), at most max_per_source from one IPv4 address
- * or IPv6 /64, twice that from a /56 and three times from a /48 (more are
- * closed); 0 is no limit.  Out of descriptors, accepting pauses and one waiting
- * connection is closed, with or without limits.  They are freed when the handle
- * is dropped and the last server is gone.  ENOMEM.
+ * The limits of all servers of a loop together; 0 is no limit.  Above
+ * max_connections more wait in the accept queue.  max_per_source is for one IPv4
+ * address or IPv6 /64, twice that for a /56 and three times for a /48; more are
+ * closed.
  */
-struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
-    size_t max_per_source);
-
-/* Before a server has them: max_per_source is not for 127/8 and ::1. */
-void pfk_limits_exempt_loopback(struct pfk_limits *lim);
+struct pfk_limits {
+	size_t max_connections;
+	size_t max_per_source;
+	bool exempt_loopback; /* max_per_source is not for 127/8 and ::1 */
+};
 
 /*
- * The program needs the handle no more; the limits last as long as a server has
- * them.
+ * Set the limits of a loop that has no server yet (EBUSY); there are none unless
+ * set.  Out of descriptors, accepting pauses and one waiting connection is closed,
+ * with or without limits.  *limits is copied.
  */
-void pfk_limits_drop(struct pfk_limits **lim);
+int pfk_loop_limit(struct pfk_loop *l, const struct pfk_limits *limits);
 
 struct pfk_server_options {
-	struct pfk_limits *limits; /* NULL: none but the descriptors' */
-	uint64_t idle_ns;          /* close after no traffic; 0: never */
-	bool quickack;             /* TCP_QUICKACK after each receive */
-	bool nagle;                /* do not set TCP_NODELAY */
+	uint64_t idle_ns; /* close after no traffic; 0: never */
+	bool quickack;    /* TCP_QUICKACK after each receive */
+	bool nagle;       /* do not set TCP_NODELAY */
 };
 
 /*

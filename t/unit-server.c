@@ -361,15 +361,16 @@ test_idle_stuck(void)
 static void
 test_max_connections(void)
 {
-	struct pfk_server_options o = {0};
+	const struct pfk_limits limits = {.max_connections = 2};
 	int a, b, c;
 
 	begin(NULL);
+	ok(pfk_loop_limit(loop, &limits) == -1 && errno == EBUSY,
+	    "%s: limits come before servers", backend);
 	pfk_server_close(&server);
-	o.limits = pfk_limits_new(loop, 2, 0);
-	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, &o);
-	pfk_limits_drop(&o.limits);
-	ok(o.limits == NULL, "%s: drop clears the handle", backend);
+	is_int(pfk_loop_limit(loop, &limits), 0, "%s: or when none is left",
+	    backend);
+	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, NULL);
 	a = new_client();
 	b = new_client();
 	c = new_client();
@@ -391,17 +392,16 @@ test_max_connections(void)
 static void
 test_max_per_source(void)
 {
-	struct pfk_server_options o = {0};
+	const struct pfk_limits limits = {.max_per_source = 1};
 	struct pfk_server *other;
 	struct pfk_addr there;
 	int a, b, c;
 
 	begin(NULL);
 	pfk_server_close(&server);
-	o.limits = pfk_limits_new(loop, 0, 1);
-	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, &o);
-	other = pfk_serve(loop, unit_listen(&there), &rec.protocol, &rec, &o);
-	pfk_limits_drop(&o.limits);
+	pfk_loop_limit(loop, &limits);
+	server = pfk_serve(loop, unit_listen(&addr), &rec.protocol, &rec, NULL);
+	other = pfk_serve(loop, unit_listen(&there), &rec.protocol, &rec, NULL);
 	a = new_client();
 	unit_run_until(loop, &rec.calls[RECORD_DATA], 1);
 	b = unit_connect(&there);

@@ -21,7 +21,6 @@
 static struct {
 	struct pfk_loop *loop;
 	struct targets *targets;
-	struct pfk_limits *limits;
 	struct pfk_server *servers[ADDRESSES_MAX];
 	int n;
 } serve;
@@ -161,7 +160,6 @@ open_one(struct pfk_addr *a)
 	    {.connection_made = client_made,
 		.data_received = client_received,
 		.connection_lost = client_lost};
-	struct pfk_server_options options = {.limits = serve.limits};
 	char text[PFK_ADDR_SIZE];
 	int fd = listen_at(a);
 
@@ -169,7 +167,7 @@ open_one(struct pfk_addr *a)
 		return 0;
 	if (fd != -1)
 		serve.servers[serve.n] = pfk_serve(serve.loop, fd, &protocol,
-		    NULL, &options);
+		    NULL, NULL);
 	if (fd == -1 || serve.servers[serve.n] == NULL) {
 		pfk_complain("cannot serve %s: %s", pfk_addr_format(text, a),
 		    strerror(errno));
@@ -188,6 +186,8 @@ open_one(struct pfk_addr *a)
 int
 serve_open(struct pfk_loop *l, const char *where, struct targets *t)
 {
+	const struct pfk_limits limits = {.max_connections = 64,
+	    .max_per_source = 24};
 	struct pfk_addr addrs[ADDRESSES_MAX];
 	char host[PFK_HOST_SIZE];
 	const char *errstr;
@@ -204,8 +204,7 @@ serve_open(struct pfk_loop *l, const char *where, struct targets *t)
 		pfk_complain("--serve '%s': %s", where, errstr);
 		return -1;
 	}
-	serve.limits = pfk_limits_new(l, 64, 24);
-	if (serve.limits == NULL)
+	if (pfk_loop_limit(l, &limits) == -1)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		if (i > 0 && pfk_addr_port(&addrs[i]) == 0)
@@ -224,5 +223,4 @@ serve_close(void)
 {
 	for (int i = 0; i < serve.n; i++)
 		pfk_server_close(&serve.servers[i]);
-	pfk_limits_drop(&serve.limits);
 }

@@ -158,7 +158,8 @@ struct pfk_loop {
 	struct pfk__stats *own_stats;
 	struct pfk__recorder *own_recorder;
 	uint64_t cpu_base_ns;       /* used by predecessors of this process */
-	unsigned limits_full;       /* how many of its limits are reached */
+	struct pfk_limits limits;
+	struct pfk__limits *admission; /* by these, while it has a server */
 	struct pfk__batch *batch;   /* the datagram endpoints', or NULL */
 	struct pfk__ledger *ledger; /* the worker's, or own_ledger */
 	struct pfk__ledger own_ledger;

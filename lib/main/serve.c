@@ -19,7 +19,6 @@
 #define RESERVED_FDS 64
 
 static struct served {
-	struct pfk_limits *limits;
 	struct pfk_server **servers;
 	struct pfk_datagram **datagrams;
 	int *fds;
@@ -95,8 +94,7 @@ serve(struct pfk_loop *l, const struct pfk__settings *s, size_t i)
 {
 	const struct pfk_endpoint *e = &s->setup.endpoints[i];
 	const struct pfk_service *v = &s->program->services[e->service];
-	struct pfk_server_options o = {.limits = served.limits,
-	    .idle_ns = s->idle_ns,
+	struct pfk_server_options o = {.idle_ns = s->idle_ns,
 	    .quickack = s->quickack,
 	    .nagle = !s->nodelay};
 	void *config = s->setup.config;
@@ -114,17 +112,16 @@ serve(struct pfk_loop *l, const struct pfk__settings *s, size_t i)
 	return served.servers[i] != NULL ? 0 : -1;
 }
 
-static struct pfk_limits *
-new_limits(struct pfk_loop *l, const struct pfk__settings *s)
+static int
+set_limits(struct pfk_loop *l, const struct pfk__settings *s)
 {
 	bool is_auto = s->max_per_source == PFK__PER_SOURCE_AUTO;
 	int max = is_auto ? (s->max_connections + 3) / 4 : s->max_per_source;
-	struct pfk_limits *limits = pfk_limits_new(l, max_connections(s),
-	    (size_t)max);
+	const struct pfk_limits limits = {.max_connections = max_connections(s),
+	    .max_per_source = (size_t)max,
+	    .exempt_loopback = is_auto};
 
-	if (limits != NULL && is_auto)
-		pfk_limits_exempt_loopback(limits);
-	return limits;
+	return pfk_loop_limit(l, &limits);
 }
 
 static int
@@ -137,10 +134,9 @@ prepare(struct pfk_loop *l, const struct pfk__settings *s)
 	served.datagrams = calloc(n, sizeof(*served.datagrams));
 	/* NOLINTEND(bugprone-sizeof-expression) */
 	served.fds = calloc(n, sizeof(*served.fds));
-	served.limits = new_limits(l, s);
 	pfk_loop_coalesce(l, s->coalesce);
 	if (served.servers == NULL || served.datagrams == NULL ||
-	    served.fds == NULL || served.limits == NULL)
+	    served.fds == NULL || set_limits(l, s) == -1)
 		return -1;
 	served.n = n;
 	return 0;
@@ -195,7 +191,6 @@ pfk__serve_exit(struct pfk_worker *w, void *arg)
 		pfk_server_close(&served.servers[i]);
 		pfk_datagram_close(&served.datagrams[i]);
 	}
-	pfk_limits_drop(&served.limits);
 	free(served.servers);
 	free(served.datagrams);
 	free(served.fds);

@@ -14,17 +14,17 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "event/loop.h"
 #include "transport/sources.h"
 
 #define PAUSE_NS (100 * PFK_MSEC_NS)
 
-struct pfk_limits {
+struct pfk__limits {
 	struct pfk_loop *loop;
 	size_t max_connections;
 	size_t connections;
 	size_t holders;
-	bool full; /* counted in the loop's limits_full */
 	struct pfk__sources sources;
 	TAILQ_HEAD(, pfk__waiter) waiting;
 	struct pfk_timer *timer;
@@ -40,46 +40,48 @@ open_spare(void)
 	return eventfd(0, EFD_CLOEXEC);
 }
 
-struct pfk_limits *
-pfk_limits_new(struct pfk_loop *l, size_t max_connections,
-    size_t max_per_source)
+int
+pfk_loop_limit(struct pfk_loop *l, const struct pfk_limits *limits)
 {
-	struct pfk_limits *lim = calloc(1, sizeof(*lim));
-
-	if (lim == NULL)
-		return NULL;
-	lim->loop = l;
-	lim->max_connections = max_connections;
-	lim->sources.max = max_per_source;
-	lim->holders = 1;
-	lim->spare = open_spare();
-	TAILQ_INIT(&lim->waiting);
-	return lim;
+	if (l->admission != NULL)
+		return pfk__misuse(EBUSY,
+		    "pfk_loop_limit: the loop has a server already");
+	l->limits = *limits;
+	return 0;
 }
 
-void
-pfk_limits_exempt_loopback(struct pfk_limits *lim)
+struct pfk__limits *
+pfk__limits_hold(struct pfk_loop *l)
 {
-	lim->sources.exempt_loopback = true;
-}
+	struct pfk__limits *lim = l->admission;
 
-struct pfk_limits *
-pfk__limits_hold(struct pfk_limits *lim)
-{
+	if (lim == NULL) {
+		lim = calloc(1, sizeof(*lim));
+		if (lim == NULL)
+			return NULL;
+		lim->loop = l;
+		lim->max_connections = l->limits.max_connections;
+		lim->sources.max = l->limits.max_per_source;
+		lim->sources.exempt_loopback = l->limits.exempt_loopback;
+		lim->spare = open_spare();
+		TAILQ_INIT(&lim->waiting);
+		l->admission = lim;
+	}
 	lim->holders++;
 	return lim;
 }
 
 void
-pfk_limits_drop(struct pfk_limits **limp)
+pfk__limits_drop(struct pfk__limits **limp)
 {
-	struct pfk_limits *lim = *limp;
+	struct pfk__limits *lim = *limp;
 
 	*limp = NULL;
 	assert(lim == NULL || lim->holders > 0);
 	if (lim == NULL || --lim->holders > 0)
 		return;
 	assert(TAILQ_EMPTY(&lim->waiting));
+	lim->loop->admission = NULL;
 	pfk_timer_cancel(&lim->timer);
 	if (lim->spare != -1)
 		close(lim->spare);
@@ -87,7 +89,7 @@ pfk_limits_drop(struct pfk_limits **limp)
 }
 
 bool
-pfk__limits_have_room(const struct pfk_limits *lim)
+pfk__limits_have_room(const struct pfk__limits *lim)
 {
 	return lim->max_connections == 0 ||
 	    lim->connections < lim->max_connections;
@@ -95,21 +97,17 @@ pfk__limits_have_room(const struct pfk_limits *lim)
 
 /* Tell the loop, and by it the master, whether a connection more can come. */
 static void
-publish(struct pfk_limits *lim)
+publish(struct pfk__limits *lim)
 {
 	struct pfk_loop *l = lim->loop;
 	bool full = !pfk__limits_have_room(lim);
 
-	if (full == lim->full)
-		return;
-	lim->full = full;
-	assert(full || l->limits_full > 0);
-	l->limits_full += full ? 1 : -1u;
-	__atomic_store_n(l->full, l->limits_full > 0, __ATOMIC_RELAXED);
+	if (full != (*l->full != 0))
+		__atomic_store_n(l->full, full, __ATOMIC_RELAXED);
 }
 
 void
-pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr)
+pfk__limits_readmit(struct pfk__limits *lim, const struct pfk_addr *addr)
 {
 	lim->connections++;
 	publish(lim);
@@ -117,7 +115,7 @@ pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr)
 }
 
 int
-pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
+pfk__limits_admit(struct pfk__limits *lim, const struct pfk_addr *addr)
 {
 	if (pfk__sources_admit(&lim->sources, addr) == -1)
 		return -1;
@@ -127,7 +125,7 @@ pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr)
 }
 
 static void
-resume_all(struct pfk_limits *lim)
+resume_all(struct pfk__limits *lim)
 {
 	struct pfk__waiter *w;
 
@@ -139,7 +137,7 @@ resume_all(struct pfk_limits *lim)
 }
 
 void
-pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
+pfk__limits_release(struct pfk__limits *lim, const struct pfk_addr *addr)
 {
 	assert(lim->connections > 0);
 	lim->connections--;
@@ -151,7 +149,7 @@ pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr)
 }
 
 void
-pfk__limits_wait(struct pfk_limits *lim, struct pfk__waiter *w)
+pfk__limits_wait(struct pfk__limits *lim, struct pfk__waiter *w)
 {
 	assert(w->resume != NULL);
 	if (w->waiting)
@@ -167,7 +165,7 @@ on_timer(void *arg)
 }
 
 void
-pfk__limits_wait_briefly(struct pfk_limits *lim, struct pfk__waiter *w)
+pfk__limits_wait_briefly(struct pfk__limits *lim, struct pfk__waiter *w)
 {
 	pfk__limits_wait(lim, w);
 	if (lim->timer == NULL)
@@ -175,7 +173,7 @@ pfk__limits_wait_briefly(struct pfk_limits *lim, struct pfk__waiter *w)
 }
 
 void
-pfk__limits_unwait(struct pfk_limits *lim, struct pfk__waiter *w)
+pfk__limits_unwait(struct pfk__limits *lim, struct pfk__waiter *w)
 {
 	if (!w->waiting)
 		return;
@@ -184,7 +182,7 @@ pfk__limits_unwait(struct pfk_limits *lim, struct pfk__waiter *w)
 }
 
 void
-pfk__limits_shed(struct pfk_limits *lim, int listener)
+pfk__limits_shed(struct pfk__limits *lim, int listener)
 {
 	int fd;
 
@@ -201,7 +199,7 @@ pfk__limits_shed(struct pfk_limits *lim, int listener)
 }
 
 void
-pfk__limits_complain(struct pfk_limits *lim, const char *fmt, ...)
+pfk__limits_complain(struct pfk__limits *lim, const char *fmt, ...)
 {
 	uint64_t now = pfk_loop_now(lim->loop);
 	char text[256], more[40] = "";

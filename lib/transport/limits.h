@@ -12,6 +12,8 @@
 #include <prefork.h>
 #include <sys/queue.h>
 
+struct pfk__limits;
+
 /* A server's place in the list of those that wait. */
 struct pfk__waiter {
 	TAILQ_ENTRY(pfk__waiter) link;
@@ -19,34 +21,36 @@ struct pfk__waiter {
 	bool waiting;
 };
 
-struct pfk_limits *pfk__limits_hold(struct pfk_limits *lim);
+/* Those of the loop, for one server more, which drops them.  NULL: no memory. */
+struct pfk__limits *pfk__limits_hold(struct pfk_loop *l);
+void pfk__limits_drop(struct pfk__limits **lim);
 
 /* Whether one connection more may be admitted. */
-bool pfk__limits_have_room(const struct pfk_limits *lim);
+bool pfk__limits_have_room(const struct pfk__limits *lim);
 
 /*
  * Count a connection from addr; -1: it must be closed, there are too many
  * from there (or no memory to count them).
  */
-int pfk__limits_admit(struct pfk_limits *lim, const struct pfk_addr *addr);
+int pfk__limits_admit(struct pfk__limits *lim, const struct pfk_addr *addr);
 /* Count one that a predecessor or another worker has admitted before. */
-void pfk__limits_readmit(struct pfk_limits *lim, const struct pfk_addr *addr);
-void pfk__limits_release(struct pfk_limits *lim, const struct pfk_addr *addr);
+void pfk__limits_readmit(struct pfk__limits *lim, const struct pfk_addr *addr);
+void pfk__limits_release(struct pfk__limits *lim, const struct pfk_addr *addr);
 
 /* Resume w when a connection has been released. */
-void pfk__limits_wait(struct pfk_limits *lim, struct pfk__waiter *w);
+void pfk__limits_wait(struct pfk__limits *lim, struct pfk__waiter *w);
 /* The same, and after a tenth of a second at the latest. */
-void pfk__limits_wait_briefly(struct pfk_limits *lim, struct pfk__waiter *w);
-void pfk__limits_unwait(struct pfk_limits *lim, struct pfk__waiter *w);
+void pfk__limits_wait_briefly(struct pfk__limits *lim, struct pfk__waiter *w);
+void pfk__limits_unwait(struct pfk__limits *lim, struct pfk__waiter *w);
 
 /*
  * Out of descriptors: with the spare one, accept and close one connection of
  * the listener.
  */
-void pfk__limits_shed(struct pfk_limits *lim, int listener);
+void pfk__limits_shed(struct pfk__limits *lim, int listener);
 
 /* Log a line of this kind, but one a second at most. */
-void pfk__limits_complain(struct pfk_limits *lim, const char *fmt, ...)
+void pfk__limits_complain(struct pfk__limits *lim, const char *fmt, ...)
     PFK_PRINTF(2, 3);
 
 #endif

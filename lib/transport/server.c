@@ -37,7 +37,7 @@ release_if_done(struct pfk_server *s)
 	}
 	if (s->handle)
 		return;
-	pfk_limits_drop(&s->limits);
+	pfk__limits_drop(&s->limits);
 	if (s->release != NULL)
 		s->release(s->arg);
 	free(s);
@@ -306,9 +306,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return NULL;
-	s->limits = options != NULL && options->limits != NULL
-	    ? pfk__limits_hold(options->limits)
-	    : pfk_limits_new(l, 0, 0);
+	s->limits = pfk__limits_hold(l);
 	if (s->limits == NULL)
 		goto err1;
 	s->loop = l;
@@ -342,7 +340,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	l->serving[PFK_TCP] = &serving;
 	return s;
 err2:
-	pfk_limits_drop(&s->limits);
+	pfk__limits_drop(&s->limits);
 err1:
 	free(s);
 	return NULL;

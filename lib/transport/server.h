@@ -23,9 +23,9 @@ struct pfk_server {
 	void *arg;
 	void (*release)(void *arg); /* of an arg that is ours; or NULL */
 	struct pfk__user user;
-	struct pfk_limits *limits; /* NULL: a client's */
-	struct pfk_addr local;     /* the listener's */
-	int listener;              /* its descriptor's number; -1: a client's */
+	struct pfk__limits *limits; /* NULL: a client's */
+	struct pfk_addr local;      /* the listener's */
+	int listener; /* its descriptor's number; -1: a client's */
 	TAILQ_HEAD(pfk__transports,
 	    pfk_transport) transports; /* longest idle first */
 	size_t count;                  /* of them, the given ones too */
