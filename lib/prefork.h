@@ -384,21 +384,6 @@ void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 void pfk_loop_hold(struct pfk_loop *l);
 int pfk_loop_release(struct pfk_loop *l);
 
-/*
- * Let the loop rest for 50 us before it waits, while more comes in that way:
- * one that is faster than its peers is otherwise woken for every single event,
- * at its cost and theirs.  A loop that has turned more than 16,000 times a
- * second for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when
- * most of those show a gain, for 0.5 to 2 s; then, or when the work has
- * changed, it tries again.  Where there is no gain it does so after 1 to 16 s.
- * A loop with less to do does not begin to rest, and ceases to within 2 s.
- *
- * Off in a new loop; meant for a server's.  To be called in the thread that
- * runs it: on sets the thread's timer slack to 1 us, and off leaves it so
- * (PR_SET_TIMERSLACK, prctl(2)).  As the coalescing of interrupts, ethtool(8).
- */
-void pfk_loop_coalesce(struct pfk_loop *l, bool on);
-
 /* The turn's time [time]. */
 uint64_t pfk_loop_now(const struct pfk_loop *l);
 
@@ -1448,6 +1433,19 @@ struct pfk_master_config {
 	const char *poller;
 	/* Start no keepers: connections end with their worker. */
 	bool no_keeper;
+	/*
+	 * A worker rests for 50 us before it waits, while more comes in that
+	 * way: one that is faster than its peers is otherwise woken for every
+	 * single event, at its cost and theirs.  A loop that has turned more
+	 * than 16,000 times a second for 16 ms tries it, every other 2 ms for
+	 * 64 ms at most, and rests when most of those show a gain, for 0.5 to
+	 * 2 s; then, or when the work has changed, it tries again.  Where there
+	 * is no gain it does so after 1 to 16 s.  A loop with less to do does
+	 * not begin to rest, and ceases to within 2 s.  As the coalescing of
+	 * interrupts, ethtool(8).  It sets the timer slack to 1 us
+	 * (PR_SET_TIMERSLACK, prctl(2)).  True: it does not.
+	 */
+	bool no_coalesce;
 	/* As in pfk_sandbox_allow; 0 is PFK_SANDBOX_OFF. */
 	enum pfk_sandbox sandbox;
 	/*

@@ -366,7 +366,7 @@ rests(bool on, bool pending)
 	struct pfk_io *io;
 
 	begin();
-	pfk_loop_coalesce(loop, on);
+	pfk__loop_coalesce(loop, on);
 	loop->coalesce.rest = true;
 	loop->coalesce.begin_ns = pfk_loop_now(loop);
 	turns_left = 10;

@@ -154,7 +154,7 @@ pfk_loop_now(const struct pfk_loop *l)
 }
 
 void
-pfk_loop_coalesce(struct pfk_loop *l, bool on)
+pfk__loop_coalesce(struct pfk_loop *l, bool on)
 {
 	l->may_rest = on;
 	l->coalesce = (struct pfk__coalesce){0};

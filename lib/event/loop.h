@@ -204,6 +204,9 @@ struct pfk_loop {
 	bool stop;
 };
 
+/* Whether it may rest between its turns: coalesce.h; off in a new loop. */
+void pfk__loop_coalesce(struct pfk_loop *l, bool on);
+
 /* The clock itself; l->now is its value at the turn's begin. */
 uint64_t pfk__clock_now(void);
 

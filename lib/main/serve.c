@@ -134,7 +134,6 @@ prepare(struct pfk_loop *l, const struct pfk__settings *s)
 	served.datagrams = calloc(n, sizeof(*served.datagrams));
 	/* NOLINTEND(bugprone-sizeof-expression) */
 	served.fds = calloc(n, sizeof(*served.fds));
-	pfk_loop_coalesce(l, s->coalesce);
 	if (served.servers == NULL || served.datagrams == NULL ||
 	    served.fds == NULL || set_limits(l, s) == -1)
 		return -1;

@@ -32,6 +32,7 @@ pfk__service_config(const struct pfk__settings *s)
 	    .orphan_ns = s->orphan_ns,
 	    .poller = s->poller,
 	    .no_keeper = !s->keeper,
+	    .no_coalesce = !s->coalesce,
 	    .sandbox = s->sandbox,
 	    .control = s->control,
 	    .name = s->name,

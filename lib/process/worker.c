@@ -400,6 +400,7 @@ boot(struct pfk_worker *w)
 		    "cannot create the event loop: %s", strerror(errno));
 	pfk__worker_watch(w);
 	w->loop->clients_light = true;
+	pfk__loop_coalesce(w->loop, !w->config->no_coalesce);
 	w->loop->taken = on_taken;
 	w->loop->kept = on_kept;
 	w->loop->full = &w->page->full;
