@@ -679,10 +679,10 @@ int pfk_resolve(const char *host, uint16_t port, int family,
  * on their way do not count.  0 is the system's, net.ipv4.tcp_notsent_lowat.
  * pfk_worker_listen sets it to PFK_UNSENT_LIMIT, 128 KiB, where it is unset.
  *
- * nodelay and quickack are for connections that the program opens; a listener
- * ignores them, see struct pfk_server_options.  pfk_connect takes 1 for nodelay
- * unless it is set: Nagle's algorithm holds back a small segment that follows
- * another one, until the peer has acknowledged that, which may take 40 ms.
+ * nodelay, quickack and reuse_port are for connections that the program opens;
+ * pfk_worker_listen refuses them, see struct pfk_server_options.  pfk_connect takes
+ * 1 for nodelay unless it is set: Nagle's algorithm holds back a small segment that
+ * follows another one, until the peer has acknowledged that, which may take 40 ms.
  *
  * With defer_accept a listener's connections are accepted when their first
  * bytes have come, or after that time (1, 3, 7, ... s).  A worker that dies
@@ -702,7 +702,7 @@ struct pfk_sockopts {
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
 	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds */
-	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
+	int reuse_port;     /* SO_REUSEPORT, 0 or 1 */
 	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
 	int unsent_limit;   /* TCP_NOTSENT_LOWAT, bytes */
 };
@@ -1679,8 +1679,8 @@ void *pfk_worker_user(const struct pfk_worker *w);
  * worker's to serve on, TCP with pfk_serve or pfk_stream_serve, UDP with
  * pfk_datagram_open; -1 is an optional one that the machine lacks.  Call it
  * once, from worker_init, with the same list in all workers of one
- * configuration.  EBUSY: it has opened listeners before.  EINVAL: n is 0, or
- * two are the same.
+ * configuration.  EBUSY: it has opened listeners before.  EINVAL: n is 0, two are
+ * the same, or one has an option of connections.
  */
 int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);

@@ -15,6 +15,8 @@
 #include "tap.h"
 #include "unit.h"
 
+static struct pfk_sockopts tuned;
+
 static int
 init(struct pfk_worker *w, void *arg)
 {
@@ -122,6 +124,31 @@ listen_twice(void)
 }
 
 static int
+init_tunes(struct pfk_worker *w, void *arg)
+{
+	static int *const fields[] = {&tuned.nodelay, &tuned.quickack,
+	    &tuned.reuse_port};
+	struct pfk_listen at = {.kind = PFK_TCP, .options = &tuned};
+	int fd;
+
+	(void)arg;
+	pfk_addr_parse(&at.addr, "127.0.0.1", 0);
+	for (int i = 0; i < 3; i++) {
+		pfk_sockopts_init(&tuned);
+		*fields[i] = 0;
+		if (pfk_worker_listen(w, &at, 1, &fd) == 0 || errno != EINVAL)
+			return pfk_worker_fail(w, 1, "no EINVAL");
+	}
+	return pfk_worker_fail(w, errno, "three options");
+}
+
+static int
+tuned_listener(void)
+{
+	return run_master(1, &(struct pfk_hooks){.worker_init = init_tunes});
+}
+
+static int
 init_runs(struct pfk_worker *w, void *arg)
 {
 	(void)arg;
@@ -148,6 +175,8 @@ static const struct misuse rows[] = {
     {"a failure with status 0", failed_with_0, EX_SOFTWARE, "no reason"},
     {"listen twice", listen_twice, EBUSY,
 	"one call opens all listeners of a worker"},
+    {"a listener with an option of connections", tuned_listener, EINVAL,
+	"reuse_port is no option of a listener"},
     {"a master in a worker", master_in_worker, EX_SOFTWARE,
 	"pfk_master_run: it runs already"},
 };

@@ -232,8 +232,6 @@ derive_sockopts(struct pfk__settings *s)
 	o->receive_buffer = (int)s->receive_buffer;
 	o->send_buffer = (int)s->send_buffer;
 	o->unsent_limit = (int)s->unsent_limit;
-	o->nodelay = s->nodelay;
-	o->quickack = s->quickack;
 	o->defer_accept = s->defer_accept;
 	if (s->user_timeout_ns > 0)
 		o->user_timeout = (int)((s->user_timeout_ns + PFK_MSEC_NS - 1) /

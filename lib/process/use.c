@@ -52,11 +52,25 @@ pfk_master_loop(void)
 	return loop;
 }
 
+/* The option of a connection that a listener's options have, or NULL. */
+static const char *
+option_of_connection(const struct pfk_sockopts *o)
+{
+	if (o == NULL)
+		return NULL;
+	if (o->reuse_port != PFK_UNSET)
+		return "reuse_port";
+	if (o->quickack != PFK_UNSET)
+		return "quickack";
+	return o->nodelay != PFK_UNSET ? "nodelay" : NULL;
+}
+
 int
 pfk__use_listen(const struct pfk_worker *w, const struct pfk_listen *want,
     size_t n)
 {
 	char name[PFK_ADDR_SIZE];
+	const char *option;
 
 	if (w->listened)
 		return pfk__misuse(EBUSY,
@@ -64,7 +78,14 @@ pfk__use_listen(const struct pfk_worker *w, const struct pfk_listen *want,
 		    "all listeners of a worker");
 	if (n == 0)
 		return pfk__misuse(EINVAL, "pfk_worker_listen: no listener");
-	for (size_t i = 1; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
+		option = option_of_connection(want[i].options);
+		if (option != NULL)
+			return pfk__misuse(EINVAL,
+			    "pfk_worker_listen: %s is no option of a listener; "
+			    "leave it PFK_UNSET, and see struct "
+			    "pfk_server_options",
+			    option);
 		for (size_t k = 0; k < i; k++) {
 			if (want[k].kind == want[i].kind &&
 			    pfk_addr_equal(&want[k].addr, &want[i].addr))
