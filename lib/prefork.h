@@ -436,7 +436,7 @@ struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
 void pfk_io_want(struct pfk_io *io, unsigned want);
 
 /* End the calls.  Do it before fd is closed. */
-void pfk_io_del(struct pfk_io **io);
+void pfk_io_cancel(struct pfk_io **io);
 
 /*
  * Call cb(arg, signo) from the loop after a signal [add_signal_handler].
@@ -448,12 +448,12 @@ struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
     void (*cb)(void *arg, int signo), void *arg);
 
 /* End the calls; the old disposition comes back [remove_signal_handler]. */
-void pfk_signal_del(struct pfk_signal **s);
+void pfk_signal_cancel(struct pfk_signal **s);
 
 /*
  * A way to wake the loop: call cb(arg) from it, once for one or several calls
  * of pfk_wake [call_soon_threadsafe].  That is the one function that may be
- * called in any thread and in a signal handler; not after pfk_wake_free, which
+ * called in any thread and in a signal handler; not after pfk_wake_cancel, which
  * the loop's thread calls before it frees the loop.  ENOMEM, or the errno of
  * eventfd(2).
  */
@@ -461,7 +461,7 @@ struct pfk_wake;
 struct pfk_wake *pfk_wake_new(struct pfk_loop *l, void (*cb)(void *arg),
     void *arg);
 void pfk_wake(const struct pfk_wake *w);
-void pfk_wake_free(struct pfk_wake **w);
+void pfk_wake_cancel(struct pfk_wake **w);
 
 /*
  * Metrics of the program's own, which prefork-ctl(8) shows beside the
@@ -1731,7 +1731,7 @@ pid_t pfk_subprocess_pid(const struct pfk_subprocess *s);
 int pfk_subprocess_signal(const struct pfk_subprocess *s, int signo);
 
 /* `ended` is not called any more; a child is left as a zombie. */
-void pfk_subprocess_forget(struct pfk_subprocess **s);
+void pfk_subprocess_cancel(struct pfk_subprocess **s);
 
 /*
  * Give up root for good: supplementary groups, group, user, in that order.

@@ -81,7 +81,7 @@ on_order(void *arg, int signo)
 	struct pfk_worker *w = arg;
 
 	(void)signo;
-	pfk_io_del(&w->io);
+	pfk_io_cancel(&w->io);
 	if (*mode == HIDES && socketpair(AF_UNIX, SOCK_DGRAM, 0, queue) == 0) {
 		linger_send(queue[0], "x", 1, fds, 1);
 		pfk_server_close(&server);

@@ -99,7 +99,7 @@ test_end_inside(enum record_point point, bool keep_eof,
 	unit_run_until(loop, &d.ended, 1);
 	shutdown(client, SHUT_WR);
 	/* A drained loop does not wait for the drinker. */
-	pfk_io_del(&d.io);
+	pfk_io_cancel(&d.io);
 	is_int(d.wrong, 0, "%s: %s: nothing wrong is sent", backend, name);
 	ok(rec.calls[point] > 0, "%s: %s: was there", backend, name);
 	end(name);

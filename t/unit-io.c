@@ -38,7 +38,7 @@ static void
 on_io_once(void *arg, unsigned ready)
 {
 	on_io(arg, ready);
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 }
 
 static void
@@ -74,9 +74,9 @@ test_io(void)
 	pfk_io_want(the_io, PFK_READ);
 	unit_run_until(loop, &io_calls, 1);
 	ok(last_ready & (PFK_READ | PFK_FAULT), "%s: the end", backend);
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 	ok(the_io == NULL, "%s: del clears the handle", backend);
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 
 	the_io = pfk_io_add(loop, fds[0], PFK_READ, on_io_once, NULL);
 	io_calls = 0;
@@ -159,7 +159,7 @@ on_fresh(void *arg, unsigned ready)
 
 	(void)ready;
 	fresh_calls++;
-	pfk_io_del(&t->io);
+	pfk_io_cancel(&t->io);
 }
 
 /*
@@ -174,7 +174,7 @@ on_twin(void *arg, unsigned ready)
 
 	(void)ready;
 	twin_calls++;
-	pfk_io_del(&o->io);
+	pfk_io_cancel(&o->io);
 	close(o->fds[0]);
 	close(o->fds[1]);
 	unit_pair(fds);
@@ -186,7 +186,7 @@ on_twin(void *arg, unsigned ready)
 	o->fds[1] = fds[1];
 	o->io = pfk_io_add(loop, number, PFK_READ | PFK_WRITE, on_fresh, o);
 	pfk_io_want(o->io, PFK_READ);
-	pfk_io_del(&t->io);
+	pfk_io_cancel(&t->io);
 }
 
 static void
@@ -249,7 +249,7 @@ test_many(void)
 	}
 	for (int i = 0; i < MANY; i++) {
 		starved += served[i] == 0;
-		pfk_io_del(&ios[i]);
+		pfk_io_cancel(&ios[i]);
 		close(fds[i]);
 	}
 	is_int(starved, 0, "%s: of more than a batch, nobody starves", backend);

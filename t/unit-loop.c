@@ -95,7 +95,7 @@ on_order_ready(void *arg, unsigned ready)
 	(void)ready;
 	put(arg);
 	pfk_soon(loop, put, (void *)(uintptr_t) "2");
-	pfk_io_del(&order_io);
+	pfk_io_cancel(&order_io);
 }
 
 static void
@@ -218,7 +218,7 @@ test_free(void)
 	}
 	the_io = pfk_io_add(loop, fd, PFK_READ, on_io, NULL);
 	io_calls = 0;
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 	pfk_loop_free(loop);
 	pfk_loop_free(NULL);
 	is_int(calls + io_calls, 0, "%s: freeing calls nobody", backend);
@@ -247,7 +247,7 @@ test_fork(void)
 	is_int(status, 0, "%s: a child frees its copy", backend);
 	ok(unit_run_until(loop, &io_calls, 2), "%s: the parent's goes on",
 	    backend);
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 	close(fd);
 	pfk_loop_free(loop);
 }
@@ -293,7 +293,7 @@ test_drain(void)
 	    "%s: drained, it ends with the last member, descriptors or not",
 	    backend);
 	is_str(trail, "b0a0b1a1b2", "%s: a member may end another", backend);
-	pfk_io_del(&the_io);
+	pfk_io_cancel(&the_io);
 	close(fd);
 	pfk_loop_free(loop);
 }
@@ -375,7 +375,7 @@ rests(bool on, bool pending)
 		for_ever(NULL);
 	naps = 0;
 	pfk_loop_run(loop);
-	pfk_io_del(&io);
+	pfk_io_cancel(&io);
 	pfk_loop_free(loop);
 	close(fd);
 	return naps;

@@ -173,7 +173,7 @@ test_all(int error)
 	    "and the cure, where there is one");
 	is_int(count_log("watched again"), 1, "and that it is over");
 	release_log();
-	pfk_signal_del(&s);
+	pfk_signal_cancel(&s);
 	pfk_datagram_close(&d);
 	pfk_server_close(&server);
 	pfk_loop_drain(loop, PFK_DRAIN_NOW);
@@ -237,7 +237,7 @@ test_start(void)
 	    "No space left on device; raise fs.epoll.max_user_watches",
 	    "why, and the cure");
 	refusal = 0;
-	pfk_io_del(&io);
+	pfk_io_cancel(&io);
 	pfk_loop_free(loop);
 	close(fds[0]);
 	close(fds[1]);

@@ -26,8 +26,8 @@ static void
 on_signal_once(void *arg, int signo)
 {
 	on_signal(arg, signo);
-	pfk_signal_del(&usr1);
-	pfk_signal_del(&usr2);
+	pfk_signal_cancel(&usr1);
+	pfk_signal_cancel(&usr2);
 }
 
 static void
@@ -49,9 +49,9 @@ test_delivery(void)
 		unit_run_until(l, &calls, i);
 	}
 	is_int(calls, 200, "%s: none is lost", backend);
-	pfk_signal_del(&usr1);
+	pfk_signal_cancel(&usr1);
 	ok(usr1 == NULL, "%s: del clears the handle", backend);
-	pfk_signal_del(&usr1);
+	pfk_signal_cancel(&usr1);
 	pfk_loop_free(l);
 }
 

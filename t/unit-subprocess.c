@@ -108,7 +108,7 @@ test_watch(void)
 	    "it is no process any more");
 	s = pfk_subprocess_watch(loop, getppid(), on_end, NULL);
 	ok(s != NULL, "a process that is no child");
-	pfk_subprocess_forget(&s);
+	pfk_subprocess_cancel(&s);
 	ok(s == NULL, "is forgotten");
 	is_int(pfk_loop_run(loop), 0, "and not waited for");
 }

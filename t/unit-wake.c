@@ -71,9 +71,9 @@ test_wake(void)
 	pfk_wake(wake);
 	ok(unit_run_until(loop, &woken, 1), "%s: and then again", backend);
 	pfk_wake(wake);
-	pfk_wake_free(&wake);
+	pfk_wake_cancel(&wake);
 	ok(wake == NULL, "%s: its handle is cleared", backend);
-	pfk_wake_free(&wake);
+	pfk_wake_cancel(&wake);
 	is_int(pfk_loop_run(loop), 0, "%s: then the loop ends", backend);
 	is_int(woken, 1, "%s: without a call", backend);
 	pfk_loop_free(loop);
@@ -143,7 +143,7 @@ test_embedded(void)
 	pfk_soon(loop, inner_turn, &inner);
 	is_int(turn_until(&inner, 1), 1, "%s: soon", backend);
 	is_int(inner, EBUSY, "%s: no turn within a turn", backend);
-	pfk_wake_free(&wake);
+	pfk_wake_cancel(&wake);
 	is_int(pfk_loop_turn(loop, &wait_ms), 0, "%s: it is over", backend);
 	pfk_loop_free(loop);
 	is_int(unit_count_fds(), fds_before, "%s: no descriptor is left",

@@ -258,7 +258,7 @@ test_big(void (*action)(struct record *r), int releases, const char *name)
 	is_int(d.wrong, 0, "%s: nothing wrong is sent", name);
 	unit_settle(loop);
 	is_int(released, releases, "%s: buffers released", name);
-	pfk_io_del(&d.io);
+	pfk_io_cancel(&d.io);
 	end(name);
 }
 

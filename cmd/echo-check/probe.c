@@ -386,8 +386,8 @@ probe_run(struct options *o)
 		on_next(&r);
 		status = pfk_loop_run(r.loop) == 0 ? 0 : 2;
 	}
-	pfk_signal_del(&stop);
-	pfk_signal_del(&interrupt);
+	pfk_signal_cancel(&stop);
+	pfk_signal_cancel(&interrupt);
 	tear_down(&r);
 	return status;
 }

@@ -42,7 +42,7 @@ close_all(struct check *c)
 	pfk_timer_cancel(&c->schedule);
 	pfk_timer_cancel(&c->sweep);
 	pfk_timer_cancel(&c->live);
-	pfk_signal_del(&c->interrupt);
+	pfk_signal_cancel(&c->interrupt);
 	/* Connections that are closing go on closing; nothing new is sent. */
 	pfk_loop_drain(c->loop, PFK_DRAIN_LEAVE);
 }

@@ -39,7 +39,7 @@ fill(struct client *c)
 	in->len = n > 0 ? (size_t)n : 0;
 	in->ended = n <= 0;
 	if (in->ended)
-		pfk_io_del(&in->io);
+		pfk_io_cancel(&in->io);
 }
 
 static void
@@ -50,7 +50,7 @@ on_input(void *arg, unsigned ready)
 	if (ready == PFK_FAULT && !c->input.ready) {
 		/* epoll(7) has no plain files; a closed pipe reads as one. */
 		c->input.ready = true;
-		pfk_io_del(&c->input.io);
+		pfk_io_cancel(&c->input.io);
 	} else {
 		pfk_io_want(c->input.io, 0);
 		fill(c);
@@ -92,7 +92,7 @@ input_used(struct client *c, size_t n)
 void
 input_close(struct client *c)
 {
-	pfk_io_del(&c->input.io);
+	pfk_io_cancel(&c->input.io);
 	free(c->input.buf);
 	c->input.buf = NULL;
 }

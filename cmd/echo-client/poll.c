@@ -81,7 +81,7 @@ close_socket(void)
 	const struct linger reset = {.l_onoff = 1};
 
 	pfk_timer_cancel(&session.timeout);
-	pfk_io_del(&session.io);
+	pfk_io_cancel(&session.io);
 	if (session.fd == -1)
 		return;
 	/* TIME_WAIT would keep a server from its port for a minute. */
@@ -223,7 +223,7 @@ on_connected(void *arg, unsigned ready)
 		return;
 	}
 	pfk_timer_cancel(&session.timeout);
-	pfk_io_del(&session.io);
+	pfk_io_cancel(&session.io);
 	log_socket(c, &session.addrs[session.at]);
 	if (session.early > 0)
 		transfer_sent(c, c->connect.first, session.early);

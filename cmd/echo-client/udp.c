@@ -93,7 +93,8 @@ send_next(void *arg)
 		run.message = c->o.messages[run.at % c->o.n_messages];
 		run.len = strlen(run.message);
 	}
-	pfk_log(PFK_INFO, "sent: %s", quote_bytes(quoted, run.message, run.len));
+	pfk_log(PFK_INFO, "sent: %s",
+	    quote_bytes(quoted, run.message, run.len));
 	run.waiting = true;
 	run.sent_ns = pfk_loop_now(c->loop);
 	if (c->o.timeout_ns > 0)
@@ -363,7 +364,7 @@ run_udp(struct client *c)
 	exchange(c);
 	pfk_timer_cancel(&run.timeout);
 	pfk_timer_cancel(&run.pace);
-	pfk_signal_del(&run.interrupt);
+	pfk_signal_cancel(&run.interrupt);
 	pfk_connect_cancel(&run.connector);
 	pfk_datagram_close(&run.d);
 	pfk_loop_run(c->loop);

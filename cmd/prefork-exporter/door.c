@@ -299,7 +299,7 @@ door_close(void)
 {
 	pfk_timer_cancel(&door.pause);
 	for (int i = 0; i < door.n; i++) {
-		pfk_io_del(&door.io[i]);
+		pfk_io_cancel(&door.io[i]);
 		close(door.fds[i]);
 	}
 	door.n = 0;

@@ -55,7 +55,7 @@ all_ended(void *arg)
 static void
 end(struct call *c, const char *error)
 {
-	pfk_io_del(&c->io);
+	pfk_io_cancel(&c->io);
 	pfk_timer_cancel(&c->retry);
 	if (c->reply->service.fd != -1)
 		close(c->reply->service.fd);
@@ -245,7 +245,7 @@ gather_free(struct gather *g)
 	for (int i = 0; i < g->n; i++) {
 		struct call *c = &g->calls[i];
 
-		pfk_io_del(&c->io);
+		pfk_io_cancel(&c->io);
 		pfk_timer_cancel(&c->retry);
 		if (c->reply->service.fd != -1)
 			close(c->reply->service.fd);

@@ -476,7 +476,7 @@ http_stop(void)
 		f->gather = NULL;
 	}
 	pfk_timer_cancel(&http.timer);
-	pfk_io_del(&http.io);
+	pfk_io_cancel(&http.io);
 	MHD_run(http.daemon);
 	MHD_stop_daemon(http.daemon);
 	http.daemon = NULL;

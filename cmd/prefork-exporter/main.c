@@ -140,9 +140,9 @@ serve(const struct settings *s)
 		door_close();
 		http_stop();
 	}
-	pfk_io_del(&channel);
+	pfk_io_cancel(&channel);
 	for (int i = 0; i < 3; i++)
-		pfk_signal_del(&signals[i]);
+		pfk_signal_cancel(&signals[i]);
 	pfk_loop_free(l);
 	return status;
 }

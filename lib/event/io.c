@@ -350,7 +350,7 @@ pfk_io_want(struct pfk_io *io, unsigned want)
 }
 
 void
-pfk_io_del(struct pfk_io **io)
+pfk_io_cancel(struct pfk_io **io)
 {
 	if (*io == NULL)
 		return;

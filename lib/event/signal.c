@@ -153,7 +153,7 @@ pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
 }
 
 void
-pfk_signal_del(struct pfk_signal **s)
+pfk_signal_cancel(struct pfk_signal **s)
 {
 	if (*s == NULL)
 		return;
@@ -175,7 +175,7 @@ pfk__signals_release(struct pfk_loop *l)
 	if (owner != l)
 		return;
 	while ((s = LIST_FIRST(&registered)) != NULL)
-		pfk_signal_del(&s);
+		pfk_signal_cancel(&s);
 	close(wake_fd);
 	close(l->wake.fd);
 	wake_fd = -1;

@@ -66,7 +66,7 @@ pfk_wake(const struct pfk_wake *w)
 }
 
 void
-pfk_wake_free(struct pfk_wake **wp)
+pfk_wake_cancel(struct pfk_wake **wp)
 {
 	struct pfk_wake *w = *wp;
 

@@ -238,7 +238,7 @@ start(struct pfk__logger *lg, const char **step)
 	pfk_log(PFK_DEBUG, "started log process (%d)", (int)lg->pid);
 	return 0;
 fail:
-	pfk_io_del(&lg->io);
+	pfk_io_cancel(&lg->io);
 	close(fds[0]);
 	close(fds[1]);
 	return -1;
@@ -304,7 +304,7 @@ died(struct pfk__logger *lg)
 {
 	uint64_t lived = pfk_loop_now(lg->loop) - lg->started_ns;
 
-	pfk_io_del(&lg->io);
+	pfk_io_cancel(&lg->io);
 	close(lg->control);
 	lg->control = -1;
 	if (lived > DELAY_MAX_NS)
@@ -433,13 +433,13 @@ pfk__logger_stop(struct pfk__logger **lgp)
 		error = await_flushed(lg);
 		if (error != EPIPE)
 			break;
-		pfk_io_del(&lg->io);
+		pfk_io_cancel(&lg->io);
 		close(lg->control);
 		lg->control = -1;
 	}
 	pfk__log_relay(-1, NULL, false);
 	pfk_timer_cancel(&lg->retry);
-	pfk_io_del(&lg->io);
+	pfk_io_cancel(&lg->io);
 	if (lg->control != -1)
 		close(lg->control);
 	for (int i = lg->used - 1; i >= 0; i--)

@@ -145,7 +145,7 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 err3:
 	pfk__logger_cancel(m->logger, log);
 err2:
-	pfk_io_del(&c->io);
+	pfk_io_cancel(&c->io);
 	pfk__pulse_close(&c->pulse, &m->pages);
 	free(c);
 err1:

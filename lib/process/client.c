@@ -34,7 +34,7 @@ pfk__client_drop(struct pfk__client *c)
 	if (k->master->trial.clients != NULL)
 		pfk__master_wake(k->master);
 	pfk_timer_cancel(&c->deadline);
-	pfk_io_del(&c->io);
+	pfk_io_cancel(&c->io);
 	/* Bytes beyond its line would turn the end into a reset. */
 	pfk__close_emptied(c->fd);
 	if (c->passed != -1)

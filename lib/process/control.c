@@ -263,7 +263,7 @@ pfk__control_restore(struct pfk__master *m)
 	    pfk__instance_is_whole(&k->instance))
 		return;
 	pfk_timer_cancel(&k->pause);
-	pfk_io_del(&k->io);
+	pfk_io_cancel(&k->io);
 	if (pfk__instance_restore(&k->instance, &errstr) == -1 ||
 	    watch(k) == -1)
 		pfk_log(PFK_WARNING,
@@ -372,13 +372,13 @@ pfk__control_close(struct pfk__master *m)
 		return;
 	pfk__listing_cancel(m);
 	pfk_timer_cancel(&k->pause);
-	pfk_io_del(&k->io);
+	pfk_io_cancel(&k->io);
 	if (k->directory != NULL) {
-		pfk_io_del(&k->directory);
+		pfk_io_cancel(&k->directory);
 		close(k->directory_fd);
 	}
 	TAILQ_FOREACH_SAFE(c, &k->clients, link, next) {
-		pfk_io_del(&c->io);
+		pfk_io_cancel(&c->io);
 		pfk_timer_cancel(&c->deadline);
 		if (c->answer != NULL)
 			pfk__client_write(c);

@@ -153,7 +153,7 @@ pfk__custody_drop(struct pfk__lent *l)
 	assert(pfk_addr_port(&l->asked) != 0 || c->any_port > 0);
 	if (pfk_addr_port(&l->asked) == 0)
 		c->any_port--;
-	pfk_io_del(&l->io);
+	pfk_io_cancel(&l->io);
 	/* Its lender can have made a connection of it. */
 	pfk__close_received(l->fd);
 	free(l);

@@ -96,7 +96,7 @@ be_exporter(struct pfk__master *m, int channel, int log)
 static void
 hang_up(struct pfk__exporter *e)
 {
-	pfk_io_del(&e->io);
+	pfk_io_cancel(&e->io);
 	if (e->fd != -1)
 		pfk__close_emptied(e->fd);
 	e->fd = -1;
@@ -172,7 +172,7 @@ err2:
 	pfk__logger_cancel(m->logger, log);
 	e->pid = 0;
 err1:
-	pfk_io_del(&e->io);
+	pfk_io_cancel(&e->io);
 	close(fds[0]);
 	close(fds[1]);
 	return -1;

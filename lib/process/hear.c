@@ -24,7 +24,7 @@
 void
 pfk__hear_no_more(struct pfk__child *c)
 {
-	pfk_io_del(&c->io);
+	pfk_io_cancel(&c->io);
 	if (c->channel != -1)
 		pfk__close_emptied(c->channel);
 	c->channel = -1;

@@ -132,7 +132,7 @@ release_adopted(struct pfk_worker *w)
 static int
 take_channel(struct pfk_worker *w, int fd)
 {
-	pfk_io_del(&w->io);
+	pfk_io_cancel(&w->io);
 	w->ledger->head->lending = 1;
 	if (dup3(fd, w->channel, O_CLOEXEC) == -1)
 		return -1;
@@ -225,7 +225,7 @@ pfk__orphan_begin(struct pfk_worker *w)
 		    w->let_go ? "given way" : "died",
 		    (double)config->orphan_ns / PFK_SECOND_NS);
 	}
-	pfk_io_del(&w->io);
+	pfk_io_cancel(&w->io);
 	show(w);
 	if (w->let_go && !w->leaving)
 		on_knock(w);

@@ -68,7 +68,7 @@ be_preparer(const struct pfk__master *m, int out)
 static void
 end(void)
 {
-	pfk_io_del(&preparation.io);
+	pfk_io_cancel(&preparation.io);
 	close(preparation.fd);
 	if (preparation.pid != 0)
 		kill(preparation.pid, SIGKILL);
@@ -158,7 +158,7 @@ pfk__prepare_start(struct pfk__master *m)
 	return 0;
 err2:
 	saved_errno = errno;
-	pfk_io_del(&preparation.io);
+	pfk_io_cancel(&preparation.io);
 	errno = saved_errno;
 err1:
 	saved_errno = errno;

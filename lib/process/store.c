@@ -235,7 +235,7 @@ end_barrier(struct pfk__store *s)
 {
 	if (s->io == NULL)
 		return;
-	pfk_io_del(&s->io);
+	pfk_io_cancel(&s->io);
 	close(s->barrier);
 }
 

@@ -48,7 +48,7 @@ pfk__subprocess_reaped(pid_t pid, int status)
 }
 
 void
-pfk_subprocess_forget(struct pfk_subprocess **sp)
+pfk_subprocess_cancel(struct pfk_subprocess **sp)
 {
 	struct pfk_subprocess *s = *sp;
 
@@ -74,7 +74,7 @@ on_end(void *arg, unsigned ready)
 	if (s->reaped)
 		status = s->status;
 	arg = s->arg;
-	pfk_subprocess_forget(&s);
+	pfk_subprocess_cancel(&s);
 	ended(arg, status);
 }
 

@@ -112,7 +112,7 @@ pfk__upgrade_cancel(struct pfk__master *m)
 		kill(t->pid, SIGKILL);
 	pfk_timer_cancel(&t->late);
 	pfk_timer_cancel(&t->clients);
-	pfk_io_del(&t->io);
+	pfk_io_cancel(&t->io);
 	if (t->fd > 0)
 		close(t->fd);
 	*t = (struct pfk__trial){0};

@@ -180,7 +180,7 @@ master_died(struct pfk_worker *w)
 	if (pfk__orphan_begin(w))
 		return;
 	pfk_log(PFK_WARNING, "the master has died: draining, then ending");
-	pfk_io_del(&w->io);
+	pfk_io_cancel(&w->io);
 	pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
 }
 
@@ -478,7 +478,7 @@ pfk__worker_main(struct pfk_worker *w)
 	pfk__signals_block(NULL);
 	pfk_timer_cancel(&w->deadline);
 	pfk__orphan_cancel(w);
-	pfk_io_del(&w->io);
+	pfk_io_cancel(&w->io);
 	pfk__log_tap(NULL, NULL);
 	pfk_loop_free(w->loop);
 	exit(status);

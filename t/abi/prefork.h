@@ -384,21 +384,6 @@ void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 void pfk_loop_hold(struct pfk_loop *l);
 int pfk_loop_release(struct pfk_loop *l);
 
-/*
- * Let the loop rest for 50 us before it waits, while more comes in that way:
- * one that is faster than its peers is otherwise woken for every single event,
- * at its cost and theirs.  A loop that has turned more than 16,000 times a
- * second for 16 ms tries it, every other 2 ms for 64 ms at most, and rests when
- * most of those show a gain, for 0.5 to 2 s; then, or when the work has
- * changed, it tries again.  Where there is no gain it does so after 1 to 16 s.
- * A loop with less to do does not begin to rest, and ceases to within 2 s.
- *
- * Off in a new loop; meant for a server's.  To be called in the thread that
- * runs it: on sets the thread's timer slack to 1 us, and off leaves it so
- * (PR_SET_TIMERSLACK, prctl(2)).  As the coalescing of interrupts, ethtool(8).
- */
-void pfk_loop_coalesce(struct pfk_loop *l, bool on);
-
 /* The turn's time [time]. */
 uint64_t pfk_loop_now(const struct pfk_loop *l);
 
@@ -451,7 +436,7 @@ struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
 void pfk_io_want(struct pfk_io *io, unsigned want);
 
 /* End the calls.  Do it before fd is closed. */
-void pfk_io_del(struct pfk_io **io);
+void pfk_io_cancel(struct pfk_io **io);
 
 /*
  * Call cb(arg, signo) from the loop after a signal [add_signal_handler].
@@ -463,12 +448,12 @@ struct pfk_signal *pfk_signal_add(struct pfk_loop *l, int signo,
     void (*cb)(void *arg, int signo), void *arg);
 
 /* End the calls; the old disposition comes back [remove_signal_handler]. */
-void pfk_signal_del(struct pfk_signal **s);
+void pfk_signal_cancel(struct pfk_signal **s);
 
 /*
  * A way to wake the loop: call cb(arg) from it, once for one or several calls
  * of pfk_wake [call_soon_threadsafe].  That is the one function that may be
- * called in any thread and in a signal handler; not after pfk_wake_free, which
+ * called in any thread and in a signal handler; not after pfk_wake_cancel, which
  * the loop's thread calls before it frees the loop.  ENOMEM, or the errno of
  * eventfd(2).
  */
@@ -476,7 +461,7 @@ struct pfk_wake;
 struct pfk_wake *pfk_wake_new(struct pfk_loop *l, void (*cb)(void *arg),
     void *arg);
 void pfk_wake(const struct pfk_wake *w);
-void pfk_wake_free(struct pfk_wake **w);
+void pfk_wake_cancel(struct pfk_wake **w);
 
 /*
  * Metrics of the program's own, which prefork-ctl(8) shows beside the
@@ -694,10 +679,10 @@ int pfk_resolve(const char *host, uint16_t port, int family,
  * on their way do not count.  0 is the system's, net.ipv4.tcp_notsent_lowat.
  * pfk_worker_listen sets it to PFK_UNSENT_LIMIT, 128 KiB, where it is unset.
  *
- * nodelay and quickack are for connections that the program opens; a listener
- * ignores them, see struct pfk_server_options.  pfk_connect takes 1 for nodelay
- * unless it is set: Nagle's algorithm holds back a small segment that follows
- * another one, until the peer has acknowledged that, which may take 40 ms.
+ * nodelay, quickack and reuse_port are for connections that the program opens;
+ * pfk_worker_listen refuses them, see struct pfk_server_options.  pfk_connect takes
+ * 1 for nodelay unless it is set: Nagle's algorithm holds back a small segment that
+ * follows another one, until the peer has acknowledged that, which may take 40 ms.
  *
  * With defer_accept a listener's connections are accepted when their first
  * bytes have come, or after that time (1, 3, 7, ... s).  A worker that dies
@@ -717,7 +702,7 @@ struct pfk_sockopts {
 	int user_timeout;   /* TCP_USER_TIMEOUT, milliseconds */
 	int fastopen;       /* TCP_FASTOPEN, queue length */
 	int defer_accept;   /* TCP_DEFER_ACCEPT, seconds */
-	int reuse_port;     /* SO_REUSEPORT, 0 or 1; listeners: leave unset */
+	int reuse_port;     /* SO_REUSEPORT, 0 or 1 */
 	int syn_retries;    /* TCP_SYNCNT, of a connection that we open */
 	int unsent_limit;   /* TCP_NOTSENT_LOWAT, bytes */
 };
@@ -757,7 +742,6 @@ int pfk_unix_connect(const char *path);
 
 struct pfk_transport;
 struct pfk_server;
-struct pfk_limits;
 struct pfk_datagram;
 
 /*
@@ -856,30 +840,28 @@ ssize_t pfk_hand_over_block(void *self, void *buf, size_t room);
 #define PFK_HANDED_OVER (-1)
 
 /*
- * Limits that servers of one loop share: at most max_connections at a time
- * (more wait in the accept queue), at most max_per_source from one IPv4 address
- * or IPv6 /64, twice that from a /56 and three times from a /48 (more are
- * closed); 0 is no limit.  Out of descriptors, accepting pauses and one waiting
- * connection is closed, with or without limits.  They are freed when the handle
- * is dropped and the last server is gone.  ENOMEM.
+ * The limits of all servers of a loop together; 0 is no limit.  Above
+ * max_connections more wait in the accept queue.  max_per_source is for one IPv4
+ * address or IPv6 /64, twice that for a /56 and three times for a /48; more are
+ * closed.
  */
-struct pfk_limits *pfk_limits_new(struct pfk_loop *l, size_t max_connections,
-    size_t max_per_source);
-
-/* Before a server has them: max_per_source is not for 127/8 and ::1. */
-void pfk_limits_exempt_loopback(struct pfk_limits *lim);
+struct pfk_limits {
+	size_t max_connections;
+	size_t max_per_source;
+	bool exempt_loopback; /* max_per_source is not for 127/8 and ::1 */
+};
 
 /*
- * The program needs the handle no more; the limits last as long as a server has
- * them.
+ * Set the limits of a loop that has no server yet (EBUSY); there are none unless
+ * set.  Out of descriptors, accepting pauses and one waiting connection is closed,
+ * with or without limits.  *limits is copied.
  */
-void pfk_limits_drop(struct pfk_limits **lim);
+int pfk_loop_limit(struct pfk_loop *l, const struct pfk_limits *limits);
 
 struct pfk_server_options {
-	struct pfk_limits *limits; /* NULL: none but the descriptors' */
-	uint64_t idle_ns;          /* close after no traffic; 0: never */
-	bool quickack;             /* TCP_QUICKACK after each receive */
-	bool nagle;                /* do not set TCP_NODELAY */
+	uint64_t idle_ns; /* close after no traffic; 0: never */
+	bool quickack;    /* TCP_QUICKACK after each receive */
+	bool nagle;       /* do not set TCP_NODELAY */
 };
 
 /*
@@ -1451,6 +1433,19 @@ struct pfk_master_config {
 	const char *poller;
 	/* Start no keepers: connections end with their worker. */
 	bool no_keeper;
+	/*
+	 * A worker rests for 50 us before it waits, while more comes in that
+	 * way: one that is faster than its peers is otherwise woken for every
+	 * single event, at its cost and theirs.  A loop that has turned more
+	 * than 16,000 times a second for 16 ms tries it, every other 2 ms for
+	 * 64 ms at most, and rests when most of those show a gain, for 0.5 to
+	 * 2 s; then, or when the work has changed, it tries again.  Where there
+	 * is no gain it does so after 1 to 16 s.  A loop with less to do does
+	 * not begin to rest, and ceases to within 2 s.  As the coalescing of
+	 * interrupts, ethtool(8).  It sets the timer slack to 1 us
+	 * (PR_SET_TIMERSLACK, prctl(2)).  True: it does not.
+	 */
+	bool no_coalesce;
 	/* As in pfk_sandbox_allow; 0 is PFK_SANDBOX_OFF. */
 	enum pfk_sandbox sandbox;
 	/*
@@ -1588,7 +1583,10 @@ struct pfk_hooks {
  * loop until on_exit has returned, and then as they were before.  It binds
  * nothing but the control socket, an AF_UNIX one.  Where the environment has
  * NOTIFY_SOCKET, the master sends its state to the service manager and feeds
- * the manager's watchdog, as by sd_notify(3).
+ * the manager's watchdog, as by sd_notify(3).  Where it has FDSTORE, too, which
+ * systemd sets, or a unit for a systemd older than 254, the manager stores a copy of
+ * each listener, and the next start takes those that it is given (LISTEN_FDS).  Other
+ * descriptors from there are closed.
  *
  * Memory that is mapped shared before this call is shared by all workers, also
  * those of a later reload.  Descriptors that are open before this call are open
@@ -1681,8 +1679,8 @@ void *pfk_worker_user(const struct pfk_worker *w);
  * worker's to serve on, TCP with pfk_serve or pfk_stream_serve, UDP with
  * pfk_datagram_open; -1 is an optional one that the machine lacks.  Call it
  * once, from worker_init, with the same list in all workers of one
- * configuration.  EBUSY: it has opened listeners before.  EINVAL: n is 0, or
- * two are the same.
+ * configuration.  EBUSY: it has opened listeners before.  EINVAL: n is 0, two are
+ * the same, or one has an option of connections.
  */
 int pfk_worker_listen(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
@@ -1733,7 +1731,7 @@ pid_t pfk_subprocess_pid(const struct pfk_subprocess *s);
 int pfk_subprocess_signal(const struct pfk_subprocess *s, int signo);
 
 /* `ended` is not called any more; a child is left as a zombie. */
-void pfk_subprocess_forget(struct pfk_subprocess **s);
+void pfk_subprocess_cancel(struct pfk_subprocess **s);
 
 /*
  * Give up root for good: supplementary groups, group, user, in that order.

@@ -103,7 +103,7 @@ pump_open(struct pump *p, struct pfk_loop *l, int fd)
 void
 pump_close(struct pump *p)
 {
-	pfk_io_del(&p->io);
+	pfk_io_cancel(&p->io);
 	if (p->fd != -1)
 		close(p->fd);
 	p->fd = -1;

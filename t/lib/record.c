@@ -137,7 +137,7 @@ on_drink(void *arg, unsigned ready)
 	}
 	d->error = n == -1 ? errno : 0;
 	d->ended = 1;
-	pfk_io_del(&d->io);
+	pfk_io_cancel(&d->io);
 }
 
 void
@@ -150,6 +150,6 @@ drinker_start(struct drinker *d, struct pfk_loop *l, int fd)
 void
 drinker_close(struct drinker *d)
 {
-	pfk_io_del(&d->io);
+	pfk_io_cancel(&d->io);
 	close(d->fd);
 }
