@@ -340,6 +340,7 @@ pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
 		free(io);
 		return NULL;
 	}
+	io->once = true;
 	return io;
 }
 

@@ -307,8 +307,12 @@ dispatch(struct pfk_loop *l, const struct pfk__ready *r)
 		return false;
 	/* A want that was dropped in this turn is no longer of interest. */
 	if ((r->what & (io->want | PFK_FAULT)) != 0 && io->want != 0) {
+		bool begun = io->once && pfk__once_begin(l);
+
 		l->ledger->head->serving = r->fd;
 		io->cb(io->arg, r->what);
+		if (begun)
+			pfk__once_end(l);
 	}
 	return true;
 }

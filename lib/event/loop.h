@@ -49,6 +49,7 @@ struct pfk_io {
 	uint8_t armed; /* or PFK__ARMED_UNKNOWN, after a restart */
 	bool dirty;
 	bool active;
+	bool once; /* pfk_io_add's: the callback is a transaction */
 };
 
 struct pfk__soon {
@@ -157,19 +158,22 @@ struct pfk_loop {
 	struct pfk__recorder *recorder;
 	struct pfk__stats *own_stats;
 	struct pfk__recorder *own_recorder;
-	uint64_t cpu_base_ns;       /* used by predecessors of this process */
+	uint64_t cpu_base_ns; /* used by predecessors of this process */
 	struct pfk_limits limits;
 	struct pfk__limits *admission; /* by these, while it has a server */
-	struct pfk__batch *batch;   /* the datagram endpoints', or NULL */
-	struct pfk__ledger *ledger; /* the worker's, or own_ledger */
+	struct pfk__batch *batch;      /* the datagram endpoints', or NULL */
+	struct pfk__ledger *ledger;    /* the worker's, or own_ledger */
 	struct pfk__ledger own_ledger;
 	void *scratch; /* the ledger's, between two callbacks anybody's */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
 	/*
 	 * tx.h: the depth of nested transactions, and the transports that this
-	 * transaction has touched.
+	 * transaction has touched.  tx_end is NULL until something of the loop
+	 * can be a part of one; tx_once: no successor runs it again.
 	 */
 	unsigned tx_depth;
+	void (*tx_end)(struct pfk_loop *l);
+	bool tx_once;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the worker's state is among that */
 	bool tx_full;  /* it shall end before it does more (zone.h) */
@@ -253,6 +257,24 @@ void pfk__member_add(struct pfk_loop *l, struct pfk__member *m,
     void (*drain)(struct pfk__member *m, enum pfk_drain how));
 void pfk__member_remove(struct pfk_loop *l, struct pfk__member *m);
 void pfk__member_lighten(struct pfk_loop *l, struct pfk__member *m);
+
+/*
+ * timer.c: around a callback of the program's that is not a protocol's.  It is a
+ * transaction, but no successor runs it again.  begin returns whether there is an
+ * end to come.
+ */
+bool pfk__once_begin(struct pfk_loop *l);
+void pfk__once_end(struct pfk_loop *l);
+
+static inline void
+pfk__once(struct pfk_loop *l, void (*cb)(void *arg), void *arg)
+{
+	bool begun = pfk__once_begin(l);
+
+	cb(arg);
+	if (begun)
+		pfk__once_end(l);
+}
 
 /* After a callback: send the bytes that it has left. */
 static inline void

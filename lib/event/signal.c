@@ -41,14 +41,18 @@ handle(int signo)
 }
 
 static void
-deliver(int signo)
+deliver(struct pfk_loop *l, int signo)
 {
 	struct pfk_signal *s, *next;
+	bool begun;
 
 	marked[signo] = 0;
 	LIST_FOREACH_SAFE(s, &registered, link, next) {
 		if (s->signo == signo) {
+			begun = pfk__once_begin(l);
 			s->cb(s->arg, signo);
+			if (begun)
+				pfk__once_end(l);
 			return; /* the callback may have deleted any */
 		}
 	}
@@ -65,7 +69,7 @@ on_wake(void *arg, unsigned ready)
 		continue;
 	for (int signo = 1; signo < NSIG; signo++) {
 		if (marked[signo])
-			deliver(signo);
+			deliver(l, signo);
 	}
 }
 

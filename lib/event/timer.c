@@ -1,5 +1,5 @@
 /*
- * timer.c: call later, call soon.
+ * timer.c: call later, call soon, and in one transaction.
  *
  * Layer: event.
  */
@@ -10,7 +10,26 @@
 
 #include "base/misuse.h"
 #include "event/fork.h"
+#include "event/ledger.h"
 #include "event/loop.h"
+
+bool
+pfk__once_begin(struct pfk_loop *l)
+{
+	if (l->tx_end == NULL || l->tx_depth > 0)
+		return false;
+	pfk__point(l->ledger);
+	l->tx_depth++;
+	l->tx_once = true;
+	return true;
+}
+
+void
+pfk__once_end(struct pfk_loop *l)
+{
+	l->tx_end(l);
+	l->tx_once = false;
+}
 
 /* Add t to its loop's timers.  -1: it is freed. */
 static int
@@ -116,7 +135,7 @@ pfk__timers_run(struct pfk_loop *l)
 		assert(t.loop == l && t.cb != NULL);
 		disarm((struct pfk_timer *)n);
 		free(n);
-		t.cb(t.arg);
+		pfk__once(l, t.cb, t.arg);
 		if (pfk__forked(l))
 			return;
 		pfk__callback_ends(l);
@@ -162,6 +181,7 @@ pfk__soon_cancel(struct pfk_loop *l, struct pfk__soon *s)
 /* A public soon-callback: the entry is its own memory. */
 struct soon_call {
 	struct pfk__soon soon; /* first */
+	struct pfk_loop *loop;
 	void (*cb)(void *arg);
 	void *arg;
 };
@@ -172,7 +192,7 @@ call(void *arg)
 	struct soon_call c = *(struct soon_call *)arg;
 
 	free(arg);
-	c.cb(c.arg);
+	pfk__once(c.loop, c.cb, c.arg);
 }
 
 int
@@ -185,7 +205,7 @@ pfk_soon(struct pfk_loop *l, void (*cb)(void *arg), void *arg)
 	c = malloc(sizeof(*c));
 	if (c == NULL)
 		return -1;
-	*c = (struct soon_call){.cb = cb, .arg = arg};
+	*c = (struct soon_call){.loop = l, .cb = cb, .arg = arg};
 	pfk__soon_add(l, &c->soon, call, c);
 	return 0;
 }

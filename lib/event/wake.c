@@ -26,7 +26,7 @@ on_wake(void *arg, unsigned ready)
 
 	(void)ready;
 	if (read(w->io.fd, &n, sizeof(n)) == (ssize_t)sizeof(n))
-		w->cb(w->arg);
+		pfk__once(w->io.loop, w->cb, w->arg);
 }
 
 struct pfk_wake *

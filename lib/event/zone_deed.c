@@ -19,8 +19,9 @@ static struct {
 static struct pfk__ledger *
 ledger_of(const struct pfk_zone *z)
 {
-	return z->loop != NULL && z->loop->tx_depth > 0 ? z->loop->ledger
-							: NULL;
+	const struct pfk_loop *l = z->loop;
+
+	return l != NULL && l->tx_depth > 0 && !l->tx_once ? l->ledger : NULL;
 }
 
 void

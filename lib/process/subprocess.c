@@ -101,6 +101,7 @@ pfk_subprocess_watch(struct pfk_loop *l, pid_t pid,
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd != -1 &&
 	    pfk__io_start(l, &s->io, fd, PFK_READ, on_end, s) == 0) {
+		s->io.once = true;
 		LIST_INSERT_HEAD(&all, s, link);
 		return s;
 	}

@@ -19,6 +19,7 @@
 #include "transport/kill.h"
 #include "transport/list.h"
 #include "transport/rebuild.h"
+#include "transport/tx.h"
 
 #define AT_ONCE 64       /* connections are told at a time, or more, ... */
 #define SPREAD_STEPS 100 /* ... to tell all in so many */
@@ -338,6 +339,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	TAILQ_INIT(&s->transports);
 	pfk__member_add(l, &s->member, drain);
 	l->serving[PFK_TCP] = &serving;
+	l->tx_end = pfk__tx_end;
 	return s;
 err2:
 	pfk__limits_drop(&s->limits);

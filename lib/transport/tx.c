@@ -170,6 +170,7 @@ pfk_loop_state(struct pfk_loop *l, size_t bytes)
 		errno = EINVAL;
 		return NULL;
 	}
+	l->tx_end = pfk__tx_end;
 	if (l->tx_depth == 0)
 		return now;
 	if (!l->tx_state) {

@@ -1058,6 +1058,12 @@ bool pfk_is_closing(const struct pfk_transport *tr);
  * of the loop, count all together when it returns, or not at all if the worker
  * is killed before.  The pointer is valid until the callback returns; ask again
  * in the next one.  NULL: the protocol has no block.
+ *
+ * So is a callback of a timer, of pfk_soon, and of a descriptor, a signal, a wake-up
+ * or a subprocess of the program's; but no successor runs it again.  Timers and
+ * descriptors end with the worker: note in the block, or in pfk_loop_state, the work
+ * that is still to be done and its time, and clear the note in the callback that does
+ * it; connection_resumed or worker_init sets the timer anew, from the note.  But a change of a zone counts at once in such a callback.
  */
 void *pfk_block(struct pfk_transport *tr);
 
