@@ -23,6 +23,10 @@ void pfk__addr_set_port(struct pfk_addr *a, uint16_t port);
 void pfk__addr_clip(struct pfk_addr *a);
 int pfk__addr_of_unix(struct pfk_addr *a, int fd);
 
+/* The name of a path, or with @ of an abstract one; EINVAL, ENAMETOOLONG. */
+struct sockaddr_un;
+int pfk__unix_name(struct sockaddr_un *un, socklen_t *len, const char *path);
+
 /* pfk_addr_equal, or the same socket of AF_UNIX. */
 bool pfk__addr_same(const struct pfk_addr *a, const struct pfk_addr *b);
 

@@ -18,11 +18,12 @@
 
 #include "net/addr.h"
 
+#define NO_BACKLOG (-2)
 #define NAME_SIZE (sizeof(((struct sockaddr_un *)NULL)->sun_path) + 8)
 
 /* A name beginning with @ is an abstract one. */
-static int
-name_of(struct sockaddr_un *un, socklen_t *len, const char *path)
+int
+pfk__unix_name(struct sockaddr_un *un, socklen_t *len, const char *path)
 {
 	size_t n = strlen(path);
 
@@ -45,9 +46,9 @@ name_of(struct sockaddr_un *un, socklen_t *len, const char *path)
 }
 
 static int
-new_socket(void)
+new_socket(int type)
 {
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 /* Close it, and fail with the errno of before. */
@@ -69,7 +70,8 @@ pfk_unix_connect(const char *path)
 	socklen_t len;
 	int fd, on = 1;
 
-	if (name_of(&un, &len, path) == -1 || (fd = new_socket()) == -1)
+	if (pfk__unix_name(&un, &len, path) == -1 ||
+	    (fd = new_socket(SOCK_STREAM)) == -1)
 		return -1;
 	/* As pfk_connect does: urgent data would be lost to recv(2). */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
@@ -78,11 +80,30 @@ pfk_unix_connect(const char *path)
 	return fd;
 }
 
+int
+pfk_unix_datagram(const char *path)
+{
+	const struct sockaddr own = {.sa_family = AF_UNIX};
+	struct sockaddr_un un;
+	socklen_t len;
+	int fd;
+
+	if (pfk__unix_name(&un, &len, path) == -1 ||
+	    (fd = new_socket(SOCK_DGRAM)) == -1)
+		return -1;
+	/* A name of the kernel's, at which it is answered. */
+	if (bind(fd, &own, sizeof(sa_family_t)) == -1 ||
+	    connect(fd, (struct sockaddr *)&un, len) == -1)
+		return give_up(fd);
+	return fd;
+}
+
 static bool
 answers(const char *path)
 {
 	int fd = pfk_unix_connect(path);
-	bool yes = fd != -1 || errno == EAGAIN;
+	/* One of another type is somebody, too. */
+	bool yes = fd != -1 || errno == EAGAIN || errno == EPROTOTYPE;
 
 	if (fd != -1)
 		close(fd);
@@ -134,6 +155,13 @@ lock(const char *name, bool *first)
 	return fd;
 }
 
+/* A socket of datagrams is at work once it is bound: its backlog is NO_BACKLOG. */
+static int
+start(int fd, int backlog)
+{
+	return backlog != NO_BACKLOG ? listen(fd, backlog) : 0;
+}
+
 /* Listen at another name, and give it the path in place of the old socket. */
 static int
 take_path(int fd, const char *path, mode_t mode, int backlog)
@@ -143,12 +171,12 @@ take_path(int fd, const char *path, mode_t mode, int backlog)
 	socklen_t len;
 
 	snprintf(other, sizeof(other), "%s.new", path);
-	if (name_of(&un, &len, other) == -1 ||
+	if (pfk__unix_name(&un, &len, other) == -1 ||
 	    (unlink(other) == -1 && errno != ENOENT) ||
 	    bind(fd, (struct sockaddr *)&un, len) == -1)
 		return -1;
 	/* Nobody can connect before it listens. */
-	if (chmod(other, mode) == -1 || listen(fd, backlog) == -1 ||
+	if (chmod(other, mode) == -1 || start(fd, backlog) == -1 ||
 	    rename(other, path) == -1) {
 		int saved_errno = errno;
 
@@ -165,9 +193,9 @@ listen_abstract(int fd, const char *path, int backlog)
 	struct sockaddr_un un;
 	socklen_t len;
 
-	return name_of(&un, &len, path) == 0 &&
+	return pfk__unix_name(&un, &len, path) == 0 &&
 		bind(fd, (struct sockaddr *)&un, len) == 0
-	    ? listen(fd, backlog)
+	    ? start(fd, backlog)
 	    : -1;
 }
 
@@ -193,18 +221,16 @@ listen_locked(int fd, const char *path, mode_t mode, int backlog)
 	return -1;
 }
 
-int
-pfk_unix_listen(const char *path, mode_t mode, int backlog)
+static int
+open_at(const char *path, int type, mode_t mode, int backlog)
 {
 	struct sockaddr_un un;
 	socklen_t len;
 	int fd, rc;
 
-	if (backlog == PFK_UNSET)
-		backlog = SOMAXCONN;
-	if (name_of(&un, &len, path) == -1)
+	if (pfk__unix_name(&un, &len, path) == -1)
 		return -1;
-	fd = new_socket();
+	fd = new_socket(type);
 	if (fd == -1)
 		return -1;
 	rc = path[0] == '@' ? listen_abstract(fd, path, backlog)
@@ -213,6 +239,27 @@ pfk_unix_listen(const char *path, mode_t mode, int backlog)
 	if (rc == 0)
 		rc = pfk_keep_fd(fd, true);
 	return rc == 0 ? fd : give_up(fd);
+}
+
+int
+pfk_unix_listen(const char *path, mode_t mode, int backlog)
+{
+	return open_at(path, SOCK_STREAM, mode,
+	    backlog != PFK_UNSET ? backlog : SOMAXCONN);
+}
+
+int
+pfk_unix_bind(const char *path, mode_t mode)
+{
+	int fd = open_at(path, SOCK_DGRAM, mode, NO_BACKLOG);
+	int bytes = PFK_UDP_BUFFER;
+
+	/* It holds the answers that connected clients have not read. */
+	if (fd != -1 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) ==
+		-1)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return fd;
 }
 
 void

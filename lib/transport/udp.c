@@ -14,6 +14,7 @@
 
 #include "base/fds.h"
 #include "base/misuse.h"
+#include "base/received.h"
 #include "event/fork.h"
 #include "net/addr.h"
 #include "transport/server.h"
@@ -46,8 +47,8 @@ pfk__udp_prepare(struct pfk__batch *b, unsigned i, char *scratch)
 {
 	b->in_iov[i].iov_base = scratch + (size_t)i * PFK__PACKET_BYTES;
 	b->in_iov[i].iov_len = PFK__PACKET_BYTES;
-	b->in[i].msg_hdr = (struct msghdr){.msg_name = &b->in_addr[i].sa,
-	    .msg_namelen = sizeof(b->in_addr[i].in6),
+	b->in[i].msg_hdr = (struct msghdr){.msg_name = &b->senders[i].addr.sa,
+	    .msg_namelen = sizeof(b->senders[i].local.un),
 	    .msg_iov = &b->in_iov[i],
 	    .msg_iovlen = 1,
 	    .msg_control = &b->in_control[i],
@@ -81,6 +82,12 @@ tune(struct pfk_datagram *d)
 	int on = 1, size;
 	socklen_t len = sizeof(size);
 
+	if (d->is_unix) {
+		/* Each datagram tells its sender's identity. */
+		setsockopt(d->io.fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+		pfk__receive_none(d->io.fd);
+		return;
+	}
 	setsockopt(d->io.fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	d->segments = getsockopt(d->io.fd, SOL_UDP, UDP_SEGMENT, &size, &len) ==
 	    0;
@@ -152,14 +159,21 @@ deliver(struct pfk_datagram *d, struct pfk__batch *b, unsigned i)
 	size_t left = b->in[i].msg_len;
 	struct meta m = {d->local, true, left, d->drops.kernel};
 	struct pfk_packet p = {.buf = b->in_iov[i].iov_base,
-	    .from = &b->in_addr[i],
+	    .from = &b->senders[i].addr,
 	    .to = &m.to};
+	struct pfk__origin origin;
 
 	d->io.loop->work += PFK__WORK_UNIT + left;
 	stats->counts[PFK__COUNT_DATAGRAM_BYTES_IN] += left;
-	b->in_addr[i].len = h->msg_namelen <= sizeof(b->in_addr[i].in6)
-	    ? h->msg_namelen
-	    : sizeof(b->in_addr[i].in6);
+	if (d->is_unix) {
+		if (!pfk__udp_unix_meet(d, b, i, &p, &origin))
+			return;
+	} else {
+		b->senders[i].addr.len = h->msg_namelen <=
+			sizeof(b->senders[i].addr.in6)
+		    ? h->msg_namelen
+		    : sizeof(b->senders[i].addr.in6);
+	}
 	for (struct cmsghdr *cm = CMSG_FIRSTHDR(h); cm != NULL;
 	     cm = CMSG_NXTHDR(h, cm))
 		take_control(&m, cm);
@@ -251,6 +265,8 @@ receive(struct pfk_datagram *d)
 	pfk__in_order();
 	b->reading = d->io.fd + 1;
 	pfk__in_order();
+	if (d->is_unix)
+		pfk__udp_unix_prepare(b);
 	n = read_batch(d->io.fd, b);
 	if (n == -1) {
 		b->reading = 0;
@@ -418,6 +434,8 @@ pfk_datagram_open(struct pfk_loop *l, int fd,
 	if (getsockname(fd, &d->local.sa, &d->local.len) == -1 ||
 	    watch(l, d, fd) == -1)
 		goto err;
+	pfk__addr_clip(&d->local);
+	d->is_unix = d->local.sa.sa_family == AF_UNIX;
 	tune(d);
 	pfk__udp_drops_begin(d);
 	d->pktinfo = pfk__addr_is_any(&d->local);
@@ -437,7 +455,10 @@ int
 pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a)
 {
 	*a = (struct pfk_addr){.len = sizeof(a->in6)};
-	return getpeername(d->io.fd, &a->sa, &a->len);
+	if (getpeername(d->io.fd, &a->sa, &a->len) == -1)
+		return -1;
+	pfk__addr_clip(a);
+	return 0;
 }
 
 uint64_t

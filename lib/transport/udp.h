@@ -20,6 +20,8 @@
 #ifndef PFK_TRANSPORT_UDP_H
 #define PFK_TRANSPORT_UDP_H
 
+#include <sys/un.h>
+
 #include "event/loop.h"
 
 #define PFK__BATCH 64
@@ -34,8 +36,18 @@ union pfk__control {
 	char room[256];
 };
 
+/* A sender's address; a name of AF_UNIX is longer than struct pfk_addr. */
+union pfk__sender {
+	struct pfk_addr addr;
+	struct {
+		socklen_t len;
+		struct sockaddr_un un;
+	} local;
+};
+
 struct pfk__train {
 	struct pfk_addr to;   /* its len 0: the connected peer */
+	unsigned sender;      /* of AF_UNIX: 1 more than its number; or 0 */
 	struct pfk_addr from; /* its len 0: the socket's own */
 	size_t segment;       /* the length of all but the last */
 	size_t bytes;
@@ -73,7 +85,7 @@ struct pfk__batch {
 	/* Received messages; kept ready for the next recvmmsg(2). */
 	struct mmsghdr in[PFK__BATCH];
 	struct iovec in_iov[PFK__BATCH];
-	struct pfk_addr in_addr[PFK__BATCH];
+	union pfk__sender senders[PFK__BATCH];
 	union pfk__control in_control[PFK__BATCH];
 	/* Messages to be sent. */
 	unsigned n_trains, n_pieces;
@@ -112,6 +124,7 @@ struct pfk_datagram {
 	int owner; /* the slot that it was adopted from, or -1 */
 	struct pfk_addr local;
 	bool pktinfo;  /* bound to a wildcard: the address comes along */
+	bool is_unix;  /* of AF_UNIX: udp_unix.c */
 	bool segments; /* the kernel offers UDP_SEGMENT */
 	bool closed;
 	bool handle; /* the user still has one */
@@ -141,6 +154,21 @@ void pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h,
 /* Log the drops that are not logged yet, before the socket is closed. */
 void pfk__udp_drops_end(struct pfk_datagram *d);
 
+/*
+ * udp_unix.c: make the batch ready for a socket of AF_UNIX; complete p, which is
+ * message i, and false: it was cut; the number of the sender of a datagram in
+ * hand, or -1 with errno where `to` is none, or has no name.
+ */
+#define PFK__PATH_SIZE (sizeof(((struct sockaddr_un *)NULL)->sun_path) + 2)
+struct pfk__origin {
+	char path[PFK__PATH_SIZE];
+	struct ucred cred;
+};
+void pfk__udp_unix_prepare(struct pfk__batch *b);
+bool pfk__udp_unix_meet(struct pfk_datagram *d, struct pfk__batch *b,
+    unsigned i, struct pfk_packet *p, struct pfk__origin *o);
+int pfk__udp_unix_find(const struct pfk_datagram *d, const struct pfk_addr *to);
+
 /* Make message i of the batch ready to be received into. */
 void pfk__udp_prepare(struct pfk__batch *b, unsigned i, char *scratch);
 
@@ -158,6 +186,10 @@ int pfk__udp_rebuild(struct pfk_loop *l, int accepted, int listener);
 
 /* Send the trains that a predecessor has left, as far as they are sound. */
 void pfk__udp_send_rest(struct pfk_datagram *d);
+bool pfk__udp_sound(const struct pfk__batch *b, const char *scratch);
+
+/* Send one at once, or count it as failed. */
+void pfk__udp_send_one(struct pfk_datagram *d, const struct msghdr *h);
 
 /* Empty a new batch's queue. */
 void pfk__udp_send_clear(struct pfk__batch *b);

@@ -62,14 +62,26 @@ report(struct pfk_datagram *d)
 		    "workers",
 		    name, n, plural(n), buffer_bytes(d, SO_RCVBUF));
 	n = fresh(s->unsent, &s->unsent_logged);
-	if (n > 0)
+	if (n > 0 && d->is_unix)
+		pfk_log(PFK_WARNING,
+		    "unix: dropped %llu datagram%s to be sent, because the queue "
+		    "of the receiver, or the send buffer (%d bytes), was full; a "
+		    "client reads too slowly, or net.unix.max_dgram_qlen is too "
+		    "small",
+		    n, plural(n), buffer_bytes(d, SO_SNDBUF));
+	else if (n > 0)
 		pfk_log(PFK_WARNING,
 		    "udp %s: dropped %llu datagram%s to be sent, because the "
 		    "send buffer (%d bytes) was full; make it larger "
 		    "(net.core.wmem_max may bound it)",
 		    name, n, plural(n), buffer_bytes(d, SO_SNDBUF));
 	n = fresh(s->failed, &s->failed_logged);
-	if (n > 0)
+	if (n > 0 && d->is_unix)
+		pfk_log(PFK_WARNING,
+		    "unix: could not send %llu datagram%s: %s; the peer has "
+		    "gone, or has no name to be answered at",
+		    n, plural(n), strerror(s->failed_error));
+	else if (n > 0)
 		pfk_log(PFK_WARNING,
 		    "udp %s: could not send %llu datagram%s, the last to %s: "
 		    "%s; look at the routes and the firewall",
@@ -138,9 +150,12 @@ pfk__udp_drops_failed(struct pfk_datagram *d, const struct msghdr *h, int error,
 	d->io.loop->stats->counts[PFK__COUNT_DROPPED_ERROR] += n;
 	s->failed += n;
 	s->failed_error = error;
-	s->failed_to.len = h->msg_namelen;
-	if (h->msg_namelen > 0)
-		memcpy(&s->failed_to.sa, h->msg_name, h->msg_namelen);
+	s->failed_to = d->local;
+	if (!d->is_unix && h->msg_namelen <= sizeof(s->failed_to.in6)) {
+		s->failed_to.len = h->msg_namelen;
+		if (h->msg_namelen > 0)
+			memcpy(&s->failed_to.sa, h->msg_name, h->msg_namelen);
+	}
 	report_soon(d);
 }
 

@@ -16,10 +16,12 @@ restore(struct pfk__batch *b, unsigned i, char *scratch)
 	size_t control = b->in[i].msg_hdr.msg_controllen;
 	socklen_t name = b->in[i].msg_hdr.msg_namelen;
 	unsigned len = b->in[i].msg_len;
+	int flags = b->in[i].msg_hdr.msg_flags;
 
 	pfk__udp_prepare(b, i, scratch);
 	b->in[i].msg_len = len;
 	b->in[i].msg_hdr.msg_namelen = name;
+	b->in[i].msg_hdr.msg_flags = flags;
 	if (control <= sizeof(b->in_control[i]))
 		b->in[i].msg_hdr.msg_controllen = control;
 }
@@ -39,7 +41,47 @@ look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
 	pfk_log(PFK_ERROR,
 	    "the last worker died while it handled a datagram from %s, of a "
 	    "message of %u byte%s; dropped it",
-	    pfk_addr_format(name, &b->in_addr[i]), len, len == 1 ? "" : "s");
+	    pfk_addr_format(name, &b->senders[i].addr), len,
+	    len == 1 ? "" : "s");
+}
+
+/* A piece lies in the scratch area, and so does the next one. */
+static bool
+sound_pieces(const struct pfk__batch *b, const struct pfk__train *t,
+    const char *scratch)
+{
+	unsigned n = 0;
+
+	for (int p = t->first; p != -1; p = b->pieces[p].next) {
+		const struct iovec *iov;
+		uintptr_t at;
+
+		if (p < 0 || p >= PFK__BATCH || n++ == PFK__BATCH)
+			return false;
+		iov = &b->pieces[p].iov;
+		at = (uintptr_t)iov->iov_base - (uintptr_t)scratch;
+		if (at > PFK__SCRATCH_BYTES ||
+		    iov->iov_len > PFK__SCRATCH_BYTES - at)
+			return false;
+	}
+	return true;
+}
+
+bool
+pfk__udp_sound(const struct pfk__batch *b, const char *scratch)
+{
+	if (b->n_trains > PFK__BATCH)
+		return false;
+	for (unsigned i = 0; i < b->n_trains; i++) {
+		const struct pfk__train *t = &b->trains[i];
+
+		if (t->to.len > sizeof(t->to.in6) || t->sender > PFK__BATCH ||
+		    t->from.len > sizeof(t->from.in6) || t->segment == 0 ||
+		    !sound_pieces(b, t, scratch))
+			return t->n == 1 && t->bytes == 0 &&
+			    sound_pieces(b, t, scratch);
+	}
+	return true;
 }
 
 /*

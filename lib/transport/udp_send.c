@@ -71,12 +71,16 @@ add_source(struct msghdr *h, const struct pfk_addr *from)
 
 /* The header of n datagrams of t: all of it, or one. */
 static void
-address(struct msghdr *h, struct pfk__train *t, union pfk__control *c,
-    unsigned n)
+address(struct msghdr *h, struct pfk__batch *b, struct pfk__train *t,
+    union pfk__control *c, unsigned n)
 {
 	*h = (struct msghdr){.msg_name = t->to.len > 0 ? &t->to.sa : NULL,
 	    .msg_namelen = t->to.len,
 	    .msg_control = c};
+	if (t->sender > 0) {
+		h->msg_name = &b->senders[t->sender - 1].local.un;
+		h->msg_namelen = b->senders[t->sender - 1].local.len;
+	}
 	if (t->from.len > 0)
 		add_source(h, &t->from);
 	if (n > 1) {
@@ -99,8 +103,8 @@ count_sent(const struct pfk_datagram *d, unsigned n, size_t bytes)
 	l->stats->counts[PFK__COUNT_DATAGRAM_BYTES_OUT] += bytes;
 }
 
-static void
-send_one(struct pfk_datagram *d, const struct msghdr *h)
+void
+pfk__udp_send_one(struct pfk_datagram *d, const struct msghdr *h)
 {
 	ssize_t n;
 
@@ -124,7 +128,7 @@ send_singly(struct pfk_datagram *d, struct pfk__train *t,
 
 	uint32_t n = 0;
 
-	address(&h, t, &control, 1);
+	address(&h, b, t, &control, 1);
 	for (size_t i = 0; i < train->msg_iovlen; i++) {
 		struct iovec left = train->msg_iov[i];
 
@@ -137,7 +141,7 @@ send_singly(struct pfk_datagram *d, struct pfk__train *t,
 			h.msg_iovlen = 1;
 			/* A predecessor may have sent the first ones. */
 			if (n++ >= b->singly) {
-				send_one(d, &h);
+				pfk__udp_send_one(d, &h);
 				b->singly = n;
 			}
 			left.iov_base = (char *)left.iov_base + one.iov_len;
@@ -174,7 +178,7 @@ assemble(struct pfk__batch *b)
 		struct pfk__train *t = &b->trains[i];
 		struct msghdr *h = &b->out[i].msg_hdr;
 
-		address(h, t, &b->out_control[i], t->n);
+		address(h, b, t, &b->out_control[i], t->n);
 		h->msg_iov = iov;
 		for (int p = t->first; p != NONE; p = b->pieces[p].next)
 			*iov++ = b->pieces[p].iov;
@@ -260,45 +264,6 @@ pfk__udp_send_flush(struct pfk_datagram *d)
 	send_all(d, b);
 }
 
-/* A piece lies in the scratch area, and so does the next one. */
-static bool
-sound_pieces(const struct pfk__batch *b, const struct pfk__train *t,
-    const char *scratch)
-{
-	unsigned n = 0;
-
-	for (int p = t->first; p != NONE; p = b->pieces[p].next) {
-		const struct iovec *iov;
-		uintptr_t at;
-
-		if (p < 0 || p >= PFK__BATCH || n++ == PFK__BATCH)
-			return false;
-		iov = &b->pieces[p].iov;
-		at = (uintptr_t)iov->iov_base - (uintptr_t)scratch;
-		if (at > PFK__SCRATCH_BYTES ||
-		    iov->iov_len > PFK__SCRATCH_BYTES - at)
-			return false;
-	}
-	return true;
-}
-
-static bool
-sound(const struct pfk__batch *b, const char *scratch)
-{
-	if (b->n_trains > PFK__BATCH)
-		return false;
-	for (unsigned i = 0; i < b->n_trains; i++) {
-		const struct pfk__train *t = &b->trains[i];
-
-		if (t->to.len > sizeof(t->to.in6) ||
-		    t->from.len > sizeof(t->from.in6) || t->segment == 0 ||
-		    !sound_pieces(b, t, scratch))
-			return t->n == 1 && t->bytes == 0 &&
-			    sound_pieces(b, t, scratch);
-	}
-	return true;
-}
-
 void
 pfk__udp_send_rest(struct pfk_datagram *d)
 {
@@ -306,7 +271,7 @@ pfk__udp_send_rest(struct pfk_datagram *d)
 
 	if (b->sending == 0)
 		return;
-	if (!sound(b, d->io.loop->scratch))
+	if (!pfk__udp_sound(b, d->io.loop->scratch))
 		b->n_trains = 0;
 	assemble(b);
 	send_all(d, b);
@@ -377,6 +342,7 @@ begin_train(struct pfk__batch *b, unsigned slot, size_t len,
 	t->bytes = t->n = 0;
 	t->ended = false;
 	t->first = t->last = NONE;
+	t->sender = 0;
 	t->older = b->youngest[slot];
 	b->youngest[slot] = (int)b->n_trains++;
 	return t;
@@ -415,7 +381,7 @@ append(struct pfk__batch *b, struct pfk__train *t, struct iovec iov)
 /* A train takes at least one piece, so that there is room for both. */
 static void
 queue(struct pfk_datagram *d, struct iovec iov, const struct pfk_addr *to,
-    const struct pfk_addr *from)
+    const struct pfk_addr *from, unsigned sender)
 {
 	struct pfk__batch *b = d->io.loop->batch;
 	unsigned slot = hash(to);
@@ -430,8 +396,10 @@ queue(struct pfk_datagram *d, struct iovec iov, const struct pfk_addr *to,
 		pfk__udp_send_flush(d);
 		t = NULL;
 	}
-	if (t == NULL)
+	if (t == NULL) {
 		t = begin_train(b, slot, iov.iov_len, to, from);
+		t->sender = sender;
+	}
 	append(b, t, iov);
 }
 
@@ -471,18 +439,26 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 {
 	struct iovec iov = {(void *)(uintptr_t)buf, len};
 	union pfk__control control;
-	struct pfk__train alone;
+	struct pfk__train alone = {0};
 	struct msghdr h;
+	int sender = -1;
 
 	if (d->closed)
 		return;
+	if (d->is_unix && to != NULL && to->len > 0 &&
+	    (sender = pfk__udp_unix_find(d, to)) == -1) {
+		h = (struct msghdr){0};
+		pfk__udp_drops_failed(d, &h, errno, 1);
+		pfk__udp_report(d, errno);
+		return;
+	}
 	if (!d->pktinfo)
 		from = NULL;
 	/* Other memory is valid during this call only. */
 	if (!in_batch(d, buf))
 		iov.iov_base = len > 0 ? copy_in(d, buf, len) : NULL;
 	if (iov.iov_base != NULL) {
-		queue(d, iov, to, from);
+		queue(d, iov, to, from, (unsigned)(sender + 1));
 		return;
 	}
 	iov.iov_base = (void *)(uintptr_t)buf;
@@ -490,8 +466,9 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 	pfk__udp_send_flush(d);
 	copy_addr(&alone.to, to);
 	copy_addr(&alone.from, from);
-	address(&h, &alone, &control, 1);
+	alone.sender = (unsigned)(sender + 1);
+	address(&h, d->io.loop->batch, &alone, &control, 1);
 	h.msg_iov = &iov;
 	h.msg_iovlen = 1;
-	send_one(d, &h);
+	pfk__udp_send_one(d, &h);
 }

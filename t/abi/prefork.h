@@ -738,8 +738,27 @@ int pfk_unix_listen(const char *path, mode_t mode, int backlog);
  */
 int pfk_unix_connect(const char *path);
 
+/*
+ * The same two for datagrams of AF_UNIX: a socket that all workers inherit, and each
+ * of them gives to pfk_datagram_open in worker_init; and one that is connected, with
+ * an abstract name of its own, at which the server answers.
+ *
+ * A peer is known by its path, struct pfk_packet, and by no address that could be
+ * kept.  One without a name cannot be answered (EDESTADDRREQ).  A receiver's queue
+ * holds net.unix.max_dgram_qlen datagrams: when it is full, an answer is dropped, as
+ * in UDP, and a sender waits or gets EAGAIN.  But the kernel sets no such bound to
+ * the answers for a client that is connected: those that it does not read lie in the
+ * send buffer of the service's socket, of PFK_UDP_BUFFER bytes where that is allowed,
+ * and when it is full nobody is answered.  So let only trusted users connect,
+ * by mode, or serve streams.  A new master has a socket of its own at the path, so
+ * that a connected client gets ECONNREFUSED then, and connects again.
+ */
+int pfk_unix_bind(const char *path, mode_t mode);
+int pfk_unix_datagram(const char *path);
+
 /* ----------------------------------------------------------- transport */
 
+struct ucred;
 struct pfk_transport;
 struct pfk_server;
 struct pfk_datagram;
@@ -1109,8 +1128,8 @@ void pfk_resume_reading(struct pfk_transport *tr);
  * that is joined to another one is not handed over.  Where SIGPIPE is at its
  * default it is ignored from the first bulk on.  Where splice(2) is refused, by
  * a sandbox say, bulk is copied.  Urgent data is ordinary data in its place:
- * listeners of pfk_worker_listen and connections of pfk_connect have
- * SO_OOBINLINE.  On a socket without it the urgent byte is skipped, as by
+ * connections of pfk_worker_listen's listeners, of AF_UNIX, and of pfk_connect
+ * have SO_OOBINLINE.  On a socket without it the urgent byte is skipped, as by
  * recv(2).
  *
  * EBUSY: `from` has a sink already, or `to` a source.  EPIPE: one of them is
@@ -1173,6 +1192,12 @@ struct pfk_packet {
 	const struct pfk_addr *from;
 	const struct pfk_addr *to; /* the address that was asked */
 	bool unicast;              /* false: multicast or broadcast */
+	/*
+	 * Of AF_UNIX, else NULL: the sender's name as for pfk_unix_sendto, with @
+	 * if it is abstract, "" if there is none; and its process, user and group.
+	 */
+	const char *path;
+	const struct ucred *cred;
 };
 
 /*
@@ -1201,12 +1226,13 @@ struct pfk_datagram_protocol {
 };
 
 /*
- * Receive on the bound, non-blocking UDP socket fd, which the endpoint owns
+ * Receive on the bound, non-blocking UDP or AF_UNIX socket fd, which the endpoint owns
  * from then on [create_datagram_endpoint]; on failure the caller still does.
  * Reads and answers go in batches; UDP_GRO is set on the socket, and each
  * datagram is delivered by itself.  connection_made, which gives self, is
- * called before this returns.  EINVAL: fd is no such socket, or proto is NULL.
- * EEXIST: fd is registered already.
+ * called before this returns.  A datagram of AF_UNIX that is longer than 64 KiB is
+ * dropped, and error_received gets EMSGSIZE.  EINVAL: fd is no such socket, or proto
+ * is NULL.  EEXIST: fd is registered already.
  */
 struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
     const struct pfk_datagram_protocol *proto, void *arg);
@@ -1238,9 +1264,18 @@ int pfk_datagram_peername(const struct pfk_datagram *d, struct pfk_addr *a);
  * UDP_SEGMENT: from that packet's buffer uncopied, and from other memory by a
  * copy, unless that is too large.  It never waits: a full socket buffer drops
  * the datagram and counts it.
+ *
+ * In AF_UNIX, `to` is the `from` of the datagram that is being handled, not a copy.
  */
 void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const struct pfk_addr *to, const struct pfk_addr *from);
+
+/*
+ * Send one datagram from a socket of AF_UNIX to any path at once; else as pfk_sendto.
+ * EINVAL, ENAMETOOLONG: as by pfk_unix_listen.  EAFNOSUPPORT: it is another socket.
+ */
+int pfk_unix_sendto(struct pfk_datagram *d, const void *buf, size_t len,
+    const char *path);
 
 /*
  * Datagrams dropped because the socket's send buffer was full.  An endpoint
