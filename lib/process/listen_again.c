@@ -104,8 +104,10 @@ pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want, size_t n,
  * endpoints have left theirs already; and those of a predecessor that died amid it.
  */
 void
-pfk__listeners_leave(struct pfk__ledger *g)
+pfk__listeners_leave(void *ledger)
 {
+	struct pfk__ledger *g = ledger;
+
 	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
 		const struct pfk__record *r = &g->records[fd];
 

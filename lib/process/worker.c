@@ -121,7 +121,9 @@ pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 	    -1, (unsigned)how);
 	pfk__title_set("worker %d (leaving)", w->slot);
 	pfk_loop_drain(w->loop, how);
-	pfk__listeners_leave(w->loop->ledger);
+	/* After the servers and endpoints have emptied their queues. */
+	if (pfk_soon(w->loop, pfk__listeners_leave, w->loop->ledger) == -1)
+		pfk__listeners_leave(w->loop->ledger);
 	tell_program(w, how,
 	    timeout_ns > 0 ? pfk_loop_now(w->loop) + timeout_ns : 0);
 }

@@ -81,7 +81,7 @@ void pfk__listener_record(struct pfk__ledger *g, int fd,
 int pfk__listen_again(struct pfk_worker *w, const struct pfk_listen *want,
     size_t n, int *fds);
 /* Leave all listeners: the worker drains. */
-void pfk__listeners_leave(struct pfk__ledger *g);
+void pfk__listeners_leave(void *ledger);
 
 /* "serving on tcp A, udp B", or the number of addresses; begin with {0}. */
 struct pfk__serving_line {
