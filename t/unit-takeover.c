@@ -1,7 +1,9 @@
 /*
  * A worker of a dead master is killed at each point of its way to the next master:
- * its successor begins that way anew, and its connections and listener go over.
+ * its successor begins that way anew, and its connections and listener go over.  So
+ * they do when the next master has no memory for a listener at first.
  */
+#include <errno.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "process/custody.h"
 #include "service.h"
 #include "tap.h"
 
@@ -20,11 +23,33 @@
 static struct plan {
 	uint64_t die_at;
 	int begun;
+	int refusals; /* so many listeners find no memory in a master */
 } * plan;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
 struct pfk_server *server; /* not static: it is no leak */
 static struct pfk_loop *loop;
+
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_MALLOC false
+#else
+#define HAS_MALLOC true
+
+/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
+void *__libc_malloc(size_t n);
+
+void *
+malloc(size_t n)
+{
+	if (plan != NULL && n == sizeof(struct pfk__lent) &&
+	    __atomic_load_n(&plan->refusals, __ATOMIC_RELAXED) > 0) {
+		__atomic_sub_fetch(&plan->refusals, 1, __ATOMIC_RELAXED);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_malloc(n);
+}
+#endif
 
 /* the service */
 
@@ -152,6 +177,54 @@ die_on_the_way(uint64_t point)
 	    "two workers, the successor, and two of the new master");
 }
 
+/* The orphan whose listener finds no memory serves on, and comes again. */
+static void
+refuse(int times)
+{
+	int clients[8];
+	bool good = true;
+
+	plan->begun = 0;
+	begin();
+	for (int i = 0; i < 8; i++) {
+		clients[i] = service_connect((uint16_t)pfk_addr_port(
+						 &want.addr),
+		    0);
+		good = service_echoes(clients[i], 'a') && good;
+	}
+	service_end(SIGKILL);
+	plan->refusals = times;
+	service_start(&hooks, 2);
+	good = service_wait(0, "reloaded: 2 workers") != 0 && good;
+	is_int(plan->refusals, 0, "no memory for %d listeners", times);
+	if (!ok(service_count("serves on, and is not taken over yet: cannot "
+			      "keep a listener of it: Cannot allocate") == 1,
+		"which is logged once"))
+		diag("%s", service_log());
+	is_int(service_count("exited with") + service_count("killed by"), 0,
+	    "and ends no worker");
+	for (int i = 0; i < 8; i++) {
+		good = service_echoes(clients[i], 'b') && good;
+		close(clients[i]);
+	}
+	ok(good, "nor a connection");
+	is_int(service_end(SIGTERM), 0, "exit status");
+	is_int(plan->begun, 4, "two workers, and two of the new master");
+}
+
+/* It stops while a listener finds no memory. */
+static void
+stop_refused(void)
+{
+	begin();
+	service_end(SIGKILL);
+	plan->refusals = INT32_MAX;
+	service_start(&hooks, 2);
+	ok(service_wait(0, "is not taken over yet") != 0, "no memory at all");
+	is_int(service_end(SIGTERM), 0, "a stop is obeyed");
+	plan->refusals = 0;
+}
+
 int
 main(void)
 {
@@ -169,6 +242,13 @@ main(void)
 	pfk_addr_parse(&want.addr, "127.0.0.1", choose_port());
 	for (uint64_t point = 1; point <= POINTS; point++)
 		die_on_the_way(point);
+	if (HAS_MALLOC) {
+		refuse(1);
+		refuse(5);
+		stop_refused();
+	} else {
+		skip(1, "malloc is the sanitizer's");
+	}
 	rmdir(dir);
 	return done_testing();
 }

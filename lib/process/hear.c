@@ -52,7 +52,23 @@ distrust(struct pfk__child *c, const char *why)
 	end(c);
 }
 
-/* Fail this boot for a cause outside the worker. */
+/* It knocks again each 50 ms. */
+static void
+log_refusal(const struct pfk__child *c, const char *what, const char *cure)
+{
+	if (!c->master->has_refused)
+		pfk_log(PFK_WARNING,
+		    "worker %d (%d) of the master before serves on, and is not "
+		    "taken over yet: %s: %s%s",
+		    c->slot, (int)pfk__child_pid(c), what, strerror(errno),
+		    cure);
+	c->master->has_refused = true;
+}
+
+/*
+ * Fail this boot for a cause outside the worker.  An orphan has connections: it is
+ * let go, and asks again.
+ */
 static void
 give_up(struct pfk__child *c, const char *what)
 {
@@ -60,6 +76,13 @@ give_up(struct pfk__child *c, const char *what)
 	    ? "; raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
 	    : "";
 
+	if (c->orphan && c->phase == PFK__PHASE_BOOTING &&
+	    c->master->stop == PFK__STOP_NONE &&
+	    c->master->stop_next == PFK__STOP_NONE) {
+		log_refusal(c, what, cure);
+		c->refused = true;
+		return;
+	}
 	c->fail_status = EX_OSERR;
 	snprintf(c->fail_text, sizeof(c->fail_text), "%s: %s%s", what,
 	    strerror(errno), cure);
@@ -286,7 +309,7 @@ pfk__hear_all(struct pfk__child *c)
 	int fd, rc;
 
 	pfk__master_wake(c->master);
-	while (c->channel != -1) {
+	while (c->channel != -1 && !c->refused) {
 		rc = pfk__channel_receive(c->channel, &msg, &fd);
 		if (rc == -1 && errno == EAGAIN)
 			return;
@@ -301,12 +324,17 @@ pfk__hear_all(struct pfk__child *c)
 		if (rc == 0)
 			pfk__hear_no_more(c); /* its death is coming */
 		if (rc != 1)
-			return;
+			break;
 		msg.type = pfk__msg_of_version(msg.type, c->version);
 		hear(c, &msg, &fd);
 		if (fd != -1)
 			pfk__close_received(fd);
 	}
+	/* An orphan's death is not told by SIGCHLD. */
+	if (c->refused)
+		pfk__takeover_refuse(c);
+	else if (c->orphan && c->channel == -1)
+		pfk__child_orphan_ended(c);
 }
 
 void

@@ -58,6 +58,7 @@ struct pfk__child {
 	bool again_logged;  /* are offered again */
 	bool retire_wanted; /* once `receiving` is 0 */
 	bool orphan;        /* another master has started it */
+	bool refused;       /* takeover.h: it is let go */
 	int version;        /* of its messages and its hand-over */
 	struct pfk_timer *bound; /* of its leaving; then it is killed */
 	uint64_t leaving_ns;     /* since when it leaves */
@@ -143,7 +144,8 @@ struct pfk__master {
 	int stop_status;
 	uint64_t stop_timeout_ns;
 	uint64_t await_ns;
-	int taken_over; /* orphans, as logged */
+	int taken_over;   /* orphans, as logged */
+	bool has_refused; /* one of them, as logged */
 	struct pfk_timer *await;
 	struct pfk__soon maintain;
 	struct pfk_timer *tick;

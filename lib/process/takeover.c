@@ -101,21 +101,47 @@ pfk__takeover_await(struct pfk__master *m)
 		await(m);
 }
 
-bool
-pfk__takeover_lost(struct pfk__child *c)
+static bool
+has_place(const struct pfk__child *c)
+{
+	const struct pfk__place *p = &c->master->places[c->slot];
+
+	return p->booting == c || p->serving == c;
+}
+
+/* As if it had never come. */
+static void
+give_place_back(struct pfk__child *c)
 {
 	struct pfk__master *m = c->master;
 	struct pfk__place *p = &m->places[c->slot];
 
-	if ((p->booting != c && p->serving != c) || m->started ||
-	    m->stop != PFK__STOP_NONE)
-		return false;
 	p->booting = p->serving = NULL;
 	pfk__custody_undo(&m->custody, c->slot, c->generation);
 	pfk__master_step(m, c->slot, PFK__SLOT_UNWANT);
 	pfk__adopt_forget(m, c);
-	await(m);
+	if (!m->started)
+		await(m);
+}
+
+bool
+pfk__takeover_lost(struct pfk__child *c)
+{
+	const struct pfk__master *m = c->master;
+
+	if (!has_place(c) || m->started || m->stop != PFK__STOP_NONE)
+		return false;
+	give_place_back(c);
 	return true;
+}
+
+void
+pfk__takeover_refuse(struct pfk__child *c)
+{
+	pfk__broken_reclaim(c->master, c);
+	if (has_place(c))
+		give_place_back(c);
+	pfk__child_drop(c);
 }
 
 void

@@ -69,6 +69,12 @@ const char *pfk__takeover_knock(struct pfk__master *m,
  */
 bool pfk__takeover_lost(struct pfk__child *c);
 
+/*
+ * A listener of an orphan that boots could not be kept: close its channel, so that it
+ * serves on and knocks again.  Frees c.
+ */
+void pfk__takeover_refuse(struct pfk__child *c);
+
 /* orphan.c: the channel has ended.  False: this worker cannot go on. */
 bool pfk__orphan_begin(struct pfk_worker *w);
 void pfk__orphan_cancel(struct pfk_worker *w);
