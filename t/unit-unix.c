@@ -2,12 +2,14 @@
  * unix.c: listeners of AF_UNIX, in whose place others come, and connections to
  * them over reloads and killed workers.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -254,6 +256,70 @@ test_abstract(void)
 	is_int(listen_fails(name), 0, "it ends with its descriptors");
 }
 
+/* The events that the worker's epoll set waits for on the listener. */
+static unsigned
+events_of(pid_t worker)
+{
+	char at[64], line[200];
+	struct dirent *e;
+	unsigned found = 0;
+	DIR *d;
+
+	snprintf(at, sizeof(at), "/proc/%d/fdinfo", (int)worker);
+	d = opendir(at);
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		unsigned events;
+		int fd, of;
+		FILE *f;
+
+		of = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC);
+		f = of != -1 ? fdopen(of, "r") : NULL;
+		while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+			if (sscanf(line, "tfd: %d events: %x", &fd, &events) ==
+				2 &&
+			    fd == listener)
+				found = events;
+		}
+		if (f != NULL)
+			fclose(f);
+	}
+	if (d != NULL)
+		closedir(d);
+	return found;
+}
+
+/* A client wakes two workers and not all, and is served if one is stopped. */
+static void
+test_wakes(void)
+{
+	pid_t workers[3];
+	int fd;
+
+	service_start(&hooks, 3);
+	service_wait(0, "ready: 3 workers");
+	for (int i = 0; i < 3; i++)
+		workers[i] = service_worker(0, i);
+	is_int(events_of(workers[0]) & EPOLLEXCLUSIVE, 0,
+	    "slot 0 is woken in any case");
+	for (int i = 1; i < 3; i++)
+		ok((events_of(workers[i]) & EPOLLEXCLUSIVE) != 0,
+		    "slot %d only if it is chosen", i);
+	for (int i = 0; i < 3; i++) {
+		kill(workers[i], SIGSTOP);
+		fd = client(path);
+		ok(service_echoes(fd, 'a'), "served while slot %d is stopped",
+		    i);
+		close(fd);
+		kill(workers[i], SIGCONT);
+	}
+	kill(workers[1], SIGKILL);
+	service_wait(0, "killed by signal 9");
+	fd = client(path);
+	ok(service_echoes(fd, 'b'), "and after a death");
+	close(fd);
+	is_int(service_end(SIGTERM), 0, "exit status");
+}
+
 static int
 main_init(struct pfk_worker *w, const struct pfk_setup *s)
 {
@@ -308,6 +374,7 @@ main(void)
 	snprintf(lock, sizeof(lock), "%s.lock", path);
 	test_paths();
 	test_service();
+	test_wakes();
 	close(listener);
 	test_abstract();
 	snprintf(other, sizeof(other), "%s/other", dir);

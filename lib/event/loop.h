@@ -142,6 +142,7 @@ struct pfk_loop {
 	size_t holders; /* members that are not light, and pfk_loop_hold's */
 	size_t held;    /* the latter alone */
 	bool clients_light; /* connections that the program opens are light */
+	bool yields; /* one that siblings watch, too, need not wake this loop */
 	size_t signals;
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;

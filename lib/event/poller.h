@@ -5,13 +5,16 @@
  * A back-end keeps no interest of its own unless its system call needs it: the
  * loop passes the interest before and the interest now.  Wants are PFK_READ and
  * PFK_WRITE; a descriptor wanted for nothing is not watched at all, not even
- * for errors.  Generations pass through untouched.
+ * for errors.  PFK__FOR_ONE besides: siblings watch it, too, and of those that
+ * say so the kernel need wake only one.  Generations pass through untouched.
  */
 #ifndef PFK_EVENT_POLLER_H
 #define PFK_EVENT_POLLER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define PFK__FOR_ONE 8u /* beside PFK_READ, _WRITE and _FAULT */
 
 struct pfk__ready {
 	int fd;

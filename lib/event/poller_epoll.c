@@ -78,10 +78,18 @@ epoll_set(void *arg, int fd, uint32_t generation, unsigned was, unsigned want)
 {
 	struct epoll *p = arg;
 	struct epoll_event ev = {.events = (want & PFK_READ ? EPOLLIN : 0u) |
-		(want & PFK_WRITE ? EPOLLOUT : 0u),
+		(want & PFK_WRITE ? EPOLLOUT : 0u) |
+		(want & PFK__FOR_ONE ? EPOLLEXCLUSIVE : 0u),
 	    .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd};
 	int op = EPOLL_CTL_MOD;
 
+	/* Such a watch cannot be changed: epoll_ctl(2). */
+	if (((was | want) & PFK__FOR_ONE) != 0) {
+		if (epoll_ctl(p->fd, EPOLL_CTL_DEL, fd, &ev) == -1 &&
+		    errno != ENOENT)
+			return -1;
+		was = 0;
+	}
 	if (want == 0)
 		op = EPOLL_CTL_DEL;
 	else if (was == 0)

@@ -402,6 +402,8 @@ boot(struct pfk_worker *w)
 		    "cannot create the event loop: %s", strerror(errno));
 	pfk__worker_watch(w);
 	w->loop->clients_light = true;
+	/* One of all is woken in any case, because another may be stopped. */
+	w->loop->yields = w->slot > 0;
 	pfk__loop_coalesce(w->loop, !w->config->no_coalesce);
 	w->loop->taken = on_taken;
 	w->loop->kept = on_kept;

@@ -65,12 +65,12 @@ pfk__acceptor_add(struct pfk_server *s, int fd)
 }
 
 static void
-watch_all(struct pfk_server *s, unsigned want)
+watch_all(struct pfk_server *s, bool wanted)
 {
 	struct pfk__acceptor *a;
 
 	LIST_FOREACH(a, &s->acceptors, link)
-		pfk__io_want(&a->io, want);
+		pfk__io_want(&a->io, wanted ? a->want : 0);
 }
 
 /* accept(2) failed: false means to try the next one. */
@@ -115,7 +115,7 @@ stop_accepting(struct pfk__acceptor *a, int error)
 		pfk__limits_complain(s->limits, "cannot accept: %s; pausing",
 		    strerror(error));
 	}
-	watch_all(s, 0);
+	watch_all(s, false);
 	pfk__limits_wait_briefly(s->limits, &s->waiter);
 	return true;
 }
@@ -136,7 +136,7 @@ accept_some(struct pfk__acceptor *a, int max)
 		if (!pfk__limits_have_room(s->limits)) {
 			pfk__limits_complain(s->limits,
 			    "max-connections reached: more will wait");
-			watch_all(s, 0);
+			watch_all(s, false);
 			pfk__limits_wait(s->limits, &s->waiter);
 			return;
 		}
@@ -197,7 +197,7 @@ pfk__acceptors_resume(struct pfk__waiter *w)
 {
 	watch_all((struct pfk_server *)((char *)w -
 		      offsetof(struct pfk_server, waiter)),
-	    PFK_READ);
+	    true);
 }
 
 void
@@ -225,7 +225,11 @@ pfk__acceptor_open(struct pfk_server *s, int fd, int owner)
 
 	if (a == NULL)
 		return -1;
-	if (start(s->loop, &a->io, fd, PFK_READ, on_ready, a) == -1) {
+	a->want = PFK_READ;
+	/* It was opened before the workers, so that they all have it. */
+	if (!known && owner == PFK__OWN && s->loop->yields)
+		a->want |= PFK__FOR_ONE;
+	if (start(s->loop, &a->io, fd, a->want, on_ready, a) == -1) {
 		free(a);
 		return -1;
 	}

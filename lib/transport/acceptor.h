@@ -20,7 +20,8 @@ struct pfk__acceptor {
 	LIST_ENTRY(pfk__acceptor) link;
 	struct pfk_io io;
 	struct pfk_server *server;
-	int owner; /* the slot that it was adopted from, or PFK__OWN */
+	int owner;     /* the slot that it was adopted from, or PFK__OWN */
+	unsigned want; /* while it accepts */
 };
 
 /* Accept from fd, which is the acceptor's from then on. */

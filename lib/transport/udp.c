@@ -405,7 +405,9 @@ watch(struct pfk_loop *l, struct pfk_datagram *d, int fd)
 
 	if (r != NULL && r->entry == PFK__ENTRY_DATAGRAM)
 		return pfk__io_resume(l, &d->io, fd, PFK_READ, on_ready, d);
-	return pfk__io_start(l, &d->io, fd, PFK_READ, on_ready, d);
+	/* It was opened before the workers, so that they all have it. */
+	return pfk__io_start(l, &d->io, fd,
+	    PFK_READ | (l->yields ? PFK__FOR_ONE : 0u), on_ready, d);
 }
 
 struct pfk_datagram *
