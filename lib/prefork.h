@@ -862,12 +862,16 @@ ssize_t pfk_hand_over_block(void *self, void *buf, size_t room);
  * The limits of all servers of a loop together; 0 is no limit.  Above
  * max_connections more wait in the accept queue.  max_per_source is for one IPv4
  * address or IPv6 /64, twice that for a /56 and three times for a /48; more are
- * closed.
+ * closed.  With a zone, it is for the connections of all workers together, and else
+ * for those of each.  The zone needs 256 bytes for each source that is connected, in
+ * IPv6 three times as much; a source that it has no room for is counted by each
+ * worker.
  */
 struct pfk_limits {
 	size_t max_connections;
 	size_t max_per_source;
-	bool exempt_loopback; /* max_per_source is not for 127/8 and ::1 */
+	bool exempt_loopback;  /* max_per_source is not for 127/8 and ::1 */
+	struct pfk_zone *zone; /* where max_per_source counts, or NULL */
 };
 
 /*

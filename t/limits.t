@@ -27,6 +27,7 @@ out_of_descriptors($_) for qw(epoll poll);
 max_connections();
 max_connections_and_the_rlimit();
 max_per_source();
+max_per_source_of_all();
 quarter();
 idle_timeout();
 idle_over_reloads();
@@ -145,6 +146,49 @@ sub max_per_source {
 		'one leaves: another may come'
 	);
 	close $_ for @here, $there, $surplus;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# How many of so many more clients are served.
+sub served_of {
+	my ($server, $kept, $clients) = @_;
+	my $n = 0;
+
+	for (1 .. $clients) {
+		my $client = tcp('127.0.0.1', $server->port);
+		next if (echo_once($client, 'x') // q{}) ne 'x';
+		push @{$kept}, $client;
+		$n++;
+	}
+	return $n;
+}
+
+# The kernel spreads them over the workers, which count together.
+sub max_per_source_of_all {
+	my $server = Prefork->start('-w', 3, '-p', 0, '-b', '127.0.0.1', '--max-per-source', 5);
+	my @kept;
+
+	is(served_of($server, \@kept, 30), 5, '--max-per-source 5 is for all of 3 workers');
+	for my $round (1 .. 3) {
+		my %worker = $server->workers;
+		my $from   = $server->log_size;
+		kill 'KILL', $worker{ $round % 3 };
+		$server->wait_log(qr/killed\sby\ssignal/x, 20, $from);
+		is((grep { (echo_once($_, 'y') // q{}) eq 'y' } @kept), 5, 'a worker is killed: all go on');
+		is(served_of($server, \@kept, 12), 0, 'and count once');
+	}
+	close pop @kept for 1 .. 3;
+	ok(wait_for(sub { served_of($server, \@kept, 1); return @kept == 5 }), 'three leave: three may come');
+	is(served_of($server, \@kept, 12), 0, 'and no more');
+	my $from = $server->log_size;
+	$server->signal('HUP');
+	$server->wait_log(qr/reloaded/x, 20, $from);
+	is(served_of($server, \@kept, 12), 0, 'nor after a reload');
+	close $_ for splice @kept;
+	ok(wait_for(sub { served_of($server, \@kept, 1); return @kept == 5 }), 'all leave: five may come');
+	is(served_of($server, \@kept, 12), 0, 'and no more');
+	close $_ for @kept;
 	is($server->stop, 0, 'exit status');
 	return;
 }

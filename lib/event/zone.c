@@ -124,7 +124,8 @@ swap_in(struct pfk_zone *z, const struct place *p, struct pfk__deed *d)
 	if (at == NULL)
 		at = bucket;
 	*at = d->item;
-	pfk__deed_end(z);
+	if (d->kind != PFK__DEED_NONE)
+		pfk__deed_end(z);
 	z->stripes[p->stripe].items += old == 0;
 	pfk__zone_free(z, p->stripe, old);
 }
@@ -371,4 +372,81 @@ pfk_zone_stats(struct pfk_zone *z, struct pfk_zone_stats *s)
 		s->free_bytes += (uint64_t)z->stripes[i].n_free *
 		    PFK__BLOCK_BYTES;
 	}
+}
+
+/* shares */
+
+#define SHARES_MAX 2048
+
+struct share {
+	uint64_t stamp;
+	uint32_t seat;
+	uint32_t n;
+};
+
+static bool
+counts(const struct pfk_zone *z, const struct share *s)
+{
+	return s->seat < PFK__SEATS && s->seat != z->seat - 1 &&
+	    __atomic_load_n(&z->seats[s->seat], __ATOMIC_ACQUIRE) == s->stamp;
+}
+
+/* Those of the others that count: how many there are, and their sum. */
+static size_t
+list_shares(struct pfk_zone *z, const struct place *p, struct share *list,
+    uint64_t *sum)
+{
+	const uint32_t *at = find(z, p);
+	const struct pfk__zone_item *it;
+	size_t n = 0, all;
+
+	*sum = 0;
+	if (at == NULL)
+		return 0;
+	it = item_at(z, p, at);
+	all = it->len / sizeof(*list) < SHARES_MAX ? it->len / sizeof(*list)
+						   : SHARES_MAX - 1;
+	pfk__zone_copy(z, p->stripe, *at, p->len, list, all * sizeof(*list));
+	for (size_t i = 0; i < all; i++) {
+		if (counts(z, &list[i])) {
+			*sum += list[i].n;
+			list[n++] = list[i];
+		}
+	}
+	return n;
+}
+
+int
+pfk__zone_share(struct pfk_zone *z, const void *key, size_t key_len, uint32_t n,
+    uint64_t max)
+{
+	static struct share list[SHARES_MAX];
+	struct pfk__deed d;
+	struct place p;
+	uint64_t others;
+	uint32_t *at;
+	size_t len;
+	int rc = 0;
+
+	if (z->seat == 0 || locate(z, &p, key, key_len) == -1)
+		return 0;
+	d = deed_of(z, &p, PFK__DEED_NONE);
+	pfk__stripe_lock(z, p.stripe);
+	len = list_shares(z, &p, list, &others);
+	if (max > 0 && others + n > max) {
+		errno = EDQUOT;
+		rc = -1;
+	} else if (n == 0 && len == 0) {
+		at = find(z, &p);
+		if (at != NULL)
+			pfk__zone_unlink(z, p.stripe, at);
+	} else {
+		if (n > 0)
+			list[len++] = (struct share){z->stamp, z->seat - 1, n};
+		d.item = make(z, &p, list, len * sizeof(*list), 0, 0);
+		if (d.item != 0)
+			swap_in(z, &p, &d);
+	}
+	pfk__stripe_unlock(z, p.stripe);
+	return rc;
 }

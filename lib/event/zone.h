@@ -17,6 +17,10 @@
  * two, the blocks tell whether the deed is done.  A callback that runs again and
  * asks for a deed that is done gets its result.
  *
+ * A share is a worker's part of a count, which ends with the worker.  Each worker has a
+ * seat here, with a stamp of its own, and a share counts while its stamp stands there: so
+ * all shares of a worker end by one store, whoever does it.
+ *
  * A hostile worker can write anything here.  Workers trust each other with a zone, but
  * the master does not: _release and _repair check each number that they read.
  */
@@ -27,6 +31,8 @@
 #include <sys/queue.h>
 
 #define PFK__BLOCK_BYTES 256u
+/* As many as there are workers, and those that leave. */
+#define PFK__SEATS 2048u
 
 /* All numbers of blocks begin with 1; 0 is none. */
 struct pfk__zone_stripe {
@@ -63,6 +69,7 @@ struct pfk_zone {
 	SLIST_ENTRY(pfk_zone) link;
 	struct pfk__zone_head *head;
 	struct pfk__zone_stripe *stripes;
+	uint64_t *seats;
 	uint32_t *buckets;
 	char *blocks;
 	/* As in the head, which any worker may overwrite. */
@@ -71,6 +78,8 @@ struct pfk_zone {
 	uint32_t number;       /* among the program's zones */
 	struct pfk_loop *loop; /* the worker's; NULL: there is none */
 	uint64_t owner;        /* of the locks that are taken here */
+	uint32_t seat;         /* its number and 1 more; 0: none is left */
+	uint64_t stamp;        /* that stands there */
 };
 
 SLIST_HEAD(pfk__zone_list, pfk_zone);
@@ -81,6 +90,14 @@ void pfk__zones_enter(struct pfk_loop *l, uint64_t generation);
 
 /* No process of the generation is left: give back the locks that it held. */
 void pfk__zones_release(uint64_t generation);
+
+/*
+ * The worker's share of the count at the key is n, if the shares of all are no more
+ * than max then; 0: without a bound.  -1: EDQUOT, and nothing has changed.  No part of
+ * a transaction.  Where there is no room it counts for nothing.
+ */
+int pfk__zone_share(struct pfk_zone *z, const void *key, size_t key_len,
+    uint32_t n, uint64_t max);
 
 /* zone_map.c: the memory of a zone; zone_store.c: stripes and blocks. */
 void pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe);
@@ -115,7 +132,12 @@ void pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
     size_t at, void *dst, size_t len);
 
 /* zone_deed.c: deeds of transactions. */
-enum pfk__deed_kind { PFK__DEED_PUT = 1, PFK__DEED_ADD, PFK__DEED_DELETE };
+enum pfk__deed_kind {
+	PFK__DEED_NONE, /* of no transaction */
+	PFK__DEED_PUT,
+	PFK__DEED_ADD,
+	PFK__DEED_DELETE
+};
 struct pfk__deed;
 /* Whether the deed is done already, by a predecessor. */
 bool pfk__deed_done(struct pfk_zone *z, enum pfk__deed_kind kind, uint64_t hash,

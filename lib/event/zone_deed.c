@@ -57,7 +57,7 @@ pfk__deed_begin(struct pfk_zone *z, const struct pfk__deed *deed)
 {
 	struct pfk__ledger *g = ledger_of(z);
 
-	if (g == NULL)
+	if (g == NULL || deed->kind == PFK__DEED_NONE)
 		return;
 	if (g->head->deeds_tx != g->head->committed + 1) {
 		g->head->deeds = 0;

@@ -15,10 +15,12 @@
 #include "base/misuse.h"
 #include "event/zone.h"
 
-#define MAGIC UINT64_C(0x31656e6f7a6b6670)
+#define MAGIC UINT64_C(0x32656e6f7a6b6670)
 #define BYTES_MIN ((size_t)1 << 20)
 #define STRIPE_BYTES ((size_t)4 << 20)
 #define STRIPES_MAX 64
+/* Of a stamp, for the workers of one generation; above them is the generation. */
+#define STAMP_BITS 20
 /* No child has such a generation: a process that is no worker. */
 #define NO_CHILD (UINT64_C(1) << 63)
 
@@ -34,7 +36,8 @@ lay_out(struct pfk_zone *z, void *map, const struct pfk__zone_head *h)
 	z->n_buckets = h->buckets;
 	z->n_blocks = h->blocks;
 	z->stripes = (struct pfk__zone_stripe *)(void *)((char *)map + 4096);
-	z->buckets = (uint32_t *)(void *)(z->stripes + STRIPES_MAX);
+	z->seats = (uint64_t *)(void *)(z->stripes + STRIPES_MAX);
+	z->buckets = (uint32_t *)(void *)(z->seats + PFK__SEATS);
 	z->blocks = (char *)(z->buckets + (size_t)z->n_stripes * z->n_buckets);
 }
 
@@ -46,7 +49,8 @@ plan(struct pfk__zone_head *h, size_t bytes)
 	stripes = stripes < 1       ? 1
 	    : stripes > STRIPES_MAX ? STRIPES_MAX
 				    : stripes;
-	share = (bytes - 4096 - STRIPES_MAX * sizeof(struct pfk__zone_stripe)) /
+	share = (bytes - 4096 - STRIPES_MAX * sizeof(struct pfk__zone_stripe) -
+		    PFK__SEATS * sizeof(uint64_t)) /
 	    stripes;
 	*h = (struct pfk__zone_head){.magic = MAGIC,
 	    .bytes = bytes,
@@ -65,6 +69,7 @@ reset(struct pfk_zone *z)
 		pfk__stripe_repair(z, i);
 		z->stripes[i].owner = 0;
 	}
+	memset(z->seats, 0, PFK__SEATS * sizeof(*z->seats));
 	z->head->ready = 1;
 }
 
@@ -217,6 +222,42 @@ pfk_zone_open(const char *path, size_t bytes)
 	return z;
 }
 
+/* The seat of the generation's last worker, with another stamp, or a free one. */
+static void
+sit(struct pfk_zone *z, uint64_t generation)
+{
+	z->seat = 0;
+	z->stamp = (generation + 1) << STAMP_BITS;
+	for (uint32_t i = 0; i < PFK__SEATS && z->seat == 0; i++) {
+		uint64_t old = __atomic_load_n(&z->seats[i], __ATOMIC_RELAXED);
+
+		if (old >> STAMP_BITS != generation + 1)
+			continue;
+		z->seat = i + 1;
+		z->stamp += (old + 1) & ((UINT64_C(1) << STAMP_BITS) - 1);
+		__atomic_store_n(&z->seats[i], z->stamp, __ATOMIC_RELEASE);
+	}
+	for (uint32_t i = 0; i < PFK__SEATS && z->seat == 0; i++) {
+		uint64_t none = 0;
+
+		if (__atomic_compare_exchange_n(&z->seats[i], &none, z->stamp,
+			false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			z->seat = i + 1;
+	}
+}
+
+static void
+stand_up(struct pfk_zone *z, uint64_t generation)
+{
+	for (uint32_t i = 0; i < PFK__SEATS; i++) {
+		uint64_t stamp = __atomic_load_n(&z->seats[i],
+		    __ATOMIC_RELAXED);
+
+		if (stamp >> STAMP_BITS == generation + 1)
+			__atomic_store_n(&z->seats[i], 0, __ATOMIC_RELEASE);
+	}
+}
+
 void
 pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
 {
@@ -225,6 +266,7 @@ pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
 	SLIST_FOREACH(z, &pfk__zones, link) {
 		z->loop = l;
 		z->owner = generation + 1;
+		sit(z, generation);
 		for (uint32_t i = 0; i < z->n_stripes; i++) {
 			if (z->stripes[i].owner != z->owner)
 				continue;
@@ -243,6 +285,7 @@ pfk__zones_release(uint64_t generation)
 	struct pfk_zone *z;
 
 	SLIST_FOREACH(z, &pfk__zones, link) {
+		stand_up(z, generation);
 		for (uint32_t i = 0; i < z->n_stripes; i++) {
 			if (z->stripes[i].owner != generation + 1)
 				continue;

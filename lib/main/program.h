@@ -17,7 +17,8 @@ struct pfk__main {
 	struct pfk__settings *settings;
 	struct pfk__settings *old; /* while a reload is being tried */
 	struct pfk__pidfile *pid_file;
-	int detached; /* to say ready on, or -1 */
+	struct pfk_zone *sources; /* where all workers count theirs, or NULL */
+	int detached;             /* to say ready on, or -1 */
 };
 
 /*
@@ -46,6 +47,7 @@ int pfk__print_settings(const struct pfk__settings *s);
 /* service.c: serve until a signal says stop.  An exit status. */
 int pfk__service_run(struct pfk__main *m);
 struct pfk_master_config pfk__service_config(const struct pfk__settings *s);
+int pfk__service_count_sources(struct pfk__main *m);
 void pfk__service_log_level(const struct pfk__settings *s);
 
 /* serve.c: the hooks in a worker; arg is the program. */

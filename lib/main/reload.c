@@ -79,6 +79,8 @@ pfk__main_take(struct pfk_master_config *mc, void *arg)
 	warn_unchangeable(m->settings, new);
 	m->old = m->settings;
 	m->settings = new;
+	if (pfk__service_count_sources(m) == -1)
+		pfk_warn("cannot count the sources of all workers together");
 	pfk__service_log_level(new);
 	*mc = pfk__service_config(new);
 	return 0;

@@ -113,19 +113,20 @@ serve(struct pfk_loop *l, const struct pfk__settings *s, size_t i)
 }
 
 static int
-set_limits(struct pfk_loop *l, const struct pfk__settings *s)
+set_limits(struct pfk_loop *l, const struct pfk__settings *s,
+    struct pfk_zone *zone)
 {
-	bool is_auto = s->max_per_source == PFK__PER_SOURCE_AUTO;
-	int max = is_auto ? (s->max_connections + 3) / 4 : s->max_per_source;
 	const struct pfk_limits limits = {.max_connections = max_connections(s),
-	    .max_per_source = (size_t)max,
-	    .exempt_loopback = is_auto};
+	    .max_per_source = pfk__settings_per_source(s),
+	    .exempt_loopback = s->max_per_source == PFK__PER_SOURCE_AUTO,
+	    .zone = zone};
 
 	return pfk_loop_limit(l, &limits);
 }
 
 static int
-prepare(struct pfk_loop *l, const struct pfk__settings *s)
+prepare(struct pfk_loop *l, const struct pfk__settings *s,
+    struct pfk_zone *zone)
 {
 	size_t n = s->setup.n_endpoints;
 
@@ -135,7 +136,7 @@ prepare(struct pfk_loop *l, const struct pfk__settings *s)
 	/* NOLINTEND(bugprone-sizeof-expression) */
 	served.fds = calloc(n, sizeof(*served.fds));
 	if (served.servers == NULL || served.datagrams == NULL ||
-	    served.fds == NULL || set_limits(l, s) == -1)
+	    served.fds == NULL || set_limits(l, s, zone) == -1)
 		return -1;
 	served.n = n;
 	return 0;
@@ -162,7 +163,7 @@ pfk__serve_init(struct pfk_worker *w, void *arg)
 	 */
 	if (s->daemon)
 		pfk__daemon_close_stdio(STDERR_FILENO);
-	if (prepare(l, s) == -1)
+	if (prepare(l, s, m->sources) == -1)
 		return cannot_serve(w);
 	if (open_listeners(w, &s->setup) == -1)
 		return -1;

@@ -45,6 +45,27 @@ pfk__service_config(const struct pfk__settings *s)
 	    .config_file = s->file};
 }
 
+/* Room for the sources of all connections, those of IPv6 three times. */
+#define SOURCE_BYTES ((size_t)3 * 256)
+#define SOURCES_MIN ((size_t)1 << 20)
+#define SOURCES_MAX ((size_t)16 << 20)
+
+/* So that the workers count together; made once, and when it is first needed. */
+int
+pfk__service_count_sources(struct pfk__main *m)
+{
+	const struct pfk__settings *s = m->settings;
+	size_t n = (size_t)s->max_connections * SOURCE_BYTES *
+	    (size_t)pfk__settings_workers(s);
+
+	if (m->sources != NULL || pfk__settings_per_source(s) == 0)
+		return 0;
+	if (n < SOURCES_MIN)
+		n = SOURCES_MIN;
+	m->sources = pfk_zone_open(NULL, n < SOURCES_MAX ? n : SOURCES_MAX);
+	return m->sources != NULL ? 0 : -1;
+}
+
 /* hooks */
 
 static int
@@ -171,6 +192,11 @@ pfk__service_run(struct pfk__main *m)
 	pfk__close_inherited();
 	if (status != EX_OK || (status = detach(m)) != EX_OK)
 		return status;
+	if (pfk__service_count_sources(m) == -1) {
+		pfk_complain("cannot count the sources of all workers: %s",
+		    strerror(errno));
+		return EX_OSERR;
+	}
 	pfk_signals_hold();
 	status = lock_pid_file(m);
 	if (status != EX_OK)

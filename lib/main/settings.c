@@ -278,3 +278,14 @@ pfk__settings_workers(const struct pfk__settings *s)
 {
 	return s->workers > 0 ? s->workers : pfk_cpus();
 }
+
+size_t
+pfk__settings_per_source(const struct pfk__settings *s)
+{
+	size_t all = (size_t)s->max_connections *
+	    (size_t)pfk__settings_workers(s);
+
+	return s->max_per_source == PFK__PER_SOURCE_AUTO
+	    ? (all + 3) / 4
+	    : (size_t)s->max_per_source;
+}

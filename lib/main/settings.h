@@ -100,6 +100,9 @@ void pfk__settings_free(struct pfk__settings *s);
 
 int pfk__settings_workers(const struct pfk__settings *s);
 
+/* The bound for one source, over all workers; 0: none. */
+size_t pfk__settings_per_source(const struct pfk__settings *s);
+
 /* user.c: the ids of --user and --control-group. */
 int pfk__settings_users(struct pfk__settings *s, char *err, int *status);
 

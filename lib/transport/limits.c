@@ -63,6 +63,7 @@ pfk__limits_hold(struct pfk_loop *l)
 		lim->max_connections = l->limits.max_connections;
 		lim->sources.max = l->limits.max_per_source;
 		lim->sources.exempt_loopback = l->limits.exempt_loopback;
+		lim->sources.zone = l->limits.zone;
 		lim->spare = open_spare();
 		TAILQ_INIT(&lim->waiting);
 		l->admission = lim;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event/zone.h"
+
 #define NETWORKS 3
 
 struct source {
@@ -121,6 +123,32 @@ remove_one(struct pfk__sources *s, const struct source *of)
 	}
 }
 
+/* This worker has so many from there; -1: all workers have more than max. */
+static int
+share(struct pfk__sources *s, const struct source *of, size_t max)
+{
+	const struct source *found = find(s, of);
+	char key[24] = "\0pfk.source";
+	size_t n = 12;
+
+	if (s->zone == NULL)
+		return 0;
+	key[n++] = (char)of->bits;
+	memcpy(key + n, &of->key, sizeof(of->key));
+	n += sizeof(of->key);
+	return pfk__zone_share(s->zone, key, n,
+	    found != NULL ? (uint32_t)found->connections : 0, max);
+}
+
+static void
+release_all(struct pfk__sources *s, const struct source *list, int n)
+{
+	for (int i = 0; i < n; i++) {
+		remove_one(s, &list[i]);
+		share(s, &list[i], 0);
+	}
+}
+
 int
 pfk__sources_admit(struct pfk__sources *s, const struct pfk_addr *addr)
 {
@@ -130,23 +158,21 @@ pfk__sources_admit(struct pfk__sources *s, const struct pfk_addr *addr)
 	if (!counts(s, addr))
 		return 0;
 	for (int i = 0; i < n; i++) {
-		const struct source *found = find(s, &list[i]);
-
-		if (found != NULL &&
-		    found->connections >= s->max * (size_t)(i + 1)) {
-			errno = EDQUOT;
-			return -1;
-		}
-	}
-	for (int i = 0; i < n; i++) {
 		struct source *found = need(s, &list[i]);
+		size_t max = s->max * (size_t)(i + 1);
+		int error = ENOMEM;
 
-		if (found == NULL) {
-			while (i-- > 0)
-				remove_one(s, &list[i]);
+		if (found != NULL) {
+			found->connections++;
+			error = found->connections > max    ? EDQUOT
+			    : share(s, &list[i], max) == -1 ? errno
+							    : 0;
+		}
+		if (error != 0) {
+			release_all(s, list, i + (found != NULL));
+			errno = error;
 			return -1;
 		}
-		found->connections++;
 	}
 	return 0;
 }
@@ -160,8 +186,10 @@ pfk__sources_readmit(struct pfk__sources *s, const struct pfk_addr *addr)
 	for (int i = 0; counts(s, addr) && i < n; i++) {
 		struct source *found = need(s, &list[i]);
 
-		if (found != NULL)
-			found->connections++;
+		if (found == NULL)
+			continue;
+		found->connections++;
+		share(s, &list[i], 0);
 	}
 }
 
@@ -171,6 +199,6 @@ pfk__sources_release(struct pfk__sources *s, const struct pfk_addr *addr)
 	struct source list[NETWORKS];
 	int n = list_sources(addr, list);
 
-	for (int i = 0; counts(s, addr) && i < n; i++)
-		remove_one(s, &list[i]);
+	if (counts(s, addr))
+		release_all(s, list, n);
 }

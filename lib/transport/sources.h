@@ -12,9 +12,10 @@
 #include <prefork.h>
 
 struct pfk__sources {
-	void *tree;           /* of tsearch(3) */
-	size_t max;           /* 0: no bound, and nothing is counted */
-	bool exempt_loopback; /* its connections are not counted */
+	void *tree;            /* of tsearch(3) */
+	size_t max;            /* 0: no bound, and nothing is counted */
+	bool exempt_loopback;  /* its connections are not counted */
+	struct pfk_zone *zone; /* where all workers count; or NULL */
 };
 
 /* Count a connection; -1 with EDQUOT: there are too many, or ENOMEM. */
