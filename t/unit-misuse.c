@@ -62,6 +62,8 @@ static const struct pfk_protocol other_half = {.connection_made = made,
     .connection_resumed = resumed};
 static const struct pfk_protocol mortal = {.connection_made = made,
     .survives = true};
+static const struct pfk_protocol idle_block = {.connection_made = made,
+    .block_bytes = 8};
 static const struct pfk_datagram_protocol datagrams;
 
 static int
@@ -107,6 +109,12 @@ static int
 half_resumed(void)
 {
 	return serve(listener(), &other_half);
+}
+
+static int
+block_alone(void)
+{
+	return serve(listener(), &idle_block);
 }
 
 static int
@@ -417,6 +425,8 @@ static const struct misuse rows[] = {
     {"hand_over alone", half_hand_over, EINVAL, HALF},
     {"connection_resumed alone", half_resumed, EINVAL,
 	"neither hand_over nor survives"},
+    {"a block that does not survive", block_alone, EINVAL,
+	"has block_bytes and does not survive"},
     {"survives alone", survives_alone, EINVAL,
 	"survives and has no connection_resumed"},
     {"serve a UDP socket", serve_udp, EINVAL, "is no stream socket"},

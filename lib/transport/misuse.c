@@ -11,7 +11,7 @@
 #include "net/addr.h"
 #include "transport/server.h"
 
-/* Both or none; but for a killed worker connection_resumed alone is enough. */
+/* hand_over: both or none; but for a killed worker connection_resumed alone will do. */
 static int
 check_hand_over(const char *call, const struct pfk_protocol *proto)
 {
@@ -30,6 +30,11 @@ check_hand_over(const char *call, const struct pfk_protocol *proto)
 	if (proto->survives && !resumed)
 		return pfk__misuse(EINVAL,
 		    "%s: the protocol survives and has no connection_resumed",
+		    call);
+	if (proto->block_bytes > 0 && !proto->survives)
+		return pfk__misuse(EINVAL,
+		    "%s: the protocol has block_bytes and does not survive; set "
+		    "survives, or its connections have no block",
 		    call);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "event/fork.h"
 #include "transport/join.h"
 #include "transport/server.h"
@@ -99,6 +100,22 @@ pfk__tx_end(struct pfk_loop *l)
 
 /* blocks */
 
+/* Most programs use the block without a look, and then they crash. */
+static void
+explain_none(const struct pfk_transport *tr)
+{
+	static bool explained;
+
+	if (!explained)
+		pfk__misuse(EINVAL,
+		    "pfk_block: %s has no block; set survives and block_bytes of "
+		    "its server's protocol",
+		    tr->server->limits != NULL
+			? "the connection"
+			: "a connection that the program has opened");
+	explained = true;
+}
+
 void *
 pfk_block(struct pfk_transport *tr)
 {
@@ -106,8 +123,10 @@ pfk_block(struct pfk_transport *tr)
 	struct pfk__record *r = pfk__record(g, tr->io.fd);
 	unsigned copy;
 
-	if (r == NULL || pfk__block(g, tr->io.fd, 0) == NULL)
+	if (r == NULL || pfk__block(g, tr->io.fd, 0) == NULL) {
+		explain_none(tr);
 		return NULL;
+	}
 	copy = pfk__version(g, r)->block;
 	if (!pfk__tx_holds(tr))
 		return pfk__block(g, tr->io.fd, copy);

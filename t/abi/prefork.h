@@ -829,7 +829,8 @@ struct pfk_protocol {
 	/*
 	 * A connection goes on when its worker is killed, because its block
 	 * (pfk_block) holds all that the protocol knows of it: block_bytes
-	 * bytes, at most PFK_BLOCK_MAX, none by default.  The servers of a loop
+	 * bytes, at most PFK_BLOCK_MAX, none by default, and none without
+	 * survives.  The servers of a loop
 	 * have blocks of the size of the first one's, or of fewer bytes.  The
 	 * successor calls connection_resumed of the server's protocol with the
 	 * block, and runs the callback again that was interrupted.  Otherwise
@@ -1080,7 +1081,8 @@ bool pfk_is_closing(const struct pfk_transport *tr);
  * transaction: its changes to blocks, its writes and closes, on any connection
  * of the loop, count all together when it returns, or not at all if the worker
  * is killed before.  The pointer is valid until the callback returns; ask again
- * in the next one.  NULL: the protocol has no block.
+ * in the next one.  NULL: the connection has no block, and a line in the log says so
+ * once.
  *
  * So is a callback of a timer, of pfk_soon, and of a descriptor, a signal, a wake-up
  * or a subprocess of the program's; but no successor runs it again.  Timers and
