@@ -104,8 +104,9 @@ static void close_deep(int fd, int depth);
 static void
 empty(int fd, int depth)
 {
-	bool stream = option(fd, SO_TYPE) == SOCK_STREAM;
-	int on = 1;
+	int type = option(fd, SO_TYPE), on = 1;
+	/* Not known: the end of a stream is told with an identity, too. */
+	bool stream = type == SOCK_STREAM || type == -1;
 
 	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	shutdown(fd, SHUT_RD);
