@@ -457,7 +457,7 @@ pfk__children_reap(struct pfk__master *m)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = TEMP_FAILURE_RETRY(waitpid(-1, &status, WNOHANG))) > 0) {
 		struct pfk__child *c = find(m, pid);
 
 		pfk__prepare_reaped(pid);

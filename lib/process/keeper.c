@@ -351,7 +351,8 @@ attend(struct keeper *k)
 	sigaddset(&awaited, SIGUSR2);
 	for (;;) {
 		int signo;
-		pid_t pid = waitpid(k->worker, &status, WNOHANG);
+		pid_t pid = TEMP_FAILURE_RETRY(
+		    waitpid(k->worker, &status, WNOHANG));
 
 		if (pid == k->worker)
 			return status;
