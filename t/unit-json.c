@@ -41,6 +41,8 @@ strings(void)
 	    "control bytes");
 	is_str(string("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
 	    "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"", "UTF-8 as it is");
+	is_str(string("\xc2\x9b\xc2\xa0"), "\"\\u009b\xc2\xa0\"",
+	    "controls of a terminal beyond ASCII");
 	is_str(string("\xff"), "\"\\ufffd\"", "no UTF-8: %s", hex);
 	is_str(string("\xc0\xaf"), "\"\\ufffd\\ufffd\"", "an overlong form");
 	is_str(string("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\"",

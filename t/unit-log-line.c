@@ -55,6 +55,13 @@ test_forms(void)
 	    "{\"level\":\"warning\",\"process\":\"worker-0\",\"pid\":7,"
 	    "\"message\":\"\\\\xe0\\\\x80\\\\x80\\\\xed\\\\xa0\\\\x80\\\\xf5\"}",
 	    "bytes that look like UTF-8 and are not");
+	is_str(format(PFK_LOG_TEXT, false, "\xc3\xa9\xc2\xa0\xc2\x9b\x9b\xe2"),
+	    "[worker-0 (7)] \xc3\xa9\xc2\xa0\\xc2\\x9b\\x9b\\xe2",
+	    "controls of a terminal beyond ASCII, and stray bytes");
+	is_str(format(PFK_LOG_JSON, false, "\xc2\x9b"),
+	    "{\"level\":\"warning\",\"process\":\"worker-0\",\"pid\":7,"
+	    "\"message\":\"\\\\xc2\\\\x9b\"}",
+	    "in JSON");
 	is_str(format(PFK_LOG_LOGFMT, false, "a \"b\"\t"),
 	    "level=warning process=worker-0 pid=7 msg=\"a \\\"b\\\"\\x09\"",
 	    "logfmt");

@@ -24,6 +24,9 @@ put_string(FILE *f, const char *value)
 			fprintf(f, "\\%c", *s);
 		} else if (*s < 0x20 || *s == 0x7f) {
 			fprintf(f, "\\u%04x", *s);
+		} else if (*s == 0xc2 && s[1] < 0xa0) {
+			/* A terminal may obey it. */
+			fprintf(f, "\\u%04x", s[1]);
 		} else {
 			fwrite(s, 1, n, f);
 		}

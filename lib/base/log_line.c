@@ -63,18 +63,32 @@ escape_control(char *text, unsigned char c)
 	return 4;
 }
 
+/*
+ * The bytes of a character at s, or 0: it is a control character, which a terminal may
+ * obey, or no UTF-8. The controls beyond ASCII are two bytes, C2 80 to C2 9F.
+ */
+static size_t
+printable(const char *s)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	bool control = *u < 0x20 || *u == 0x7f || (*u == 0xc2 && u[1] < 0xa0);
+
+	return control ? 0 : pfk__utf8_length(u);
+}
+
 static void
 put_plain(struct out *o, const char *s)
 {
 	char text[4];
 
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
+	while (*s != '\0') {
+		size_t n = printable(s);
 
-		if (c >= 0x20 && c != 0x7f
-			? !put_whole(o, s, 1)
-			: !put_whole(o, text, escape_control(text, c)))
+		if (n > 0 ? !put_whole(o, s, n)
+			  : !put_whole(o, text,
+				escape_control(text, (unsigned char)*s)))
 			return;
+		s += n > 0 ? n : 1;
 	}
 }
 
@@ -103,7 +117,7 @@ escape_quoted(char *text, unsigned char c, bool json)
 	return 6;
 }
 
-/* Between quotes; a byte that is not UTF-8 is shown as \xNN. */
+/* Between quotes; a byte that is no UTF-8 or a terminal's is shown as \xNN. */
 static void
 put_quoted(struct out *o, const char *s, bool json)
 {
@@ -113,9 +127,9 @@ put_quoted(struct out *o, const char *s, bool json)
 	o->end -= 1;
 	while (*s != '\0') {
 		unsigned char c = (unsigned char)*s;
-		size_t n = pfk__utf8_length((const unsigned char *)s);
+		size_t n = printable(s);
 
-		if (n == 0 || c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
+		if (n == 0 || c == '"' || c == '\\') {
 			if (!put_whole(o, text, escape_quoted(text, c, json)))
 				break;
 			n = 1;
