@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -23,6 +25,37 @@ opens(const char *path)
 		return errno;
 	close(fd);
 	return 0;
+}
+
+static mode_t
+mode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mode & 0777 : 0;
+}
+
+static void
+test_chmod(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX, .sun_path = "socket"};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	is_int(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0, "a socket");
+	is_int(pfk__safe_chmod("socket", 0666), 0, "gets its mode");
+	is_int(mode_of("socket"), 0666, "by which all may connect");
+	chmod("own/file", 0600);
+	is_int(symlink("own/file", "instead"), 0, "a link in its place");
+	ok(pfk__safe_chmod("instead", 0666) == -1 && errno == EPERM,
+	    "is refused");
+	ok(pfk__safe_chmod("own/file", 0666) == -1 && errno == EPERM,
+	    "so is a file");
+	is_int(mode_of("own/file"), 0600, "which keeps its mode");
+	is_int(link("socket", "second"), 0, "a second name");
+	ok(pfk__safe_chmod("second", 0600) == -1 && errno == EPERM,
+	    "is refused, too");
+	ok(pfk__safe_chmod("none", 0600) == -1 && errno == ENOENT, "none");
+	close(fd);
 }
 
 int
@@ -54,6 +87,7 @@ main(void)
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	is_int(opens(longer), ENAMETOOLONG, "a name that is too long");
+	test_chmod();
 	is_int(unit_count_fds(), before, "no descriptor is left");
 	snprintf(longer, sizeof(longer), "rm -r %s", dir);
 	is_int(system(longer), 0, "cleared up");

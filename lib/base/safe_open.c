@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,4 +71,27 @@ pfk__safe_open(const char *path, int flags, mode_t mode)
 	close(dir);
 	errno = saved;
 	return fd;
+}
+
+int
+pfk__safe_chmod(const char *path, mode_t mode)
+{
+	int fd = pfk__safe_open(path, O_PATH | O_CLOEXEC, 0), rc = -1, saved;
+	char name[40];
+	struct stat st;
+
+	if (fd == -1)
+		return -1;
+	/* fchmod(2) takes no such descriptor. */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) == 0) {
+		errno = EPERM;
+		if (S_ISSOCK(st.st_mode) && st.st_uid == geteuid() &&
+		    st.st_nlink == 1)
+			rc = chmod(access(name, F_OK) == 0 ? name : path, mode);
+	}
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return rc;
 }

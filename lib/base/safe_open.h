@@ -14,4 +14,10 @@
  */
 int pfk__safe_open(const char *path, int flags, mode_t mode);
 
+/*
+ * chmod(2) of a socket that this process has bound; where another user has put
+ * something else in its place, that stays as it is, and errno is EPERM.
+ */
+int pfk__safe_chmod(const char *path, mode_t mode);
+
 #endif

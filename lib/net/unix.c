@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/safe_open.h"
 #include "net/addr.h"
 
 #define NO_BACKLOG (-2)
@@ -176,7 +177,7 @@ take_path(int fd, const char *path, mode_t mode, int backlog)
 	    bind(fd, (struct sockaddr *)&un, len) == -1)
 		return -1;
 	/* Nobody can connect before it listens. */
-	if (chmod(other, mode) == -1 || start(fd, backlog) == -1 ||
+	if (pfk__safe_chmod(other, mode) == -1 || start(fd, backlog) == -1 ||
 	    rename(other, path) == -1) {
 		int saved_errno = errno;
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/inherit.h"
+#include "base/safe_open.h"
 #include "base/state.h"
 #include "net/listener.h"
 #include "process/leftovers.h"
@@ -173,7 +174,7 @@ make_socket(struct pfk__instance *i, const char **errstr)
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		goto err1;
 	/* Every user may connect; SO_PEERCRED tells the client's rights. */
-	if (chmod(i->socket, 0666) == -1 || lstat(i->socket, &st) == -1 ||
+	if (pfk__safe_chmod(i->socket, 0666) == -1 || lstat(i->socket, &st) == -1 ||
 	    listen(fd, BACKLOG) == -1)
 		goto err2;
 	i->device = st.st_dev;
