@@ -51,6 +51,9 @@ int talk(const struct ctl *c, int fd, const char *line);
 /* The same, but *text is the answer, without its "OK"; the caller frees it. */
 int talk_fetch(const struct ctl *c, int fd, const char *line, char **text);
 
+/* clean.c: replace the bytes of the answer that a terminal could obey. */
+void clean(char *text, size_t len);
+
 /* top.c: show the service at that socket until the user ends it. */
 int top_run(const struct ctl *c, const char *path);
 

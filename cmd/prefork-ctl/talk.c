@@ -16,6 +16,9 @@
 /* The status of a command that the service could not carry out. */
 #define FAILED 1
 
+/* Ten million connections; more is no answer of a service. */
+#define ANSWER_MAX ((size_t)1 << 30)
+
 static uint64_t
 clock_now(void)
 {
@@ -65,9 +68,12 @@ read_answer(int fd, uint64_t deadline, char **answer, size_t *len)
 	*len = 0;
 	do {
 		if (size - *len < 2) {
-			char *larger = realloc(*answer,
-			    size = size > 0 ? 2 * size : 4096);
+			char *larger = NULL;
 
+			size = size > 0 ? 2 * size : 4096;
+			errno = EMSGSIZE;
+			if (size <= ANSWER_MAX)
+				larger = realloc(*answer, size);
 			if (larger == NULL)
 				return -1;
 			*answer = larger;
@@ -126,8 +132,11 @@ print_text(const struct ctl *c, char *text, size_t len)
 static int
 check_answer(char *answer, size_t len, char **text)
 {
-	char *end = strchr(answer, '\n');
+	char *end;
 	long code;
+
+	clean(answer, len);
+	end = strchr(answer, '\n');
 
 	if (end == NULL) {
 		pfk_complain(len == 0
