@@ -1,0 +1,220 @@
+/*
+ * A worker of a dead master knocks at the next one's and then breaks the protocol:
+ * it is ended, its slot gets a worker, and the service comes up.
+ */
+#include <prefork.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "linger.h"
+#include "process/takeover.h"
+#include "process/worker.h"
+#include "service.h"
+#include "tap.h"
+
+#define LOOK_NS (20 * PFK_MSEC_NS)
+#define FALSE_SLOT 1
+
+static const struct lie {
+	const char *name;
+	void (*tell)(int channel, struct pfk__message m);
+} * lie;
+
+/* Shared: the worker of the first master that lies, and the way that it takes. */
+static struct plan {
+	int lies;
+	int channel; /* its own, so that it lives on */
+} * plan;
+static struct pfk_sockopts options;
+static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
+struct pfk_server *server; /* not static: it is no leak */
+
+/* the service */
+
+static void *
+made(struct pfk_transport *tr, void *arg)
+{
+	(void)arg;
+	return tr;
+}
+
+static void
+received(void *self, const void *buf, size_t len)
+{
+	pfk_write(self, buf, len);
+}
+
+static const struct pfk_protocol echo = {.connection_made = made,
+    .data_received = received};
+
+static void
+send_garbage(int channel, struct pfk__message m)
+{
+	(void)m;
+	send(channel, "garbage", 7, MSG_NOSIGNAL);
+}
+
+static void
+send_order(int channel, struct pfk__message m)
+{
+	m.type = PFK__MSG_DRAIN;
+	send(channel, &m, sizeof(m), MSG_NOSIGNAL);
+}
+
+static void
+send_no_listener(int channel, struct pfk__message m)
+{
+	m.type = PFK__MSG_LEND;
+	linger_send(channel, &m, sizeof(m), &channel, 1);
+}
+
+static void
+send_failure(int channel, struct pfk__message m)
+{
+	m.type = PFK__MSG_FAIL;
+	m.status = INT32_MIN;
+	memset(m.text, '\x9b', sizeof(m.text));
+	send(channel, &m, sizeof(m), MSG_NOSIGNAL);
+	shutdown(channel, SHUT_RDWR);
+}
+
+static const struct lie lies[] = {
+    {"garbage", send_garbage},
+    {"a message of the master's", send_order},
+    {"a listener that is none", send_no_listener},
+    {"a failure, and the end", send_failure},
+};
+
+static void
+knock_falsely(const struct pfk_worker *w)
+{
+	struct pfk__knock k = {.first = 2,
+	    .version = PFK__KNOCK_VERSION,
+	    .message_bytes = sizeof(struct pfk__message),
+	    .slot = w->slot,
+	    .workers = 2,
+	    .keeper = w->keeper,
+	    .generation = w->generation};
+	struct pfk__message m = {.slot = w->slot,
+	    .generation = w->generation,
+	    .kind = PFK_TCP};
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[2];
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", service_control);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+		close(fd);
+		return;
+	}
+	plan->lies = 0;
+	linger_send(fd, &k, sizeof(k), &fds[1], 1);
+	close(fds[1]);
+	lie->tell(fds[0], m);
+	plan->channel = fds[0];
+}
+
+static void
+look(void *arg)
+{
+	struct pfk_worker *w = arg;
+
+	if (__atomic_load_n(&plan->lies, __ATOMIC_RELAXED) == 2)
+		knock_falsely(w);
+	pfk_later(w->loop, LOOK_NS, look, w);
+}
+
+static void
+on_order(void *arg, int signo)
+{
+	struct pfk_worker *w = arg;
+
+	(void)signo;
+	/* It knocks itself, later. */
+	w->control_path = "/nonexistent";
+	plan->lies = 1;
+	look(w);
+}
+
+static int
+worker_init(struct pfk_worker *w, void *arg)
+{
+	int fd;
+
+	(void)arg;
+	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+		return -1;
+	server = pfk_serve(w->loop, fd, &echo, NULL, NULL);
+	return server != NULL &&
+		pfk_signal_add(w->loop, SIGUSR2, on_order, w) != NULL
+	    ? 0
+	    : -1;
+}
+
+static const struct pfk_hooks hooks = {.worker_init = worker_init};
+
+/* the test */
+
+static uint16_t
+choose_port(void)
+{
+	uint16_t port;
+
+	service_start(&hooks, 2);
+	service_wait(0, "ready: 2 workers");
+	port = service_port();
+	is_int(service_end(SIGTERM), 0, "a port that is free");
+	return port;
+}
+
+static void
+test(const struct lie *one)
+{
+	int client;
+
+	lie = one;
+	service_start(&hooks, 2);
+	service_wait(0, "ready: 2 workers");
+	kill(service_worker(0, FALSE_SLOT), SIGUSR2);
+	for (int i = 0; i < 5000 && plan->lies != 1; i++)
+		usleep(1000);
+	is_int(plan->lies, 1, "%s: it is ready to lie", lie->name);
+	plan->lies = 2;
+	service_end(SIGKILL);
+	service_start(&hooks, 2);
+	if (!ok(service_wait(0, "ready: 2 workers") != 0,
+		"%s: the service comes up", lie->name))
+		diag("%s", service_log());
+	is_int(plan->lies, 0, "%s: it has knocked", lie->name);
+	client = service_connect(pfk_addr_port(&want.addr), 0);
+	ok(service_echoes(client, 'a'), "%s: it serves", lie->name);
+	close(client);
+	is_int(service_end(SIGTERM), 0, "%s: exit status", lie->name);
+}
+
+int
+main(void)
+{
+	char dir[] = "/tmp/unit-false-XXXXXX", path[60];
+
+	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (plan == MAP_FAILED || mkdtemp(dir) == NULL)
+		skip_all("no shared memory, or no directory");
+	snprintf(path, sizeof(path), "%s/control.sock", dir);
+	service_control = path;
+	service_orphan_ns = 20 * PFK_SECOND_NS;
+	pfk_sockopts_init(&options);
+	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
+	pfk_addr_parse(&want.addr, "127.0.0.1", choose_port());
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+		test(&lies[i]);
+	rmdir(dir);
+	return done_testing();
+}
