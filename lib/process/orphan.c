@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,6 +19,8 @@
 #include "process/worker.h"
 
 #define KNOCK_NS (50 * PFK_MSEC_NS)
+/* For memory. */
+#define TRIES 20
 
 static void knock_later(struct pfk_worker *w);
 
@@ -181,7 +184,14 @@ knock_later(struct pfk_worker *w)
 	uint64_t now = pfk_loop_now(w->loop), end = w->ledger->head->orphan_ns;
 	uint64_t in = w->leaving && end > now ? end - now : KNOCK_NS;
 
-	pfk_timer_set(&w->knock, w->loop, in, on_knock, w);
+	/* Without it, no master would find the worker, and nothing would end it. */
+	for (int i = 0; i < TRIES; i++) {
+		if (pfk_timer_set(&w->knock, w->loop, in, on_knock, w) == 0)
+			return;
+		poll(NULL, 0, (int)(KNOCK_NS / PFK_MSEC_NS));
+	}
+	pfk_warn("cannot wait for a new master: draining, then ending");
+	pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
 }
 
 /* For people, and for prefork-ctl. */
