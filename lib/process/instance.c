@@ -166,16 +166,15 @@ make_socket(struct pfk__instance *i, const char **errstr)
 	int fd, saved_errno;
 
 	*errstr = NULL;
-	if (remove_stale(i, errstr) == -1)
-		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
-	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
+	if (remove_stale(i, errstr) == -1 ||
+	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		goto err1;
 	/* Every user may connect; SO_PEERCRED tells the client's rights. */
-	if (pfk__safe_chmod(i->socket, 0666) == -1 || lstat(i->socket, &st) == -1 ||
-	    listen(fd, BACKLOG) == -1)
+	if (pfk__safe_chmod(i->socket, 0666) == -1 ||
+	    lstat(i->socket, &st) == -1 || listen(fd, BACKLOG) == -1)
 		goto err2;
 	i->device = st.st_dev;
 	i->inode = st.st_ino;
@@ -183,7 +182,9 @@ make_socket(struct pfk__instance *i, const char **errstr)
 	return 0;
 err2:
 	saved_errno = errno;
-	unlink(i->socket);
+	/* It tells the next master of a dead one's workers. */
+	if (!i->was_stale)
+		unlink(i->socket);
 	errno = saved_errno;
 err1:
 	saved_errno = errno;
@@ -419,7 +420,7 @@ pfk__instance_close(struct pfk__instance *i)
 {
 	if (i->fd != -1) {
 		close(i->fd);
-		if (has_socket(i))
+		if (has_socket(i) && !i->stays)
 			unlink(i->socket);
 	}
 	i->fd = -1;

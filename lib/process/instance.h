@@ -23,6 +23,7 @@ struct pfk__instance {
 	dev_t device;
 	ino_t inode;    /* the socket's, to know it again */
 	bool was_stale; /* a dead process's was there */
+	bool stays;     /* at the close, as a stale one */
 };
 
 /*
