@@ -12,6 +12,22 @@
 #include "process/deaths.h"
 #include "process/report.h"
 
+/* What an honest worker has left, of each kind. */
+static void
+record(struct pfk__recorder *r)
+{
+	struct pfk_addr a;
+
+	pfk_addr_parse(&a, "::1", 7);
+	for (int kind = 0; kind < 32; kind++) {
+		pfk__record_detail(r, 1, (enum pfk__happened)kind, kind,
+		    (unsigned)kind);
+		pfk__record_peer(r, 2, (enum pfk__happened)kind, 3, &a);
+	}
+	pfk__record_line(r, 3, "a line");
+	pfk__record_line(r, 4, "another one");
+}
+
 /* An offset of two bytes, a length, and bytes that are written there. */
 static void
 scribble(struct pfk__area *area, const uint8_t *data, size_t size)
@@ -62,10 +78,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c->phase = PFK__PHASE_SERVING;
 	m->places[0].serving = c;
 	m->places[0].slot.state = PFK__SLOT_SERVING;
+	c->orphan = false;
+	record(&pfk__area_of(c->pulse.page)->recorder);
 	scribble(pfk__area_of(c->pulse.page), data, size);
 	pfk__pulse_judge(&c->pulse, now, PFK_SECOND_NS, NULL);
 	pfk__pulse_still(&c->pulse, now + 5 * PFK_SECOND_NS);
-	pfk__deaths_note(c, size > 0 ? data[0] : 1, 11, "", "");
+	for (int i = 0; i < 2 * PFK__DEATHS_OF_SLOT; i++)
+		pfk__deaths_note(c, size > 0 ? data[0] : 1, i % 2 == 0 ? 11 : 9,
+		    (const char *)pfk__area_of(c->pulse.page), "");
 	report(m);
 	close(worker);
 	fuzz_master_free(m);
