@@ -86,8 +86,8 @@ sub usage {
 	is_deeply(\@help, [ ctl('--help') ], 'help is --help');
 	is($help[0], 0, 'and succeeds');
 	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "which has $_")
-	    for 'prefork-ctl upgrade', 'share/doc/prefork/monitoring/grafana.json',
-	    'kubectl apply -f share/doc/prefork/kubernetes/echo.yaml';
+	    for 'prefork-ctl upgrade', '/usr/share/doc/prefork/monitoring/grafana.json',
+	    'kubectl apply -f /usr/share/doc/prefork/kubernetes/echo.yaml', '(no line: nothing is)';
 	like($help[1], qr/^[A-Z].*\?[ ]{2}\Q$_\E$/mx, "and a question for $_")
 	    for 'status', 'doctor', 'why 2', 'connections --by source';
 	is((ctl('--version'))[1], "prefork-ctl 1.0.0-rc1\n", '--version');

@@ -78,15 +78,17 @@ static const struct command {
 static const char tasks[] =
     "\nHealthy? What did the last reload change? The p99 of the loop?  status\n"
     "Is the backlog too short, or another limit or setting wrong?  doctor\n"
+    "    (no line: nothing is)\n"
     "Why did worker 2 die?  why 2\n"
     "Which client has most connections?  connections --by source\n"
     "Upgrade without losing a client: install the new program's file, then\n"
     "    prefork-ctl upgrade\n"
     "Grafana: run prefork-exporter, or give the service its option exporter; let\n"
     "    Prometheus scrape localhost:9488, and import\n"
-    "    share/doc/prefork/monitoring/grafana.json\n"
+    "    /usr/share/doc/prefork/monitoring/grafana.json\n"
     "Kubernetes: make image, then\n"
-    "    kubectl apply -f share/doc/prefork/kubernetes/echo.yaml\n";
+    "    kubectl apply -f /usr/share/doc/prefork/kubernetes/echo.yaml\n"
+    "make install has both files in /usr/local/share/doc/prefork.\n";
 
 int
 options_usage(void)
