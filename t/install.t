@@ -150,6 +150,7 @@ sub checks_units {
 		    if $name =~ /echo/;
 		like($unit, qr/^FileDescriptorStoreMax=(\d+)\nEnvironment=FDSTORE=\1$/mx, 'and a store of listeners')
 		    if $name =~ /echo/;
+		like($unit, qr/^OOMScoreAdjust=-\d+$/mx, 'and a score for want of memory') if $name =~ /echo/;
 		like($unit, qr/^SystemCallFilter=landlock_create_ruleset\s(?:\w+\s)*seccomp$/mx, 'and calls to confine workers')
 		    if $name =~ /echo/;
 		comes_back($name, $unit =~ /^(\w+)=(.*)$/gm);

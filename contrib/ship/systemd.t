@@ -179,6 +179,13 @@ check 'it tells its state' tells
 check '6 listeners are stored' within 5 stored 6
 connect
 check serves talk one
+score() {
+	master=$(cat "/proc/$(property prefork-echo MainPID)/oom_score_adj")
+	# A container may not lower it.
+	[ "$master" -le 0 ] && [ "$(cat "/proc/$(worker 0)/oom_score_adj")" = $((master + 500)) ]
+}
+check 'a worker goes before the master where memory runs out' score
+check 'the doctor is content' prefork-ctl --name prefork-echo doctor
 scrape() {
 	exec 4<>/dev/tcp/127.0.0.1/9488
 	printf 'GET /livez HTTP/1.0\r\n\r\n' >&4
