@@ -35,6 +35,7 @@ failed();
 full();
 strangers();
 deaf();
+gone();
 without();
 done_testing();
 
@@ -334,6 +335,20 @@ sub deaf {
 	all_served($server->port, 'a manager that does not read');
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
 	is($server->stop, 0, 'a stop');
+	$manager = manager();
+	return;
+}
+
+# One that is gone does not keep a resize and an upgrade from their end.
+sub gone {
+	my $server = start_stored(4);
+
+	$manager->end;
+	is((ctl('-s', control_socket($server), qw(workers 1)))[0], 0, 'the manager has gone: a resize');
+	ok($server->wait_log(qr/manager\skeeps\sno\slisteners\sfrom\snow\son:\sNOTIFY_SOCKET:/x, 20), 'is logged');
+	is((ctl('-s', control_socket($server), 'upgrade'))[0], 0, 'an upgrade');
+	all_served($server->port, 'all are served');
+	is($server->stop, 0, 'exit status');
 	$manager = manager();
 	return;
 }

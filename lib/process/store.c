@@ -279,11 +279,26 @@ on_retry(void *arg)
 	pfk__master_wake(arg);
 }
 
+/* The manager reads later, or this process gets the descriptors that it lacks. */
+static bool
+may_pass(int error)
+{
+	return error == EAGAIN || error == ENOBUFS || error == ENOMEM ||
+	    error == EMFILE || error == ENFILE || error == ETOOMANYREFS;
+}
+
 void
 pfk__store_maintain(struct pfk__master *m)
 {
-	if (m->store.room > 0 && (!agree(m) || !begin_barrier(m)))
+	if (m->store.room == 0 || (agree(m) && begin_barrier(m)))
+		return;
+	if (may_pass(errno)) {
 		pfk_timer_set(&m->store.retry, m->loop, RETRY_NS, on_retry, m);
+		return;
+	}
+	pfk_warn("the service manager keeps no listeners from now on: "
+		 "NOTIFY_SOCKET");
+	pfk__store_close(m);
 }
 
 bool
@@ -293,7 +308,8 @@ pfk__store_settled(struct pfk__master *m)
 
 	pfk__store_maintain(m);
 	return s->room == 0 ||
-	    (s->seen == m->custody.changes && !s->removed && s->io == NULL);
+	    ((s->suspended ? s->len == 0 : s->seen == m->custody.changes) &&
+		!s->removed && s->io == NULL);
 }
 
 bool

@@ -425,6 +425,8 @@ pfk__upgrade_back(struct pfk__master *m, const char *why)
 		return;
 	i.standin_pid = 0;
 	i.path = pfk__program_path();
+	/* The old program does not know the names. */
+	pfk__store_end(m);
 	if (i.history == -1)
 		i.history = pfk__history_save(m);
 	pfk_log(PFK_ERROR,

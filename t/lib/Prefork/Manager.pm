@@ -144,6 +144,16 @@ sub deaf {
 	return;
 }
 
+# The end of the manager; its store goes, too.
+sub end {
+	my ($self) = @_;
+
+	on_wait($self->{path}, undef);
+	@{ $self->{store} } = ();
+	$self->{socket}->close;
+	return;
+}
+
 sub names   { return map { $_->{name} } @{ $_[0]{store} } }
 sub handles { return map { $_->{handle} } @{ $_[0]{store} } }
 
