@@ -188,8 +188,8 @@ check 'a worker goes before the master where memory runs out' score
 check 'the doctor is content' prefork-ctl --name prefork-echo doctor
 scrape() {
 	exec 4<>/dev/tcp/127.0.0.1/9488
-	printf 'GET /livez HTTP/1.0\r\n\r\n' >&4
-	head -1 <&4 | grep -o "200 OK"
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' >&4
+	grep '^prefork_up{service="prefork-echo"} 1' <&4
 }
 check 'a scrape' within 10 scrape
 
