@@ -216,14 +216,15 @@ sub all_hung {
 # A keeper that is stopped, too, is continued: only then it can see that its worker
 # hangs. Without a limit for that nothing is waited for, and the pid is named.
 sub all_stopped {
-	my ($old, $port) = first('--worker-timeout', 2);
+	my ($old, $port) = first('-w', 6, '--worker-timeout', 2);
 	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
 	my @workers = values %{ { $old->workers } };
 
 	served('before', @clients);
 	kill 'STOP', map { (keeper_of($_), $_) } @workers;
 	kill_master($old, scalar @workers);
-	my $server = start($port);
+	# Each of them gets the time to be taken over, one after the other.
+	my $server = start($port, '-w', 6, '--worker-timeout', 1);
 	is(count($server->log_text, qr/keeper\sof\sa\sworker\swhose\smaster\shas\sdied,\swas\sstopped:\scontinued/x),
 		scalar @workers, 'stopped keepers are continued');
 	gone($old, 'and replace their workers');
@@ -298,6 +299,7 @@ sub with_another_user {
 		is($second->wait_exit, 75, 'without --user: exit 75');
 		like($second->log_text, qr/its\smaster\shas\sdied,\sand\sits\suser,\s\d+,.*start\sthe\sservice[ ]with\sthe\s--user/x,
 			'the cause and the cure');
+		unlike($second->log_text, qr/waiting\suntil/x, 'at once');
 		served('meanwhile', $client);
 		my $server = start($port, '--user', 'nobody');
 		gone($old, 'which works');
