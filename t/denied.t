@@ -56,7 +56,7 @@ my @needed = (
 	[ [], [qw(pipe pipe2)],     'pipe2' ],
 	[ [], [qw(fork vfork clone clone3)], 'fork' ],
 	(map { [ [], [$_], $_ ] } qw(socketpair sendmsg recvmsg sendto recvfrom getsockname
-		getsockopt wait4), @signals),
+		getsockopt wait4 munmap), @signals),
 	[ [qw(--poller epoll)], ['epoll_create1'], 'epoll_create1' ],
 	[ [qw(--poller epoll)], ['epoll_ctl'], 'epoll_ctl' ],
 	[ [qw(--poller epoll)], [qw(epoll_wait epoll_pwait)], 'epoll_wait' ],
@@ -68,6 +68,8 @@ for my $errno (EPERM, ENOSYS) {
 	my $why = "$!";
 	works("@{$_}: $why", deny($errno, @{$_})) for @optional;
 	fails($why, deny($errno, @{ $_->[1] }), @{$_}) for @needed;
+	is_mute($why, deny($errno, 'write'));
+	does_not_knock($why, deny($errno, 'connect'));
 }
 done_testing();
 
@@ -124,6 +126,28 @@ sub fails {
 	is($server->wait_exit, 71, "$call: $why: the start fails");
 	like($server->log_text, qr/\b\Q$call\E\(2\):\s\Q$why\E/x, "$call: and names it");
 	is(scalar $server->workers_alive, 0, "$call: nobody is left");
+	return;
+}
+
+# It can say nothing, so that its status has to.
+sub is_mute {
+	my ($why, $setup) = @_;
+	my $server = Prefork->spawn({ setup => $setup, env => asan_env('detect_leaks=0') },
+		qw(-w 2 -p 0 -b 127.0.0.1));
+
+	return is($server->wait_exit, 71, "write: $why: the start fails");
+}
+
+# Workers of a dead master that no other one can find do not wait for one.
+sub does_not_knock {
+	my ($why, $setup) = @_;
+	my $server = Prefork->start({ setup => $setup }, qw(-w 2 -p 0 -b 127.0.0.1));
+	my $line   = qr/cannot\slook\sfor\sa\snew\smaster;.*:\sconnect\(2\):\s\Q$why\E/x;
+
+	is(echo_once($server->tcp_socket, 'abc'), 'abc', "connect: $why: TCP");
+	$server->signal('KILL');
+	ok($server->wait_log($line), "connect: $why: a worker says why it ends");
+	ok(wait_for(sub { !$server->workers_alive }, 20), "connect: $why: nobody is left");
 	return;
 }
 

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +64,12 @@ pfk__calls_denied(void)
 		return "rt_sigaction";
 	if (denied(sigprocmask(SIG_BLOCK, NULL, &mask)))
 		return "rt_sigprocmask";
+	/* An address inside a page is none to unmap. */
+	if (denied(munmap((void *)(uintptr_t)1, 1)))
+		return "munmap";
+	/* Then nothing tells of it but the exit status. */
+	if (denied(write(nobody, "", 0)))
+		return "write";
 	/* No process is its own child. */
 	if (denied(waitpid(getpid(), NULL, WNOHANG)))
 		return "wait4";

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/title.h"
 #include "event/loop.h"
 #include "process/control.h"
@@ -29,13 +30,16 @@ connect_control(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int saved_errno;
 
 	if (fd == -1)
 		return -1;
 	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
 		return fd;
+	saved_errno = errno;
 	close(fd);
+	errno = saved_errno;
 	return -1;
 }
 
@@ -143,12 +147,22 @@ take_channel(struct pfk_worker *w, int fd)
 	return pfk__worker_watch(w);
 }
 
+/*
+ * False: it was not let in, and tries again later, unless a sandbox denies the
+ * calls.  Then no master will ever find it, or get its addresses.
+ */
 static bool
 knock(struct pfk_worker *w)
 {
 	int to = connect_control(w->control_path), fds[2];
 	bool good = false;
 
+	if (to == -1 && pfk__is_denied(errno)) {
+		pfk_warn("cannot look for a new master; draining, then ending: "
+			 "connect(2)");
+		pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
+		return true;
+	}
 	if (to == -1)
 		return false;
 	if (pfk__channel_pair(fds) == 0) {
