@@ -30,6 +30,12 @@ in_child(void)
 }
 
 void
+pfk__fork_noted(void)
+{
+	in_child();
+}
+
+void
 pfk__fork_watch(struct pfk_loop *l)
 {
 	static bool watched;

@@ -18,6 +18,9 @@ extern unsigned pfk__forks;
 void pfk__fork_watch(struct pfk_loop *l);
 void pfk__fork_unwatch(struct pfk_loop *l);
 
+/* In the child of a clone(2), which runs no handler of pthread_atfork(3). */
+void pfk__fork_noted(void);
+
 /* Log it and end a worker's child; another process' loop ends with ECHILD. */
 void pfk__fork_returned(struct pfk_loop *l);
 

@@ -146,6 +146,18 @@ pfk__logger_announce(struct pfk__logger *lg, int index, const char *name,
 		retry_soon(lg, RETRY_NS);
 }
 
+int
+pfk__logger_writer(const struct pfk__logger *lg, int index)
+{
+	return lg->sources[index].writer;
+}
+
+void
+pfk__logger_move(struct pfk__logger *lg, int index, int fd)
+{
+	lg->sources[index].writer = fd;
+}
+
 void
 pfk__logger_join(struct pfk__logger *lg, int index)
 {

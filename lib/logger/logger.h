@@ -45,6 +45,10 @@ void pfk__logger_announce(struct pfk__logger *lg, int index, const char *name,
     pid_t pid);
 void pfk__logger_cancel(struct pfk__logger *lg, int index);
 
+/* Its writing end; in the child, before _join, with another number, too. */
+int pfk__logger_writer(const struct pfk__logger *lg, int index);
+void pfk__logger_move(struct pfk__logger *lg, int index, int fd);
+
 /* After a successful pfk_log_reopen in the master. */
 void pfk__logger_reopened(struct pfk__logger *lg);
 

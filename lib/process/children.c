@@ -56,23 +56,6 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	pfk__keeper_main(&w);
 }
 
-static pid_t
-fork_blocked(sigset_t *old)
-{
-	sigset_t all;
-	pid_t pid;
-
-	/* Or it would be written once for each worker. */
-	fflush(NULL);
-	/* The child's handlers are its own only once it has set them. */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, old);
-	pid = fork();
-	if (pid != 0)
-		sigprocmask(SIG_SETMASK, old, NULL);
-	return pid;
-}
-
 static ino_t
 inode_of(int fd)
 {
@@ -116,7 +99,6 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 {
 	struct pfk__child *c;
 	char name[32];
-	sigset_t old;
 	int fds[2], log;
 
 	assert(m->places[slot].booting == NULL);
@@ -128,7 +110,7 @@ pfk__child_spawn(struct pfk__master *m, int slot)
 	log = pfk__logger_prepare(m->logger);
 	if (log == -1)
 		goto err2;
-	c->keeper = fork_blocked(&old);
+	c->keeper = pfk__spawn(m, c, &fds[1], log);
 	if (c->keeper == 0) {
 		pfk__logger_join(m->logger, log);
 		be_worker(m, c, fds[1]);

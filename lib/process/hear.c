@@ -308,6 +308,7 @@ pfk__hear_all(struct pfk__child *c)
 	struct pfk__message msg;
 	int fd, rc;
 
+	pfk__spawn_over(c);
 	pfk__master_wake(c->master);
 	while (c->channel != -1 && !c->refused) {
 		rc = pfk__channel_receive(c->channel, &msg, &fd);

@@ -27,6 +27,7 @@
 #include "process/notify.h"
 #include "process/pages.h"
 #include "process/slot.h"
+#include "process/spawn.h"
 #include "process/stall.h"
 #include "process/store.h"
 #include "process/upgrade.h"
@@ -116,6 +117,7 @@ struct pfk__master {
 	struct pfk__logger *logger;
 	struct pfk__custody custody;
 	struct pfk__pages pages; /* the children's areas */
+	struct pfk__berths berths;
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
 	int places_top;  /* never used from here on */

@@ -158,6 +158,7 @@ static void
 tear_down(struct pfk__master *m)
 {
 	pfk__custody_clear(&m->custody);
+	pfk__spawn_end(m);
 	pfk__exporter_end(m);
 	pfk__control_close(m);
 	cancel_all(m);
