@@ -48,7 +48,7 @@ my @optional = (
 @optional = grep { $_->[0] ne 'prlimit64' } @optional
     if slurp("$Prefork::O/flags") =~ /-fsanitize/;
 my @signals = slurp("$Prefork::O/flags") =~ /-fsanitize/ ? () : qw(rt_sigaction rt_sigprocmask);
-my $usual = Prefork->start(qw(-w 4 -p 0 -b 127.0.0.1));
+my $usual = Prefork->start(qw(-w 4 -p 0 -b 127.0.0.1 --name usual));
 
 # Arguments, calls, and the name of the one that the start fails by.
 my @needed = (
@@ -70,6 +70,7 @@ for my $errno (EPERM, ENOSYS) {
 	fails($why, deny($errno, @{ $_->[1] }), @{$_}) for @needed;
 	is_mute($why, deny($errno, 'write'));
 	does_not_knock($why, deny($errno, 'connect'));
+	is_not_missing($why, deny($errno, 'connect'));
 }
 done_testing();
 
@@ -149,6 +150,16 @@ sub does_not_knock {
 	ok($server->wait_log($line), "connect: $why: a worker says why it ends");
 	ok(wait_for(sub { !$server->workers_alive }, 20), "connect: $why: nobody is left");
 	return;
+}
+
+# A service that prefork-ctl cannot reach is not one that does not run.
+sub is_not_missing {
+	my ($why, $setup) = @_;
+	my ($code, undef, $errors) = run_cmd({ setup => $setup }, Prefork::program('prefork-ctl'),
+		qw(--name usual status));
+
+	is($code, 69, "connect: $why: prefork-ctl");
+	return like($errors, qr/cannot\sconnect\sto\s\S+usual[.]sock:\s\Q$why\E/x, 'says the cause');
 }
 
 # How many of many datagrams at once come back.

@@ -22,10 +22,13 @@
 #define SUFFIX ".sock"
 #define INSTANCES_MAX 256
 
-/* Sockets in the directories at which nobody listens any more. */
+/* Sockets in the directories at which nobody listens any more, ... */
 struct stale {
 	char path[PFK_CONTROL_SIZE]; /* of the first one */
 	size_t n;
+	/* ... and the first one that could not be asked whether somebody does. */
+	char refused[PFK_CONTROL_SIZE];
+	int error;
 };
 
 static int
@@ -95,6 +98,20 @@ is_wanted(const struct instance *i, const char *name, pid_t pid)
 	return name != NULL || geteuid() == 0 || i->uid == geteuid();
 }
 
+/* A service of another user is nobody's business unless it was named. */
+static void
+note_failure(struct stale *stale, const char *path, int error, bool named)
+{
+	if (error == ECONNREFUSED) {
+		if (stale->n++ == 0)
+			strlcpy(stale->path, path, sizeof(stale->path));
+	} else if (error != ENOENT && (error != EACCES || named) &&
+	    stale->error == 0) {
+		stale->error = error;
+		strlcpy(stale->refused, path, sizeof(stale->refused));
+	}
+}
+
 static void
 scan(const char *dir, const char *name, pid_t pid, struct instance *list,
     size_t *n, struct stale *stale)
@@ -111,8 +128,7 @@ scan(const char *dir, const char *name, pid_t pid, struct instance *list,
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
 		if (open_instance(i, path) == -1) {
-			if (errno == ECONNREFUSED && stale->n++ == 0)
-				strlcpy(stale->path, path, sizeof(stale->path));
+			note_failure(stale, path, errno, name != NULL);
 			continue;
 		}
 		/* Two of the directories may be the same. */
@@ -168,6 +184,9 @@ find_named(const char *name, struct instance *found, char *err)
 	if (n == 0) {
 		if (stale.n == 1)
 			strlcpy(found->path, stale.path, sizeof(found->path));
+		errno = stale.error;
+		if (stale.n == 0 && stale.error != 0)
+			return cannot_connect(err, stale.refused);
 		if (name != NULL)
 			snprintf(who, sizeof(who), "called '%.100s'", name);
 		snprintf(err, PFK_ERROR_SIZE,
