@@ -644,10 +644,10 @@ bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
  * Returns their number, at least 1, or -1, and *errstr, valid until
  * the next call, says why.
  *
- * EINVAL: host is neither an address nor a name.  ENOENT: it is a name without
- * such an address.  EAGAIN: no name server answers now, or no process can be
- * started.  ETIMEDOUT.  EPERM: the worker is in a sandbox.  Others are
- * possible.
+ * EINVAL: host is neither an address nor a name.  ENODEV: there is no interface
+ * of its zone's name.  ENOENT: it is a name without such an address.  EAGAIN: no
+ * name server answers now, or no process can be started.  ETIMEDOUT.  EPERM: the
+ * worker is in a sandbox.  Others are possible.
  */
 int pfk_resolve(const char *host, uint16_t port, int family,
     uint64_t timeout_ns, struct pfk_addr *addrs, int max, const char **errstr);

@@ -81,8 +81,9 @@ subtest 'refused' => sub {
 		':65536'            => 'the port is not a number, 0 to 65535',
 		q{:}                => 'the host is missing',
 		'*:'                => 'the port is not a number, 0 to 65535',
-		'fe80::1%no-such'   => 'no interface of that name',
 		'::ffff:192.0.2.1'  => 'write it as IPv4',
+		'::80'              => 'as in [::]:80',
+		'tcp:::1:8080'      => 'as in [::]:80',
 		'224.0.0.1'         => 'a multicast or broadcast address',
 		'tcp:239.1.2.3:7'   => 'a multicast or broadcast address',
 		'udp:[ff02::1%lo]'  => 'a multicast or broadcast address',
@@ -94,6 +95,14 @@ subtest 'refused' => sub {
 		is($code, 64, "-b $bind");
 		like($errors, qr/\A.*\Q$bind\E.*\Q$why{$bind}\E.*\n\z/, 'one line says why');
 	}
+};
+
+# It may come later, as a machine boots: another try may help.
+subtest 'an interface that is not there' => sub {
+	my ($code, undef, $errors) = run_cmd(Prefork::program(), '-t', '-b', 'fe80::1%no-such');
+
+	is($code, 75, 'exit status');
+	like($errors, qr/\A.*fe80::1%no-such.*no\sinterface\sof\sthat\sname\n\z/, 'one line says why');
 };
 
 subtest 'every address' => sub {

@@ -68,7 +68,7 @@ test_not_numeric(void)
 	none_because("*", AF_UNSPEC, EINVAL, "every address");
 	none_because("", AF_UNSPEC, EINVAL, "missing");
 	none_because("::g", AF_UNSPEC, EINVAL, "not an IPv6 address");
-	none_because("fe80::1%none", AF_UNSPEC, EINVAL, "no interface");
+	none_because("fe80::1%none", AF_UNSPEC, ENODEV, "no interface");
 	none_because("127.0.0.1", AF_INET6, ENOENT, "an IPv4 address");
 	none_because("::1", AF_INET, ENOENT, "an IPv6 address");
 	none_because("a.1.invalid", AF_UNSPEC, ENOENT, "no such name");

@@ -74,6 +74,17 @@ is_mapped(const struct pfk_addr *a)
 	    IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
 
+/*
+ * Of RFC 4291's deprecated form, which no machine has: ::80 and ::1:80 are meant to
+ * have a port.
+ */
+static bool
+is_compatible(const struct pfk_addr *a)
+{
+	return a->sa.sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_V4COMPAT(&a->in6.sin6_addr);
+}
+
 /* Of many machines: a socket can be bound to it, but no client connects there. */
 static bool
 is_of_many(const struct pfk_addr *a)
@@ -113,12 +124,13 @@ addresses(const struct pfk__settings *s, const struct pfk__bind *b,
 	if (n != -1)
 		return n;
 	/* EINVAL is a host that no look-up can find: bad usage. */
-	if (errno == EAGAIN || errno == ETIMEDOUT)
-		*status = EX_TEMPFAIL; /* it may be answered later */
+	if (errno == EAGAIN || errno == ETIMEDOUT || errno == ENODEV)
+		*status = EX_TEMPFAIL; /* it may be answered, or there, later */
 	else if (errno != EINVAL)
 		*status = EX_NOHOST;
 	snprintf(err, PFK_ERROR_SIZE, "bind '%.260s': %s%s", b->text,
-	    errno != EINVAL ? "cannot resolve it: " : "", errstr);
+	    errno != EINVAL && errno != ENODEV ? "cannot resolve it: " : "",
+	    errstr);
 	return -1;
 }
 
@@ -130,6 +142,13 @@ check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
 	if (is_mapped(a)) {
 		snprintf(err, PFK_ERROR_SIZE,
 		    "bind '%.260s': an IPv4-mapped address; write it as IPv4",
+		    b->text);
+		return -1;
+	}
+	if (is_compatible(a)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "bind '%.260s': no machine has such an address; a port "
+		    "follows brackets, as in [::]:80 and [::1]:80",
 		    b->text);
 		return -1;
 	}

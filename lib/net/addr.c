@@ -87,12 +87,11 @@ parse_in6(struct sockaddr_in6 *in6, const char *host, const char **errstr)
 	zone = strchr(text, '%');
 	if (zone != NULL)
 		*zone++ = '\0';
-	if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1) {
-		*errstr = "it is not an IPv6 address";
-		return -1;
-	}
+	if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1)
+		return bad(errstr, "it is not an IPv6 address");
 	if (zone != NULL && (in6->sin6_scope_id = zone_index(zone)) == 0) {
 		*errstr = "this machine has no interface of that name";
+		errno = ENODEV;
 		return -1;
 	}
 	return 0;
@@ -120,6 +119,7 @@ pfk__addr_fault(const char *host)
 	const char *errstr = NULL;
 	struct sockaddr_in6 in6;
 
+	errno = EINVAL;
 	if (host[0] == '\0')
 		return "the host is missing";
 	if (strcmp(host, "*") == 0)

@@ -8,6 +8,7 @@
 
 /*
  * Why a host that pfk_addr_parse refuses cannot be a name either, or NULL.
+ * Sets errno to EINVAL, or ENODEV where only the interface is missing.
  * getaddrinfo(3) is not asked about such a host, because it takes inet_aton(3)'s
  * forms for addresses (127.1, octal 010, hexadecimal, 8888) and * for loopback.
  */

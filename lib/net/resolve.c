@@ -188,7 +188,6 @@ pfk__resolve_numeric(const char *host, uint16_t port, int family,
 {
 	if (pfk_addr_parse(addr, host, port) == -1) {
 		*errstr = pfk__addr_fault(host);
-		errno = EINVAL;
 		return *errstr == NULL ? 0 : -1;
 	}
 	if (family == AF_UNSPEC || family == addr->sa.sa_family)
