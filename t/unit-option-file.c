@@ -102,6 +102,11 @@ test_foreign_file(void)
 	is_str(settings.string, "\xc3\xa0 la", "its byte in a letter stays");
 	good_file("number 5\xe2\x80\x8b\n");
 	is_int(settings.number, 5, "an invisible mark");
+	good_file("\xe2\x80\x8enum\xc2\xad"
+		  "ber\xc2\x85"
+		  "5\xe2\x81\xa9\n");
+	is_int(settings.number, 5, "marks of direction, and of a hyphen");
+	good_file("# nothing\n");
 	good_file("number \\\r\n5\r\nstring a\\\\\r\n");
 	is_int(settings.number, 5, "CR LF and a continued line");
 	is_str(settings.string, "a\\", "CR LF and an escaped backslash");

@@ -195,9 +195,10 @@ is_one_of(const unsigned char *s, size_t n, const char *const *list)
 static bool
 is_space(const unsigned char *s, size_t n)
 {
-	/* U+00A0, U+202F, U+205F, U+3000; U+2000 to U+200A. */
-	static const char *const list[] = {"\xc2\xa0", "\xe2\x80\xaf",
-	    "\xe2\x81\x9f", "\xe3\x80\x80", NULL};
+	/* U+0085, U+00A0, U+1680, U+202F, U+205F, U+3000; U+2000 to U+200A. */
+	static const char *const list[] = {"\xc2\x85", "\xc2\xa0",
+	    "\xe1\x9a\x80", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80",
+	    NULL};
 
 	return is_one_of(s, n, list) ||
 	    (n == 3 && s[0] == 0xe2 && s[1] == 0x80 && s[2] <= 0x8a);
@@ -206,11 +207,17 @@ is_space(const unsigned char *s, size_t n)
 static bool
 is_mark(const unsigned char *s, size_t n)
 {
-	/* U+FEFF, the byte order mark; U+200B, U+2060. */
-	static const char *const list[] = {"\xef\xbb\xbf", "\xe2\x80\x8b",
-	    "\xe2\x81\xa0", NULL};
+	/* U+00AD; U+FEFF, the byte order mark. */
+	static const char *const list[] = {"\xc2\xad", "\xef\xbb\xbf", NULL};
 
-	return is_one_of(s, n, list);
+	if (is_one_of(s, n, list))
+		return true;
+	if (n != 3 || s[0] != 0xe2)
+		return false;
+	/* U+200B to U+200F, U+202A to U+202E; U+2060, U+2066 to U+2069. */
+	return s[1] == 0x80
+	    ? (s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xaa && s[2] <= 0xae)
+	    : s[1] == 0x81 && (s[2] == 0xa0 || (s[2] >= 0xa6 && s[2] <= 0xa9));
 }
 
 /*
