@@ -12,15 +12,24 @@ use Prefork::Tools qw(run_cmd spawn_process wait_for);
 
 use constant PATIENCE => 20;
 
-# rows($programs, $port, $socket): a name and a command for each.
+# rows($programs, $echo): a name and a command for each. The service that they talk to
+# has a port, a control socket, a name and a pid file.
 sub rows {
-	my ($programs, $port, $socket) = @_;
-	my ($client, $check, $ctl) = map { "$programs/$_" } qw(echo-client echo-check prefork-ctl);
+	my ($programs, $service) = @_;
+	my ($client, $check, $ctl, $echo) = map { "$programs/$_" } qw(echo-client echo-check prefork-ctl prefork-echo);
+	my ($port, $socket, $name, $pid_file) = @{$service}{qw(port socket name pid_file)};
 
 	return (
 		(map { [ "ctl-$_", $ctl, '-s', $socket, $_ ] } qw(status connections doctor why dump metrics reload)),
 		[ 'ctl-json', $ctl, '-s', $socket, qw(status --json) ],
 		[ 'ctl-top', $ctl, '-s', $socket, 'top' ],
+		[ 'ctl-name', $ctl, '--name', $name, 'reopen' ],
+		[ 'ctl-pid', $ctl, '-P', $pid_file, qw(loglevel info) ],
+		[ 'ctl-alone', $ctl, 'status' ],
+		[ 'ctl-kill', $ctl, '-s', $socket, 'kill', '192.0.2.1:9' ],
+		[ 'ctl-workers', $ctl, '-s', $socket, qw(workers 2) ],
+		[ 'echo-signal', $echo, '-P', $pid_file, qw(-s reload) ],
+		[ 'echo-test', $echo, qw(-p 0 -t) ],
 		[ 'ctl-output', $ctl, '-s', $socket, qw(metrics --output), "$socket.prom" ],
 		(map { [ "client-$_", $client, '--api', $_, '-v', '-p', $port, '127.0.0.1', 'one', 'two' ] }
 			qw(protocol stream poll)),
