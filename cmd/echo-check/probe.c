@@ -382,7 +382,9 @@ probe_run(struct options *o)
 	signal(SIGPIPE, SIG_IGN);
 	stop = pfk_signal_add(r.loop, SIGTERM, on_stop, r.loop);
 	interrupt = pfk_signal_add(r.loop, SIGINT, on_stop, r.loop);
-	if (serve_open(r.loop, o->serve, &o->targets) == 0) {
+	if (stop == NULL || interrupt == NULL) {
+		pfk_complain("cannot watch for signals: %s", strerror(errno));
+	} else if (serve_open(r.loop, o->serve, &o->targets) == 0) {
 		on_next(&r);
 		status = pfk_loop_run(r.loop) == 0 ? 0 : 2;
 	}

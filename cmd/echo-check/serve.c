@@ -177,7 +177,11 @@ open_one(struct pfk_addr *a)
 	}
 	serve.n++;
 	a->len = sizeof(a->in6);
-	getsockname(fd, &a->sa, &a->len);
+	if (getsockname(fd, &a->sa, &a->len) == -1) {
+		pfk_complain("cannot tell the port of a socket: %s",
+		    strerror(errno));
+		return -1;
+	}
 	fprintf(stderr, "serving on http://%s/metrics\n",
 	    pfk_addr_format(text, a));
 	return 0;
@@ -204,8 +208,11 @@ serve_open(struct pfk_loop *l, const char *where, struct targets *t)
 		pfk_complain("--serve '%s': %s", where, errstr);
 		return -1;
 	}
-	if (pfk_loop_limit(l, &limits) == -1)
+	if (pfk_loop_limit(l, &limits) == -1) {
+		pfk_complain("cannot limit the connections: %s",
+		    strerror(errno));
 		return -1;
+	}
 	for (int i = 0; i < n; i++) {
 		if (i > 0 && pfk_addr_port(&addrs[i]) == 0)
 			addrs[i].in4.sin_port = addrs[0].in4.sin_port;
