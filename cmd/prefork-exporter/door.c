@@ -233,7 +233,11 @@ open_one(struct pfk_addr *a, bool both)
 	}
 	door.n++;
 	a->len = sizeof(a->in6);
-	getsockname(fd, &a->sa, &a->len);
+	if (getsockname(fd, &a->sa, &a->len) == -1) {
+		pfk_complain("cannot tell the port of a socket: %s",
+		    strerror(errno));
+		return -1;
+	}
 	pfk_log(PFK_INFO, "serving on http://%s/", pfk_addr_format(text, a));
 	return 0;
 }

@@ -12,6 +12,8 @@
 
 #include "door.h"
 
+#define N_SIGNALS 3
+
 #define AT(field) .offset = offsetof(struct settings, field)
 
 static const struct pfk_option options[] = {
@@ -110,11 +112,23 @@ watch_channel(struct pfk_loop *l, int fd)
 	return io;
 }
 
+static bool
+watch_signals(struct pfk_loop *l, struct pfk_signal **signals)
+{
+	static const int numbers[N_SIGNALS] = {SIGTERM, SIGINT, SIGQUIT};
+
+	for (int i = 0; i < N_SIGNALS; i++) {
+		signals[i] = pfk_signal_add(l, numbers[i], on_stop, l);
+		if (signals[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
 static int
 serve(const struct settings *s)
 {
-	struct pfk_signal *signals[3] = {NULL};
-	const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
+	struct pfk_signal *signals[N_SIGNALS] = {NULL};
 	struct pfk_loop *l = pfk_loop_new(NULL);
 	struct pfk_io *channel = NULL;
 	int status = EX_OSERR;
@@ -124,9 +138,9 @@ serve(const struct settings *s)
 		    strerror(errno));
 		return EX_OSERR;
 	}
-	for (int i = 0; i < 3; i++)
-		signals[i] = pfk_signal_add(l, numbers[i], on_stop, l);
-	if (s->channel != 0 &&
+	if (!watch_signals(l, signals)) {
+		pfk_complain("cannot watch for signals: %s", strerror(errno));
+	} else if (s->channel != 0 &&
 	    (channel = watch_channel(l, s->channel)) == NULL) {
 		status = EX_USAGE;
 	} else if (http_start(l, s) == 0) {
@@ -141,7 +155,7 @@ serve(const struct settings *s)
 		http_stop();
 	}
 	pfk_io_cancel(&channel);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < N_SIGNALS; i++)
 		pfk_signal_cancel(&signals[i]);
 	pfk_loop_free(l);
 	return status;
