@@ -43,9 +43,9 @@ sub rows {
 	);
 }
 
-# run($shim, $row, $fault): the findings, and the sites.
+# run($class, $shim, $row, $fault): the findings, and the sites.
 sub run {
-	my ($shim, $row, $fault) = @_;
+	my (undef, $shim, $row, $fault) = @_;
 	my ($name, @command) = @{$row};
 	my $order = Faults::Order->new;
 	my @findings;
