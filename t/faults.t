@@ -52,15 +52,15 @@ main(void)
 }
 END_OF_C
 	my $row = [ 'careless', compiled("$dir/careless.c") ];
-	my ($findings, $sites) = Faults::Programs::run($shim, $row, undef);
+	my ($findings, $sites) = Faults::Programs->run($shim, $row, undef);
 	is_deeply($findings, [], 'a program without a fault');
 	my %site = map { $_->{call} => $_ } @{$sites};
 	is_deeply([ sort keys %site ], [qw(malloc write)], 'its call sites');
-	($findings) = Faults::Programs::run($shim, $row, fault($site{malloc}, 'ENOMEM', 1));
+	($findings) = Faults::Programs->run($shim, $row, fault($site{malloc}, 'ENOMEM', 1));
 	is($findings->[0], 'signal 11', 'a crash is found');
-	($findings) = Faults::Programs::run($shim, $row, fault($site{write}, 'ENOSPC', 1));
+	($findings) = Faults::Programs->run($shim, $row, fault($site{write}, 'ENOSPC', 1));
 	like($findings->[0], qr/\Ait\sfails[ ]with[ ]3,[ ]without[ ]a[ ]line/, 'so is a silent failure');
-	($findings, undef, undef, my $hit) = Faults::Programs::run($shim, $row, fault($site{write}, 'ENOSPC', 2));
+	($findings, undef, undef, my $hit) = Faults::Programs->run($shim, $row, fault($site{write}, 'ENOSPC', 2));
 	is("@{$findings}$hit", '0', 'a second call that does not come fails nothing');
 	return;
 }
@@ -72,7 +72,8 @@ sub fault {
 }
 
 sub found_before {
-	my @kinds = ('program/client-verify/recv', 'program/ctl-top/strdup', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork');
+	my @kinds = ('program/client-verify/recv', 'program/ctl-top/strdup', 'daemon/serve/calloc', 'daemon/serve/getsockname',
+		'daemon/exporter/malloc@event/signal', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork');
 	my ($code, $output, $errors) = run_cmd({ timeout => 240, env => { PREFORK_O => $Prefork::O } }, "$faults/faults",
 		map { ('--only', $_) } @kinds);
 
