@@ -27,6 +27,7 @@ without_keepers();
 hung_meanwhile();
 hung_for_good();
 all_hung();
+failing_start();
 nobody_comes();
 a_stopped_master();
 seen_and_ended();
@@ -245,6 +246,30 @@ sub all_stopped {
 	$server = start($port);
 	gone($old, 'which works');
 	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The next master has one worker more, which cannot start, after the takeover.
+sub failing_start {
+	my ($old, $port) = first();
+	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
+
+	served('before', @clients);
+	kill_master($old);
+	my $second = Prefork->spawn('-w', 4, '-b', "127.0.0.1:$port", '-b', "192.0.2.1:$port",
+		'--control', "$dir/$port.sock");
+	is($second->wait_exit, 75, 'a start fails: exit 75');
+	like($second->log_text, qr/took\sover\s3\sworkers.*\scannot\sstart:.*192[.]0[.]2[.]1/xs,
+		'when it has the workers');
+	like($second->log_text, qr/3\sworkers\sof\sthe\smaster\sbefore\sserve\son/x, 'and says that they stay');
+	ok(-S "$dir/$port.sock", 'as does the socket');
+	served('meanwhile', @clients);
+	my $server = start($port);
+	ok($server->wait_log(qr/took\sover\s3\sworkers/x), 'the next start takes them over');
+	gone($old, 'which end');
+	served('with the next master', @clients);
+	is($server->stop, 0, 'exit status');
+	ok(!-e "$dir/$port.sock", 'with the socket');
 	return;
 }
 

@@ -396,7 +396,8 @@ pfk__control_end(struct pfk__master *m)
 	if (k == NULL)
 		return;
 	/* Workers of a dead master may still wait for one that starts. */
-	k->instance.stays = k->instance.was_stale && !m->started;
+	if (k->instance.was_stale && !m->started)
+		k->instance.stays = true;
 	pfk__instance_close(&k->instance);
 	while (!TAILQ_EMPTY(&k->clients))
 		pfk__client_done(TAILQ_FIRST(&k->clients), "stopped");

@@ -420,12 +420,12 @@ pfk__instance_close(struct pfk__instance *i)
 {
 	if (i->fd != -1) {
 		close(i->fd);
-		if (has_socket(i) && !i->stays)
+		if (!i->stays && has_socket(i))
 			unlink(i->socket);
 	}
 	i->fd = -1;
 	if (i->lock_fd != -1) {
-		if (pfk__lock_is_current(i->lock_fd, i->lock))
+		if (!i->stays && pfk__lock_is_current(i->lock_fd, i->lock))
 			unlink(i->lock);
 		close(i->lock_fd);
 	}

@@ -23,7 +23,7 @@ struct pfk__instance {
 	dev_t device;
 	ino_t inode;    /* the socket's, to know it again */
 	bool was_stale; /* a dead process's was there */
-	bool stays;     /* at the close, as a stale one */
+	bool stays;     /* after the end, for orphans: lock and socket, too */
 };
 
 /*
@@ -47,7 +47,7 @@ bool pfk__instance_is_served(const char *path);
 bool pfk__instance_is_whole(const struct pfk__instance *i);
 int pfk__instance_restore(struct pfk__instance *i, const char **errstr);
 
-/* Remove socket and lock. */
+/* Remove socket and lock, unless they stay. */
 void pfk__instance_close(struct pfk__instance *i);
 
 #endif

@@ -375,6 +375,8 @@ pfk__master_stop(struct pfk__master *m, enum pfk__stop how, int status,
 	pfk__prepare_cancel();
 	if (status != EX_OK)
 		pfk__upgrade_back(m, "it cannot serve");
+	if (status != EX_OK && !m->started)
+		pfk__takeover_give_up(m);
 	pfk__upgrade_done(m);
 	pfk__upgrade_cancel(m);
 	pfk_timer_cancel(&m->tick);

@@ -120,7 +120,7 @@ give_place_back(struct pfk__child *c)
 	pfk__custody_undo(&m->custody, c->slot, c->generation);
 	pfk__master_step(m, c->slot, PFK__SLOT_UNWANT);
 	pfk__adopt_forget(m, c);
-	if (!m->started)
+	if (!m->started && m->stop == PFK__STOP_NONE)
 		await(m);
 }
 
@@ -142,6 +142,27 @@ pfk__takeover_refuse(struct pfk__child *c)
 	if (has_place(c))
 		give_place_back(c);
 	pfk__child_drop(c);
+}
+
+/* Those that leave have given connections to workers that end. */
+void
+pfk__takeover_give_up(struct pfk__master *m)
+{
+	struct pfk__child *c, *next;
+	int n = 0;
+
+	LIST_FOREACH_SAFE(c, &m->children, link, next) {
+		if (!c->orphan || c->phase == PFK__PHASE_LEAVING)
+			continue;
+		pfk__takeover_refuse(c);
+		n++;
+	}
+	if (n == 0)
+		return;
+	m->control->instance.stays = true;
+	pfk_log(PFK_WARNING,
+	    "%d worker%s of the master before serve%s on, for the next start",
+	    n, n == 1 ? "" : "s", n == 1 ? "s" : "");
 }
 
 void

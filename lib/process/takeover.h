@@ -75,6 +75,9 @@ bool pfk__takeover_lost(struct pfk__child *c);
  */
 void pfk__takeover_refuse(struct pfk__child *c);
 
+/* The start has failed: the orphans serve on, and wait for another master. */
+void pfk__takeover_give_up(struct pfk__master *m);
+
 /* orphan.c: the channel has ended.  False: this worker cannot go on. */
 bool pfk__orphan_begin(struct pfk_worker *w);
 void pfk__orphan_cancel(struct pfk_worker *w);
