@@ -259,13 +259,13 @@ sub failing_start {
 	my $second = Prefork->spawn('-w', 4, '-b', "127.0.0.1:$port", '-b', "192.0.2.1:$port",
 		'--control', "$dir/$port.sock");
 	is($second->wait_exit, 75, 'a start fails: exit 75');
-	like($second->log_text, qr/took\sover\s3\sworkers.*\scannot\sstart:.*192[.]0[.]2[.]1/xs,
+	like($second->log_text, qr/took[ ]over\s3\sworkers.*\scannot\sstart:.*192[.]0[.]2[.]1/xs,
 		'when it has the workers');
 	like($second->log_text, qr/3\sworkers\sof\sthe\smaster\sbefore\sserve\son/x, 'and says that they stay');
 	ok(-S "$dir/$port.sock", 'as does the socket');
 	served('meanwhile', @clients);
 	my $server = start($port);
-	ok($server->wait_log(qr/took\sover\s3\sworkers/x), 'the next start takes them over');
+	ok($server->wait_log(qr/took[ ]over\s3\sworkers/x), 'the next start takes them over');
 	gone($old, 'which end');
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');

@@ -35,8 +35,8 @@ struct pfk__berths {
 extern int pfk__spawn_many;
 
 /*
- * fork(2) for the child c, whose end of the channel and whose pipe to the log
- * process are given.  In the child all signals are blocked, and *channel, the
+ * fork(2) for the child c, with its end of the channel and its pipe to the log
+ * process.  In the child all signals are blocked, and *channel, the
  * pipe and the slot's entries of custody may have got other numbers.
  */
 pid_t pfk__spawn(struct pfk__master *m, struct pfk__child *c, int *channel,
