@@ -26,6 +26,7 @@ my $dir = temp_dir();
 my $n   = 0;
 
 upgrades();
+after_those_that_leave();
 as_a_daemon();
 in_a_later_place();
 by_control_socket();
@@ -179,6 +180,27 @@ sub upgrades {
 	close $_ for @clients;
 	is($server->stop, 0, 'exit status');
 	ok(!-e "$path.sock", 'the socket is removed');
+	return;
+}
+
+# A worker that leaves hands its connections over before it has no master any more.
+sub after_those_that_leave {
+	my ($server) = fixed();
+	my @clients  = map { $server->tcp_socket } 1 .. CLIENTS;
+	my $leaves   = { $server->workers }->{0};
+
+	served('before', @clients);
+	kill 'STOP', $leaves;
+	$server->signal('HUP');
+	ok($server->wait_log(qr/\]\sreloaded:/x), 'a reload');
+	$server->signal('USR2');
+	ok($server->wait_log(qr/waiting[ ]up[ ]to\s2\ss\sfor\s\d\sworkers?\sto\sleave/x), 'waits');
+	kill 'CONT', $leaves;
+	ok($server->wait_log(qr/\]\supgraded:/x), 'then upgraded');
+	like($server->log_text, qr/worker\s0\s\($leaves\)\shas\sended.*upgrading:\sexecuting/xs,
+		'when it has left');
+	served('after', @clients);
+	is($server->stop, 0, 'exit status');
 	return;
 }
 

@@ -30,6 +30,8 @@
 #define QUIET_NS (90 * PFK_SECOND_NS)
 /* Clients of the control socket get their answers in this. */
 #define CLIENTS_NS PFK_SECOND_NS
+/* Workers that leave hand their connections over in this, unless they cannot. */
+#define LEAVING_NS (2 * PFK_SECOND_NS)
 #define ARGUMENTS_BYTES 65536
 #define ARGUMENTS_MAX 1024
 
@@ -112,6 +114,7 @@ pfk__upgrade_cancel(struct pfk__master *m)
 		kill(t->pid, SIGKILL);
 	pfk_timer_cancel(&t->late);
 	pfk_timer_cancel(&t->clients);
+	pfk_timer_cancel(&t->leaving);
 	pfk_io_cancel(&t->io);
 	if (t->fd > 0)
 		close(t->fd);
@@ -295,6 +298,40 @@ clients_wait(struct pfk__master *m)
 	return false;
 }
 
+static void
+on_leaving_late(void *arg)
+{
+	struct pfk__master *m = arg;
+
+	m->trial.leaving_late = true;
+	pfk__master_wake(m);
+}
+
+/*
+ * A worker that leaves may need another order to hand its last connections over, and
+ * would not be known to the new program.
+ */
+static bool
+all_left(struct pfk__master *m)
+{
+	struct pfk__trial *t = &m->trial;
+	const struct pfk__child *c;
+	int n = 0;
+
+	LIST_FOREACH(c, &m->children, link)
+		n += c->phase == PFK__PHASE_LEAVING;
+	if (t->leaving_late || n == 0)
+		return true;
+	if (t->leaving == NULL) {
+		pfk_log(PFK_INFO,
+		    "upgrading: waiting up to %d s for %d worker%s to leave",
+		    (int)(LEAVING_NS / PFK_SECOND_NS), n, n == 1 ? "" : "s");
+		pfk_timer_set(&t->leaving, m->loop, LEAVING_NS, on_leaving_late,
+		    m);
+	}
+	return false;
+}
+
 void
 pfk__upgrade_maintain(struct pfk__master *m)
 {
@@ -305,7 +342,7 @@ pfk__upgrade_maintain(struct pfk__master *m)
 		staff_surplus(m);
 	else if (!all_serve(m))
 		pfk__control_admit(m, true);
-	else if (clients_wait(m) && pfk__store_empty(m))
+	else if (all_left(m) && clients_wait(m) && pfk__store_empty(m))
 		execute(m);
 }
 

@@ -19,7 +19,8 @@
  * Invariants:
  *  1. one process or the other has lock and control socket all the time;
  *  2. the new program is executed only while each slot that has sockets has a
- *     worker, too, so that the stand-in can close its custody.  Removed slots whose
+ *     worker, too, so that the stand-in can close its custody, and when those that
+ *     leave have left, or 2 s later.  Removed slots whose
  *     sockets cannot be closed (surplus.c) get one for that.
  */
 #ifndef PFK_PROCESS_UPGRADE_H
@@ -46,6 +47,8 @@ struct pfk__trial {
 	int workers; /* before some were added for the upgrade, or 0 */
 	struct pfk_timer *clients; /* waits for those of the control socket */
 	bool clients_late;
+	struct pfk_timer *leaving; /* waits for workers that leave */
+	bool leaving_late;
 };
 
 /* Begin.  NULL, or the reason for refusing; later steps are logged. */
