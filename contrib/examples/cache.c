@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 
 #define LINE 8192
@@ -268,57 +269,49 @@ run(struct pfk_transport *tr, char *rest, bool *quiet)
 /* the connection */
 
 static void
-answer(struct pfk_transport *tr, const char *line)
+answer(struct pfk_transport *tr, const char *line, bool quiet)
 {
+	if (line == NULL || quiet)
+		return;
 	pfk_write(tr, line, strlen(line));
 	pfk_write(tr, "\r\n", 2);
 }
 
-static void
-on_value(struct pfk_transport *tr, struct waiting *w, const char *buf, size_t n)
+/* The value that a command waits for, or a piece of one that is too large. */
+static const char *
+take(struct pfk_transport *tr, struct waiting *w, const char *buf, size_t n)
 {
-	if (w->verb == SKIP) {
-		w->len -= n;
-		if (w->len > 0) {
-			pfk_receive_exactly(tr,
-			    w->len < SKIP_BYTES ? w->len : SKIP_BYTES);
-			return;
-		}
-	} else {
-		const char *line = store(w, buf);
+	const char *line = w->verb != SKIP ? store(w, buf) : NULL;
 
-		if (!w->quiet)
-			answer(tr, line);
+	if (w->verb == SKIP && (w->len -= n) > 0) {
+		pfk_receive_exactly(tr, MIN(w->len, SKIP_BYTES));
+		return NULL;
 	}
 	w->verb = NONE;
 	pfk_receive_until(tr, '\n', LINE);
+	return line;
 }
 
 static void
 received(void *self, const void *buf, size_t len)
 {
-	struct pfk_transport *tr = self;
-	struct waiting *w = pfk_block(tr);
+	struct waiting *w = pfk_block(self);
 	const char *end = (const char *)buf + len - 1, *line;
-	char text[LINE];
 	bool quiet = false;
+	char text[LINE];
 
 	if (w->verb != NONE) {
-		on_value(tr, w, buf, len);
-		return;
+		answer(self, take(self, w, buf, len), w->quiet);
+	} else if (*end != '\n') {
+		answer(self, "CLIENT_ERROR line too long", false);
+		pfk_close(self);
+	} else {
+		len -= len > 1 && end[-1] == '\r' ? 2 : 1;
+		memcpy(text, buf, len);
+		text[len] = '\0';
+		line = run(self, text, &quiet);
+		answer(self, line, quiet);
 	}
-	if (*end != '\n') {
-		answer(tr, "CLIENT_ERROR line too long");
-		pfk_close(tr);
-		return;
-	}
-	if (len > 1 && end[-1] == '\r')
-		len--;
-	memcpy(text, buf, len - 1);
-	text[len - 1] = '\0';
-	line = run(tr, text, &quiet);
-	if (line != NULL && !quiet)
-		answer(tr, line);
 }
 
 static void *
