@@ -63,6 +63,7 @@ struct pfk__zone_item {
 	uint32_t key_len, len;
 	uint32_t flags;
 	uint32_t used; /* since the hand has passed */
+	uint32_t last; /* block of the chain */
 };
 
 struct pfk_zone {

@@ -69,21 +69,20 @@ blocks_for(size_t bytes)
 	    : 1 + (uint32_t)((bytes - FIRST_ROOM + ROOM - 1) / ROOM);
 }
 
+/* Its blocks are a list already: a walk would fetch each from memory. */
 void
 pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item)
 {
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
+	const struct pfk__zone_item *it;
 
-	while (item != 0) {
-		struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
-		uint32_t next = b->next;
-
-		b->next = s->free;
-		point(z);
-		s->free = item;
-		s->n_free++;
-		item = next;
-	}
+	if (item == 0)
+		return;
+	it = pfk__zone_block(z, stripe, item);
+	pfk__zone_block(z, stripe, it->last)->next = s->free;
+	point(z);
+	s->free = item;
+	s->n_free += blocks_for((size_t)it->key_len + it->len);
 }
 
 void
@@ -178,27 +177,29 @@ pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
 	}
 }
 
-/* Take n free blocks as a chain; 0: there are not so many. */
+/* Take n free blocks, 1 at least, as a chain; 0: there are not so many. */
 static uint32_t
-take(struct pfk_zone *z, uint32_t stripe, uint32_t n)
+take(struct pfk_zone *z, uint32_t stripe, uint32_t n, uint32_t *last)
 {
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
-	uint32_t first = 0;
+	struct pfk__zone_item *b;
+	uint32_t first;
 
 	for (uint32_t i = 0; s->n_free < n; i++) {
 		if (i >= 2 * z->n_buckets)
 			return 0;
 		evict(z, stripe);
 	}
-	while (n-- > 0) {
-		uint32_t i = s->free;
-		struct pfk__zone_item *b = pfk__zone_block(z, stripe, i);
-
-		s->free = b->next;
-		s->n_free--;
-		b->next = first;
-		first = i;
+	first = *last = s->free;
+	b = pfk__zone_block(z, stripe, first);
+	s->n_free -= n;
+	while (--n > 0) {
+		*last = b->next;
+		b = pfk__zone_block(z, stripe, *last);
 	}
+	s->free = b->next;
+	point(z);
+	b->next = 0;
 	point(z);
 	return first;
 }
@@ -207,16 +208,17 @@ uint32_t
 pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
     size_t key_len, const void *value, size_t len)
 {
-	uint32_t n = blocks_for(key_len + len), item;
+	uint32_t n = blocks_for(key_len + len), item, last;
 	struct pfk__zone_item *it;
 
-	item = n <= z->n_blocks ? take(z, stripe, n) : 0;
+	item = n <= z->n_blocks ? take(z, stripe, n, &last) : 0;
 	if (item == 0)
 		return 0;
 	it = pfk__zone_block(z, stripe, item);
 	*it = (struct pfk__zone_item){.next = it->next,
 	    .key_len = (uint32_t)key_len,
-	    .len = (uint32_t)len};
+	    .len = (uint32_t)len,
+	    .last = last};
 	write_bytes(z, stripe, item, 0, key, key_len);
 	write_bytes(z, stripe, item, key_len, value, len);
 	return item;
@@ -288,7 +290,8 @@ pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe)
 		return;
 	for (uint32_t k = 0; k < z->n_buckets; k++)
 		mark_bucket(z, stripe, used, &buckets[k]);
-	for (uint32_t b = 1; b <= z->n_blocks; b++) {
+	/* In the order of the memory, which is read ahead. */
+	for (uint32_t b = z->n_blocks; b > 0; b--) {
 		if (used[b] != 0)
 			continue;
 		pfk__zone_block(z, stripe, b)->next = first;
