@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "event/loop.h"
 #include "tap.h"
 #include "unit.h"
 
@@ -405,6 +406,56 @@ test_long(void)
 	free(text);
 }
 
+/* A line, and then 100,000 bytes. */
+#define VALUE 100000
+
+static void
+line_then_value(const char *buf, size_t len)
+{
+	(void)buf;
+	if (len == VALUE)
+		pfk_receive_until(transport, '\n', 16);
+	else
+		pfk_receive_exactly(transport, VALUE);
+}
+
+static void
+small_lines(void)
+{
+	pfk_receive_until(transport, '\n', 16);
+}
+
+/* It is not read, kept, and put together, once such messages are known. */
+static void
+test_value_behind_line(void)
+{
+	static char text[VALUE + 2] = "x\n";
+	int fds[2];
+
+	/* Whose queue has no window. */
+	unit_pair(fds);
+	begin(small_lines, line_then_value);
+	close(client);
+	unit_run_until(loop, &lost, 1);
+	client = fds[1];
+	pfk_attach(loop, fds[0], &protocol, NULL);
+	unit_settle(loop);
+	lost = 0;
+	for (int i = 1; i <= 3; i++) {
+		uint64_t reads = loop->stats->counts[PFK__COUNT_MESSAGES_IN];
+
+		is_int(unit_write(client, text, sizeof(text)), sizeof(text),
+		    "a line and a value are sent together");
+		unit_run_until(loop, &calls, 2 * i);
+		reads = loop->stats->counts[PFK__COUNT_MESSAGES_IN] - reads;
+		if (i == 1)
+			ok(reads >= 2, "the first takes %d reads", (int)reads);
+		else
+			is_int(reads, 1, "another takes one");
+	}
+	end("value behind a line");
+}
+
 int
 main(void)
 {
@@ -422,5 +473,6 @@ main(void)
 	test_join();
 	test_back_pressure();
 	test_long();
+	test_value_behind_line();
 	return done_testing();
 }

@@ -18,6 +18,8 @@
 
 /* Of a long message so much is read at once. */
 #define LONG_BYTES 1048576
+/* Of a connection with long messages, at the beginning of one. */
+#define MORE_BYTES 262144
 /* Where pfk_unconsumed copies to: behind all that a callback may hold. */
 #define ASIDE ((size_t)3 << 20)
 static_assert(PFK_RECEIVE_MAX + 4 * PFK__READ_BYTES <= ASIDE, "they overlap");
@@ -273,6 +275,9 @@ pfk__input_receive(struct pfk_transport *tr)
 	if (in->mode == PFK__RECEIVE_EXACTLY && in->want > len + room)
 		room = in->want - len < LONG_BYTES ? in->want - len
 						   : LONG_BYTES;
+	/* Its length comes with it: else its parts are kept and put together. */
+	else if (in->long_ones && len + MORE_BYTES <= PFK_RECEIVE_MAX)
+		room = MORE_BYTES;
 	pfk__hand_take(tr, tr);
 	l->ledger->head->hand.at = (uint32_t)len;
 	pfk__in_order();
@@ -381,6 +386,7 @@ set_mode(struct pfk_transport *tr, enum pfk__receive mode, size_t want,
 		return 0;
 	in->mode = (uint8_t)mode;
 	in->want = want;
+	in->long_ones |= mode == PFK__RECEIVE_EXACTLY && want > PFK__READ_BYTES;
 	in->last = last;
 	in->scanned = 0;
 	in->changes++;

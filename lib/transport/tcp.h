@@ -71,6 +71,8 @@ struct pfk__input {
 	uint8_t mode;
 	char last;
 	bool due; /* the mode has changed: `left` is given without more */
+	bool
+	    long_ones; /* a message was longer than a read: read more at once */
 	struct pfk__soon soon;
 };
 
