@@ -425,11 +425,13 @@ void
 pfk__child_orphan_ended(struct pfk__child *c)
 {
 	pfk__broken_reclaim(c->master, c);
-	/* As far as its channel tells. */
-	if (!pfk__takeover_lost(c))
+	/* It, or its keeper's next one, knocks again. */
+	if (!pfk__takeover_lost(c)) {
+		/* As far as its channel tells. */
 		died(c, 0);
-	if (pfk__child_runs(c))
-		pfk__child_signal(c, SIGKILL);
+		if (pfk__child_runs(c))
+			pfk__child_signal(c, SIGKILL);
+	}
 	pfk__child_drop(c);
 }
 

@@ -108,7 +108,7 @@ static void
 take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 {
 	struct pfk__custody *custody = &c->master->custody;
-	const char *wrong = pfk__lend_check(custody, msg, *fd);
+	const char *wrong;
 	struct pfk__lent l = {.slot = c->slot,
 	    .kind = (enum pfk_kind)msg->kind,
 	    .asked = msg->asked,
@@ -118,7 +118,11 @@ take_lent(struct pfk__child *c, const struct pfk__message *msg, int *fd)
 	    .user = c->generation,
 	    .opened_ns = opened(c, msg)};
 
-	if (wrong != NULL)
+	errno = 0;
+	wrong = pfk__lend_check(custody, msg, *fd);
+	if (wrong != NULL && (errno == ENOMEM || errno == ENOBUFS))
+		give_up(c, "cannot look at a listener of it");
+	else if (wrong != NULL)
 		distrust(c, wrong);
 	else if (pfk__custody_add(custody, &l) == 0)
 		*fd = -1;

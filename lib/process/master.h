@@ -145,9 +145,9 @@ struct pfk__master {
 	enum pfk__stop stop_next;
 	int stop_status;
 	uint64_t stop_timeout_ns;
-	uint64_t await_ns;
-	int taken_over;   /* orphans, as logged */
-	bool has_refused; /* one of them, as logged */
+	uint64_t await_ns, awaited_ns; /* since when now, and at first */
+	int taken_over;                /* orphans, as logged */
+	bool has_refused;              /* one of them, as logged */
 	struct pfk_timer *await;
 	struct pfk__soon maintain;
 	struct pfk_timer *tick;

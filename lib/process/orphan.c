@@ -169,7 +169,12 @@ knock(struct pfk_worker *w)
 		good = send_knock(w, to, fds[1]) == 0;
 		/* A successor that found it here would end the channel. */
 		close(fds[1]);
-		good = good && take_channel(w, fds[0]) == 0 && lend_all(w) == 0;
+		if (good &&
+		    (take_channel(w, fds[0]) == -1 || lend_all(w) == -1)) {
+			/* The master must not wait for the rest. */
+			shutdown(fds[0], SHUT_RDWR);
+			good = false;
+		}
 		close(fds[0]);
 	}
 	close(to);

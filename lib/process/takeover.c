@@ -17,6 +17,8 @@
 #define SILENCE_NS (400 * PFK_MSEC_NS)
 /* ... and no longer than this in all. */
 #define AWAIT_NS (1500 * PFK_MSEC_NS)
+/* One that breaks its way off may begin anew within this time. */
+#define LOST_NS (10 * PFK_SECOND_NS)
 /* No honest generation comes near; further ones are counted on from it. */
 #define GENERATION_MAX (UINT64_C(1) << 62)
 
@@ -91,6 +93,8 @@ await(struct pfk__master *m)
 {
 	m->awaiting = true;
 	m->await_ns = pfk_loop_now(m->loop);
+	if (m->awaited_ns == 0)
+		m->awaited_ns = m->await_ns;
 	wait_on(m);
 }
 
@@ -129,7 +133,8 @@ pfk__takeover_lost(struct pfk__child *c)
 {
 	const struct pfk__master *m = c->master;
 
-	if (!has_place(c) || m->started || m->stop != PFK__STOP_NONE)
+	if (!has_place(c) || m->started || m->stop != PFK__STOP_NONE ||
+	    pfk_loop_now(m->loop) - m->awaited_ns > LOST_NS)
 		return false;
 	give_place_back(c);
 	return true;
