@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use Faults::Order;
+use File::Copy qw(copy);
 use File::Temp ();
 use IO::Socket::INET;
 use Prefork::Tools qw(now wait_for spawn_process run_cmd alive workers_of fds cpu_ticks);
@@ -16,7 +17,10 @@ use constant PATIENCE => 20;
 use constant BULK     => 300_000;
 use constant IDLE     => 0.3;
 
-our @PHASES = qw(start serve reload crash resize upgrade stop);
+our @PHASES = qw(start serve reload crash resize upgrade stop takeover back);
+
+# A fault comes in the first life that has its phase; each ends with a stop.
+our @LIVES = ([qw(start serve reload crash resize upgrade stop)], [qw(start serve takeover back stop)]);
 
 # Where lines are written: one that fails cannot tell of itself.
 our $LINES = qr{\@(?:base/(?:sink|log)|logger/\w+)[.]c:};
@@ -24,21 +28,29 @@ our $LINES = qr{\@(?:base/(?:sink|log)|logger/\w+)[.]c:};
 # The exit statuses of sysexits(3).
 my %STATUS = map { $_ => 1 } 0, 64 .. 78;
 
-# run($program, $shim, $fault): the findings, lines of text; and the service. The
-# fault: phase (its name), at, error, nth; or undef for a life without any.
+# run($programs, $shim, $fault, $life): the findings, lines of text; and the service.
+# The programs: that of the service, and one that passes -t and then fails. The fault:
+# phase (its name), at, error, nth; or undef for all of a life without any.
 sub run {
-	my ($class, $program, $shim, $fault) = @_;
-	my $self = bless { order => Faults::Order->new, fault => $fault, findings => [], clients => [],
+	my ($class, $programs, $shim, $fault, $life) = @_;
+	my $self = bless { programs => $programs, order => Faults::Order->new, fault => $fault, findings => [], clients => [],
 		dir => File::Temp->newdir('faults-XXXXXX', TMPDIR => 1) }, $class;
 	my $last = $fault ? $fault->{phase} : 'stop';
+	($life) = grep { my $phases = $_; grep { $_ eq $last } @{$phases} } @LIVES if !$life;
+	my $program = $programs->[0];
 
+	# It will be replaced.
+	if (grep { $_ eq 'back' } @{$life}) {
+		$program = "$self->{dir}/prefork-echo";
+		put_program($programs->[0], $program);
+	}
 	open $self->{log}, '+>', "$self->{dir}/log" or die "log: $!\n";
 	$self->{spawn} = sub {
 		return spawn_process({ stdout => $self->{log}, stderr => $self->{log}, env => $self->{order}->env($shim) },
 			$program, qw(-w 2 -p 0 -4 --control), "$self->{dir}/control.sock",
 			'-P', "$self->{dir}/pid", '-c', $self->config(0));
 	};
-	for my $phase (@PHASES) {
+	for my $phase (@{$life}) {
 		next if $phase eq 'stop';
 		$self->enter($phase, $last) or last;
 		last if $phase eq $last;
@@ -49,6 +61,14 @@ sub run {
 	$self->{text} = $self->text;
 	$self->end;
 	return ($self->{findings}, $self);
+}
+
+sub put_program {
+	my ($from, $to) = @_;
+
+	copy($from, $to) or die "$to: $!\n";
+	chmod 0700, $to  or die "$to: $!\n";
+	return;
 }
 
 sub config {
@@ -87,7 +107,7 @@ sub status {
 	my ($self) = @_;
 
 	my $ended = !defined $self->{status} && $self->{pid} && !alive($self->{pid});
-	my $again = $ended && $self->{now} eq 'upgrade' && wait_for(sub {
+	my $again = $ended && $self->{now} =~ /upgrade|back/ && wait_for(sub {
 		$self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/ ? $1 : undef }, PATIENCE / 4);
 	if ($again && $again != $self->{pid}) {
 		waitpid $self->{pid}, 0;
@@ -177,6 +197,44 @@ sub do_upgrade {
 	kill 'USR2', $self->{pid};
 	return $self->expect($self->{mark}, qr/\]\s(?!upgrading)[^\n]*upgrad/)
 	    || $self->find('no line tells how the upgrade ended');
+}
+
+# The next master takes over. One that fails says so, and the one after it does.
+sub do_takeover {
+	my ($self) = @_;
+
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+	for my $try (1, 2) {
+		$self->{status} = undef;
+		$self->{pid} = $self->{spawn}->();
+		$self->expect($self->{mark}, qr/\]\sreloaded:/) or return $self->find('no line tells of the end of the take-over');
+		return 1 if $self->is_alive;
+		$self->{order}->disarm;
+		my ($text, $status) = ($self->text($self->{mark}), $self->status);
+		$self->find("it ended with $status") if $status & 127 || !$STATUS{ $status >> 8 };
+		$self->find('it ended without a line') if $text !~ /^prefork-echo:|\[master/m;
+	}
+	return $self->find('nobody takes over');
+}
+
+# The new program fails, and the stand-in is the master again.
+sub do_back {
+	my ($self) = @_;
+	my $program = "$self->{dir}/prefork-echo";
+
+	rename $program, "$program.old" or die "$program: $!\n";
+	put_program($self->{programs}[1], $program);
+	kill 'USR2', $self->{pid};
+	$self->expect($self->{mark}, qr/\]\s[^\n]*(?:reloaded:|refused)/)
+	    or $self->find('no line tells how the upgrade ended');
+	rename "$program.old", $program or die "$program: $!\n";
+	return 1 if $self->is_alive;
+	# Both have failed, and the workers wait for the next one.
+	$self->{order}->disarm;
+	@{$self}{qw(status stands_in)} = ();
+	$self->{pid} = $self->{spawn}->();
+	return $self->expect($self->{mark}, qr/\]\sreloaded:/) || $self->find('nobody takes over');
 }
 
 sub do_stop {
