@@ -60,7 +60,6 @@ make_plausible(struct pfk__ledger *g, struct pfk__record *r)
 	r->stream.received0 = r->stream.sent0 = 0;
 	r->stream.given_to = 0;
 	g->head->taking = 0;
-	g->head->block_bytes = BLOCK_BYTES;
 	h->sent %= 4;
 	h->received %= SENT;
 	h->len = h->len % 16 == 0 ? PFK__HAND_SPILL : h->len % SENT;
@@ -102,6 +101,8 @@ scribble(struct pfk__ledger *g, int fd, int listener, const uint8_t *data,
 	/* Descriptors of the fuzzer's are no concern of the worker's. */
 	r->stream.pipe_in = r->stream.pipe_out = 0;
 	g->head->poll_fd = -1;
+	/* With less room the server would not start. */
+	g->head->block_bytes = BLOCK_BYTES;
 	/* Mostly these, or hardly any input would get far. */
 	if (size % 4 != 0) {
 		r->entry = PFK__ENTRY_STREAM;
