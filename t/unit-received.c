@@ -20,6 +20,9 @@
 /* A wait is one of nine hours: then the test is killed. */
 #define PATIENCE_S 60
 
+/* Queues in each other. */
+#define DEEP 2000
+
 static int fds[2];
 static int before;
 
@@ -146,6 +149,34 @@ test_nested(void)
 	end("in a queue in a queue", 1);
 }
 
+/*
+ * Linux has no bound of that since 6.10.  Where it has one, it is lower, and the
+ * connection does not linger.  Each message has `others` descriptors before the next
+ * queue: more than are expected.
+ */
+static void
+test_nested_deeply(size_t others)
+{
+	int inner[2], all[4] = {STDERR_FILENO, STDERR_FILENO, STDERR_FILENO};
+	int depth = 0, sent = 0;
+
+	begin(SOCK_STREAM);
+	all[others] = linger_socket();
+	for (; depth < DEEP && sent != -1; depth++) {
+		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, inner);
+		sent = linger_send(inner[0], "x", 1, all, others + 1);
+		if (sent == -1)
+			pfk__never_linger(all[others]);
+		close(inner[0]);
+		close(all[others]);
+		all[others] = inner[1];
+	}
+	linger_send(fds[0], "x", 1, all, others + 1);
+	close(all[others]);
+	pfk__close_emptied(fds[1]);
+	end("in many queues", 1);
+}
+
 /* A connection that nobody has accepted has a queue as well. */
 static void
 test_listener(void)
@@ -217,6 +248,8 @@ main(void)
 	test_in_queue(SOCK_DGRAM, "in a queue of datagrams");
 	test_in_queue(SOCK_STREAM, "in a stream");
 	test_nested();
+	test_nested_deeply(0);
+	test_nested_deeply(3);
 	test_listener();
 	test_others();
 	test_none();

@@ -6,15 +6,13 @@
 #include "base/received.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* SCM_MAX_FD of the kernel. */
 #define FDS_MAX 253
-/* Sockets in a socket's queue; the kernel allows four levels in flight. */
-#define DEPTH_MAX 8
-
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4
 #endif
@@ -95,14 +93,41 @@ pfk__parcel_close(struct pfk__parcel *p)
 
 /* closing */
 
-static void close_deep(int fd, int depth);
+/*
+ * Those that wait for their close.  A queue may hold a socket with a queue, and so on:
+ * Linux has no bound of that since 6.10, so that a recursion would run out of stack.
+ */
+static _Thread_local struct {
+	int *list;
+	size_t n, room;
+	bool busy;
+} pending;
+
+#define ROOM_KEPT 256
+
+static bool
+push(int fd)
+{
+	size_t room = pending.room > 0 ? 2 * pending.room : 16;
+	int *larger;
+
+	if (pending.n == pending.room) {
+		larger = reallocarray(pending.list, room, sizeof(int));
+		if (larger == NULL)
+			return false;
+		pending.list = larger;
+		pending.room = room;
+	}
+	pending.list[pending.n++] = fd;
+	return true;
+}
 
 /*
  * After the shutdown nothing comes any more.  Each message then shows the
  * sender's identity, which tells one of 0 bytes from the end.
  */
 static void
-empty(int fd, int depth)
+empty(int fd)
 {
 	int type = option(fd, SO_TYPE), on = 1;
 	/* Not known: the end of a stream is told with an identity, too. */
@@ -116,28 +141,25 @@ empty(int fd, int depth)
 
 		if (peer == -1)
 			return;
-		close_deep(peer, depth + 1);
+		pfk__close_received(peer);
 	}
 	for (;;) {
 		char buf[4096];
 		struct pfk__parcel p;
 		ssize_t n = pfk__receive(fd, buf, sizeof(buf), &p);
 
-		for (size_t i = 0; i < PFK__PARCEL_FDS; i++) {
-			if (p.fds[i] != -1)
-				close_deep(p.fds[i], depth + 1);
-		}
+		pfk__parcel_close(&p);
 		if (n == -1 || (n == 0 && (stream || p.is_end)))
 			return;
 	}
 }
 
 static void
-close_deep(int fd, int depth)
+close_one(int fd)
 {
 	pfk__never_linger(fd);
-	if (option(fd, SO_DOMAIN) == AF_UNIX && depth < DEPTH_MAX)
-		empty(fd, depth);
+	if (option(fd, SO_DOMAIN) == AF_UNIX)
+		empty(fd);
 	close(fd);
 }
 
@@ -156,7 +178,24 @@ pfk__never_linger(int fd)
 void
 pfk__close_received(int fd)
 {
-	close_deep(fd, 0);
+	if (pending.busy) {
+		if (push(fd))
+			return;
+		/* Its queue is left to the kernel. */
+		pfk__never_linger(fd);
+		close(fd);
+		return;
+	}
+	pending.busy = true;
+	close_one(fd);
+	while (pending.n > 0)
+		close_one(pending.list[--pending.n]);
+	pending.busy = false;
+	if (pending.room > ROOM_KEPT) {
+		free(pending.list);
+		pending.list = NULL;
+		pending.room = 0;
+	}
 }
 
 void
@@ -165,7 +204,7 @@ pfk__close_emptied(int fd)
 	int saved_errno = errno;
 
 	shutdown(fd, SHUT_RDWR);
-	close_deep(fd, 0);
+	pfk__close_received(fd);
 	errno = saved_errno;
 }
 
