@@ -135,8 +135,12 @@ pfk__instance_is_served(const char *path)
 	return served;
 }
 
+/*
+ * A stale one is moved aside, and back if no socket can be made: it tells the next
+ * master of a dead one's workers.
+ */
 static int
-remove_stale(struct pfk__instance *i, const char **errstr)
+remove_stale(struct pfk__instance *i, const char *aside, const char **errstr)
 {
 	struct stat st;
 
@@ -153,7 +157,7 @@ remove_stale(struct pfk__instance *i, const char **errstr)
 		errno = EADDRINUSE;
 	} else {
 		i->was_stale = true;
-		return unlink(i->socket);
+		return rename(i->socket, aside);
 	}
 	return -1;
 }
@@ -162,6 +166,7 @@ static int
 make_socket(struct pfk__instance *i, const char **errstr)
 {
 	struct sockaddr_un sun = address_of(i->socket);
+	char aside[PFK_CONTROL_SIZE + 4];
 	struct stat st;
 	int fd, saved_errno;
 
@@ -169,7 +174,8 @@ make_socket(struct pfk__instance *i, const char **errstr)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
-	if (remove_stale(i, errstr) == -1 ||
+	snprintf(aside, sizeof(aside), "%s.old", i->socket);
+	if (remove_stale(i, aside, errstr) == -1 ||
 	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		goto err1;
 	/* Every user may connect; SO_PEERCRED tells the client's rights. */
@@ -179,15 +185,17 @@ make_socket(struct pfk__instance *i, const char **errstr)
 	i->device = st.st_dev;
 	i->inode = st.st_ino;
 	i->fd = fd;
+	if (i->was_stale)
+		unlink(aside);
 	return 0;
 err2:
 	saved_errno = errno;
-	/* It tells the next master of a dead one's workers. */
-	if (!i->was_stale)
-		unlink(i->socket);
+	unlink(i->socket);
 	errno = saved_errno;
 err1:
 	saved_errno = errno;
+	if (i->was_stale)
+		rename(aside, i->socket);
 	close(fd);
 	errno = saved_errno;
 	return -1;
