@@ -1572,7 +1572,10 @@ struct pfk_hooks {
 	 */
 	void (*worker_leaving)(struct pfk_worker *w, enum pfk_drain why,
 	    uint64_t until_ns, void *arg);
-	/* All workers serve.  Not 0: stop, with that exit status. */
+	/*
+	 * All workers serve.  Not 0: stop, with that exit status, unless they
+	 * were taken over from another master and have connections.
+	 */
 	int (*on_ready)(void *arg);
 	/*
 	 * The part of a reload that may take time, at most 30 s, before

@@ -173,10 +173,14 @@ all_ready(struct pfk__master *m)
 	m->started = true;
 	if (m->hooks->on_ready != NULL)
 		status = m->hooks->on_ready(m->arg);
-	if (status != 0) {
+	if (status != 0 && m->taken_over == 0) {
 		pfk__master_stop(m, PFK__STOP_FAST, status, 0);
 		return;
 	}
+	if (status != 0)
+		pfk_log(PFK_WARNING,
+		    "going on in spite of that, because the workers that were "
+		    "taken over have connections");
 	/* The service manager may have kept listeners of addresses before. */
 	pfk__adopt_prune(m);
 	log_ready(m);
