@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "event/ledger.h"
+#include "process/area.h"
 #include "process/worker.h"
 
 /* itself */
@@ -32,6 +33,25 @@ static void
 scribble_page(void)
 {
 	memset(attacker.worker->page, 0xff, sizeof(*attacker.worker->page));
+}
+
+/* While the reload judges it, hands over to it and counts for it. */
+static void
+forge_on(void *arg)
+{
+	struct pfk__area *a = pfk__area_of(attacker.worker->page);
+	uint64_t at = arc4random_uniform(sizeof(*a) - 8);
+
+	(void)arg;
+	arc4random_buf(attacker.worker->page, sizeof(*attacker.worker->page));
+	arc4random_buf((char *)a + at, 8);
+	pfk_later(attacker.worker->loop, PFK_MSEC_NS, forge_on, NULL);
+}
+
+static void
+forge(void)
+{
+	forge_on(NULL);
 }
 
 static void
@@ -86,6 +106,7 @@ const struct attack process_attacks[] = {
     {"its channel closed", close_channel},
     {"a beat in the future", lie_of_beat},
     {"its page scribbled", scribble_page},
+    {"its page and counters forged all the time", forge},
     {"standing still", stand_still},
     {"leaving, and staying", say_leaving},
     {"signals ignored", ignore_signals},
