@@ -73,7 +73,10 @@ sub fault {
 
 sub found_before {
 	my @kinds = ('program/client-verify/recv', 'program/ctl-top/strdup', 'daemon/serve/calloc', 'daemon/serve/getsockname',
-		'daemon/exporter/malloc@event/signal', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork');
+		'daemon/exporter/malloc@event/signal', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork',
+		'service/upgrade/dup3@process/orphan', 'service/upgrade/getsockname@process/lend',
+		'service/stop/waitpid@process/children', 'service/crash/waitpid', 'service/takeover/bind@process/instance',
+		'service/takeover/pwrite@main/pidfile', 'service/back/fork');
 	my ($code, $output, $errors) = run_cmd({ timeout => 240, env => { PREFORK_O => $Prefork::O } }, "$faults/faults",
 		map { ('--only', $_) } @kinds);
 
