@@ -22,6 +22,7 @@ use constant {
 	OTHERS_MS  => 20,
 	SOURCE     => '127.0.0.9',    # which others do not use
 	WAIT       => 10,
+	CONNECT    => 60,
 	LOOKS      => 20,    # as many that are the same
 	WORKERS    => 4,
 	CLIENTS    => 8,    # of the row of many kills
@@ -174,13 +175,16 @@ sub many {
 	progress("$row ...");
 	my $server = Torture::Server->start({ name => $row =~ tr{/}{-}r },
 		'-w', $workers, '-p', $PORT, '-b', '127.0.0.1');
-	my @loads = map { Torture::Load->start([], '-p', $PORT, '-n', $_, '-r', 10, '--sources', 4) } @more;
+	# On a busy machine so many connects last longer than the usual 5 s.
+	my @loads = map {
+		Torture::Load->start([], '-p', $PORT, '-n', $_, '-r', 10, '--sources', 4, '-t', CONNECT)
+	} @more;
 	my $begun   = now();
 	my $wanted  = Torture::Rows::times_of(KILLS, 3);
 	my (@own, @others, @wrong);
 	eval {
 		my @clients = connected(OURS);
-		wait_for(sub { sockets() >= 2 * $n }, 60) or die "no $n connections within a minute\n";
+		wait_for(sub { sockets() >= 2 * $n }, CONNECT) or die "no $n connections within a minute\n";
 		for (1 .. $wanted) {
 			my %some = map { $_ => $_ } map { $clients[ rand @clients ] } 1 .. SAMPLES;
 			wait_for(sub { $server->serving == $workers }, WAIT) or die "not all workers serve\n";
