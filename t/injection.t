@@ -37,6 +37,7 @@ for my $number (ENOSPC, ENOMEM) {
 	my $why = "$!";
 	no_watches_at_start($number, $why);
 	no_watches_later($number, $why);
+	no_watches_for_the_log($number, $why);
 }
 successor_fails('calloc.int', qr/could\snot\sgo\son.*cannot\sserve:\sCannot\sallocate/x);
 successor_fails('calloc.pointer', qr/cannot\srebuild.*Cannot\sallocate/x);
@@ -55,6 +56,7 @@ sub build_shim {
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 static int
 fails(const char *call)
@@ -102,13 +104,20 @@ is_listener(int fd)
 	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
 	return listens && domain == AF_INET;
 }
+static int
+is_pipe(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
 int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int (*real)(int, int, int, struct epoll_event *) =
 	    dlsym(RTLD_NEXT, "epoll_ctl");
 	return op == EPOLL_CTL_ADD && fd != epfd && (fails("epoll_ctl") ||
-	    (is_listener(fd) && fails("epoll_ctl.listener")))
+	    (is_listener(fd) && fails("epoll_ctl.listener")) ||
+	    (is_pipe(fd) && fails("epoll_ctl.pipe")))
 	    ? -1 : real(epfd, op, fd, event);
 }
 void *
@@ -251,6 +260,27 @@ sub no_watches_later {
 	mend('epoll_ctl');
 	ok($server->wait_log(qr/reloaded:\s2/x, undef, $from), 'and is made then');
 	serves($server);
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The log process reads the pipe of a new worker that it cannot watch.
+sub no_watches_for_the_log {
+	my ($number, $why) = @_;
+	my $server = Prefork->start(options(), qw(--sandbox off -w 2 -p 0 -4 --keeper off));
+
+	for my $broken (1, 0) {
+		my $from = $server->log_size;
+		my $name = $broken ? "epoll_ctl ($why) of its pipe" : 'and later';
+
+		break_it('epoll_ctl.pipe', $number) if $broken;
+		my $pid = kill_worker($server, 1);
+		ok($server->wait_log(qr/^\[worker-1\s\($pid\)\]\sserving\son/mx, undef, $from),
+			"$name: the log has a worker's line");
+		my $told = count(substr($server->log_text, $from), qr/cannot\swatch\sa\swriter's\spipe/x);
+		ok($broken ? $told : !$told, 'and tells of the fault, if there is one');
+		mend('epoll_ctl.pipe');
+	}
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -10,6 +10,7 @@
 
 #include "base/fds.h"
 #include "base/log.h"
+#include "event/poller.h"
 #include "logger/inside.h"
 
 void
@@ -53,4 +54,20 @@ pfk__alone_descriptors(struct pfk__logger *lg, int target)
 	}
 	pfk__close_others(keep, n);
 	free(keep);
+}
+
+/* A sandbox may deny epoll's calls. */
+const struct pfk__poller *
+pfk__alone_poller(void **instance)
+{
+	static const struct pfk__poller *const pollers[] = {&pfk__poller_epoll,
+	    &pfk__poller_poll};
+	const char *failed;
+
+	for (size_t i = 0; i < 2; i++) {
+		*instance = pollers[i]->open(-1, &failed);
+		if (*instance != NULL)
+			return pollers[i];
+	}
+	return NULL;
 }

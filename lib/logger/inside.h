@@ -30,7 +30,8 @@ struct pfk__source {
 	uint64_t reported;  /* of the dropped lines */
 	uint64_t latest_ns; /* of its lines */
 	struct pfk__lines *lines;
-	bool ended; /* but the master does not know yet */
+	bool unwatched; /* for want of watches or memory: read every 100 ms */
+	bool ended;     /* but the master does not know yet */
 };
 
 struct pfk__logger {
@@ -62,7 +63,11 @@ int pfk__source_pid(struct pfk__source *src, int claimed);
  * the pipes, the control socket and target, the log's descriptor (-1: the log
  * is the syslog daemon's).
  */
+struct pfk__poller;
+
 void pfk__alone_signals(void);
+/* The first back-end of a loop that works here, with an instance; or NULL. */
+const struct pfk__poller *pfk__alone_poller(void **instance);
 void pfk__alone_descriptors(struct pfk__logger *lg, int target);
 
 /* The log process, after its fork: never returns. */

@@ -49,7 +49,8 @@ static struct scribe {
 	const struct pfk__poller *poller;
 	void *waiting;
 	int control; /* to the master, or -1: it has died */
-	int open;    /* sources */
+	int open;    /* sources; unwatched: of them */
+	int unwatched;
 	bool flush_wanted;
 	bool untold; /* the master does not know yet that a source ended */
 	struct pfk__source own;
@@ -177,6 +178,8 @@ end_source(struct pfk__source *src)
 	watch(src->fd, (uint32_t)index_of(src), PFK_READ, 0);
 	close(src->fd);
 	the.open--;
+	the.unwatched -= src->unwatched;
+	src->unwatched = false;
 	/* Its lines are still held, and have its name. */
 	src->latest_ns = now_ns();
 	src->ended = true;
@@ -204,17 +207,25 @@ tell_ended(uint64_t until_ns)
 	}
 }
 
+static void
+try_to_watch(struct pfk__source *src)
+{
+	the.unwatched -= src->unwatched;
+	src->unwatched = watch(src->fd, (uint32_t)index_of(src), 0, PFK_READ) ==
+	    -1;
+	the.unwatched += src->unwatched;
+}
+
 static int
 take_source(struct pfk__source *src)
 {
 	src->lines = calloc(1, sizeof(*src->lines));
-	if (src->lines == NULL ||
-	    watch(src->fd, (uint32_t)index_of(src), 0, PFK_READ) == -1) {
-		free(src->lines);
+	if (src->lines == NULL) {
 		close(src->fd);
 		src->in_use = false;
 		return -1;
 	}
+	try_to_watch(src);
 	src->in_use = true;
 	the.open++;
 	return 0;
@@ -281,6 +292,9 @@ hear_source(const struct pfk__wire *w, int fd)
 		note(&the.own, PFK_ERROR,
 		    "cannot take the pipe of a writer: out of descriptors or "
 		    "memory; its lines are lost");
+	else if (src->unwatched)
+		note(&the.own, PFK_WARNING,
+		    "cannot watch a writer's pipe; reading it every 100 ms");
 }
 
 static void
@@ -356,6 +370,17 @@ wait_for_any(int timeout_ms)
 	return the.poller->wait(the.waiting, ready, EVENTS, timeout_ms);
 }
 
+static void
+read_unwatched(void)
+{
+	for (int i = 0; the.unwatched > 0 && i < the.logger->used; i++) {
+		if (the.logger->sources[i].unwatched) {
+			try_to_watch(&the.logger->sources[i]);
+			read_source(&the.logger->sources[i], CHUNKS);
+		}
+	}
+}
+
 /* All that have lines, though a poller gives only so many at a time. */
 static void
 read_sources(void)
@@ -383,11 +408,12 @@ turn(void)
 	uint64_t until;
 
 	if (pfk__merge_is_empty(&the.merge))
-		wait_for_any(the.untold ? RETRY_MS : -1);
+		wait_for_any(the.untold || the.unwatched > 0 ? RETRY_MS : -1);
 	until = now_ns();
 	/* First, because lines about a new process come after its pipe. */
 	if (the.control != -1)
 		hear_master();
+	read_unwatched();
 	read_sources();
 	if (!pfk__merge_has_room(&the.merge))
 		until = UINT64_MAX;
@@ -435,25 +461,11 @@ serve(void)
 
 /* the start */
 
-/* A sandbox may deny epoll's calls. */
-static int
-open_poller(void)
-{
-	static const struct pfk__poller *const pollers[] = {&pfk__poller_epoll,
-	    &pfk__poller_poll};
-	const char *failed;
-
-	for (size_t i = 0; the.waiting == NULL && i < 2; i++) {
-		the.poller = pollers[i];
-		the.waiting = the.poller->open(-1, &failed);
-	}
-	return the.waiting != NULL ? 0 : -1;
-}
-
 static int
 prepare(struct pfk__logger *lg)
 {
-	if (open_poller() == -1 ||
+	the.poller = pfk__alone_poller(&the.waiting);
+	if (the.poller == NULL ||
 	    watch(lg->control, CONTROL, 0, PFK_READ) == -1)
 		return -1;
 	for (int i = 0; i < lg->used; i++) {
