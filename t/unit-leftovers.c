@@ -66,9 +66,8 @@ leave_file(const char *name, const char *suffix, const char *text)
 		skip_all("no files");
 }
 
-/* A socket at which nobody listens; or the descriptor of one that does. */
 static int
-leave_socket(const char *name, bool listens)
+bind_socket(const char *name)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -77,11 +76,14 @@ leave_socket(const char *name, bool listens)
 	    path_of(name, ".sock"));
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		skip_all("no socket");
-	if (listens)
-		listen(fd, 1);
-	else
-		close(fd);
 	return fd;
+}
+
+/* A socket at which nobody listens. */
+static void
+leave_socket(const char *name)
+{
+	close(bind_socket(name));
 }
 
 /* What a killed master leaves: it was found dead so long ago. */
@@ -95,7 +97,7 @@ leave(const char *name, uint64_t ago_s)
 	snprintf(text, sizeof(text), "1234\norphans %d\ndead %" PRIu64 "\n",
 	    ORPHANS_S, now > ago_s ? now - ago_s : now + ago_s);
 	leave_file(name, ".lock", text);
-	leave_socket(name, false);
+	leave_socket(name);
 }
 
 static const char *
@@ -114,9 +116,9 @@ static void
 test_gone(void)
 {
 	leave_file("new", ".lock", "1234\norphans 5\n");
-	leave_socket("new", false);
+	leave_socket("new");
 	leave_file("old", ".lock", "1234\n");
-	leave_socket("old", false);
+	leave_socket("old");
 	leave("soon", TOO_SOON_S);
 	leave("gone", LONG_AGO_S);
 	leave_file("alone", ".lock", "1234\norphans 5\n");
@@ -143,7 +145,7 @@ test_before_boot(void)
 	snprintf(text, sizeof(text), "1234\norphans 5\ndead %" PRIu64 "\n",
 	    pfk__clock_now() / PFK_SECOND_NS + 1000);
 	leave_file("boot", ".lock", text);
-	leave_socket("boot", false);
+	leave_socket("boot");
 	pfk__leftovers_remove(dir);
 	ok(!is_there("boot", ".sock"), "one before the machine was started");
 }
@@ -161,12 +163,13 @@ test_others(void)
 	leave_file("file", ".sock", "precious");
 	leave("served", LONG_AGO_S);
 	unlink(path_of("served", ".sock"));
-	served = leave_socket("served", true);
+	served = bind_socket("served");
+	listen(served, 1);
 	leave("named", LONG_AGO_S);
 	if (link(path_of("named", ".lock"), path_of("named", ".other")) == -1 ||
 	    symlink(path_of("soon", ".lock"), path_of("linked", ".lock")) == -1)
 		skip_all("no links");
-	leave_socket("linked", false);
+	leave_socket("linked");
 	leave_file("empty", ".lock", "");
 	leave_file("foreign", ".lock", "precious");
 	if (mkdir(path_of("directory", ".lock"), 0700) == -1)
