@@ -11,6 +11,7 @@ use lib "$FindBin::Bin/lib";
 
 use IO::Select;
 use IO::Socket::IP;
+use POSIX ();
 use Prefork;
 use Prefork::Control;
 use Prefork::Life;
@@ -34,6 +35,7 @@ stopped();
 failed();
 full();
 strangers();
+environment();
 deaf();
 gone();
 without();
@@ -324,6 +326,30 @@ sub strangers {
 	all_served($server->port, 'it serves');
 	end($server);
 	$manager = manager();
+	return;
+}
+
+# Variables that are another process's, that make no sense, or count too far.
+sub environment {
+	my @cases = ([ 1, 1, 'x' ], [ 'me', 'many', 'x' ], [ 'me', -1, 'x' ], [ 'me', 4, 'x' ], [ 'me', 1, undef ]);
+
+	for my $case (@cases) {
+		my ($pid, $count, $names) = @{$case};
+		my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 5) or die "socket: $!\n";
+		my $setup = sub {
+			POSIX::dup2(fileno $socket, 3);
+			$ENV{LISTEN_PID} = $pid eq 'me' ? $$ : $pid;
+			$ENV{LISTEN_FDS} = $count;
+			$ENV{LISTEN_FDNAMES} = $names if defined $names;
+		};
+		my $server = Prefork->start({ setup => $setup }, qw(-p 0 -w 1 -b tcp:127.0.0.1));
+		my $closed = count($server->log_text, qr/closed\s1\sdescriptor\sof\sthe\sservice\smanager/x);
+		is($closed, $pid eq 'me' && $count =~ /^[14]$/ ? 1 : 0, "LISTEN_PID $pid, LISTEN_FDS $count: so many are told");
+		my $name = readlink '/proc/self/fd/' . fileno $socket;
+		is(scalar(grep { (readlink($_) // q{}) eq $name } glob '/proc/' . $server->pid . '/fd/*'), 0, 'and none is open');
+		is(echo_once($server->tcp_socket, 'x'), 'x', 'it serves');
+		is($server->stop, 0, 'exit status');
+	}
 	return;
 }
 
