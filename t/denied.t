@@ -47,7 +47,8 @@ my @optional = (
 # ASan calls it before main, and ends the process where it fails.
 @optional = grep { $_->[0] ne 'prlimit64' } @optional
     if slurp("$Prefork::O/flags") =~ /-fsanitize/;
-my @signals = slurp("$Prefork::O/flags") =~ /-fsanitize/ ? () : qw(rt_sigaction rt_sigprocmask);
+# Calls that ASan needs itself.
+my @plain = slurp("$Prefork::O/flags") =~ /-fsanitize/ ? () : qw(rt_sigaction rt_sigprocmask munmap);
 my $usual = Prefork->start(qw(-w 4 -p 0 -b 127.0.0.1 --name usual));
 
 # Arguments, calls, and the name of the one that the start fails by.
@@ -56,7 +57,7 @@ my @needed = (
 	[ [], [qw(pipe pipe2)],     'pipe2' ],
 	[ [], [qw(fork vfork clone clone3)], 'fork' ],
 	(map { [ [], [$_], $_ ] } qw(socketpair sendmsg recvmsg sendto recvfrom getsockname
-		getsockopt wait4 munmap), @signals),
+		getsockopt wait4), @plain),
 	[ [qw(--poller epoll)], ['epoll_create1'], 'epoll_create1' ],
 	[ [qw(--poller epoll)], ['epoll_ctl'], 'epoll_ctl' ],
 	[ [qw(--poller epoll)], [qw(epoll_wait epoll_pwait)], 'epoll_wait' ],
