@@ -22,6 +22,8 @@ use constant PATIENCE => 60;
 my $dir     = temp_dir();
 my $path    = "$dir/false.sock";
 my $program = Prefork::program('prefork-ctl');
+# KiB; ASan takes much more for itself.
+my $limit = slurp("$Prefork::O/flags") =~ /-fsanitize/ ? 'unlimited' : 4_000_000;
 
 # All that a terminal may obey, but for the newline and the tab.
 my $control = qr/[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]/;
@@ -68,7 +70,7 @@ sub ask {
 		POSIX::_exit(0);
 	}
 	my ($status, $output, $errors) =
-	    run_cmd({ timeout => PATIENCE }, '/bin/sh', '-c', 'ulimit -v 4000000; exec "$@"', 'sh', $program, '-s', $path, @arguments);
+	    run_cmd({ timeout => PATIENCE }, '/bin/sh', '-c', 'ulimit -v "$1"; shift; exec "$@"', 'sh', $limit, $program, '-s', $path, @arguments);
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	unlink $path;
