@@ -39,7 +39,7 @@ static struct pfk_loop *loop;
 void *__libc_malloc(size_t n);
 
 void *
-malloc(size_t n)
+malloc(size_t n) /* the header's name is reserved: NOLINT */
 {
 	if (plan != NULL && n == sizeof(struct pfk__lent) &&
 	    __atomic_load_n(&plan->refusals, __ATOMIC_RELAXED) > 0) {

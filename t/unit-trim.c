@@ -143,12 +143,14 @@ static int
 heap_pages(void)
 {
 	static unsigned char in_core[4 * BLOCKS * BLOCK_BYTES / PAGE];
-	uintptr_t from = (uintptr_t)blocks[0] & ~(PAGE - 1);
-	uintptr_t to = (uintptr_t)blocks[BLOCKS - 1] & ~(PAGE - 1);
+	uintptr_t from, to;
 	int n = 0;
 
-	if (OTHER_MALLOC || to <= from ||
-	    (to - from) / PAGE > sizeof(in_core) ||
+	if (OTHER_MALLOC)
+		return -1;
+	from = (uintptr_t)blocks[0] & ~(PAGE - 1);
+	to = (uintptr_t)blocks[BLOCKS - 1] & ~(PAGE - 1);
+	if (to <= from || (to - from) / PAGE > sizeof(in_core) ||
 	    mincore((void *)from, to - from, in_core) == -1)
 		return -1; /* another malloc: a sanitizer's, or Valgrind's */
 	for (size_t i = 0; i < (to - from) / PAGE; i++)

@@ -192,7 +192,7 @@ test_garbage(int named)
 	ok(has_error(EMSGSIZE), "is dropped, and reported");
 	if (pipe2(ends, O_CLOEXEC) == -1)
 		skip_all("no pipe");
-	memcpy(large, "each", 4);
+	strlcpy(large, "each", sizeof("each"));
 	memcpy(CMSG_DATA(&control.h), &ends[1], sizeof(int));
 	if (sendmsg(named, &h, 0) == 4)
 		is_int(recv(named, large, 100, 0), 4, "descriptors come");
@@ -220,7 +220,7 @@ test_full_queue(int named)
 	snprintf(name, sizeof(name), "%s/slow", dir);
 	fd = client(name);
 	/* The kernel bounds the queue of one that is not connected. */
-	connect(fd, &nobody, sizeof(nobody));
+	is_int(connect(fd, &nobody, sizeof(nobody)), 0, "no peer");
 	for (n = 0; n < 3000; n++)
 		sendto(fd, "each", 4, 0, (struct sockaddr *)&to, sizeof(to));
 	is_str(answer(named, "each"), "each", "others are answered");
