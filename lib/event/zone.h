@@ -19,7 +19,7 @@
  *
  * A share is a worker's part of a count, which ends with the worker.  Each worker has a
  * seat here, with a stamp of its own, and a share counts while its stamp stands there: so
- * all shares of a worker end by one store, whoever does it.
+ * all shares of a worker end by one store, its own or the master's.
  *
  * A hostile worker can write anything here.  Workers trust each other with a zone, but
  * the master does not: _release and _repair check each number that they read.
