@@ -33,8 +33,10 @@ done_testing();
 # status in brackets.
 sub top {
 	my ($rows) = @_;
-	my $shell = "stty rows $rows cols 90; stty -g; $ctl -s $socket top; echo \"[\$?]\"; stty -g";
+	# ^C reaches the shell too, which is to go on.
+	my $shell = "trap : INT; stty rows $rows cols 90; stty -g; $ctl -s $socket top; echo \"[\$?]\"; stty -g";
 	my %top = (text => q{});
+	local $ENV{SHELL} = '/bin/sh';
 
 	$top{pid} = open2($top{out}, $top{in}, qw(script -qec), $shell, '/dev/null');
 	return \%top;
