@@ -150,8 +150,9 @@ test_nested(void)
 }
 
 /*
- * Linux has no bound of that since 6.10.  Where it has one, it is lower, and the
- * connection does not linger.  Each message has `others` descriptors before the next
+ * Linux has no bound of that since 6.10.  Where it has one, or where the user may
+ * have only RLIMIT_NOFILE descriptors in queues, the outermost queue that could be
+ * filled is emptied.  Each message has `others` descriptors before the next
  * queue: more than are expected.
  */
 static void
@@ -165,10 +166,11 @@ test_nested_deeply(size_t others)
 	for (; depth < DEEP && sent != -1; depth++) {
 		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, inner);
 		sent = linger_send(inner[0], "x", 1, all, others + 1);
-		if (sent == -1)
-			pfk__never_linger(all[others]);
 		close(inner[0]);
-		close(all[others]);
+		if (sent == -1)
+			pfk__close_received(all[others]);
+		else
+			close(all[others]);
 		all[others] = inner[1];
 	}
 	linger_send(fds[0], "x", 1, all, others + 1);
