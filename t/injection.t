@@ -53,6 +53,7 @@ sub build_shim {
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -104,11 +105,21 @@ is_listener(int fd)
 	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
 	return listens && domain == AF_INET;
 }
+/* A pipe that the log process reads: a worker has pipes of its own. */
 static int
 is_pipe(int fd)
 {
+	char title[64] = "";
 	struct stat st;
-	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+	FILE *f;
+	if (fstat(fd, &st) == -1 || !S_ISFIFO(st.st_mode))
+		return 0;
+	f = fopen("/proc/self/cmdline", "re");
+	if (f == NULL)
+		return 0;
+	fgets(title, sizeof(title), f);
+	fclose(f);
+	return strstr(title, ": log") != NULL;
 }
 int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
