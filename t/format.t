@@ -17,7 +17,7 @@ use Test::More;
 
 use constant MAX_FILE     => 500;
 use constant MAX_FUNCTION => 60;
-use constant TIMEOUT      => 120;
+use constant TIMEOUT      => 600;
 
 chdir "$FindBin::Bin/.." or die "chdir: $!\n";
 

@@ -17,7 +17,7 @@ use Prefork;
 use Prefork::Life qw(write_file);
 use Test::More;
 
-use constant TIMEOUT => 120;
+use constant TIMEOUT => 600;
 
 chdir $Prefork::ROOT or die "chdir: $!\n";
 
