@@ -93,6 +93,11 @@ sub command_line {
 	refused(67, qr/group.*'\s0'/x,          '-t', '-u', 'root: 0');
 	refused(64, qr/--worker-timeout.*0[.]1/x, '-t', '--worker-timeout', '0.01');
 	refused(64, qr/--pid-file.*its\sown/x, '-t', '-P', "$dir/x", '-l', "$dir/x");
+	# As a start is.
+	for my $option (qw(--log --pid-file --control)) {
+		refused(73, qr{$dir/none/x\s.*directory\s\Q$dir\E/none:\sNo\ssuch}x, '-t', $option, "$dir/none/x");
+		refused(73, qr{directory\s\Q$program\E:\sNot\sa\sdir}x, '-t', $option, "$program/x");
+	}
 	refused(67, qr/group.*'no-such-group'/x, '-t', '-u', 'nobody:no-such-group');
 	refused(67, qr/user.*'u{100}/x,         '-t', '-u', 'u' x 3000);
 	return;
@@ -227,11 +232,11 @@ sub unreadable {
 }
 
 sub files {
-	refused(73, qr/log\s\Q$dir\E.none.log:\sNo\ssuch/x,
+	refused(73, qr/log\s\Q$dir\E.none.log\scannot\sbe\smade/x,
 		'-p', 0, '-l', "$dir/none/log");
 	refused(73, qr/log\s\Q$dir\E:\sIs\sa\sdirectory/x, '-p', 0, '-l', $dir);
 	refused(73, qr/log/x, '-p', 0, '-l', q{});
-	refused(73, qr/pid\sfile\s\Q$dir\E.none.pid:\sNo\ssuch/x,
+	refused(73, qr/pid\sfile\s\Q$dir\E.none.pid\scannot\sbe\smade/x,
 		'-p', 0, '-P', "$dir/none/pid");
 	refused(73, qr/pid\sfile\s\Q$dir\E:/x, '-p', 0, '-P', $dir);
 	refused(73, qr/pid\sfile/x,            '-p', 0, '-P', q{});

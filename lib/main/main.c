@@ -75,6 +75,9 @@ act(struct pfk__main *m)
 		pfk_complain("%s", error);
 		return status;
 	}
+	status = pfk__places_check(s);
+	if (status != EX_OK)
+		return status;
 	if (s->dump)
 		return pfk__print_settings(s);
 	return s->test ? EX_OK : pfk__service_run(m);

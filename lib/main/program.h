@@ -44,6 +44,12 @@ int pfk__print_help(const struct pfk__main *m);
 int pfk__print_version(const struct pfk__main *m);
 int pfk__print_settings(const struct pfk__settings *s);
 
+/*
+ * places.c: whether the directories of log, pid file and control socket are there.
+ * An exit status, after a complaint.
+ */
+int pfk__places_check(const struct pfk__settings *s);
+
 /* service.c: serve until a signal says stop.  An exit status. */
 int pfk__service_run(struct pfk__main *m);
 struct pfk_master_config pfk__service_config(const struct pfk__settings *s);
