@@ -27,6 +27,7 @@ upgrades();
 as_another_user();
 ends_with_master();
 is_missing();
+is_quiet();
 done_testing();
 
 # A port of our own address, which no other test takes.
@@ -159,5 +160,22 @@ sub is_missing {
 		'and tried again later');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'the service serves');
 	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# One that a quiet service starts.
+sub is_quiet {
+	my $server = start('--exporter', '127.0.0.1:0');
+	address($server);
+	my ($old) = exporters($server);
+
+	is((ctl('-s', control_socket($server), 'loglevel', 'warning'))[0], 0, 'loglevel warning');
+	my $from = $server->log_size;
+	kill 'KILL', $old;
+	ok($server->wait_log(qr/the\sexporter\s[(]$old[)]\skilled\sby/x, undef, $from), 'its end is logged');
+	my $new = wait_for(sub { (grep { $_ != $old } exporters($server))[0] }, 20);
+	like(title($new), qr/--quiet/, 'the next one is quiet, as the service');
+	is($server->stop, 0, 'exit status');
+	unlike(substr($server->log_text, $from), qr/\[exporter\s/x, 'it logs no start and no stop');
 	return;
 }

@@ -12,7 +12,7 @@
 
 /* The command line. */
 struct settings {
-	bool help, version;
+	bool help, version, quiet;
 	char *listen;
 	char **sockets; /* those of the command line */
 	int n_sockets;  /* 0: every service of this user */

@@ -24,6 +24,8 @@ static const struct pfk_option options[] = {
 	AT(channel),
 	.help = "ask the service at the other end of this descriptor, and end "
 		"with it; a service with an exporter starts it so"},
+    {'q', "quiet", NULL, .type = PFK_OPT_FLAG, AT(quiet),
+	.help = "log warnings and errors only"},
     {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),
 	.help = "print the version and exit"},
     {'h', "help", NULL, .type = PFK_OPT_FLAG, AT(help),
@@ -172,6 +174,8 @@ main(int argc, char **argv)
 	pfk_log_set_process("exporter");
 	pfk_log_set_time(PFK_LOG_TIME_AUTO);
 	status = read_settings(&s, argc, argv);
+	if (s.quiet)
+		pfk_log_set_level(PFK_WARNING);
 	/* The service's log process names it. */
 	if (s.channel != 0)
 		pfk_log_set_process("");

@@ -17,6 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/program.h"
 #include "base/received.h"
 #include "base/signals.h"
@@ -68,7 +69,8 @@ static void __attribute__((noreturn))
 be_exporter(struct pfk__master *m, int channel, int log)
 {
 	char *argv[] = {(char[]){PROGRAM}, (char[]){"--channel"}, (char[]){"3"},
-	    (char[]){"--listen"}, m->exporter.address, NULL};
+	    (char[]){"--listen"}, m->exporter.address,
+	    pfk__log_level() <= PFK_WARNING ? (char[]){"--quiet"} : NULL, NULL};
 
 	pfk__logger_join(m->logger, log);
 	unsetenv("NOTIFY_SOCKET");
