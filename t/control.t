@@ -17,12 +17,13 @@ use Prefork;
 use Prefork::Control;
 use Prefork::Life;
 use Prefork::Sockets qw(have);
-use Prefork::Tools   qw(now);
+use Prefork::Tools   qw(now run_cmd);
 use Socket           qw(SOCK_STREAM SHUT_WR);
 use Test::More;
 
 use constant FLOOD => 1_000;
 use constant LIMIT => 32;
+use constant HORDE => 8_000;
 
 my $server = Prefork->start(qw(-w 2 -p 0 -4));
 my %before = fds($server->pid);
@@ -235,7 +236,7 @@ END
 
 sub strangers {
 	SKIP: {
-		skip 'only root can become another user', 8
+		skip 'only root can become another user', 16
 		    if !is_root() || !as_nobody();
 		my $service = Prefork->start(qw(-w 1 -p 0 -4 -u nobody --control-group 4321));
 		my $path = control_socket($service);
@@ -255,10 +256,39 @@ sub strangers {
 		my @flood = map { connect_control($path) } 1 .. LIMIT;
 		like(ask_as($path, 65_534, 65_534, undef, '1 status'), qr/\AERR\s75\s/x,
 			'and takes no place from others');
+		horde($service, $path);
 		is(echo_once($service->tcp_socket, 'x'), 'x', 'it serves');
 		is($service->stop, 0, 'exit status');
 	}
 	return;
+}
+
+# The master takes a burst of strangers at once, and then gives them a part of a CPU.
+sub horde {
+	my ($service, $path) = @_;
+	my $script = <<'END';
+use Socket;
+for (1 .. $ARGV[1]) {
+	socket my $s, PF_UNIX, SOCK_STREAM, 0 or die "socket: $!\n";
+	connect $s, pack_sockaddr_un($ARGV[0]) or die "connect: $!\n";
+	sysread $s, my $line, 100 or die "no answer\n";
+}
+END
+	my ($start, $used) = (now(), cpu_ns($service->pid));
+	my ($code, undef, $errors) = run_cmd({ timeout => 120 }, qw(/usr/bin/env setpriv --reuid 12345 --regid 12345
+		--clear-groups perl -e), $script, $path, HORDE);
+	my $most = 0.03 + (now() - $start) / 6;
+
+	is($code, 0, 'each of many strangers is answered') or diag($errors);
+	$used = (cpu_ns($service->pid) - $used) / 1e9;
+	cmp_ok($used, '<', $most, 'and they take a small part of a CPU only');
+	return;
+}
+
+sub cpu_ns {
+	my ($pid) = @_;
+	my ($used) = slurp("/proc/$pid/schedstat") =~ /\A(\d+)/;
+	return $used;
 }
 
 # Without descriptors clients wait; the master does not spin.

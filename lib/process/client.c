@@ -224,10 +224,13 @@ hear_knock(struct pfk__client *c)
 	}
 	c->passed = -1;
 	why = pfk__takeover_knock(c->control->master, &k, c->pid, c->uid, fd);
-	if (why == NULL)
+	if (why == NULL) {
+		/* Free: so few workers, and none may wait for another one. */
+		pfk__ration_begin(&c->control->ration);
 		pfk__client_done(c, "taken over");
-	else
+	} else {
 		pfk__client_fail(c, EX_UNAVAILABLE, "%s", why);
+	}
 }
 
 static void
@@ -267,13 +270,17 @@ static void
 on_client(void *arg, unsigned ready)
 {
 	struct pfk__client *c = arg;
+	struct pfk__control_socket *k = c->control;
+	enum pfk__right right = c->right;
 
+	pfk__ration_begin(&k->ration);
 	if (c->answer != NULL && (ready & (PFK_WRITE | PFK_FAULT)) != 0)
 		pfk__client_write(c);
 	else if (c->wish != PFK__WISH_NONE)
 		read_rest(c);
 	else if (c->answer == NULL)
 		read_line(c);
+	pfk__control_charge(k, right);
 }
 
 int

@@ -135,7 +135,7 @@ err1:
 	pfk__close_emptied(fd);
 }
 
-static void
+static enum pfk__right
 admit(struct pfk__control_socket *k, int fd)
 {
 	uid_t uid;
@@ -146,6 +146,14 @@ admit(struct pfk__control_socket *k, int fd)
 		refuse(fd, EX_NOPERM, "not permitted to this user", uid);
 	else
 		take_in(k, fd, right, uid, pid);
+	return right;
+}
+
+void
+pfk__control_charge(struct pfk__control_socket *k, enum pfk__right right)
+{
+	if (right < PFK__RIGHT_COMMAND)
+		pfk__ration_end(&k->ration, pfk_loop_now(k->master->loop));
 }
 
 void
@@ -172,30 +180,42 @@ on_pause_over(void *arg)
 	pfk_io_want(k->io, PFK_READ);
 }
 
+/* Those that connect wait in the backlog. */
+static void
+pause_for(struct pfk__control_socket *k, uint64_t ns)
+{
+	if (pfk_timer_set(&k->pause, k->master->loop, ns, on_pause_over, k) ==
+	    0)
+		pfk_io_want(k->io, 0);
+}
+
 static void
 on_accept(void *arg, unsigned ready)
 {
 	struct pfk__control_socket *k = arg;
+	uint64_t wait_ns = 0;
 
 	(void)ready;
 	/* A command may close the listener. */
-	for (int i = 0; i < ACCEPTS_A_TURN && k->io != NULL; i++) {
-		int fd = pfk__accept(k->instance.fd, NULL, NULL,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	for (int i = 0; i < ACCEPTS_A_TURN && k->io != NULL && wait_ns == 0;
+	     i++) {
+		int fd;
 
+		pfk__ration_begin(&k->ration);
+		fd = pfk__accept(k->instance.fd, NULL, NULL,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
-			admit(k, fd);
+			pfk__control_charge(k, admit(k, fd));
+			wait_ns = pfk__ration_wait_ns(&k->ration,
+			    pfk_loop_now(k->master->loop));
 			continue;
 		}
-		if (errno != EAGAIN && errno != EINTR &&
-		    errno != ECONNABORTED) {
-			/* Out of descriptors: the client waits. */
-			pfk_io_want(k->io, 0);
-			pfk_timer_set(&k->pause, k->master->loop, PAUSE_NS,
-			    on_pause_over, k);
-		}
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_for(k, PAUSE_NS); /* out of descriptors */
 		return;
 	}
+	if (wait_ns != 0 && k->io != NULL)
+		pause_for(k, wait_ns);
 }
 
 void

@@ -11,7 +11,7 @@
  *
  * Invariants:
  *  1. nothing here blocks, and no client costs more than its buffers, for longer
- *     than its deadline;
+ *     than its deadline; all that may not command have one ration of CPU time;
  *  2. a client is reading its line, or waits with a wish, or is being answered;
  *  3. an answer frees the client: the function that caused it does not use the
  *     client any more.
@@ -25,6 +25,7 @@
 
 #include "process/instance.h"
 #include "process/listing.h"
+#include "process/ration.h"
 
 struct pfk__master;
 
@@ -87,7 +88,8 @@ struct pfk__control_socket {
 	struct pfk__master *master;
 	struct pfk__instance instance;
 	struct pfk_io *io;
-	struct pfk_timer *pause;  /* out of descriptors */
+	struct pfk_timer *pause; /* out of descriptors, or of the ration */
+	struct pfk__ration ration;
 	struct pfk_io *directory; /* inotify(7): is the socket removed? */
 	int directory_fd;
 	TAILQ_HEAD(pfk__clients, pfk__client) clients;
@@ -121,6 +123,9 @@ void pfk__control_close(struct pfk__master *m);
  * At the end: remove socket and lock, and answer the clients that wait for it.
  */
 void pfk__control_end(struct pfk__master *m);
+
+/* The request that the ration has begun with was that of such a client. */
+void pfk__control_charge(struct pfk__control_socket *k, enum pfk__right right);
 
 /* A client of the exporter's that may read; fd may be anything. */
 void pfk__control_bring(struct pfk__master *m, int fd);
