@@ -463,6 +463,8 @@ sub no_answer {
 	my $server = Prefork->start(qw(--name n -w 1 -p 0 -4));
 
 	kill 'STOP', $server->pid;
+	# On another CPU it goes on for a moment.
+	ok(wait_for(sub { slurp("/proc/${\$server->pid}/stat") =~ /\A\d+\s\([^)]*\)\sT/x }), 'the master is stopped');
 	fails(75, qr/the\smaster\s\(${\$server->pid}\)\sis\sstopped;\slet\sit\sgo\son/x, qw(--name n status));
 	kill 'CONT', $server->pid;
 	is((ctl(qw(--name n status --timeout 20)))[0], 0, 'and then it answers');
