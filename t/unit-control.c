@@ -7,22 +7,19 @@
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "linger.h"
 #include "service.h"
 #include "tap.h"
+#include "tree.h"
 #include "unit.h"
 
 #define STRANGER 12345
-
-static char path[100];
 
 static int
 worker_init(struct pfk_worker *w, void *arg)
@@ -32,23 +29,11 @@ worker_init(struct pfk_worker *w, void *arg)
 	return 0;
 }
 
-static int
-connect_control(void)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
-		return -1;
-	return fd;
-}
-
 /* Whether the next client has its answer. */
 static bool
 answers(void)
 {
-	int fd = connect_control();
+	int fd = service_connect_control();
 	char buf[3] = "";
 
 	unit_write(fd, "1 status\n", 9);
@@ -64,7 +49,7 @@ send_lingering(const char *line)
 	int fds[2], fd;
 
 	fds[0] = fds[1] = linger_socket();
-	fd = connect_control();
+	fd = service_connect_control();
 	linger_send(fd, line, strlen(line), fds, 2);
 	linger_send(fd, line, strlen(line), fds, 2);
 	close(fds[0]);
@@ -117,12 +102,9 @@ int
 main(void)
 {
 	static const struct pfk_hooks hooks = {.worker_init = worker_init};
-	char dir[] = "/tmp/prefork-control-XXXXXX";
 
-	if (mkdtemp(dir) == NULL || chmod(dir, 0755) == -1)
-		skip_all("no directory");
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	service_control = path;
+	/* Strangers connect, too. */
+	chmod(service_place("control"), 0755);
 	service_start(&hooks, 1);
 	ok(service_wait(0, "ready: 1 worker") != 0, "ready");
 	test("a command", "1 status\n");
@@ -138,9 +120,6 @@ main(void)
 		skip(3, "only root can become another user");
 	if (!is_int(service_end(SIGTERM), 0, "exit status"))
 		diag("%s", service_log());
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/sock.lock", dir);
-	unlink(path);
-	rmdir(dir);
+	tree_remove();
 	return done_testing();
 }

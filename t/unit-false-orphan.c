@@ -5,11 +5,9 @@
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "linger.h"
@@ -17,6 +15,7 @@
 #include "process/worker.h"
 #include "service.h"
 #include "tap.h"
+#include "tree.h"
 
 #define LOOK_NS (20 * PFK_MSEC_NS)
 #define FALSE_SLOT 1
@@ -104,11 +103,9 @@ knock_falsely(const struct pfk_worker *w)
 	struct pfk__message m = {.slot = w->slot,
 	    .generation = w->generation,
 	    .kind = PFK_TCP};
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[2];
+	int fd = service_connect_control(), fds[2];
 
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", service_control);
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	if (fd == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
 		close(fd);
 		return;
@@ -162,29 +159,17 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init};
 
 /* the test */
 
-static uint16_t
-choose_port(void)
-{
-	uint16_t port;
-
-	service_start(&hooks, 2);
-	service_wait(0, "ready: 2 workers");
-	port = service_port();
-	is_int(service_end(SIGTERM), 0, "a port that is free");
-	return port;
-}
-
 /* At a place of its own: the killed worker's next one may outlive the service. */
 static void
-test(const struct lie *one, const char *dir)
+test(const struct lie *one)
 {
-	static char path[60];
+	char name[8];
 	int client;
 
-	snprintf(path, sizeof(path), "%s/%d.sock", dir, (int)(one - lies));
-	service_control = path;
+	snprintf(name, sizeof(name), "%d", (int)(one - lies));
+	service_place(name);
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
-	pfk_addr_parse(&want.addr, "127.0.0.1", choose_port());
+	pfk_addr_parse(&want.addr, "127.0.0.1", service_free_port(&hooks, 2));
 
 	lie = one;
 	service_start(&hooks, 2);
@@ -208,16 +193,14 @@ test(const struct lie *one, const char *dir)
 int
 main(void)
 {
-	char dir[] = "/tmp/unit-false-XXXXXX";
-
 	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (plan == MAP_FAILED || mkdtemp(dir) == NULL)
-		skip_all("no shared memory, or no directory");
+	if (plan == MAP_FAILED)
+		skip_all("no shared memory");
 	service_orphan_ns = 20 * PFK_SECOND_NS;
 	pfk_sockopts_init(&options);
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
-		test(&lies[i], dir);
-	rmdir(dir);
+		test(&lies[i]);
+	tree_remove();
 	return done_testing();
 }

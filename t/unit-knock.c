@@ -6,12 +6,10 @@
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,23 +18,13 @@
 #include "process/takeover.h"
 #include "service.h"
 #include "tap.h"
+#include "tree.h"
 #include "unit.h"
 
-static char path[100];
 /* Shared: the answer to a process of the service. */
 static char *answer;
 
 #define ANSWER_SIZE 200
-
-static int
-connect_control(void)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	return connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 ? fd : -1;
-}
 
 /* Knock; the answer's descriptor. */
 static int
@@ -48,7 +36,7 @@ knock(pid_t keeper, uint64_t generation, int channel)
 	    .workers = 2,
 	    .keeper = keeper,
 	    .generation = generation};
-	int fd = connect_control();
+	int fd = service_connect_control();
 
 	linger_send(fd, &k, sizeof(k), &channel, 1);
 	return fd;
@@ -209,20 +197,17 @@ static const struct pfk_hooks hooks = {.worker_init = worker_init};
 int
 main(void)
 {
-	char dir[] = "/tmp/unit-knock-XXXXXX";
-
 	answer = mmap(NULL, ANSWER_SIZE, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (answer == MAP_FAILED || mkdtemp(dir) == NULL)
-		skip_all("no memory, or no directory");
-	snprintf(path, sizeof(path), "%s/control.sock", dir);
-	service_control = path;
+	if (answer == MAP_FAILED)
+		skip_all("no memory");
+	service_place("control");
 	service_start(&hooks, 2);
 	ok(service_wait(0, "ready: 2 workers") != 0, "ready");
 	test_victim();
 	test_generation();
 	test_master();
 	is_int(service_end(SIGTERM), 0, "exit status");
-	rmdir(dir);
+	tree_remove();
 	return done_testing();
 }

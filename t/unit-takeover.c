@@ -14,6 +14,7 @@
 #include "process/custody.h"
 #include "service.h"
 #include "tap.h"
+#include "tree.h"
 
 #define LOOK_NS (5 * PFK_MSEC_NS)
 /* From the knock to READY and the note of it; those of a hand-over follow. */
@@ -131,18 +132,6 @@ begin(void)
 		diag("%s", service_log());
 }
 
-/* A port that is free, because the next master needs the same. */
-static uint16_t
-choose_port(void)
-{
-	uint16_t port;
-
-	begin();
-	port = service_port();
-	is_int(service_end(SIGTERM), 0, "a port that is free");
-	return port;
-}
-
 static void
 die_on_the_way(uint64_t point)
 {
@@ -228,18 +217,15 @@ stop_refused(void)
 int
 main(void)
 {
-	char dir[] = "/tmp/unit-takeover-XXXXXX", path[60];
-
 	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (plan == MAP_FAILED || mkdtemp(dir) == NULL)
-		skip_all("no shared memory, or no directory");
-	snprintf(path, sizeof(path), "%s/control.sock", dir);
-	service_control = path;
+	if (plan == MAP_FAILED)
+		skip_all("no shared memory");
+	service_place("control");
 	service_orphan_ns = 60 * PFK_SECOND_NS;
 	pfk_sockopts_init(&options);
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
-	pfk_addr_parse(&want.addr, "127.0.0.1", choose_port());
+	pfk_addr_parse(&want.addr, "127.0.0.1", service_free_port(&hooks, 2));
 	for (uint64_t point = 1; point <= POINTS; point++)
 		die_on_the_way(point);
 	if (HAS_MALLOC) {
@@ -249,6 +235,6 @@ main(void)
 	} else {
 		skip(1, "malloc is the sanitizer's");
 	}
-	rmdir(dir);
+	tree_remove();
 	return done_testing();
 }

@@ -6,13 +6,13 @@
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "event/zone.h"
 #include "service.h"
 #include "tap.h"
+#include "tree.h"
 
 static struct pfk_zone *zone;
 
@@ -117,16 +117,11 @@ int
 main(void)
 {
 	static const struct pfk_hooks hooks = {.worker_init = worker_init};
-	char dir[] = "/tmp/prefork-zone-XXXXXX", path[64], lock[80];
 	pid_t worker;
 	size_t at;
 	char byte;
 
-	if (mkdtemp(dir) == NULL)
-		skip_all("no directory");
-	snprintf(path, sizeof(path), "%s/a.sock", dir);
-	snprintf(lock, sizeof(lock), "%s/a.lock", dir);
-	service_control = path;
+	service_place("control");
 	service_orphan_ns = 60 * PFK_SECOND_NS;
 	zone = pfk_zone_open(NULL, 1 << 20);
 	service_start(&hooks, 1);
@@ -142,8 +137,6 @@ main(void)
 	ok(are_locked(false), "which its keeper gives back");
 	is_int(pfk_zone_get(zone, "k", 1, &byte, 1, NULL), 0,
 	    "the zone is whole");
-	unlink(path);
-	unlink(lock);
-	rmdir(dir);
+	tree_remove();
 	return done_testing();
 }

@@ -10,11 +10,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tap.h"
+#include "tree.h"
 
 #define SOON_MS 30000
 
@@ -28,6 +30,32 @@ static pid_t master;
 static int ear;
 static char text[1 << 18];
 static size_t len;
+
+const char *
+service_place(const char *name)
+{
+	static const char *dir;
+	static char path[80];
+
+	if (dir == NULL)
+		dir = tree_make();
+	snprintf(path, sizeof(path), "%s/%s.sock", dir, name);
+	service_control = path;
+	return dir;
+}
+
+int
+service_connect_control(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", service_control);
+	if (fd == -1 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
 
 void
 service_start(const struct pfk_hooks *hooks, int workers)
@@ -141,6 +169,18 @@ service_port(void)
 {
 	return (uint16_t)atoi(
 	    service_log() + service_wait(0, "serving on tcp 127.0.0.1:"));
+}
+
+uint16_t
+service_free_port(const struct pfk_hooks *hooks, int workers)
+{
+	uint16_t port;
+
+	service_start(hooks, workers);
+	service_wait(0, "ready: ");
+	port = service_port();
+	is_int(service_end(SIGTERM), 0, "a port that is free");
+	return port;
 }
 
 int

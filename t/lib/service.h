@@ -16,6 +16,15 @@ extern enum pfk_sandbox service_sandbox;
 /* Or the path of its control socket. */
 extern const char *service_control;
 
+/*
+ * Give the next services NAME.sock as control socket, in a directory of the test's,
+ * which is returned and removed by tree_remove.
+ */
+const char *service_place(const char *name);
+
+/* A connection to the control socket, or -1 with errno. */
+int service_connect_control(void);
+
 /* Fork it, with shutdown_ns and so on of a second. */
 void service_start(const struct pfk_hooks *hooks, int workers);
 
@@ -40,6 +49,12 @@ pid_t service_worker(size_t offset, int slot);
 
 /* The port of its TCP listener on 127.0.0.1, once it serves. */
 uint16_t service_port(void);
+
+/*
+ * A port that is free, because the next services need the same: that of one that was
+ * started and ended.
+ */
+uint16_t service_free_port(const struct pfk_hooks *hooks, int workers);
 
 /* A client that waits 10 s at most; recv_bytes: its buffer, or 0.  -1: errno. */
 int service_connect(uint16_t port, int recv_bytes);
