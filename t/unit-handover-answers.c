@@ -66,6 +66,24 @@ test_ends_inside(void (*how)(struct pfk_transport *tr), const char *name)
 	handover_end(name);
 }
 
+/* A taker that leaves itself: another one may take the connection. */
+static void
+test_leaving_taker(void)
+{
+	int fd;
+
+	handover_begin();
+	fd = handover_client();
+	pfk_loop_drain(ho.to, PFK_DRAIN_LEAVE);
+	unit_settle(ho.to);
+	handover_hand();
+	is_int(ho.n_resumed, 0, "%s: the taker leaves", ho.backend);
+	is_int(ho.kept, 1, "%s: and another one may have it", ho.backend);
+	close(fd);
+	unit_run_until(ho.from, &ho.old.calls[RECORD_LOST], 1);
+	handover_end("a taker that leaves");
+}
+
 /* As long as a state can be, with many unsent bytes; and one byte too long. */
 static void
 test_large_state(size_t len, bool too_long)
@@ -102,6 +120,7 @@ main(void)
 		test_asked_again(PFK_NEVER, "the protocol does not want to");
 		test_ends_inside(pfk_close, "close inside hand_over");
 		test_ends_inside(pfk_abort, "abort inside hand_over");
+		test_leaving_taker();
 		test_large_state(200000, false);
 		test_large_state(1u << 20, false);
 		test_large_state((1u << 20) + 1, true);

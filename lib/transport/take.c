@@ -173,6 +173,9 @@ take(struct pfk_loop *l, struct packet *p, bool bounded)
 	struct pfk_server *s = pfk__server_find(l, &p->h.local);
 	struct pfk_transport *tr;
 
+	/* As one that leaves it has no server any more, but others have. */
+	if (s == NULL && l->drained != PFK__NO_DRAIN)
+		return PFK__ANSWER_FULL;
 	if (s == NULL || s->proto->connection_resumed == NULL)
 		return PFK__ANSWER_REFUSED;
 	if (!has_room(s, p->fd, bounded))
