@@ -29,6 +29,7 @@ static const struct lie {
 static struct plan {
 	int lies;
 	int channel; /* its own, so that it lives on */
+	bool leaves; /* it says so */
 } * plan;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
@@ -96,7 +97,7 @@ knock_falsely(const struct pfk_worker *w)
 	struct pfk__knock k = {.first = 2,
 	    .version = PFK__KNOCK_VERSION,
 	    .message_bytes = sizeof(struct pfk__message),
-	    .slot = w->slot,
+	    .slot = plan->leaves ? -1 - w->slot : w->slot,
 	    .workers = 2,
 	    .keeper = w->keeper,
 	    .generation = w->generation};
@@ -166,7 +167,7 @@ test(const struct lie *one)
 	char name[8];
 	int client;
 
-	snprintf(name, sizeof(name), "%d", (int)(one - lies));
+	snprintf(name, sizeof(name), "%d%d", (int)(one - lies), plan->leaves);
 	service_place(name);
 	pfk_addr_parse(&want.addr, "127.0.0.1", 0);
 	pfk_addr_parse(&want.addr, "127.0.0.1", service_free_port(&hooks, 2));
@@ -199,8 +200,10 @@ main(void)
 		skip_all("no shared memory");
 	service_orphan_ns = 20 * PFK_SECOND_NS;
 	pfk_sockopts_init(&options);
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
-		test(&lies[i]);
+	for (size_t i = 0; i < 2 * sizeof(lies) / sizeof(lies[0]); i++) {
+		plan->leaves = i % 2 == 1;
+		test(&lies[i / 2]);
+	}
 	tree_remove();
 	return done_testing();
 }

@@ -25,6 +25,11 @@
 static char *answer;
 
 #define ANSWER_SIZE 200
+#define WORKERS 2
+/* For each worker so many that leave may knock. */
+#define LEAVERS 16
+
+static int slot; /* of the knocks; below 0: of workers that leave */
 
 /* Knock; the answer's descriptor. */
 static int
@@ -33,7 +38,8 @@ knock(pid_t keeper, uint64_t generation, int channel)
 	struct pfk__knock k = {.first = 2,
 	    .version = PFK__KNOCK_VERSION,
 	    .message_bytes = sizeof(struct pfk__message),
-	    .workers = 2,
+	    .slot = slot,
+	    .workers = WORKERS,
 	    .keeper = keeper,
 	    .generation = generation};
 	int fd = service_connect_control();
@@ -182,6 +188,57 @@ test_master(void)
 	ok(service_wait(at, "reloaded: 2 workers") != 0, "the master goes on");
 }
 
+/* Knock as a worker that leaves, and stay; whether it is taken over. */
+static bool
+knock_and_stay(pid_t *pid)
+{
+	int fds[2], report[2];
+	char text[ANSWER_SIZE] = "";
+
+	pair(fds);
+	pair(report);
+	*pid = fork();
+	if (*pid == 0) {
+		int fd = knock(0, 7, fds[1]);
+		ssize_t n = unit_read(fd, text, sizeof(text) - 1);
+
+		send(report[1], text, n > 0 ? (size_t)n : 0, 0);
+		for (;;)
+			pause();
+	}
+	close(report[1]);
+	close(fds[0]);
+	close(fds[1]);
+	recv(report[0], text, sizeof(text) - 1, 0);
+	close(report[0]);
+	return strstr(text, "taken over") != NULL;
+}
+
+static void
+test_many(void)
+{
+	pid_t pids[LEAVERS * WORKERS + 1];
+	int n = 0, fds[2];
+	char text[ANSWER_SIZE];
+	size_t at;
+
+	for (int i = 0; i <= LEAVERS * WORKERS; i++)
+		n += knock_and_stay(&pids[i]);
+	is_int(n, LEAVERS * WORKERS, "so many that leave, and no more");
+	for (int i = 0; i <= LEAVERS * WORKERS; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	slot = -1 - PFK_WORKERS_MAX;
+	pair(fds);
+	end(knock(0, 7, fds[1]), fds[0], text);
+	ok(strstr(text, "makes no sense") != NULL, "no such slot: %s", text);
+	close(fds[1]);
+	at = service_log_size();
+	service_signal(SIGHUP);
+	ok(service_wait(at, "reloaded: 2 workers") != 0, "the master goes on");
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
@@ -202,11 +259,15 @@ main(void)
 	if (answer == MAP_FAILED)
 		skip_all("no memory");
 	service_place("control");
-	service_start(&hooks, 2);
+	service_start(&hooks, WORKERS);
 	ok(service_wait(0, "ready: 2 workers") != 0, "ready");
 	test_victim();
 	test_generation();
 	test_master();
+	slot = -1;
+	test_victim();
+	test_generation();
+	test_many();
 	is_int(service_end(SIGTERM), 0, "exit status");
 	tree_remove();
 	return done_testing();

@@ -26,7 +26,7 @@ my $dir = temp_dir();
 my $n   = 0;
 
 upgrades();
-after_those_that_leave();
+after_those_that_leave($_) for 0, 1;
 as_a_daemon();
 in_a_later_place();
 by_control_socket();
@@ -185,20 +185,24 @@ sub upgrades {
 
 # A worker that leaves hands its connections over before it has no master any more.
 sub after_those_that_leave {
+	my ($late)   = @_;
 	my ($server) = fixed();
 	my @clients  = map { $server->tcp_socket } 1 .. CLIENTS;
 	my $leaves   = { $server->workers }->{0};
+	my $waits    = qr/waiting[ ]up[ ]to\s2\ss\sfor\s\d\sworkers?\sto\sleave/x;
+	my $taken    = qr/took[ ]over[ ]worker\s0\s\($leaves\)\sof\s.*\sbefore,\swhich\sleaves/x;
+	my ($done, $ended) = (qr/\]\supgraded:/x, qr/worker\s0\s\($leaves\)\shas\sended/x);
 
 	served('before', @clients);
 	kill 'STOP', $leaves;
 	$server->signal('HUP');
 	ok($server->wait_log(qr/\]\sreloaded:/x), 'a reload');
 	$server->signal('USR2');
-	ok($server->wait_log(qr/waiting[ ]up[ ]to\s2\ss\sfor\s\d\sworkers?\sto\sleave/x), 'waits');
+	ok($server->wait_log($late ? $done : $waits), $late ? 'upgraded without waiting on' : 'waits');
 	kill 'CONT', $leaves;
-	ok($server->wait_log(qr/\]\supgraded:/x), 'then upgraded');
-	like($server->log_text, qr/worker\s0\s\($leaves\)\shas\sended.*upgrading:\sexecuting/xs,
-		'when it has left');
+	ok($server->wait_log($late ? $taken : $done), $late ? 'taken over later' : 'then upgraded');
+	ok($server->wait_log($ended), 'it has left');
+	like($server->log_text, qr/$ended.*upgrading:\sexecuting/xs, 'before that') if !$late;
 	served('after', @clients);
 	is($server->stop, 0, 'exit status');
 	return;

@@ -147,8 +147,9 @@ look_into(const struct pfk__child *c, const struct inodes *in)
 }
 
 /*
- * Its loop has turned since the order came.  An orphan's beat is not known; and a
- * worker that stands still is another module's: watch.c.
+ * Its loop has turned since the order came.  An orphan's beat is not known, but a
+ * leaver has closed its listeners before it knocked; and a worker that stands still is
+ * another module's: watch.c.
  */
 static bool
 has_turned(const struct pfk__child *c)
@@ -156,7 +157,7 @@ has_turned(const struct pfk__child *c)
 	uint64_t beat = __atomic_load_n(&c->pulse.page->beat, __ATOMIC_RELAXED);
 
 	return c->ordered_ns != 0 && !c->retire_wanted &&
-	    beat > c->ordered_ns + pfk__leaver_look_ns / 10;
+	    (c->leaver || beat > c->ordered_ns + pfk__leaver_look_ns / 10);
 }
 
 static enum hold
@@ -179,11 +180,12 @@ pfk__leaver_keeps(struct pfk__child *c)
 	enum hold hold = look(c);
 	bool again = c->queue_seen;
 
-	c->queue_seen = hold == HOLD_QUEUE;
+	/* That of an orphan's channel cannot be told from others. */
+	c->queue_seen = hold == HOLD_QUEUE && !c->orphan;
 	if (hold == HOLD_LISTENER)
 		return "a listener";
-	return hold == HOLD_QUEUE && again ? "descriptors in a socket's queue"
-					   : NULL;
+	return c->queue_seen && again ? "descriptors in a socket's queue"
+				      : NULL;
 }
 
 static void

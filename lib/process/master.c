@@ -159,7 +159,8 @@ roll_orphans(struct pfk__master *m)
 	const struct pfk__child *c;
 
 	LIST_FOREACH(c, &m->children, link) {
-		if (c->orphan && m->reload == PFK__RELOAD_SETTLED)
+		if (c->orphan && c->phase != PFK__PHASE_LEAVING &&
+		    m->reload == PFK__RELOAD_SETTLED)
 			pfk__reload_roll(m);
 	}
 }

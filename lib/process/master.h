@@ -59,6 +59,7 @@ struct pfk__child {
 	bool again_logged;  /* are offered again */
 	bool retire_wanted; /* once `receiving` is 0 */
 	bool orphan;        /* another master has started it */
+	bool leaver;        /* and had ordered it to leave */
 	bool refused;       /* takeover.h: it is let go */
 	int version;        /* of its messages and its hand-over */
 	struct pfk_timer *bound; /* of its leaving; then it is killed */

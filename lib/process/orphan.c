@@ -49,7 +49,7 @@ send_knock(const struct pfk_worker *w, int to, int channel)
 	struct pfk__knock k = {.first = PFK__CONTROL_BINARY,
 	    .version = PFK__KNOCK_VERSION,
 	    .message_bytes = sizeof(struct pfk__message),
-	    .slot = w->slot,
+	    .slot = w->leaving ? -1 - w->slot : w->slot,
 	    .workers = w->config->workers,
 	    .keeper = getppid() == w->keeper ? w->keeper : 0,
 	    .generation = w->generation};
@@ -100,6 +100,10 @@ lend_all(struct pfk_worker *w)
 	const struct pfk__ledger *g = w->ledger;
 	struct pfk__message m = {.slot = w->slot, .generation = w->generation};
 
+	if (w->leaving) {
+		g->head->lending = 0;
+		return 0;
+	}
 	for (int fd = 0; fd < g->size && fd <= g->head->top; fd++) {
 		const struct pfk__record *r = &g->records[fd];
 
@@ -181,6 +185,13 @@ knock(struct pfk_worker *w)
 	return good;
 }
 
+/* One that was told to end needs no master, but an end. */
+static bool
+may_knock(const struct pfk_worker *w)
+{
+	return !w->leaving || w->how == PFK_DRAIN_LEAVE;
+}
+
 static void
 on_knock(void *arg)
 {
@@ -191,8 +202,7 @@ on_knock(void *arg)
 		pfk_log(PFK_WARNING,
 		    "no new master came: draining, then ending");
 		pfk__worker_drain(w, PFK_DRAIN_STOP, w->config->shutdown_ns);
-	} else if (w->leaving || !knock(w)) {
-		/* One that leaves needs no master, but an end. */
+	} else if (!may_knock(w) || !knock(w)) {
 		knock_later(w);
 	}
 }
@@ -201,7 +211,7 @@ static void
 knock_later(struct pfk_worker *w)
 {
 	uint64_t now = pfk_loop_now(w->loop), end = w->ledger->head->orphan_ns;
-	uint64_t in = w->leaving && end > now ? end - now : KNOCK_NS;
+	uint64_t in = !may_knock(w) && end > now ? end - now : KNOCK_NS;
 
 	/* Without it, no master would find the worker, and nothing would end it. */
 	for (int i = 0; i < TRIES; i++) {
@@ -229,8 +239,8 @@ show(const struct pfk_worker *w)
 		strftime(from, sizeof(from), "%T", &tm);
 	if (localtime_r(&until, &tm) != NULL)
 		strftime(to, sizeof(to), "%T", &tm);
-	pfk__title_set("worker %d (orphan since %s until %s)", w->slot, from,
-	    to);
+	pfk__title_set("worker %d (orphan since %s until %s%s)", w->slot, from,
+	    to, w->leaving ? ", leaving" : "");
 }
 
 bool
@@ -256,7 +266,7 @@ pfk__orphan_begin(struct pfk_worker *w)
 	}
 	pfk_io_cancel(&w->io);
 	show(w);
-	if (w->let_go && !w->leaving)
+	if (w->let_go)
 		on_knock(w);
 	else
 		knock_later(w);
@@ -293,7 +303,7 @@ pfk__orphan_end(struct pfk_worker *w)
 		return;
 	w->ledger->head->orphan_ns = 0;
 	release_adopted(w);
-	pfk__title_set("worker %d", w->slot);
+	pfk__title_set("worker %d%s", w->slot, w->leaving ? " (leaving)" : "");
 }
 
 void

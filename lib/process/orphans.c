@@ -16,11 +16,14 @@
 
 /* Far longer than between two knocks; others may connect and say nothing. */
 #define PATIENCE_NS (400 * PFK_MSEC_NS)
+/* Two knocks of those that leave, after the last of the others. */
+#define LAST_NS (100 * PFK_MSEC_NS)
 
 struct hall {
 	struct pfk_orphan *list;
 	int max, n;
-	int workers; /* of the service, as they say; 0: none has come */
+	int serving; /* of them */
+	int workers; /* of the service, as these say; 0: none has come */
 	uint64_t deadline_ns;
 };
 
@@ -55,12 +58,19 @@ receive(struct hall *h, int fd)
 
 	if (!await(h, fd) ||
 	    recv(fd, &k, sizeof(k), MSG_DONTWAIT) != (ssize_t)sizeof(k) ||
-	    k.slot < 0 || k.slot >= PFK_WORKERS_MAX ||
+	    pfk__knock_slot(&k) >= PFK_WORKERS_MAX ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1 ||
 	    is_listed(h, peer.pid) || h->n == h->max)
 		return;
+	h->list[h->n++] = (struct pfk_orphan){.slot = pfk__knock_slot(&k),
+	    .pid = peer.pid};
+	if (k.slot < 0)
+		return;
 	h->workers = k.workers;
-	h->list[h->n++] = (struct pfk_orphan){.slot = k.slot, .pid = peer.pid};
+	h->serving++;
+	/* Others that leave have knocked by then. */
+	if (h->serving == h->workers)
+		h->deadline_ns = pfk__clock_now() + LAST_NS;
 }
 
 /* Until each slot's orphan has come, or the time is over. */
@@ -68,7 +78,7 @@ static void
 wait_for_knocks(struct hall *h, int listener)
 {
 	h->deadline_ns = pfk__clock_now() + PATIENCE_NS;
-	while ((h->n == 0 || h->n < h->workers) && await(h, listener)) {
+	while (await(h, listener)) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd == -1)

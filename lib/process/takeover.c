@@ -19,18 +19,27 @@
 #define AWAIT_NS (1500 * PFK_MSEC_NS)
 /* One that breaks its way off may begin anew within this time. */
 #define LOST_NS (10 * PFK_SECOND_NS)
+/* For each worker of this service so many that leave are taken over. */
+#define LEAVERS_MAX 16
 /* No honest generation comes near; further ones are counted on from it. */
 #define GENERATION_MAX (UINT64_C(1) << 62)
 
 static int
-count_orphans(const struct pfk__master *m)
+count_orphans(const struct pfk__master *m, bool leavers)
 {
 	const struct pfk__child *c;
 	int n = 0;
 
 	LIST_FOREACH(c, &m->children, link)
-		n += c->orphan;
+		n += c->orphan && c->leaver == leavers;
 	return n;
+}
+
+static const char *
+origin(const struct pfk__master *m)
+{
+	return m->inherited.lock > 0 ? "the program before"
+				     : "a master that has died";
 }
 
 /* Their listeners come into custody in order of the slots. */
@@ -53,7 +62,7 @@ read_orphans(struct pfk__master *m)
 static void
 end_waiting(struct pfk__master *m)
 {
-	int n = count_orphans(m);
+	int n = count_orphans(m, false);
 
 	pfk_timer_cancel(&m->await);
 	m->awaiting = false;
@@ -61,9 +70,7 @@ end_waiting(struct pfk__master *m)
 	m->drains_due = true;
 	if (n > m->taken_over)
 		pfk_log(PFK_INFO, "took over %d worker%s of %s", n,
-		    n == 1 ? "" : "s",
-		    m->inherited.lock > 0 ? "the program before"
-					  : "a master that has died");
+		    n == 1 ? "" : "s", origin(m));
 	m->taken_over = n;
 	read_orphans(m);
 	if (m->stop_next != PFK__STOP_NONE)
@@ -149,7 +156,6 @@ pfk__takeover_refuse(struct pfk__child *c)
 	pfk__child_drop(c);
 }
 
-/* Those that leave have given connections to workers that end. */
 void
 pfk__takeover_give_up(struct pfk__master *m)
 {
@@ -157,14 +163,14 @@ pfk__takeover_give_up(struct pfk__master *m)
 	int n = 0;
 
 	LIST_FOREACH_SAFE(c, &m->children, link, next) {
-		if (!c->orphan || c->phase == PFK__PHASE_LEAVING)
+		if (!c->orphan)
 			continue;
+		n += c->phase != PFK__PHASE_LEAVING;
+		m->control->instance.stays = true;
 		pfk__takeover_refuse(c);
-		n++;
 	}
 	if (n == 0)
 		return;
-	m->control->instance.stays = true;
 	pfk_log(PFK_WARNING,
 	    "%d worker%s of the master before serve%s on, for the next start",
 	    n, n == 1 ? "" : "s", n == 1 ? "s" : "");
@@ -229,12 +235,23 @@ hear_predecessor(struct pfk__master *m, pid_t pid, pid_t keeper)
 	}
 }
 
+/* A worker that forks must not fill the master with knocks. */
+static bool
+are_enough(const struct pfk__master *m, const struct pfk__knock *k)
+{
+	int n = count_orphans(m, k->slot < 0);
+
+	if (k->slot < 0)
+		return n >= LEAVERS_MAX * m->workers;
+	return n >= 2 * k->workers || (!m->awaiting && n >= m->workers);
+}
+
 /* Whether it can become a child now, or why not. */
 static const char *
 check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 {
 	if (k->version < 1 || k->message_bytes < PFK__MESSAGE_MIN ||
-	    k->slot < 0 || k->slot >= PFK_WORKERS_MAX || k->keeper < 0 ||
+	    pfk__knock_slot(k) >= PFK_WORKERS_MAX || k->keeper < 0 ||
 	    k->keeper == 1 || k->workers < 1 || k->workers > PFK_WORKERS_MAX ||
 	    k->generation == 0 || k->generation > GENERATION_MAX)
 		return "its knock makes no sense";
@@ -242,9 +259,7 @@ check(const struct pfk__master *m, const struct pfk__knock *k, pid_t pid)
 		return "the service stops";
 	if (is_known(m, pid, k->keeper))
 		return "it is a worker of this master already";
-	/* A worker that forks must not fill the master with knocks. */
-	if (count_orphans(m) >= 2 * k->workers ||
-	    (!m->awaiting && count_orphans(m) >= m->workers))
+	if (are_enough(m, k))
 		return "there are too many of its kind";
 	return NULL;
 }
@@ -262,23 +277,27 @@ serve_slot(struct pfk__master *m, struct pfk__child *c)
 }
 
 /*
- * Another worker has its slot: it hands its connections over and ends.  The old
- * master died in a reload, with two workers of a slot, or this one hung while
- * the others knocked.
+ * It hands its connections over and ends: the old master had ordered that, or
+ * another worker has its slot.  Then the old master died in a reload, with two workers
+ * of a slot, or this one hung while the others knocked.
  */
 static void
 retire_late(struct pfk__master *m, struct pfk__child *c)
 {
 	c->phase = PFK__PHASE_LEAVING;
 	c->retire_wanted = true;
+	if (c->leaver)
+		pfk_log(PFK_INFO,
+		    "took over worker %d (%d) of %s, which leaves", c->slot,
+		    (int)c->pid, origin(m));
 	if (m->awaiting) {
 		pfk_io_want(c->io, PFK_READ);
 		return;
 	}
-	pfk_log(PFK_INFO,
-	    "took over worker %d (%d) of a master that has died, later than "
-	    "others",
-	    c->slot, (int)c->pid);
+	if (!c->leaver)
+		pfk_log(PFK_INFO,
+		    "took over worker %d (%d) of %s, later than others",
+		    c->slot, (int)c->pid, origin(m));
 	m->drains_due = true;
 	pfk__master_wake(m);
 }
@@ -293,7 +312,7 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 	hear_predecessor(m, pid, k->keeper);
 	why = check(m, k, pid);
 	if (why == NULL) {
-		c = pfk__child_found(m, k->slot, k->generation, fd);
+		c = pfk__child_found(m, pfk__knock_slot(k), k->generation, fd);
 		if (c == NULL)
 			why = "there is no memory for it";
 	}
@@ -302,6 +321,7 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 		return why;
 	}
 	c->version = k->version;
+	c->leaver = k->slot < 0;
 	c->deaths_told = -1;
 	if (!pfk__child_claim(c, pid, k->keeper, uid)) {
 		pfk__child_drop(c);
@@ -310,15 +330,16 @@ pfk__takeover_knock(struct pfk__master *m, const struct pfk__knock *k,
 	if (k->generation > m->generation)
 		m->generation = k->generation;
 	/* A slot that the configuration does not know may come last. */
-	if (is_free(m, k->slot) && (m->awaiting || k->slot >= m->workers))
+	if (!c->leaver && is_free(m, c->slot) &&
+	    (m->awaiting || c->slot >= m->workers))
 		serve_slot(m, c);
 	else
 		retire_late(m, c);
 	if (!m->awaiting)
 		pfk_io_want(c->io, PFK_READ);
-	else if (all_found(m, k->workers))
+	else if (!c->leaver && all_found(m, k->workers))
 		end_waiting(m);
-	else
+	else if (!c->leaver)
 		wait_on(m);
 	return NULL;
 }

@@ -14,6 +14,10 @@
  * of its listeners, and READY.  The master reads the channels in order of slots,
  * because steering goes by the order of opening.
  *
+ * A worker that was leaving when its master died sends no more than the knock.  It
+ * has no slot: the next master orders it to leave, and finds heirs for the
+ * connections that it still has.
+ *
  * Invariants:
  *  1. a knock counts if the kernel says that it comes from root, from the
  *     master's own user or from the user that its workers become;
@@ -42,11 +46,17 @@ struct pfk__knock {
 	uint8_t first;
 	uint8_t version;
 	uint16_t message_bytes; /* of a channel's messages */
-	int32_t slot;
+	int32_t slot; /* -1 - slot: it has left, and older masters refuse it */
 	int32_t workers; /* of the service: so many may knock */
 	int32_t keeper;  /* its pid; 0: it is dead */
 	uint64_t generation;
 };
+
+static inline int
+pfk__knock_slot(const struct pfk__knock *k)
+{
+	return k->slot < 0 ? -1 - k->slot : k->slot;
+}
 
 struct pfk_worker;
 

@@ -309,7 +309,7 @@ on_leaving_late(void *arg)
 
 /*
  * A worker that leaves may need another order to hand its last connections over, and
- * would not be known to the new program.
+ * an older program, or one that comes back, would not take it over.
  */
 static bool
 all_left(struct pfk__master *m)

@@ -102,8 +102,9 @@ on_deadline(void *arg)
 void
 pfk__worker_drain(struct pfk_worker *w, enum pfk_drain how, uint64_t timeout_ns)
 {
-	/* A stricter drain is under way, with its own deadline. */
-	if (w->leaving && how < w->how)
+	/* A stricter drain is under way, or the same, with its own deadline. */
+	if (w->leaving &&
+	    (how < w->how || (how == PFK_DRAIN_LEAVE && w->deadline != NULL)))
 		return;
 	w->leaving = true;
 	w->how = how;
