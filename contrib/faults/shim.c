@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <link.h>
 #include <poll.h>
 #include <pwd.h>
@@ -284,6 +285,13 @@ WRAP(void *, mmap, MAP_FAILED,
     (at, len, prot, flags, fd, offset))
 WRAP(int, mprotect, -1, (void *at, size_t len, int prot), (at, len, prot))
 WRAP(pid_t, fork, -1, (void), ())
+WRAP(pid_t, setsid, -1, (void), ())
+WRAP(int, setgroups, -1, (size_t n, const gid_t *groups), (n, groups))
+WRAP(int, initgroups, -1, (const char *user, gid_t group), (user, group))
+WRAP(int, setresgid, -1, (gid_t real_gid, gid_t effective, gid_t saved),
+    (real_gid, effective, saved))
+WRAP(int, setresuid, -1, (uid_t real_uid, uid_t effective, uid_t saved),
+    (real_uid, effective, saved))
 WRAP(int, fexecve, -1, (int fd, char *const *argv, char *const *env),
     (fd, argv, env))
 WRAP(int, kill, -1, (pid_t pid, int signo), (pid, signo))

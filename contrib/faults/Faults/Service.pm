@@ -17,10 +17,21 @@ use constant PATIENCE => 20;
 use constant BULK     => 300_000;
 use constant IDLE     => 0.3;
 
-our @PHASES = qw(start serve reload crash resize upgrade stop takeover back);
+our @PHASES = qw(start serve reload crash resize upgrade stop takeover back reopen);
 
-# A fault comes in the first life that has its phase; each ends with a stop.
-our @LIVES = ([qw(start serve reload crash resize upgrade stop)], [qw(start serve takeover back stop)]);
+# A fault comes in the first life that has its name and its phase; each ends with a
+# stop. One that is `new` tries the sites only that none before it has met. In a life
+# that `loses`, a killed worker takes its connections along.
+our @LIVES = (
+	{ name => 'service', phases => [qw(start serve reload crash resize upgrade stop)] },
+	{ name => 'service', phases => [qw(start serve takeover back stop)] },
+	{ name => 'file', new => 1, options => [qw(-l LOG)], phases => [qw(start serve reopen reload crash stop)] },
+	{ name => 'detached', new => 1, daemon => 1, options => [qw(-D -l LOG)], phases => [qw(start serve reload stop)] },
+	{ name => 'user', new => 1, options => [qw(-u nobody)], phases => [qw(start serve reload crash resize upgrade stop)] },
+	{ name => 'user', new => 1, options => [qw(-u nobody)], phases => [qw(start serve takeover back stop)] },
+	{ name => 'bare', loses => 1, options => [qw(--keeper off)],
+		phases => [qw(start serve reload crash resize upgrade stop)] },
+);
 
 # Where lines are written: one that fails cannot tell of itself.
 our $LINES = qr{\@(?:base/(?:sink|log)|logger/\w+)[.]c:};
@@ -30,27 +41,31 @@ my %STATUS = map { $_ => 1 } 0, 64 .. 78;
 
 # run($programs, $shim, $fault, $life): the findings, lines of text; and the service.
 # The programs: that of the service, and one that passes -t and then fails. The fault:
-# phase (its name), at, error, nth; or undef for all of a life without any.
+# life and phase (their names), at, error, nth; or undef for all of a life without any.
 sub run {
 	my ($class, $programs, $shim, $fault, $life) = @_;
 	my $self = bless { programs => $programs, order => Faults::Order->new, fault => $fault, findings => [], clients => [],
 		dir => File::Temp->newdir('faults-XXXXXX', TMPDIR => 1) }, $class;
 	my $last = $fault ? $fault->{phase} : 'stop';
-	($life) = grep { my $phases = $_; grep { $_ eq $last } @{$phases} } @LIVES if !$life;
+	$self->{life} = $life //= life_of($fault);
+	my @phases  = @{ $life->{phases} };
 	my $program = $programs->[0];
 
+	# Workers of another user knock at its control socket.
+	chmod 0711, $self->{dir} or die "$self->{dir}: $!\n";
 	# It will be replaced.
-	if (grep { $_ eq 'back' } @{$life}) {
+	if (grep { $_ eq 'back' } @phases) {
 		$program = "$self->{dir}/prefork-echo";
 		put_program($programs->[0], $program);
 	}
-	open $self->{log}, '+>', "$self->{dir}/log" or die "log: $!\n";
+	open $self->{log}, '>>', "$self->{dir}/log" or die "log: $!\n";
+	my @options = map { $_ eq 'LOG' ? "$self->{dir}/log" : $_ } @{ $life->{options} // [] };
 	$self->{spawn} = sub {
 		return spawn_process({ stdout => $self->{log}, stderr => $self->{log}, env => $self->{order}->env($shim) },
 			$program, qw(-w 2 -p 0 -4 --control), "$self->{dir}/control.sock",
-			'-P', "$self->{dir}/pid", '-c', $self->config(0));
+			'-P', "$self->{dir}/pid", '-c', $self->config(0), @options);
 	};
-	for my $phase (@{$life}) {
+	for my $phase (@phases) {
 		next if $phase eq 'stop';
 		$self->enter($phase, $last) or last;
 		last if $phase eq $last;
@@ -61,6 +76,15 @@ sub run {
 	$self->{text} = $self->text;
 	$self->end;
 	return ($self->{findings}, $self);
+}
+
+sub life_of {
+	my ($fault) = @_;
+
+	for my $life (grep { $_->{name} eq $fault->{life} } @LIVES) {
+		return $life if grep { $_ eq $fault->{phase} } @{ $life->{phases} };
+	}
+	die "no life of $fault->{life} has $fault->{phase}\n";
 }
 
 sub put_program {
@@ -107,8 +131,7 @@ sub status {
 	my ($self) = @_;
 
 	my $ended = !defined $self->{status} && $self->{pid} && !alive($self->{pid});
-	my $again = $ended && $self->{now} =~ /upgrade|back/ && wait_for(sub {
-		$self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/ ? $1 : undef }, PATIENCE / 4);
+	my $again = $ended && $self->{now} =~ /upgrade|back/ && wait_for(sub { $self->master_again }, PATIENCE / 4);
 	if ($again && $again != $self->{pid}) {
 		waitpid $self->{pid}, 0;
 		$self->{pid} = $again;
@@ -117,6 +140,23 @@ sub status {
 	$self->{status} = 0 if !defined $self->{status} && $self->{stands_in} && !alive($self->{pid});
 	$self->{status} = $? if !defined $self->{status} && $self->{pid} && waitpid($self->{pid}, 1) == $self->{pid};
 	return $self->{status};
+}
+
+# The pid of the one that is the master again. Its line may be the one that failed.
+sub master_again {
+	my ($self) = @_;
+
+	return $1 if $self->text =~ /is\sthe\smaster\sagain,\sas\sprocess\s(\d+)/;
+	return if !$self->{fault} || $self->{fault}{name} !~ $LINES;
+	my $pid = $self->pid_in_file;
+	return $pid && $pid != $self->{pid} && alive($pid) ? $pid : undef;
+}
+
+sub pid_in_file {
+	my ($self) = @_;
+
+	open my $file, '<', "$self->{dir}/pid" or return;
+	return (<$file> // q{}) =~ /\A(\d+)$/m ? $1 : undef;
 }
 
 # Wait for a line from now on, or for the end; false if none of both comes.
@@ -146,7 +186,20 @@ sub do_start {
 
 	$self->{pid} = $self->{spawn}->();
 	$self->expect(0, qr/\]\sready:/) or return $self->find('neither ready nor ended');
+	$self->follow_daemon if $self->{life}{daemon};
 	($self->{port}) = $self->text =~ /ready:\s.*?tcp\s127[.]0[.]0[.]1:(\d+)/;
+	return;
+}
+
+# The parent ends when its child is ready, and else with its status.
+sub follow_daemon {
+	my ($self) = @_;
+
+	wait_for(sub { defined $self->status }, PATIENCE) or return $self->find('the parent does not end');
+	return if $self->status != 0;
+	my $pid = wait_for(sub { $self->pid_in_file }, PATIENCE) or return $self->find('no pid file');
+	@{$self}{qw(pid status stands_in)} = ($pid, undef, 1);
+	$self->find('the parent has told of a success, and nobody serves') if !alive($pid);
 	return;
 }
 
@@ -176,8 +229,16 @@ sub do_crash {
 	my ($self) = @_;
 	my ($worker) = workers_of($self->{pid}) or return;
 
+	$self->part if $self->{life}{loses};
 	kill 'KILL', $worker;
 	return $self->expect($self->{mark}, qr/\]\sstarted\sworker/) || $self->find('no worker is started again');
+}
+
+sub do_reopen {
+	my ($self) = @_;
+
+	kill 'USR1', $self->{pid};
+	return $self->expect($self->{mark}, qr/\]\s[^\n]*reopen/) || $self->find('no line tells how the reopening ended');
 }
 
 sub do_resize {
@@ -237,11 +298,19 @@ sub do_back {
 	return $self->expect($self->{mark}, qr/\]\sreloaded:/) || $self->find('nobody takes over');
 }
 
-sub do_stop {
+# All clients go.
+sub part {
 	my ($self) = @_;
 
 	close $_ for @{ $self->{clients} };
 	$self->{clients} = [];
+	return;
+}
+
+sub do_stop {
+	my ($self) = @_;
+
+	$self->part;
 	return if !$self->is_alive;
 	kill 'TERM', $self->{pid};
 	wait_for(sub { defined $self->status }, PATIENCE) or $self->find('TERM does not end it');
