@@ -76,6 +76,7 @@ sub noted {
 sub flags {
 	my ($compile, $link) = noted();
 
+	is_deeply([ noted('WERROR=1') ], [ $compile, $link ], 'with WERROR=1 nothing is built anew');
 	SKIP: {
 		my ($code) = run_cmd({ input => 'int main(void) { return 0; }' }, '/usr/bin/env', 'cc', '-Werror',
 			qw(-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fcf-protection -fstack-clash-protection -O2),
