@@ -109,7 +109,7 @@ sub exporter {
 	my @arguments = @_;
 	my $e = Prefork->spawn({ program => $program }, '-l', @arguments);
 
-	ok($e->wait_log(qr/\]\sready$/mx), "ready: -l $arguments[0]") or BAIL_OUT($e->log_text);
+	ok($e->wait_log(qr/\]\sready$/mx), "ready: -l $arguments[0]") or die $e->log_text;
 	return $e;
 }
 

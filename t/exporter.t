@@ -52,7 +52,7 @@ sub exporter {
 	my @arguments = @_;
 	my $e = Prefork->spawn({ program => $program }, '-l', @arguments);
 
-	ok($e->wait_log(qr/\]\sready$/mx), 'an exporter is ready') or BAIL_OUT($e->log_text);
+	ok($e->wait_log(qr/\]\sready$/mx), 'an exporter is ready') or die $e->log_text;
 	my ($p) = $e->log_text =~ m{serving[ ]on[ ]http://127[.]0[.]0[.]1:(\d+)/$}mx;
 	return ($e, $p);
 }

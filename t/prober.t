@@ -63,7 +63,7 @@ sub prober {
 	my $child = spawn_process({ stderr => $log }, PROGRAM, qw(--serve 127.0.0.1:0 --interval 0.05 -t 0.5),
 		map { ('--target', $_) } @targets);
 	ok(wait_for(sub { ($address) = slurp("$dir/log") =~ m{http://127[.]0[.]0[.]1:(\d+)/metrics$}mx },
-		20), 'a prober serves') or BAIL_OUT(slurp("$dir/log"));
+		20), 'a prober serves') or die slurp("$dir/log");
 	return ($child, $address);
 }
 
