@@ -1,5 +1,6 @@
 /*
- * options.c: a configuration file with options of each type.
+ * options.c: options of each type, in a configuration file, or after a zero byte in
+ * the words of a command line.
  */
 #include <prefork.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+
+#define WORDS_MAX 20
 
 struct config {
 	bool flag, on;
@@ -47,23 +50,56 @@ static const struct pfk_option table[] = {
     {0},
 };
 
+static void
+judge(const struct config *c, int rc, const char *err)
+{
+	if ((rc == -1) != (err[0] != '\0') || strlen(err) >= PFK_ERROR_SIZE ||
+	    c->number < 0 || c->number > 1000 || c->bytes < 0 ||
+	    c->bytes > 1 << 30 || c->ns > 1000 * PFK_SECOND_NS)
+		abort();
+}
+
+/* A word for each line. */
+static void
+parse_words(struct config *c, const uint8_t *data, size_t size)
+{
+	char err[PFK_ERROR_SIZE] = "", *text = malloc(size + 1), *at = text;
+	char *argv[WORDS_MAX + 2] = {(char[]){"options"}};
+	int argc = 1, rc;
+
+	if (text == NULL)
+		abort();
+	memcpy(text, data, size);
+	text[size] = '\0';
+	while (at != NULL && argc <= WORDS_MAX)
+		argv[argc++] = strsep(&at, "\n");
+	rc = pfk_options_argv(table, c, argc, argv, err);
+	judge(c, rc, err);
+	if (rc != -1 && (rc < 1 || rc > argc))
+		abort();
+	pfk_options_free(table, c);
+	free(text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config c = {0};
 	char path[40], err[PFK_ERROR_SIZE] = "";
-	int fd = memfd_create("options", MFD_CLOEXEC), rc;
+	int fd, rc;
 
+	if (size > 0 && data[0] == 0) {
+		parse_words(&c, data + 1, size - 1);
+		return 0;
+	}
+	fd = memfd_create("options", MFD_CLOEXEC);
 	/* Not one that everybody may write to. */
 	if (fd == -1 || fchmod(fd, 0600) == -1 ||
 	    write(fd, data, size) != (ssize_t)size)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	rc = pfk_options_file(table, &c, path, err);
-	if ((rc == -1) != (err[0] != '\0') || strlen(err) >= sizeof(err) ||
-	    c.number < 0 || c.number > 1000 || c.bytes < 0 ||
-	    c.bytes > 1 << 30 || c.ns > 1000 * PFK_SECOND_NS)
-		abort();
+	judge(&c, rc, err);
 	pfk_options_free(table, &c);
 	close(fd);
 	return 0;
