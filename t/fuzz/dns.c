@@ -8,7 +8,7 @@ int example_main(int argc, char **argv);
 #include "../../contrib/examples/dns.c"
 #undef main
 
-#include "fuzz.h"
+#include "server.h"
 
 #define TEXT_BYTES 8192
 
@@ -41,10 +41,11 @@ ask(const uint8_t *data, size_t size, bool by_udp)
 		abort();
 }
 
-/* The first byte is F for a file, else the rest is a query. */
+/* The first byte is F for a file, T for clients of TCP, else the rest is a query. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct fuzz_server server = {.tcp = &tcp};
 	char err[PFK_ERROR_SIZE] = "";
 	struct zone *z;
 
@@ -54,7 +55,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		zone = load(text, strlen(text), err);
 	if (zone == NULL)
 		abort();
-	if (data[0] != 'F') {
+	if (data[0] == 'T') {
+		fuzz_serve(&server, data + 1, size - 1);
+	} else if (data[0] != 'F') {
 		ask(data + 1, size - 1, true);
 		ask(data + 1, size - 1, false);
 	} else if (size <= TEXT_BYTES && memchr(data, '\0', size) == NULL) {

@@ -4,8 +4,8 @@
  * The input is a sequence of pieces.  A piece's first byte has the client in its
  * two lowest bits, and above them the number of bytes that follow: 62 is all that
  * are left, and with 63 the client resets its connection.  At the end another
- * client asks the question and must get the answer, because the server still
- * serves.
+ * client asks the question, if there is one, and must get the answer, because the
+ * server still serves.
  */
 #ifndef FUZZ_SERVER_H
 #define FUZZ_SERVER_H
@@ -27,8 +27,8 @@
 struct fuzz_server {
 	const struct pfk_protocol *tcp; /* or */
 	void (*stream)(struct pfk_stream *s, void *arg);
-	struct pfk_loop **loop; /* the server's variable, or NULL */
-	const char *question, *answer;
+	struct pfk_loop **loop;        /* the server's variable, or NULL */
+	const char *question, *answer; /* or NULL */
 };
 
 static inline int
@@ -143,7 +143,8 @@ fuzz_serve(const struct fuzz_server *s, const uint8_t *data, size_t size)
 	if (server == NULL)
 		abort();
 	fuzz_pieces(l, &addr, data, size);
-	fuzz_ask(l, &addr, s);
+	if (s->question != NULL)
+		fuzz_ask(l, &addr, s);
 	pfk_loop_drain(l, PFK_DRAIN_NOW);
 	pfk_loop_run(l);
 	pfk_server_close(&server);
