@@ -354,6 +354,7 @@ exchange(struct client *c)
 int
 run_udp(struct client *c)
 {
+	memset(&run, 0, sizeof(run));
 	run.client = c;
 	run.total = (int64_t)c->o.count * c->o.n_messages;
 	c->loop = pfk_loop_new(NULL);
