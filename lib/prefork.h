@@ -552,6 +552,18 @@ int pfk_zone_get(struct pfk_zone *z, const void *key, size_t key_len, void *buf,
     size_t room, struct pfk_zone_item *info);
 
 /*
+ * Call show with the item and its value, which is not copied: n vectors of the zone's
+ * memory, valid until show returns.  pfk_writev in it sends a large value with one
+ * copy less than pfk_zone_get and pfk_write.  The workers that need this part
+ * of the zone wait meanwhile; so show is short, and calls of it on this zone give EDEADLK.
+ * ENOENT; ENOMEM: show is not called.
+ */
+int pfk_zone_show(struct pfk_zone *z, const void *key, size_t key_len,
+    void (*show)(void *arg, const struct pfk_zone_item *item,
+	const struct iovec *value, int n),
+    void *arg);
+
+/*
  * Put an item there, in place of another one or none, as `when` says.  how->ttl_ns
  * and how->flags are the item's, how->version is that of PFK_ZONE_SAME; NULL is all
  * zero.  EEXIST: there is one (NEW); ENOENT: there is none (OLD, SAME); ESTALE: it has

@@ -121,6 +121,107 @@ test_deadlines(void)
 	is_error(pfk_zone_touch(zone, "none", 4, 0), ENOENT, "touch none");
 }
 
+/* shown values */
+
+static struct {
+	char bytes[20000];
+	size_t len;
+	int pieces, calls, error;
+} shown;
+
+static void
+show(void *arg, const struct pfk_zone_item *it, const struct iovec *v, int n)
+{
+	(void)arg;
+	shown.calls++;
+	shown.len = it->len;
+	shown.pieces = n;
+	for (size_t at = 0; n > 0; at += v->iov_len, v++, n--)
+		memcpy(shown.bytes + at, v->iov_base, v->iov_len);
+}
+
+static void
+show_and_get(void *arg, const struct pfk_zone_item *it, const struct iovec *v,
+    int n)
+{
+	(void)it;
+	(void)v;
+	(void)n;
+	pfk_zone_clear(arg);
+	shown.error = pfk_zone_get(arg, "k", 1, NULL, 0, NULL) == -1 ? errno
+								     : 0;
+}
+
+static bool
+shows(const char *key, const char *value, size_t len)
+{
+	shown.calls = 0;
+	return pfk_zone_show(zone, key, strlen(key), show, NULL) == 0 &&
+	    shown.calls == 1 && shown.len == len &&
+	    memcmp(shown.bytes, value, len) == 0;
+}
+
+static void
+test_shown(void)
+{
+	static char value[10000];
+
+	pfk_zone_clear(zone);
+	shown.calls = 0;
+	is_error(pfk_zone_show(zone, "k", 1, show, NULL), ENOENT, "show none");
+	is_int(shown.calls, 0, "no call");
+	memset(value, 'v', sizeof(value));
+	pfk_zone_put(zone, "k", 1, value, 5000, PFK_ZONE_ALWAYS, NULL);
+	ok(shows("k", value, 5000), "show");
+	is_int(shown.pieces, 1, "a value in one piece, where there is room");
+	pfk_zone_put(zone, "l", 1, value, 5000, PFK_ZONE_ALWAYS, NULL);
+	pfk_zone_delete(zone, "l", 1);
+	pfk_zone_delete(zone, "k", 1);
+	pfk_zone_put(zone, "k", 1, value, 10000, PFK_ZONE_ALWAYS, NULL);
+	ok(shows("k", value, 10000) && shown.pieces == 1,
+	    "in the room of two that lay side by side");
+	put("empty", "", PFK_ZONE_ALWAYS, NULL);
+	ok(shows("empty", "", 0), "show an empty value");
+	pfk_zone_show(zone, "k", 1, show_and_get, zone);
+	is_int(shown.error, EDEADLK, "a call on a zone inside of it");
+	ok(shows("k", value, 10000), "and after it");
+}
+
+/* Free blocks lie apart: an item has a run for each. */
+static void
+test_pieces(void)
+{
+	static char value[20000];
+	struct pfk_zone_stats before, after;
+	char key[16];
+	int wrong = 0, i;
+
+	pfk_zone_clear(zone);
+	pfk_zone_stats(zone, &before);
+	for (i = 0; i < (int)zone->n_blocks; i++) {
+		snprintf(key, sizeof(key), "key %d", i);
+		put(key, "v", PFK_ZONE_ALWAYS, NULL);
+	}
+	for (i = 0; i < (int)zone->n_blocks; i += 2) {
+		snprintf(key, sizeof(key), "key %d", i);
+		pfk_zone_delete(zone, key, strlen(key));
+	}
+	memset(value, 'v', sizeof(value));
+	for (i = 0; i < 10; i++) {
+		snprintf(key, sizeof(key), "long %d", i);
+		wrong += pfk_zone_put(zone, key, strlen(key), value,
+			     sizeof(value) - (size_t)i, PFK_ZONE_ALWAYS,
+			     NULL) != 0;
+		wrong += !shows(key, value, sizeof(value) - (size_t)i);
+	}
+	is_int(wrong, 0, "values in many pieces");
+	ok(shown.pieces > 64, "%d pieces", shown.pieces);
+	pfk_zone_clear(zone);
+	pfk_zone_stats(zone, &after);
+	is_int((int64_t)after.free_bytes, (int64_t)before.free_bytes,
+	    "all blocks are free again");
+}
+
 /* More than there is room for; one of them is read again and again. */
 static void
 test_eviction(void)
@@ -142,6 +243,7 @@ test_eviction(void)
 		wrong += pfk_zone_get(zone, key, strlen(key), got, sizeof(got),
 			     NULL) != 0;
 		wrong += memcmp(got, value, len) != 0;
+		wrong += !shows(key, value, len);
 		wrong += get("kept", NULL) == NULL;
 	}
 	is_int(wrong, 0, "2,000 items: each is there once it is put");
@@ -310,7 +412,9 @@ test_hostile(void)
 		zone->buckets[k] = k % 2 == 0 ? ~0u : 1 + k;
 	/* A round, by an item's blocks and by a bucket's items. */
 	for (uint32_t b = 1; b <= zone->n_blocks; b++) {
-		pfk__zone_block(zone, 0, b)->next = b % 3 == 0 ? b : ~0u - b;
+		pfk__zone_block(zone, 0, b)->run =
+		    (struct pfk__zone_run){b % 3 == 0 ? b : ~0u - b,
+			b % 2 == 0 ? 1 : ~0u - b};
 		pfk__zone_block(zone, 0, b)->link = b;
 	}
 	*s = (struct pfk__zone_stripe){.owner = 7 + 1,
@@ -343,6 +447,8 @@ main(void)
 	test_items();
 	test_numbers();
 	test_deadlines();
+	test_shown();
+	test_pieces();
 	test_eviction();
 	test_file();
 	test_hostile();

@@ -36,7 +36,7 @@ struct waiting {
 };
 
 static struct pfk_zone *zone;
-static char value[VALUE + 2];
+static char value[VALUE];
 
 /* As memcached has it: seconds from now, or since 1970, or over already. */
 static uint64_t
@@ -143,30 +143,38 @@ await(struct pfk_transport *tr, enum verb verb, char *rest)
 	return "SERVER_ERROR object too large for cache";
 }
 
+/* An item that is asked for. */
+struct asked {
+	struct pfk_transport *tr;
+	const char *key;
+	bool with_version;
+};
+
+static void
+show(void *arg, const struct pfk_zone_item *it, const struct iovec *v, int n)
+{
+	const struct asked *a = arg;
+	char head[KEY + 80], version[24] = "";
+
+	if (a->with_version)
+		snprintf(version, sizeof(version), " %ju",
+		    (uintmax_t)it->version);
+	pfk_write(a->tr, head,
+	    (size_t)snprintf(head, sizeof(head), "VALUE %s %u %zu%s\r\n",
+		a->key, it->flags, it->len, version));
+	pfk_writev(a->tr, v, n);
+	pfk_write(a->tr, "\r\n", 2);
+}
+
 static const char *
 get(struct pfk_transport *tr, char *keys, bool with_version)
 {
-	const char *key;
+	struct asked a = {.tr = tr, .with_version = with_version};
 
-	while ((key = strsep(&keys, " ")) != NULL) {
-		struct pfk_zone_item it;
-		char head[KEY + 80], version[24] = "";
-		int n;
-
-		if (strlen(key) > KEY)
+	while ((a.key = strsep(&keys, " ")) != NULL) {
+		if (strlen(a.key) > KEY)
 			return "CLIENT_ERROR bad command line format";
-		if (pfk_zone_get(zone, key, strlen(key), value, VALUE, &it) ==
-		    -1)
-			continue;
-		if (with_version)
-			snprintf(version, sizeof(version), " %ju",
-			    (uintmax_t)it.version);
-		n = snprintf(head, sizeof(head), "VALUE %s %u %zu%s\r\n", key,
-		    it.flags, it.len, version);
-		value[it.len] = '\r';
-		value[it.len + 1] = '\n';
-		pfk_write(tr, head, (size_t)n);
-		pfk_write(tr, value, it.len + 2);
+		pfk_zone_show(zone, a.key, strlen(a.key), show, &a);
 	}
 	return "END";
 }

@@ -13,6 +13,8 @@
 #include "event/ledger.h"
 #include "event/loop.h"
 
+#define VECTORS 64
+
 /* A key, and its place. */
 struct place {
 	const void *key;
@@ -38,6 +40,8 @@ hash_of(uint64_t seed, const void *key, size_t len)
 static int
 locate(const struct pfk_zone *z, struct place *p, const void *key, size_t len)
 {
+	if (pfk__zone_is_shown(z))
+		return -1;
 	if (len == 0 || len > PFK_ZONE_KEY_MAX) {
 		errno = EINVAL;
 		return -1;
@@ -304,12 +308,21 @@ pfk_zone_delete(struct pfk_zone *z, const void *key, size_t key_len)
 	return result_of(&d, NULL);
 }
 
+static struct pfk_zone_item
+info_of(const struct pfk__zone_item *it)
+{
+	uint64_t now = it->deadline_ns != 0 ? pfk__clock_now() : 0;
+
+	return (struct pfk_zone_item){it->version,
+	    it->deadline_ns > now ? it->deadline_ns - now : 0, it->flags,
+	    it->len};
+}
+
 int
 pfk_zone_get(struct pfk_zone *z, const void *key, size_t key_len, void *buf,
     size_t room, struct pfk_zone_item *info)
 {
 	const struct pfk__zone_item *it;
-	uint64_t now = pfk__clock_now();
 	const uint32_t *at;
 	struct place p;
 
@@ -322,13 +335,43 @@ pfk_zone_get(struct pfk_zone *z, const void *key, size_t key_len, void *buf,
 		pfk__zone_copy(z, p.stripe, *at, p.len, buf,
 		    it->len < room ? it->len : room);
 		if (info != NULL)
-			*info = (struct pfk_zone_item){it->version,
-			    it->deadline_ns > now ? it->deadline_ns - now : 0,
-			    it->flags, it->len};
+			*info = info_of(it);
 	}
 	pfk__stripe_unlock(z, p.stripe);
 	errno = ENOENT;
 	return at != NULL ? 0 : -1;
+}
+
+int
+pfk_zone_show(struct pfk_zone *z, const void *key, size_t key_len,
+    void (*show)(void *arg, const struct pfk_zone_item *item,
+	const struct iovec *value, int n),
+    void *arg)
+{
+	struct iovec few[VECTORS], *value = few;
+	struct pfk_zone_item item;
+	const uint32_t *at;
+	struct place p;
+
+	if (locate(z, &p, key, key_len) == -1)
+		return -1;
+	pfk__stripe_lock(z, p.stripe);
+	errno = ENOENT;
+	at = find(z, &p);
+	if (at != NULL && item_at(z, &p, at)->runs > VECTORS)
+		value = reallocarray(NULL, item_at(z, &p, at)->runs,
+		    sizeof(*value));
+	if (at != NULL && value != NULL) {
+		item = info_of(item_at(z, &p, at));
+		z->shown = true;
+		show(arg, &item, value,
+		    pfk__zone_vectors(z, p.stripe, *at, value));
+		z->shown = false;
+	}
+	pfk__stripe_unlock(z, p.stripe);
+	if (value != few)
+		free(value);
+	return at != NULL && value != NULL ? 0 : -1;
 }
 
 int
@@ -347,31 +390,6 @@ pfk_zone_touch(struct pfk_zone *z, const void *key, size_t key_len,
 	pfk__stripe_unlock(z, p.stripe);
 	errno = ENOENT;
 	return at != NULL ? 0 : -1;
-}
-
-void
-pfk_zone_clear(struct pfk_zone *z)
-{
-	for (uint32_t i = 0; i < z->n_stripes; i++) {
-		pfk__stripe_lock(z, i);
-		memset(z->buckets + (size_t)i * z->n_buckets, 0,
-		    z->n_buckets * sizeof(*z->buckets));
-		pfk__stripe_repair(z, i);
-		pfk__stripe_unlock(z, i);
-	}
-}
-
-void
-pfk_zone_stats(struct pfk_zone *z, struct pfk_zone_stats *s)
-{
-	*s = (struct pfk_zone_stats){0};
-	for (uint32_t i = 0; i < z->n_stripes; i++) {
-		s->items += z->stripes[i].items;
-		s->evicted += z->stripes[i].evicted;
-		s->bytes += (uint64_t)z->n_blocks * PFK__BLOCK_BYTES;
-		s->free_bytes += (uint64_t)z->stripes[i].n_free *
-		    PFK__BLOCK_BYTES;
-	}
 }
 
 /* shares */

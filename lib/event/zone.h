@@ -2,9 +2,9 @@
  * zone.h: a table in memory that all workers share.
  *
  * It has stripes, each with a lock, an index of buckets, and blocks that hold
- * the items: key and value fill a chain of them.  An item never changes, but for
- * its deadline; another one takes its place.  It counts from the one store
- * that links it into its bucket.
+ * the items: key and value fill a chain of runs, each of blocks that lie side by
+ * side.  An item never changes, but for its deadline; another one takes its place.
+ * It counts from the one store that links it into its bucket.
  *
  * The lock's owner is a child of the master, by its generation: a worker and its
  * successors.  If a worker is killed with a lock, its successor, or the master
@@ -29,6 +29,7 @@
 
 #include <prefork.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 
 #define PFK__BLOCK_BYTES 256u
 /* As many as there are workers, and those that leave. */
@@ -38,7 +39,7 @@
 struct pfk__zone_stripe {
 	_Alignas(64) uint64_t owner; /* its generation and 1 more; 0: free */
 	uint64_t versions;           /* given out so far */
-	uint32_t free, n_free;       /* a list by `next` */
+	uint32_t free, n_free;       /* runs, a list by `next`; blocks */
 	uint32_t hand;               /* the bucket that is evicted from next */
 	uint32_t items;
 	uint64_t evicted;
@@ -53,17 +54,25 @@ struct pfk__zone_head {
 	uint32_t ready;           /* all the rest is valid */
 };
 
-/* The first block of an item; then come the key and the value. */
+/* Blocks side by side; in an item's next runs bytes follow. */
+struct pfk__zone_run {
+	uint32_t next; /* of the chain, or of the free ones */
+	uint32_t n;    /* blocks */
+};
+
+/* The head of an item's first run; then come the key and the value. */
 struct pfk__zone_item {
-	uint32_t next; /* the chain's next block */
+	struct pfk__zone_run run;
 	uint32_t link; /* the bucket's next item */
+	uint32_t last; /* run of the chain */
 	uint64_t hash;
 	uint64_t version;
 	uint64_t deadline_ns; /* 0: none */
 	uint32_t key_len, len;
 	uint32_t flags;
-	uint32_t used; /* since the hand has passed */
-	uint32_t last; /* block of the chain */
+	uint32_t used;   /* since the hand has passed */
+	uint32_t blocks; /* of the chain */
+	uint32_t runs;
 };
 
 struct pfk_zone {
@@ -81,6 +90,7 @@ struct pfk_zone {
 	uint64_t owner;        /* of the locks that are taken here */
 	uint32_t seat;         /* its number and 1 more; 0: none is left */
 	uint64_t stamp;        /* that stands there */
+	bool shown;            /* a callback of pfk_zone_show runs */
 };
 
 SLIST_HEAD(pfk__zone_list, pfk_zone);
@@ -100,7 +110,10 @@ void pfk__zones_release(uint64_t generation);
 int pfk__zone_share(struct pfk_zone *z, const void *key, size_t key_len,
     uint32_t n, uint64_t max);
 
-/* zone_map.c: the memory of a zone; zone_store.c: stripes and blocks. */
+/* In a callback of pfk_zone_show, where a lock is held; then it sets EDEADLK. */
+bool pfk__zone_is_shown(const struct pfk_zone *z);
+
+/* zone_store.c: stripes and blocks. */
 void pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe);
 void pfk__stripe_unlock(struct pfk_zone *z, uint32_t stripe);
 /* Free all blocks that no bucket leads to. */
@@ -128,6 +141,9 @@ uint32_t pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
 /* Take the item out of its bucket by one store, then free its blocks. */
 void pfk__zone_unlink(struct pfk_zone *z, uint32_t stripe, uint32_t *at);
 void pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item);
+/* Describe the value by vectors, at most as many as there are runs. */
+int pfk__zone_vectors(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
+    struct iovec *iov);
 /* Copy bytes of the key and value, which are one string, from `at` on. */
 void pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
     size_t at, void *dst, size_t len);

@@ -1,5 +1,6 @@
 /*
- * zone_map.c: the memory of zones, and the end of processes that had locks.
+ * zone_map.c: the memory of zones, the end of processes that had locks, and the calls
+ * on all items.
  *
  * Layer: event.
  */
@@ -15,7 +16,7 @@
 #include "base/misuse.h"
 #include "event/zone.h"
 
-#define MAGIC UINT64_C(0x32656e6f7a6b6670)
+#define MAGIC UINT64_C(0x33656e6f7a6b6670)
 #define BYTES_MIN ((size_t)1 << 20)
 #define STRIPE_BYTES ((size_t)4 << 20)
 #define STRIPES_MAX 64
@@ -166,7 +167,8 @@ open_map(struct pfk_zone *z, int fd, int lock, size_t bytes)
 	if (fd != -1 && take_file(fd, lock, bytes, &alone) == -1)
 		return -1;
 	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-	    fd != -1 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
+	    fd != -1 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
+	    fd, 0);
 	if (map == MAP_FAILED)
 		return -1;
 	madvise(map, bytes, MADV_DONTDUMP);
@@ -292,5 +294,43 @@ pfk__zones_release(uint64_t generation)
 			pfk__stripe_repair(z, i);
 			pfk__stripe_unlock(z, i);
 		}
+	}
+}
+
+/* calls on all items */
+
+bool
+pfk__zone_is_shown(const struct pfk_zone *z)
+{
+	if (z->shown)
+		pfk__misuse(EDEADLK,
+		    "a zone is called from a callback of pfk_zone_show");
+	return z->shown;
+}
+
+void
+pfk_zone_clear(struct pfk_zone *z)
+{
+	if (pfk__zone_is_shown(z))
+		return;
+	for (uint32_t i = 0; i < z->n_stripes; i++) {
+		pfk__stripe_lock(z, i);
+		memset(z->buckets + (size_t)i * z->n_buckets, 0,
+		    z->n_buckets * sizeof(*z->buckets));
+		pfk__stripe_repair(z, i);
+		pfk__stripe_unlock(z, i);
+	}
+}
+
+void
+pfk_zone_stats(struct pfk_zone *z, struct pfk_zone_stats *s)
+{
+	*s = (struct pfk_zone_stats){0};
+	for (uint32_t i = 0; i < z->n_stripes; i++) {
+		s->items += z->stripes[i].items;
+		s->evicted += z->stripes[i].evicted;
+		s->bytes += (uint64_t)z->n_blocks * PFK__BLOCK_BYTES;
+		s->free_bytes += (uint64_t)z->stripes[i].n_free *
+		    PFK__BLOCK_BYTES;
 	}
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 
 #include "event/ledger.h"
@@ -14,8 +15,9 @@
 
 #define SPINS 200
 #define WAIT_NS 50000
-#define ROOM (PFK__BLOCK_BYTES - sizeof(uint32_t)) /* of a chain's block */
-#define FIRST_ROOM (PFK__BLOCK_BYTES - sizeof(struct pfk__zone_item))
+/* Of a run: of an item's first one, and of the others. */
+#define FIRST_HEAD sizeof(struct pfk__zone_item)
+#define HEAD sizeof(struct pfk__zone_run)
 
 /* A point at which a test may kill this process. */
 static void
@@ -61,15 +63,33 @@ pfk__zone_bucket(const struct pfk_zone *z, uint32_t stripe, uint64_t hash)
 
 /* blocks */
 
-static uint32_t
-blocks_for(size_t bytes)
+static struct pfk__zone_run *
+run_at(const struct pfk_zone *z, uint32_t stripe, uint32_t i)
 {
-	return bytes <= FIRST_ROOM
-	    ? 1
-	    : 1 + (uint32_t)((bytes - FIRST_ROOM + ROOM - 1) / ROOM);
+	return &pfk__zone_block(z, stripe, i)->run;
 }
 
-/* Its blocks are a list already: a walk would fetch each from memory. */
+/* A run of so many blocks can hold the head and the bytes. */
+static uint32_t
+blocks_for(size_t head, size_t bytes)
+{
+	return (
+	    uint32_t)((head + bytes + PFK__BLOCK_BYTES - 1) / PFK__BLOCK_BYTES);
+}
+
+/* If each run has one block. */
+static uint32_t
+blocks_at_most(size_t bytes)
+{
+	size_t first = PFK__BLOCK_BYTES - FIRST_HEAD;
+	size_t room = PFK__BLOCK_BYTES - HEAD;
+
+	return bytes <= first
+	    ? 1
+	    : 1 + (uint32_t)((bytes - first + room - 1) / room);
+}
+
+/* Its runs are a list already: a walk would fetch each from memory. */
 void
 pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item)
 {
@@ -79,10 +99,10 @@ pfk__zone_free(struct pfk_zone *z, uint32_t stripe, uint32_t item)
 	if (item == 0)
 		return;
 	it = pfk__zone_block(z, stripe, item);
-	pfk__zone_block(z, stripe, it->last)->next = s->free;
+	run_at(z, stripe, it->last)->next = s->free;
 	point(z);
 	s->free = item;
-	s->n_free += blocks_for((size_t)it->key_len + it->len);
+	s->n_free += it->blocks;
 }
 
 void
@@ -121,31 +141,26 @@ evict(struct pfk_zone *z, uint32_t stripe)
 	}
 }
 
+/* Copy from the item to buf, or from buf into the item. */
 static void
-write_bytes(struct pfk_zone *z, uint32_t stripe, uint32_t item, size_t at,
-    const char *from, size_t len)
+copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item, size_t at,
+    char *buf, size_t len, bool in)
 {
-	struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
-	char *to = (char *)(b + 1);
-	size_t room = FIRST_ROOM;
+	struct pfk__zone_run *r = run_at(z, stripe, item);
+	size_t head = FIRST_HEAD;
 
 	while (len > 0) {
-		size_t n;
+		size_t room = r->n * (size_t)PFK__BLOCK_BYTES - head;
+		size_t n = at < room ? MIN(len, room - at) : 0;
+		char *bytes = (char *)r + head + (n > 0 ? at : 0);
 
-		if (at >= room) {
-			at -= room;
-		} else {
-			n = len < room - at ? len : room - at;
-			memcpy(to + at, from, n);
-			from += n;
-			len -= n;
-			at = 0;
-		}
-		if (len == 0)
-			return;
-		b = pfk__zone_block(z, stripe, b->next);
-		to = (char *)b + sizeof(uint32_t);
-		room = ROOM;
+		memcpy(in ? bytes : buf, in ? buf : bytes, n);
+		buf += n;
+		len -= n;
+		at -= MIN(at, room);
+		if (len > 0)
+			r = run_at(z, stripe, r->next);
+		head = HEAD;
 	}
 }
 
@@ -153,53 +168,90 @@ void
 pfk__zone_copy(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
     size_t at, void *dst, size_t len)
 {
-	const struct pfk__zone_item *b = pfk__zone_block(z, stripe, item);
-	const char *from = (const char *)(b + 1);
-	char *to = dst;
-	size_t room = FIRST_ROOM;
-
-	while (len > 0) {
-		if (at < room) {
-			size_t n = len < room - at ? len : room - at;
-
-			memcpy(to, from + at, n);
-			to += n;
-			len -= n;
-			at = 0;
-		} else {
-			at -= room;
-		}
-		if (len == 0)
-			return;
-		b = pfk__zone_block(z, stripe, b->next);
-		from = (const char *)b + sizeof(uint32_t);
-		room = ROOM;
-	}
+	copy(z, stripe, item, at, dst, len, false);
 }
 
-/* Take n free blocks, 1 at least, as a chain; 0: there are not so many. */
+int
+pfk__zone_vectors(const struct pfk_zone *z, uint32_t stripe, uint32_t item,
+    struct iovec *iov)
+{
+	const struct pfk__zone_item *it = pfk__zone_block(z, stripe, item);
+	const struct pfk__zone_run *r = &it->run;
+	size_t skip = FIRST_HEAD + it->key_len, len = it->len;
+	int n = 0;
+
+	while (len > 0) {
+		size_t bytes = r->n * (size_t)PFK__BLOCK_BYTES;
+
+		if (skip < bytes) {
+			iov[n].iov_base = (char *)(uintptr_t)r + skip;
+			iov[n].iov_len = MIN(len, bytes - skip);
+			len -= iov[n++].iov_len;
+			skip = 0;
+		} else {
+			skip -= bytes;
+		}
+		if (len > 0)
+			r = run_at(z, stripe, r->next);
+		skip += HEAD;
+	}
+	return n;
+}
+
+/* Make the run n blocks long, if it can be, from those that follow it. */
+static void
+fit(const struct pfk_zone *z, uint32_t stripe, uint32_t i, uint32_t n)
+{
+	struct pfk__zone_run *r = run_at(z, stripe, i), *rest;
+
+	while (r->n < n && r->next == i + r->n) {
+		rest = run_at(z, stripe, r->next);
+		r->n += rest->n;
+		r->next = rest->next;
+	}
+	if (r->n <= n)
+		return;
+	rest = run_at(z, stripe, i + n);
+	*rest = (struct pfk__zone_run){r->next, r->n - n};
+	*r = (struct pfk__zone_run){i + n, n};
+}
+
+/* Take free runs for so many bytes as a chain; 0: there is no room. */
 static uint32_t
-take(struct pfk_zone *z, uint32_t stripe, uint32_t n, uint32_t *last)
+take(struct pfk_zone *z, uint32_t stripe, size_t bytes)
 {
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
-	struct pfk__zone_item *b;
-	uint32_t first;
+	uint32_t first, last, blocks = 0, runs = 1;
+	struct pfk__zone_item *it;
+	size_t head = FIRST_HEAD, rest = bytes;
+	struct pfk__zone_run *r;
 
-	for (uint32_t i = 0; s->n_free < n; i++) {
+	for (uint32_t i = 0; s->n_free < blocks_at_most(bytes); i++) {
 		if (i >= 2 * z->n_buckets)
 			return 0;
 		evict(z, stripe);
 	}
-	first = *last = s->free;
-	b = pfk__zone_block(z, stripe, first);
-	s->n_free -= n;
-	while (--n > 0) {
-		*last = b->next;
-		b = pfk__zone_block(z, stripe, *last);
+	for (first = last = s->free;; last = r->next, runs++) {
+		size_t room;
+
+		fit(z, stripe, last, blocks_for(head, rest));
+		r = run_at(z, stripe, last);
+		room = r->n * (size_t)PFK__BLOCK_BYTES - head;
+		blocks += r->n;
+		if (rest <= room)
+			break;
+		rest -= room;
+		head = HEAD;
 	}
-	s->free = b->next;
+	s->n_free -= blocks;
+	s->free = r->next;
 	point(z);
-	b->next = 0;
+	r->next = 0;
+	it = pfk__zone_block(z, stripe, first);
+	*it = (struct pfk__zone_item){.run = it->run,
+	    .last = last,
+	    .blocks = blocks,
+	    .runs = runs};
 	point(z);
 	return first;
 }
@@ -208,19 +260,18 @@ uint32_t
 pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
     size_t key_len, const void *value, size_t len)
 {
-	uint32_t n = blocks_for(key_len + len), item, last;
+	uint32_t item = 0;
 	struct pfk__zone_item *it;
 
-	item = n <= z->n_blocks ? take(z, stripe, n, &last) : 0;
+	if (blocks_at_most(key_len + len) <= z->n_blocks)
+		item = take(z, stripe, key_len + len);
 	if (item == 0)
 		return 0;
 	it = pfk__zone_block(z, stripe, item);
-	*it = (struct pfk__zone_item){.next = it->next,
-	    .key_len = (uint32_t)key_len,
-	    .len = (uint32_t)len,
-	    .last = last};
-	write_bytes(z, stripe, item, 0, key, key_len);
-	write_bytes(z, stripe, item, key_len, value, len);
+	it->key_len = (uint32_t)key_len;
+	it->len = (uint32_t)len;
+	copy(z, stripe, item, 0, (char *)(uintptr_t)key, key_len, true);
+	copy(z, stripe, item, key_len, (char *)(uintptr_t)value, len, true);
 	return item;
 }
 
@@ -237,11 +288,19 @@ number_at(const uint32_t *at)
 static bool
 mark(const struct pfk_zone *z, uint32_t stripe, char *used, uint32_t item)
 {
-	for (uint32_t b = item; b != 0;
-	     b = number_at(&pfk__zone_block(z, stripe, b)->next)) {
-		if (b > z->n_blocks || used[b] != 0)
+	const struct pfk__zone_run *r;
+
+	for (uint32_t i = item; i != 0; i = number_at(&r->next)) {
+		uint32_t n;
+
+		if (i > z->n_blocks)
 			return false;
-		used[b] = 1;
+		r = run_at(z, stripe, i);
+		n = number_at(&r->n);
+		if (n == 0 || n > z->n_blocks - i + 1 ||
+		    memchr(used + i, 1, n) != NULL)
+			return false;
+		memset(used + i, 1, n);
 	}
 	return true;
 }
@@ -282,7 +341,7 @@ pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe)
 	struct pfk__zone_stripe *s = &z->stripes[stripe];
 	uint32_t *buckets = z->buckets + (size_t)stripe * z->n_buckets;
 	char *used = calloc(z->n_blocks + 1, 1);
-	uint32_t first = 0, n = 0;
+	uint32_t first = 0, n = 0, run = 0;
 
 	s->items = s->n_free = s->free = 0;
 	/* Without memory its free blocks are lost, until the next repair. */
@@ -292,11 +351,12 @@ pfk__stripe_repair(struct pfk_zone *z, uint32_t stripe)
 		mark_bucket(z, stripe, used, &buckets[k]);
 	/* In the order of the memory, which is read ahead. */
 	for (uint32_t b = z->n_blocks; b > 0; b--) {
-		if (used[b] != 0)
+		run = used[b] == 0 ? run + 1 : 0;
+		if (run == 0 || (b > 1 && used[b - 1] == 0))
 			continue;
-		pfk__zone_block(z, stripe, b)->next = first;
+		*run_at(z, stripe, b) = (struct pfk__zone_run){first, run};
 		first = b;
-		n++;
+		n += run;
 	}
 	s->free = first;
 	s->n_free = n;

@@ -57,11 +57,15 @@ static void
 check(void)
 {
 	const struct pfk__zone_stripe *s = &zone->stripes[0];
+	const struct pfk__zone_run *r;
 	uint32_t n = 0;
 
-	for (uint32_t b = s->free; b != 0;
-	     b = pfk__zone_block(zone, 0, b)->next) {
-		if (b > zone->n_blocks || ++n > zone->n_blocks)
+	for (uint32_t b = s->free; b != 0; b = r->next) {
+		if (b > zone->n_blocks)
+			abort();
+		r = &pfk__zone_block(zone, 0, b)->run;
+		n += r->n;
+		if (r->n == 0 || n > zone->n_blocks)
 			abort();
 	}
 	if (n != s->n_free || s->owner != 0)
