@@ -31,7 +31,8 @@ failing_start();
 nobody_comes();
 a_stopped_master();
 seen_and_ended();
-all_stopped();
+all_stopped(@{$_}) for [ 6, 6 ], [ 3, 1 ];
+never_continued();
 from_another_user();
 with_another_user();
 done_testing();
@@ -217,7 +218,8 @@ sub all_hung {
 # A keeper that is stopped, too, is continued: only then it can see that its worker
 # hangs. Without a limit for that nothing is waited for, and the pid is named.
 sub all_stopped {
-	my ($old, $port) = first('-w', 6, '--worker-timeout', 2);
+	my ($before, $after) = @_;
+	my ($old, $port) = first('-w', $before, '--worker-timeout', 2);
 	my @clients = map { $old->tcp_socket } 1 .. CLIENTS;
 	my @workers = values %{ { $old->workers } };
 
@@ -225,15 +227,18 @@ sub all_stopped {
 	kill 'STOP', map { (keeper_of($_), $_) } @workers;
 	kill_master($old, scalar @workers);
 	# Each of them gets the time to be taken over, one after the other.
-	my $server = start($port, '-w', 6, '--worker-timeout', 1);
+	my $server = start($port, '-w', $after, '--worker-timeout', 1);
 	is(count($server->log_text, qr/keeper\sof\sa\sworker\swhose\smaster\shas\sdied,\swas\sstopped:\scontinued/x),
 		scalar @workers, 'stopped keepers are continued');
 	gone($old, 'and replace their workers');
 	served('with the next master', @clients, tcp('127.0.0.1', $port));
 	is($server->stop, 0, 'exit status');
+	return;
+}
 
-	($old, $port) = first('--worker-timeout', 0);
-	@workers = values %{ { $old->workers } };
+sub never_continued {
+	my ($old, $port) = first('--worker-timeout', 0);
+	my @workers = values %{ { $old->workers } };
 	my @stopped = map { (keeper_of($_), $_) } @workers;
 	kill 'STOP', @stopped;
 	kill_master($old, scalar @workers);
@@ -243,7 +248,7 @@ sub all_stopped {
 	like($second->log_text, qr/in\suse\sby\sprocess\s(\d+).*keeper.*its\smaster\shas\sdied.*it\sis\sstopped:[ ]see[ ]kill\s-CONT/x,
 		'the keeper and the cure are named');
 	kill 'CONT', @stopped;
-	$server = start($port);
+	my $server = start($port);
 	gone($old, 'which works');
 	is($server->stop, 0, 'exit status');
 	return;

@@ -68,36 +68,6 @@ meets(struct pfk_addr *held, const struct pfk_addr *wanted)
 		    memcmp(six->s6_addr + 12, &wanted->in4.sin_addr, 4) == 0));
 }
 
-/*
- * The inode of a socket that is in the address's way, a listening one or, for
- * UDP and where only a connection has the port, any; 0 for none.
- */
-static unsigned long
-find_inode(const char *table, const struct pfk_addr *wanted, bool listening,
-    unsigned *uid)
-{
-	char line[400], hex[33];
-	unsigned long inode = 0, found = 0;
-	unsigned port, state;
-	struct pfk_addr held;
-	FILE *f = fopen(table, "re");
-
-	if (f == NULL)
-		return 0;
-	while (found == 0 && fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line,
-			"%*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x "
-			"%*x:%*x %*x %u %*u %lu",
-			hex, &port, &state, uid, &inode) != 5)
-			continue;
-		if ((!listening || state == TCP_LISTEN_STATE) &&
-		    parse(&held, hex, port) && meets(&held, wanted))
-			found = inode;
-	}
-	fclose(f);
-	return found;
-}
-
 static bool
 has_socket(const char *pid, unsigned long inode)
 {
@@ -121,6 +91,38 @@ has_socket(const char *pid, unsigned long inode)
 		found = strcmp(got, want) == 0;
 	}
 	closedir(d);
+	return found;
+}
+
+/*
+ * The inode of a socket that is in the address's way, a listening one or, for
+ * UDP and where only a connection has the port, any; 0 for none.  The process
+ * `except` does not have it.
+ */
+static unsigned long
+find_inode(const char *table, const struct pfk_addr *wanted, bool listening,
+    const char *except, unsigned *uid)
+{
+	char line[400], hex[33];
+	unsigned long inode = 0, found = 0;
+	unsigned port, state;
+	struct pfk_addr held;
+	FILE *f = fopen(table, "re");
+
+	if (f == NULL)
+		return 0;
+	while (found == 0 && fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line,
+			"%*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x "
+			"%*x:%*x %*x %u %*u %lu",
+			hex, &port, &state, uid, &inode) != 5)
+			continue;
+		if ((!listening || state == TCP_LISTEN_STATE) &&
+		    parse(&held, hex, port) && meets(&held, wanted) &&
+		    !has_socket(except, inode))
+			found = inode;
+	}
+	fclose(f);
 	return found;
 }
 
@@ -174,27 +176,30 @@ describe(const char *pid, char *buf, size_t size)
 	    title[0] != '\0' ? title : "?");
 }
 
-const char *
-pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
-    size_t size)
+bool
+pfk__listener_held(enum pfk_kind kind, const struct pfk_addr *addr,
+    pid_t except, char *buf, size_t size)
 {
-	char table[32], pid[PID_SIZE];
+	char table[32], pid[PID_SIZE], without[PID_SIZE];
 	unsigned uid = 0;
 	unsigned long inode = 0;
 	struct dirent *e;
 	DIR *d;
 
 	strlcpy(buf, "another process", size);
-	for (int i = 0; i < 4 && inode == 0; i++) {
+	snprintf(without, sizeof(without), "%d", (int)except);
+	/* Those that leave have connections of the port. */
+	for (int i = 0; i < (except == 0 ? 4 : 2) && inode == 0; i++) {
 		bool v6 = (addr->sa.sa_family == AF_INET6) == (i % 2 == 0);
 
 		snprintf(table, sizeof(table), "/proc/net/%s%s",
 		    pfk__kind_name(kind), v6 ? "6" : "");
-		inode = find_inode(table, addr, kind == PFK_TCP && i < 2, &uid);
+		inode = find_inode(table, addr, kind == PFK_TCP && i < 2,
+		    without, &uid);
 	}
 	d = inode != 0 ? opendir("/proc") : NULL;
 	if (d == NULL)
-		return buf;
+		return inode != 0;
 	snprintf(buf, size, "a process of user %u", uid);
 	while ((e = readdir(d)) != NULL) {
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
@@ -206,5 +211,13 @@ pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
 		break;
 	}
 	closedir(d);
+	return true;
+}
+
+const char *
+pfk__listener_holder(enum pfk_kind kind, const struct pfk_addr *addr, char *buf,
+    size_t size)
+{
+	pfk__listener_held(kind, addr, 0, buf, size);
 	return buf;
 }

@@ -41,5 +41,11 @@ const char *pfk__kind_name(enum pfk_kind kind);
  */
 const char *pfk__listener_holder(enum pfk_kind kind,
     const struct pfk_addr *addr, char *buf, size_t size);
+/*
+ * The same for a listener or datagram socket that the process `except` does not have;
+ * false: there is none.
+ */
+bool pfk__listener_held(enum pfk_kind kind, const struct pfk_addr *addr,
+    pid_t except, char *buf, size_t size);
 
 #endif

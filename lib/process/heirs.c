@@ -123,7 +123,7 @@ offer_again(struct pfk__child *c)
 		c->again_logged |= c->kept > 0;
 		c->kept = c->later = 0;
 		pfk__heirs_offer(c);
-	} else if (!c->kept_logged && c->kept > 0) {
+	} else if (!c->kept_logged && c->kept > 0 && c->master->started) {
 		c->kept_logged = true;
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) is leaving, but keeps %d connection%s until "

@@ -35,6 +35,7 @@
 struct opened {
 	int fd; /* -1: skipped */
 	bool kept;
+	bool ours; /* the address, by listeners that came into custody later */
 	uint64_t opened_ns;
 	struct pfk_addr bound;
 };
@@ -71,6 +72,8 @@ overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)
 	const struct pfk_worker *w = a->w;
 	const struct pfk__lent *l;
 
+	if (a->opened[i].ours)
+		return true;
 	for (size_t k = 0; k < a->n; k++) {
 		if (k != i && a->opened[k].fd != -1 &&
 		    a->want[k].kind == a->want[i].kind &&
@@ -195,7 +198,8 @@ open_all(struct attempt *a)
 {
 	a->port = pfk__custody_port(a->w->custody);
 	for (size_t i = 0; i < a->n; i++)
-		a->opened[i] = (struct opened){.fd = -1};
+		a->opened[i] = (struct opened){.fd = -1,
+		    .ours = a->opened[i].ours};
 	if (open_some(a, true) == -1 || open_some(a, false) == -1)
 		return -1;
 	return 0;
@@ -218,7 +222,8 @@ open_with_patience(struct attempt *a)
 		if ((error == EADDRNOTAVAIL &&
 			pfk__wait_tentative(a->w, want, &a->deadline_ns)) ||
 		    (error == EADDRINUSE && tries >= BUSY_TRIES &&
-			pfk__wait_orphan(a->w, want, &a->deadline_ns))) {
+			pfk__wait_orphan(a->w, want, &a->deadline_ns,
+			    &a->opened[a->failed].ours))) {
 			tries--;
 			continue;
 		}

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/parent.h"
 #include "base/state.h"
 #include "event/loop.h"
 #include "net/listener.h"
@@ -99,6 +100,17 @@ orphan_of(const char *holder)
 	return pid;
 }
 
+/* Find a process with the address that this worker's master has not taken over. */
+static bool
+find_holder(const struct pfk_worker *w, const struct pfk_listen *want,
+    char *holder, size_t size)
+{
+	pid_t master = w->keeper != 0 ? pfk__parent_of(w->keeper) : getppid();
+
+	return pfk__listener_held(want->kind, &want->addr, master, holder,
+	    size);
+}
+
 /* The new master believes only workers of the user that its own become. */
 static bool
 may_knock(const struct pfk_worker *w, pid_t pid)
@@ -151,7 +163,7 @@ pfk__orphan_cure(const struct pfk_worker *w, const char *holder, char *buf,
 
 bool
 pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
-    uint64_t *deadline_ns)
+    uint64_t *deadline_ns, bool *ours)
 {
 	uint64_t longest = w->config->hang_ns + KNOCK_GRACE_NS;
 	char name[PFK_ADDR_SIZE], holder[128], until[20];
@@ -161,10 +173,16 @@ pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
 	if (!w->first_boot || !w->after_death || w->config->hang_ns == 0 ||
 	    told_to_leave(w))
 		return false;
-	if (now - looked_ns >= HOLDER_NS) {
+	if (now - looked_ns >= HOLDER_NS ||
+	    (*deadline_ns != 0 && now >= *deadline_ns)) {
 		looked_ns = now;
-		pfk__listener_holder(want->kind, &want->addr, holder,
-		    sizeof(holder));
+		if (!find_holder(w, want, holder, sizeof(holder)) &&
+		    pfk__listener_held(want->kind, &want->addr, 0, holder,
+			sizeof(holder)) &&
+		    !*ours) {
+			*ours = true;
+			return true;
+		}
 		if (*deadline_ns == 0 &&
 		    (orphan_of(holder) == 0 ||
 			!may_knock(w, orphan_of(holder))))

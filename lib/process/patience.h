@@ -25,10 +25,11 @@ bool pfk__wait_tentative(struct pfk_worker *w, const struct pfk_listen *want,
 
 /*
  * A worker of a master that has died may have hung while the new master waited for
- * knocks; its keeper kills it in time, and its successor knocks.
+ * knocks; its keeper kills it in time, and its successor knocks.  Then its listener is
+ * in the custody of the master, but not in this worker's copy: *ours is set.
  */
 bool pfk__wait_orphan(struct pfk_worker *w, const struct pfk_listen *want,
-    uint64_t *deadline_ns);
+    uint64_t *deadline_ns, bool *ours);
 
 /*
  * The cause and the cure, for a line that names the holder of an address: of a worker

@@ -19,8 +19,8 @@
 #define AWAIT_NS (1500 * PFK_MSEC_NS)
 /* One that breaks its way off may begin anew within this time. */
 #define LOST_NS (10 * PFK_SECOND_NS)
-/* For each worker of this service so many that leave are taken over. */
-#define LEAVERS_MAX 16
+/* For each worker of this service so many that leave, or that come late. */
+#define LATE_MAX 16
 /* No honest generation comes near; further ones are counted on from it. */
 #define GENERATION_MAX (UINT64_C(1) << 62)
 
@@ -241,9 +241,9 @@ are_enough(const struct pfk__master *m, const struct pfk__knock *k)
 {
 	int n = count_orphans(m, k->slot < 0);
 
-	if (k->slot < 0)
-		return n >= LEAVERS_MAX * m->workers;
-	return n >= 2 * k->workers || (!m->awaiting && n >= m->workers);
+	if (k->slot < 0 || !m->awaiting)
+		return n >= LATE_MAX * m->workers;
+	return n >= 2 * k->workers;
 }
 
 /* Whether it can become a child now, or why not. */
