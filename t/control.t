@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use File::Temp ();
 use IO::Select;
 use IO::Socket::UNIX;
 use POSIX ();
@@ -17,7 +18,7 @@ use Prefork;
 use Prefork::Control;
 use Prefork::Life;
 use Prefork::Sockets qw(have);
-use Prefork::Tools   qw(now run_cmd);
+use Prefork::Tools   qw(now run_cmd spawn_process);
 use Socket           qw(SOCK_STREAM SHUT_WR);
 use Test::More;
 
@@ -236,7 +237,7 @@ END
 
 sub strangers {
 	SKIP: {
-		skip 'only root can become another user', 16
+		skip 'only root can become another user', 18
 		    if !is_root() || !as_nobody();
 		my $service = Prefork->start(qw(-w 1 -p 0 -4 -u nobody --control-group 4321));
 		my $path = control_socket($service);
@@ -256,7 +257,9 @@ sub strangers {
 		my @flood = map { connect_control($path) } 1 .. LIMIT;
 		like(ask_as($path, 65_534, 65_534, undef, '1 status'), qr/\AERR\s75\s/x,
 			'and takes no place from others');
+		@flood = ();
 		horde($service, $path);
+		crowd($service, $path);
 		is(echo_once($service->tcp_socket, 'x'), 'x', 'it serves');
 		is($service->stop, 0, 'exit status');
 	}
@@ -282,6 +285,43 @@ END
 	is($code, 0, 'each of many strangers is answered') or diag($errors);
 	$used = (cpu_ns($service->pid) - $used) / 1e9;
 	cmp_ok($used, '<', $most, 'and they take a small part of a CPU only');
+	return;
+}
+
+# As many of the group as there are places wait for workers that do not answer, and come
+# again when they were refused.
+sub crowd {
+	my ($service, $path) = @_;
+	my @workers = current_workers($service);
+	my $script  = <<'END';
+use IO::Select;
+use IO::Socket::UNIX;
+$SIG{PIPE} = 'IGNORE';
+my $all = IO::Select->new;
+while (1) {
+	while ($all->count < $ARGV[1]) {
+		my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "connect: $!\n";
+		syswrite $s, "1 connections\n";
+		$all->add($s);
+	}
+	print ".\n" if !$told++;
+	for my $s ($all->can_read) {
+		$all->remove($s) if !sysread $s, my $text, 65_536;
+	}
+}
+END
+
+	kill 'STOP', @workers;
+	my $out = File::Temp->new;
+	my $pid = spawn_process({ stdout => $out, stderr => $out }, qw(/usr/bin/env setpriv --reuid 12345 --regid 4321
+		--clear-groups perl -e), "\$| = 1; $script", $path, LIMIT);
+	ok(wait_for(sub { -s "$out" }, 20), 'clients of the group take all places');
+	local $SIG{PIPE} = 'IGNORE';
+	my @refused = grep { !/\AOK\n/ } map { (ask($service, '1 status'))[0] } 1 .. 5;
+	is("@refused", q{}, 'and root is answered all the same');
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	kill 'CONT', @workers;
 	return;
 }
 

@@ -24,6 +24,7 @@
 #define CLIENTS_MAX 32
 #define ACCEPTS_A_TURN 16
 #define PAUSE_NS (100 * PFK_MSEC_NS)
+#define TOO_MANY "too many clients; try again"
 
 /* rights */
 
@@ -75,31 +76,57 @@ right_of(const struct pfk__control_socket *k, int fd, uid_t *uid, pid_t *pid)
 
 /* admission */
 
-/* A fresh socket has room for a line. */
+/* A socket without an answer has room for a line. */
 static void
-refuse(int fd, int status, const char *why, uid_t uid)
+tell_refusal(int fd, int status, const char *why, uid_t uid)
 {
 	char line[160];
 	int n = snprintf(line, sizeof(line), "ERR %d %s (user %u)\n", status,
 	    why, (unsigned)uid);
 
 	send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void
+refuse(int fd, int status, const char *why, uid_t uid)
+{
+	tell_refusal(fd, status, why, uid);
 	/* Anybody may have sent descriptors. */
 	pfk__close_emptied(fd);
 }
 
-/* The oldest that has the fewest rights, and that no result is due to. */
+/*
+ * A client waits for a result.  The others lose their place to a newcomer of the
+ * same rights; one that waits for the connections, only to one of more rights,
+ * because the group that may read could take all places by it.
+ */
+static bool
+may_stay(const struct pfk__client *c, enum pfk__right newcomer)
+{
+	return c->wish != PFK__WISH_NONE &&
+	    (c->wish != PFK__WISH_CONNECTIONS || c->right >= newcomer);
+}
+
+/* The oldest that has the fewest rights, and may not stay. */
 static struct pfk__client *
-slowest(struct pfk__control_socket *k)
+slowest(struct pfk__control_socket *k, enum pfk__right newcomer)
 {
 	struct pfk__client *c, *found = NULL;
 
 	TAILQ_FOREACH(c, &k->clients, link) {
-		if (c->wish == PFK__WISH_NONE &&
+		if (!may_stay(c, newcomer) &&
 		    (found == NULL || c->right < found->right))
 			found = c;
 	}
 	return found;
+}
+
+static void
+give_way(struct pfk__client *c)
+{
+	if (c->wish != PFK__WISH_NONE)
+		tell_refusal(c->fd, EX_TEMPFAIL, TOO_MANY, c->uid);
+	pfk__client_drop(c);
 }
 
 static void
@@ -108,17 +135,17 @@ take_in(struct pfk__control_socket *k, int fd, enum pfk__right right, uid_t uid,
 {
 	struct pfk__client *c, *old;
 
-	old = k->n_clients == CLIENTS_MAX ? slowest(k) : NULL;
+	old = k->n_clients == CLIENTS_MAX ? slowest(k, right) : NULL;
 	if (k->n_clients == CLIENTS_MAX &&
 	    (old == NULL || old->right > right)) {
-		refuse(fd, EX_TEMPFAIL, "too many clients; try again", uid);
+		refuse(fd, EX_TEMPFAIL, TOO_MANY, uid);
 		return;
 	}
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		goto err1;
 	if (old != NULL)
-		pfk__client_drop(old);
+		give_way(old);
 	*c = (struct pfk__client){.control = k,
 	    .fd = fd,
 	    .right = right,
