@@ -219,7 +219,7 @@ sub file_is_not_one {
 
 sub foreign_file {
 	SKIP: {
-		skip 'only root can give a file away', 4 if !is_root();
+		skip 'only root can give a file away', 8 if !is_root();
 		my $theirs = "$dir/theirs";
 		my $user   = getpwnam 'nobody';
 		mkdir $theirs or die "$theirs: $!\n";
@@ -235,6 +235,19 @@ sub foreign_file {
 		($code) = run_cmd(@run, "$theirs/link/log");
 		is($code, 73, 'by a symbolic link of another user: exit 73');
 		ok(!-e "$dir/ours/log", 'no file is made');
+		mkfifo("$theirs/fifo", 0600) or die "fifo: $!\n";
+		chown $user, -1, "$theirs/fifo";
+		($code) = run_cmd(@run, "$theirs/fifo");
+		is($code, 73, 'a FIFO of another user: exit 73');
+
+		# Its owner would read the log.
+		my ($server) = start_with_log("$theirs/swapped", '-w', 1);
+		rename "$theirs/swapped", "$dir/swapped.2" or die "rename: $!\n";
+		rename "$theirs/fifo", "$theirs/swapped"   or die "rename: $!\n";
+		$server->signal('USR1');
+		ok($server->wait_log(qr/cannot\sreopen\sthe\slog/x), 'a FIFO instead of the file, and USR1: refused');
+		ok(wait_for(sub { slurp("$dir/swapped.2") =~ /cannot/ }), 'the old file is still used');
+		is($server->stop, 0, 'exit status');
 	}
 	return;
 }

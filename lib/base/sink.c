@@ -57,7 +57,8 @@ look(struct pfk__sink *s)
 }
 
 /*
- * Whether the file may be the log; a file that a worker's user planted may not.
+ * Whether the file may be the log; one that a worker's user planted may not: a FIFO
+ * would give him the log, and a file lets him change it.
  */
 static int
 check_file(int fd)
@@ -71,11 +72,11 @@ check_file(int fd)
 		errno = EISDIR;
 	else if (S_ISBLK(st.st_mode) || S_ISSOCK(st.st_mode))
 		errno = ENODEV;
-	else if (!S_ISREG(st.st_mode))
+	else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		return 0;
 	else if (st.st_uid != 0 && st.st_uid != geteuid())
 		errno = EPERM;
-	else if (st.st_nlink > 1)
+	else if (S_ISREG(st.st_mode) && st.st_nlink > 1)
 		errno = EMLINK;
 	return errno == 0 ? 0 : -1;
 }
