@@ -32,6 +32,8 @@ for my $path (glob 'contrib/examples/*.[ch]') {
 	my @lines = <$file>;
 	cmp_ok(scalar @lines, '<=', $path =~ /cache|dns|proxy/ ? SERVER : MAX_LINES, "$path is short");
 }
+cmp_ok(code_lines('contrib/examples/chat.c'), '<=', code_lines('contrib/bench/peers/chat_libevent.c'),
+	'chat is no longer than on libevent');
 subtest 'kv'           => \&kv;
 subtest 'kv, flooded'  => \&kv_flooded;
 subtest 'kv, full'     => \&kv_full;
@@ -40,6 +42,16 @@ subtest 'discard'      => \&discard;
 subtest 'daytime'      => \&daytime;
 subtest 'udptime'      => \&udptime;
 done_testing();
+
+# Without comments and empty lines.
+sub code_lines {
+	my ($path) = @_;
+
+	open my $file, '<', $path or die "$path: $!\n";
+	my $text = join q{}, <$file>;
+	$text =~ s{/[*].*?[*]/}{}gsx;
+	return scalar grep { /\S/ } split /\n/, $text;
+}
 
 sub example {
 	my ($name, @arguments) = @_;

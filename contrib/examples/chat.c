@@ -3,11 +3,10 @@
  * number before it, and a new client gets the last lines first.
  *
  * Kill its worker as often as you like: no client is lost, and each line
- * reaches each client exactly once and in order.  All that must outlive the
- * worker lies in two places: a connection's unfinished line in its block, and
- * the last lines in the loop's state.  Each callback is a transaction over
- * both, and over its output.  The list of clients is made anew in
- * connection_resumed.
+ * reaches each client exactly once and in order.  The last lines outlive the
+ * worker in the loop's state, and the library keeps a connection's unfinished
+ * line.  Each callback is a transaction over both, and over its output.  The list
+ * of clients is made anew in connection_resumed.
  *
  * The room belongs to one worker, so there is one.
  */
@@ -17,13 +16,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#define LINE 120 /* longer ones are cut */
+#define LINE 120 /* longer ones are divided */
 #define KEPT 16
-
-struct part { /* a connection's block */
-	size_t len;
-	char text[LINE];
-};
 
 struct room { /* the loop's state */
 	unsigned long said;
@@ -59,6 +53,7 @@ made(struct pfk_transport *tr, void *arg)
 	(void)arg;
 	for (; i < r->said; i++)
 		pfk_write(tr, r->lines[i % KEPT], strlen(r->lines[i % KEPT]));
+	pfk_receive_until(tr, '\n', LINE);
 	return enter(tr);
 }
 
@@ -66,37 +61,26 @@ static void *
 resumed(struct pfk_transport *tr, void *arg, const void *block, size_t len)
 {
 	(void)arg;
-	(void)block; /* pfk_block(tr) has it */
+	(void)block;
 	(void)len;
 	return enter(tr);
 }
 
-static void
-say(const struct part *p)
-{
-	struct room *r = pfk_loop_state(loop, sizeof(*r));
-	char *line = r->lines[r->said % KEPT];
-	struct client *c;
-
-	snprintf(line, LINE + 24, "%lu %.*s\n", ++r->said, (int)p->len,
-	    p->text);
-	LIST_FOREACH(c, &clients, link)
-		pfk_write(c->tr, line, strlen(line));
-}
-
+/* One line, or LINE bytes of a longer one. */
 static void
 received(void *self, const void *buf, size_t len)
 {
-	struct part *p = pfk_block(((struct client *)self)->tr);
+	struct room *r = pfk_loop_state(loop, sizeof(*r));
+	char *line = r->lines[r->said % KEPT];
+	const char *text = buf;
+	struct client *c;
 
-	for (const char *s = buf; len > 0; s++, len--) {
-		if (*s == '\n') {
-			say(p);
-			p->len = 0;
-		} else if (p->len < LINE) {
-			p->text[p->len++] = *s;
-		}
-	}
+	(void)self;
+	if (text[len - 1] == '\n')
+		len--;
+	snprintf(line, LINE + 24, "%lu %.*s\n", ++r->said, (int)len, text);
+	LIST_FOREACH(c, &clients, link)
+		pfk_write(c->tr, line, strlen(line));
 }
 
 static void
@@ -111,8 +95,7 @@ static const struct pfk_protocol chat = {.connection_made = made,
     .data_received = received,
     .connection_lost = lost,
     .connection_resumed = resumed,
-    .survives = true,
-    .block_bytes = sizeof(struct part)};
+    .survives = true};
 
 static int
 worker_init(struct pfk_worker *w, const struct pfk_setup *setup)
