@@ -244,6 +244,24 @@ roll_never_ready(void)
 	end();
 }
 
+/* The slot is removed when its turn has come. */
+static void
+roll_meets_a_removal(void)
+{
+	size_t at;
+
+	start(2);
+	hold(1, 2);
+	signalled(SIGHUP, "waits with version 2");
+	at = signalled(SIGTTOU, "now 1 worker");
+	hold(-1, 0);
+	ok(service_wait(at, "reloaded: 1 worker\n") != 0,
+	    "a slot that is removed: the reload ends");
+	is_int(service_count("no new worker of slot"), 0,
+	    "without waiting for it");
+	end();
+}
+
 /* The slot's new worker is killed as it boots: the reload waits for the next one. */
 static void
 roll_meets_a_kill(void)
@@ -351,6 +369,7 @@ main(void)
 	trial_never_ready();
 	trial_meets_a_boot();
 	roll_never_ready();
+	roll_meets_a_removal();
 	roll_meets_a_kill();
 	two_at_a_time(false);
 	two_at_a_time(true);

@@ -102,7 +102,7 @@ commit(struct pfk__master *m)
 }
 
 /*
- * Whether the slot is done with: renewed, or failing on its own account.  A new
+ * Whether the slot is done with: renewed, removed, or failing on its own account.  A new
  * worker that was killed from outside says nothing about the configuration or the
  * program: the next one does.
  */
@@ -111,6 +111,8 @@ settled(const struct pfk__master *m, int slot)
 {
 	const struct pfk__place *p = &m->places[slot];
 
+	if (slot >= m->workers)
+		return true;
 	if (p->serving != NULL && p->serving->epoch == m->epoch)
 		return true;
 	if (p->killed)
