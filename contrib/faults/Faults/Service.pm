@@ -199,6 +199,8 @@ sub follow_daemon {
 	return if $self->status != 0;
 	my $pid = wait_for(sub { $self->pid_in_file }, PATIENCE) or return $self->find('no pid file');
 	@{$self}{qw(pid status stands_in)} = ($pid, undef, 1);
+	# The log's process may write it later.
+	$self->expect(0, qr/\]\sready:/);
 	$self->find('the parent has told of a success, and nobody serves') if !alive($pid);
 	return;
 }
@@ -302,7 +304,7 @@ sub do_back {
 sub part {
 	my ($self) = @_;
 
-	close $_ for @{ $self->{clients} };
+	close $_ for grep { $_ } @{ $self->{clients} };
 	$self->{clients} = [];
 	return;
 }
