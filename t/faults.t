@@ -76,7 +76,8 @@ sub found_before {
 		'daemon/exporter/malloc@event/signal', 'service/crash/calloc', 'service/serve/recv', 'service/reload/fork',
 		'service/upgrade/dup3@process/orphan', 'service/upgrade/getsockname@process/lend',
 		'service/stop/waitpid@process/children', 'service/crash/waitpid', 'service/takeover/bind@process/instance',
-		'service/takeover/pwrite@main/pidfile', 'service/back/fork');
+		'service/takeover/pwrite@main/pidfile', 'service/back/fork', 'detached/start/write@main/daemon',
+		'detached/start/read@main/daemon');
 	my ($code, $output, $errors) = run_cmd({ timeout => 240, env => { PREFORK_O => $Prefork::O } }, "$faults/faults",
 		map { ('--only', $_) } @kinds);
 

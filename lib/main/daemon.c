@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,11 +19,34 @@
 
 #include "main/pidfile.h"
 
+#define CLOSED_MS 5000
+
+/*
+ * The exit status.  A child that has closed the pipe without a byte ends within a
+ * moment; one that goes on could not write, and serves.
+ */
+static int
+status_of(pid_t pid)
+{
+	int status;
+
+	for (int ms = 0; ms < CLOSED_MS; ms++) {
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		if (ended == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status)
+						 : EX_SOFTWARE;
+		if (ended == -1 && errno != EINTR)
+			return EX_OSERR;
+		poll(NULL, 0, 1);
+	}
+	return EX_OK;
+}
+
 static int
 wait_for_child(int in, pid_t pid)
 {
 	char byte;
-	int status;
 	ssize_t n;
 
 	do {
@@ -30,11 +54,14 @@ wait_for_child(int in, pid_t pid)
 	} while (n == -1 && errno == EINTR);
 	if (n == 1)
 		return EX_OK;
-	while (waitpid(pid, &status, 0) == -1) {
-		if (errno != EINTR)
-			return EX_OSERR;
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+	if (n == 0)
+		return status_of(pid);
+	pfk_complain("cannot wait for the service to be ready: %s; stopping it",
+	    strerror(errno));
+	kill(pid, SIGTERM);
+	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
+		continue;
+	return EX_OSERR;
 }
 
 int
