@@ -473,7 +473,7 @@ sub goes_back {
 	served('before', @clients);
 	script($path, $then, 'exit 0');
 	$server->signal('USR2');
-	ok($server->wait_log(qr/upgrade\sfailed:.*executing\sthe\sold\sprogram.*reloaded:/xs),
+	ok($server->wait_log(qr/upgrade\sfailed:.*executing\sthe\sold\sprogram.*(?:reloaded:|which\sleaves.*ready:)/xs),
 		"it $name");
 	served($name, @clients, $server->tcp_socket);
 	is($server->pid, $pid, 'the old one, in the same process');
