@@ -109,6 +109,7 @@ sub another_configuration {
 	ok($server->wait_log(qr/\]\sreloaded:\s2\sworkers/x), 'fewer workers, one address more');
 	ok($server->wait_log(qr/worker\s2\s\(\d+\)\sis\sleaving/x), 'the surplus one hands over');
 	gone($old, 'the old ones end');
+	unlike($server->log_text, qr/failed\sto\sstart/x, 'one after the other opens it');
 	served('as before', @clients, map { tcp($_, $port) } '127.0.0.1', '127.0.0.2');
 	is($server->stop, 0, 'exit status');
 	return;

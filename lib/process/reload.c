@@ -294,9 +294,13 @@ opens_none(const struct pfk__master *m, int slot)
 static void
 renew_two(struct pfk__master *m, int slot)
 {
+	bool founds = slot == 0 && !settled(m, slot);
+
 	if (!settled(m, slot))
 		renew(m, slot);
-	if (++slot < m->workers && !settled(m, slot) && opens_none(m, slot))
+	/* After a take-over nobody has tried it: addresses may be new. */
+	if (!founds && ++slot < m->workers && !settled(m, slot) &&
+	    opens_none(m, slot))
 		renew(m, slot);
 }
 
