@@ -229,7 +229,8 @@ sub do_reload {
 
 sub do_crash {
 	my ($self) = @_;
-	my ($worker) = workers_of($self->{pid}) or return;
+	# The youngest does not leave.
+	my $worker = (workers_of($self->{pid}))[-1] // return;
 
 	$self->part if $self->{life}{loses};
 	kill 'KILL', $worker;
