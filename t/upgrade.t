@@ -65,14 +65,14 @@ sub first {
 	die "no port\n";
 }
 
-# The same with a port of its own that does not change.
+# The same with a port that does not change; another test may take it before.
 sub fixed {
 	my (@options) = @_;
 	my ($server)  = first();
 	my $port      = $server->port;
-
 	is($server->stop, 0, 'a port that is free');
-	return first('-p', $port, @options);
+	my @fixed = eval { first('-p', $port, @options) };
+	return @fixed || $n > 100 ? @fixed : fixed(@options);
 }
 
 sub program_file {
