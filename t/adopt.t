@@ -149,7 +149,7 @@ subtest 'fewer workers for long' => sub {
 # be put into that queue: one that is on the way when it closes is reset, or
 # comes a second later.
 subtest 'a queue that is about to go' => sub {
-	my $one    = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1');
+	my $one    = Prefork->start('-w', 2, '-p', 0, '-b', '127.0.0.1', '--worker-timeout', 60);
 	my $from   = $one->log_size;
 	my %worker = $one->workers;
 	my @tcp    = $one->addresses('tcp', 4);

@@ -129,15 +129,22 @@ hold(short type, const char *text)
 	return pid;
 }
 
+/* The signal that it has died of. */
 static int
-end(pid_t pid)
+await_end(pid_t pid)
 {
 	int status = -1;
 
-	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	unlink(path);
 	return WTERMSIG(status);
+}
+
+static int
+end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	return await_end(pid);
 }
 
 /* The lock is refused with that status and these words. */
@@ -291,7 +298,7 @@ test_locked(void)
 	unheard(EX_NOPERM, strerror(EPERM));
 	no_signal = 0;
 	is_int(pfk__pidfile_signal(path, SIGHUP, err), EX_OK, "a signal");
-	is_int(end(pid), SIGHUP, "has arrived");
+	is_int(await_end(pid), SIGHUP, "has arrived");
 	pid = hold(F_WRLCK, "");
 	refused(EX_TEMPFAIL, "which is starting");
 	unheard(EX_UNAVAILABLE, "holds no pid yet");
