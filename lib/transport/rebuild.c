@@ -73,7 +73,11 @@ empty_hand(struct pfk_transport *tr, const struct pfk__hand *h)
 	if (n > PFK__SCRATCH_BYTES || at < h->sent || at > h->sent + n)
 		return false;
 	at -= h->sent;
-	return pfk__tcp_send(tr, buf + at, (size_t)(n - at)) == 0;
+	if (pfk__tcp_send(tr, buf + at, (size_t)(n - at)) == -1)
+		return false;
+	/* What finds no room now is sent later, and nothing is read until then. */
+	pfk__tcp_watch(tr);
+	return true;
 }
 
 /* Give the bytes in hand to the protocol, as far as it has not had them. */
