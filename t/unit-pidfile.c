@@ -114,6 +114,8 @@ hold(short type, const char *text)
 		int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
 		char own[20];
 
+		/* nohup(1) ignores it. */
+		signal(SIGHUP, SIG_DFL);
 		snprintf(own, sizeof(own), "%d", (int)getpid());
 		if (text == NULL)
 			text = own;
