@@ -68,10 +68,12 @@ execute(char *const *argv)
 static void __attribute__((noreturn))
 be_exporter(struct pfk__master *m, int channel, int log)
 {
+	char quiet[] = "--quiet";
 	char *argv[] = {(char[]){PROGRAM}, (char[]){"--channel"}, (char[]){"3"},
-	    (char[]){"--listen"}, m->exporter.address,
-	    pfk__log_level() <= PFK_WARNING ? (char[]){"--quiet"} : NULL, NULL};
+	    (char[]){"--listen"}, m->exporter.address, NULL, NULL};
 
+	if (pfk__log_level() <= PFK_WARNING)
+		argv[5] = quiet;
 	pfk__logger_join(m->logger, log);
 	unsetenv("NOTIFY_SOCKET");
 	if (channel == CHANNEL)
