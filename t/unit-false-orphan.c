@@ -106,8 +106,9 @@ knock_falsely(const struct pfk_worker *w)
 	    .kind = PFK_TCP};
 	int fd = service_connect_control(), fds[2];
 
-	if (fd == -1 ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
+	if (fd == -1)
+		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1) {
 		close(fd);
 		return;
 	}
