@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +26,15 @@
 
 static int fds[2];
 static int before;
+static int refused; /* the error of recvmsg; 0: it works */
+
+/* For the library. */
+ssize_t
+recvmsg(int fd, struct msghdr *m, int flags)
+{
+	errno = refused;
+	return refused != 0 ? -1 : syscall(SYS_recvmsg, fd, m, flags);
+}
 
 /* A pair of sockets of the type; fds[0] is the attacker's end. */
 static void
@@ -240,10 +250,32 @@ test_none(void)
 	end("none", 0);
 }
 
+/* The message is not lost, and so it is no end and no garbage. */
+static void
+test_no_memory(void)
+{
+	static const int errors[] = {ENOMEM, ENOBUFS};
+	struct pfk__parcel p;
+	char byte = 'a';
+
+	for (int i = 0; i < 2; i++) {
+		begin(SOCK_SEQPACKET);
+		is_int(send(fds[0], &byte, 1, 0), 1, "a message");
+		refused = errors[i];
+		is_int(pfk__receive(fds[1], &byte, 1, &p), -1, "no memory");
+		is_int(errno, EAGAIN, "no memory: later");
+		refused = 0;
+		is_int(pfk__receive(fds[1], &byte, 1, &p), 1, "then it comes");
+		close(fds[1]);
+		end("no memory", 0);
+	}
+}
+
 int
 main(void)
 {
 	test_in_message();
+	test_no_memory();
 	test_too_many();
 	test_ends();
 	test_in_queue(SOCK_SEQPACKET, "in a queue of packets");

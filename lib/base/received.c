@@ -67,6 +67,9 @@ pfk__receive(int fd, void *buf, size_t len, struct pfk__parcel *p)
 	do {
 		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n == -1 && errno == EINTR);
+	/* The message stays, and whoever takes it for lost ends the other side. */
+	if (n == -1 && (errno == ENOMEM || errno == ENOBUFS))
+		errno = EAGAIN;
 	if (n == -1)
 		return -1;
 	p->no_room = (h.msg_flags & MSG_CTRUNC) != 0;

@@ -30,7 +30,8 @@ struct pfk__parcel {
 
 /*
  * recvmsg(2) from a unix(7) socket; it never waits, also where somebody has
- * cleared O_NONBLOCK.  -1 with errno.
+ * cleared O_NONBLOCK.  -1 with errno, EAGAIN also where memory is short: the message
+ * stays.
  */
 ssize_t pfk__receive(int fd, void *buf, size_t len, struct pfk__parcel *p);
 
