@@ -30,10 +30,10 @@ static int refused; /* the error of recvmsg; 0: it works */
 
 /* For the library. */
 ssize_t
-recvmsg(int fd, struct msghdr *m, int flags)
+recvmsg(int fd, struct msghdr *message, int flags)
 {
 	errno = refused;
-	return refused != 0 ? -1 : syscall(SYS_recvmsg, fd, m, flags);
+	return refused != 0 ? -1 : syscall(SYS_recvmsg, fd, message, flags);
 }
 
 /* A pair of sockets of the type; fds[0] is the attacker's end. */
