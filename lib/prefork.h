@@ -539,7 +539,8 @@ struct pfk_zone_stats {
  * death, with all items.  It takes all of its memory at once.
  *
  * EINVAL: too small.  EPERM: the file is not a regular one of the effective user's,
- * or others may open it.  EEXIST: others use it, as a zone of another size.
+ * or others may open it.  EEXIST: others use it, as a zone of another size or by
+ * another version of the library.
  * ENOSPC.
  */
 struct pfk_zone *pfk_zone_open(const char *path, size_t bytes);
