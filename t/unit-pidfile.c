@@ -99,7 +99,7 @@ name_file(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 }
 
-/* A child that has such a lock on the file, whose text it has written. */
+/* A child that has written the text to the file and has such a lock on it. */
 static pid_t
 hold(short type, const char *text)
 {

@@ -67,7 +67,7 @@ pfk__receive(int fd, void *buf, size_t len, struct pfk__parcel *p)
 	do {
 		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n == -1 && errno == EINTR);
-	/* The message stays, and whoever takes it for lost ends the other side. */
+	/* The message stays: a caller that took it for lost would end the sender. */
 	if (n == -1 && (errno == ENOMEM || errno == ENOBUFS))
 		errno = EAGAIN;
 	if (n == -1)

@@ -166,6 +166,7 @@ open_map(struct pfk_zone *z, int fd, int lock, size_t bytes)
 
 	if (fd != -1 && take_file(fd, lock, bytes, &alone) == -1)
 		return -1;
+	/* A file has all of its memory by now. */
 	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    fd != -1 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
 	    fd, 0);

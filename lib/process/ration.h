@@ -22,7 +22,7 @@ struct pfk__ration {
 	uint64_t begun_ns; /* CPU time of the thread */
 };
 
-/* What the thread does from now on is for one request. */
+/* A request begins: its cost is the CPU time of the thread from now on. */
 void pfk__ration_begin(struct pfk__ration *r);
 
 /* The CPU time since then, or the cost, at now_ns of the loop's clock. */

@@ -75,7 +75,7 @@ empty_hand(struct pfk_transport *tr, const struct pfk__hand *h)
 	at -= h->sent;
 	if (pfk__tcp_send(tr, buf + at, (size_t)(n - at)) == -1)
 		return false;
-	/* What finds no room now is sent later, and nothing is read until then. */
+	/* The bytes without room are sent later, and nothing is read until then. */
 	pfk__tcp_watch(tr);
 	return true;
 }
