@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "linger.h"
 #include "process/takeover.h"
 #include "process/worker.h"
@@ -33,25 +34,11 @@ static struct plan {
 } * plan;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
-struct pfk_server *server; /* not static: it is no leak */
 
 /* the service */
 
-static void *
-made(struct pfk_transport *tr, void *arg)
-{
-	(void)arg;
-	return tr;
-}
-
-static void
-received(void *self, const void *buf, size_t len)
-{
-	pfk_write(self, buf, len);
-}
-
-static const struct pfk_protocol echo = {.connection_made = made,
-    .data_received = received};
+static const struct pfk_protocol echo = {.connection_made = echo_made,
+    .data_received = echo_received};
 
 static void
 send_garbage(int channel, struct pfk__message m)
@@ -145,16 +132,11 @@ on_order(void *arg, int signo)
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
-
 	(void)arg;
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+	if (echo_serve(w, &want, &echo) == -1 ||
+	    pfk_signal_add(w->loop, SIGUSR2, on_order, w) == NULL)
 		return -1;
-	server = pfk_serve(w->loop, fd, &echo, NULL, NULL);
-	return server != NULL &&
-		pfk_signal_add(w->loop, SIGUSR2, on_order, w) != NULL
-	    ? 0
-	    : -1;
+	return 0;
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};

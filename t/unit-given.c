@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "service.h"
 #include "tap.h"
 
@@ -44,7 +45,6 @@ static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
 static struct pfk_loop *loop;
 static int given; /* how often this worker was asked for a connection's state */
-struct pfk_server *server; /* not static: it is no leak */
 
 /* the service: echo */
 
@@ -55,12 +55,6 @@ connection_made(struct pfk_transport *tr, void *arg)
 	if (plan->joined)
 		pfk_join(tr, tr);
 	return tr;
-}
-
-static void
-data_received(void *self, const void *buf, size_t len)
-{
-	pfk_write(self, buf, len);
 }
 
 static void
@@ -110,7 +104,7 @@ connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
 }
 
 static const struct pfk_protocol echo = {.connection_made = connection_made,
-    .data_received = data_received,
+    .data_received = echo_received,
     .connection_lost = connection_lost,
     .hand_over = hand_over,
     .connection_resumed = connection_resumed,
@@ -119,14 +113,9 @@ static const struct pfk_protocol echo = {.connection_made = connection_made,
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
-
 	(void)arg;
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
-		return -1;
 	loop = pfk_worker_loop(w);
-	server = pfk_serve(loop, fd, &echo, NULL, NULL);
-	if (server == NULL)
+	if (echo_serve(w, &want, &echo) == -1)
 		return -1;
 	if (plan->reloaded)
 		die_in(TAKER);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "service.h"
 #include "tap.h"
 #include "tree.h"
@@ -24,24 +25,10 @@ static struct plan {
 } * plan;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
-struct pfk_server *server; /* not static: it is no leak */
 static struct pfk_loop *loop;
 static bool leaves, left;
 
 /* the service */
-
-static void *
-made(struct pfk_transport *tr, void *arg)
-{
-	(void)arg;
-	return tr;
-}
-
-static void
-received(void *self, const void *buf, size_t len)
-{
-	pfk_write(self, buf, len);
-}
 
 static void *
 resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
@@ -63,8 +50,8 @@ hand_over(void *self, void *buf, size_t room)
 								   : 0;
 }
 
-static const struct pfk_protocol echo = {.connection_made = made,
-    .data_received = received,
+static const struct pfk_protocol echo = {.connection_made = echo_made,
+    .data_received = echo_received,
     .hand_over = hand_over,
     .connection_resumed = resumed,
     .survives = true};
@@ -98,16 +85,13 @@ worker_leaving(struct pfk_worker *w, enum pfk_drain why, uint64_t until_ns,
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
-
 	(void)arg;
 	loop = pfk_worker_loop(w);
 	if (plan->fail != 0)
 		return pfk_worker_fail(w, 1, "it was told to fail");
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+	if (echo_serve(w, &want, &echo) == -1)
 		return -1;
-	server = pfk_serve(loop, fd, &echo, NULL, NULL);
-	return server != NULL ? pfk_later(loop, LOOK_NS, look, NULL) : -1;
+	return pfk_later(loop, LOOK_NS, look, NULL);
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init,

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "process/custody.h"
 #include "service.h"
 #include "tap.h"
@@ -28,7 +29,6 @@ static struct plan {
 } * plan;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
-struct pfk_server *server; /* not static: it is no leak */
 static struct pfk_loop *loop;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -54,29 +54,6 @@ malloc(size_t n) /* the header's name is reserved: NOLINT */
 
 /* the service */
 
-static void *
-connection_made(struct pfk_transport *tr, void *arg)
-{
-	(void)arg;
-	return tr;
-}
-
-static void
-data_received(void *self, const void *buf, size_t len)
-{
-	pfk_write(self, buf, len);
-}
-
-static void *
-connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
-    size_t len)
-{
-	(void)arg;
-	(void)buf;
-	(void)len;
-	return tr;
-}
-
 static ssize_t
 hand_over(void *self, void *buf, size_t room)
 {
@@ -86,10 +63,10 @@ hand_over(void *self, void *buf, size_t room)
 	return 0;
 }
 
-static const struct pfk_protocol echo = {.connection_made = connection_made,
-    .data_received = data_received,
+static const struct pfk_protocol echo = {.connection_made = echo_made,
+    .data_received = echo_received,
     .hand_over = hand_over,
-    .connection_resumed = connection_resumed,
+    .connection_resumed = echo_resumed,
     .survives = true};
 
 static void
@@ -109,15 +86,12 @@ look(void *arg)
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
-
 	(void)arg;
 	__atomic_add_fetch(&plan->begun, 1, __ATOMIC_RELAXED);
 	loop = pfk_worker_loop(w);
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
+	if (echo_serve(w, &want, &echo) == -1)
 		return -1;
-	server = pfk_serve(loop, fd, &echo, NULL, NULL);
-	return server != NULL ? pfk_later(loop, LOOK_NS, look, NULL) : -1;
+	return pfk_later(loop, LOOK_NS, look, NULL);
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};

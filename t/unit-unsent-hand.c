@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "service.h"
 #include "tap.h"
 
@@ -27,7 +28,6 @@ static volatile struct plan {
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
 static struct pfk_loop *loop;
-struct pfk_server *server; /* not static: it is no leak */
 
 static void *
 connection_made(struct pfk_transport *tr, void *arg)
@@ -43,11 +43,8 @@ static void *
 connection_resumed(struct pfk_transport *tr, void *arg, const void *buf,
     size_t len)
 {
-	(void)arg;
-	(void)buf;
-	(void)len;
 	pfk_join(tr, tr);
-	return tr;
+	return echo_resumed(tr, arg, buf, len);
 }
 
 static const struct pfk_protocol echo = {.connection_made = connection_made,
@@ -57,14 +54,9 @@ static const struct pfk_protocol echo = {.connection_made = connection_made,
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
-
 	(void)arg;
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
-		return -1;
 	loop = pfk_worker_loop(w);
-	server = pfk_serve(loop, fd, &echo, NULL, NULL);
-	return server != NULL ? 0 : -1;
+	return echo_serve(w, &want, &echo);
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};

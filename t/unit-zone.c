@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "echo.h"
 #include "event/zone.h"
 #include "service.h"
 #include "tap.h"
@@ -299,7 +300,6 @@ test_file(void)
 static volatile uint64_t *die_at;
 static struct pfk_sockopts options;
 static struct pfk_listen want = {.kind = PFK_TCP, .options = &options};
-struct pfk_server *server; /* not static: it is no leak */
 
 static void *
 made(struct pfk_transport *tr, void *arg)
@@ -346,14 +346,11 @@ static const struct pfk_protocol protocol = {.connection_made = made,
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
-	int fd;
+	int rc = echo_serve(w, &want, &protocol);
 
 	(void)arg;
-	if (pfk_worker_listen(w, &want, 1, &fd) == -1)
-		return -1;
-	server = pfk_serve(pfk_worker_loop(w), fd, &protocol, NULL, NULL);
 	pfk_die_at(pfk_worker_loop(w), *die_at);
-	return server != NULL ? 0 : -1;
+	return rc;
 }
 
 static const struct pfk_hooks hooks = {.worker_init = worker_init};
