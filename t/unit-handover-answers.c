@@ -3,11 +3,28 @@
  * the connection. Every case runs on each back-end.
  */
 #include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "handover.h"
 #include "tap.h"
 #include "unit.h"
+
+/* So many looks at an answer find no memory. */
+static int shortages;
+
+/* For the library. */
+ssize_t
+recv(int fd, void *buf, size_t n, int flags)
+{
+	if ((flags & MSG_PEEK) != 0 && shortages > 0) {
+		shortages--;
+		errno = ENOMEM;
+		return -1;
+	}
+	return syscall(SYS_recvfrom, fd, buf, n, flags, NULL, NULL);
+}
 
 /* A busy one is asked again by the next offer, another one never. */
 static void
@@ -66,6 +83,25 @@ test_ends_inside(void (*how)(struct pfk_transport *tr), const char *name)
 	handover_end(name);
 }
 
+/* The answer stays: the connection must not go on in both. */
+static void
+test_no_memory(void)
+{
+	int fd;
+
+	handover_begin();
+	fd = handover_client();
+	shortages = 3;
+	handover_hand();
+	is_int(shortages, 0, "%s: answers without memory", ho.backend);
+	is_int(ho.n_resumed, 1, "%s: it goes on there", ho.backend);
+	is_int(ho.old.conns[0].error, PFK_HANDED_OVER, "%s: and only there",
+	    ho.backend);
+	close(fd);
+	unit_run_until(ho.to, &ho.new.calls[RECORD_LOST], 1);
+	handover_end("no memory");
+}
+
 /* A taker that leaves itself: another one may take the connection. */
 static void
 test_leaving_taker(void)
@@ -121,6 +157,7 @@ main(void)
 		test_ends_inside(pfk_close, "close inside hand_over");
 		test_ends_inside(pfk_abort, "abort inside hand_over");
 		test_leaving_taker();
+		test_no_memory();
 		test_large_state(200000, false);
 		test_large_state(1u << 20, false);
 		test_large_state((1u << 20) + 1, true);

@@ -354,8 +354,11 @@ receive_verdicts(struct giver *g)
 		/* The answers of a taker that has died are behind the error. */
 		if (n == -1 && (errno == ECONNRESET || errno == EINTR))
 			continue;
+		/* Without memory the answer comes later, and is not lost. */
 		if (n != (ssize_t)sizeof(v))
-			return n == -1 && errno == EAGAIN;
+			return n == -1 &&
+			    (errno == EAGAIN || errno == ENOMEM ||
+				errno == ENOBUFS);
 		if (v.number == g->answered) {
 			g->answered++;
 			settle(g, (enum pfk__answer)v.answer);
