@@ -1,5 +1,5 @@
 /*
- * doing.c: tell the work of a worker when it died, by its ledger.
+ * doing.c: what is said of the death of a worker.
  *
  * Layer: process.
  */
@@ -36,4 +36,17 @@ pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size)
 		    pfk_addr_format(name, &r->listener.bound), h->serving);
 	else
 		snprintf(buf, size, "serving descriptor %d", h->serving);
+}
+
+bool
+pfk__claim_death(struct pfk__page *page, uint32_t n)
+{
+	uint32_t last = __atomic_load_n(&page->logged, __ATOMIC_RELAXED);
+
+	while (last < n) {
+		if (__atomic_compare_exchange_n(&page->logged, &last, n, false,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
 }

@@ -194,6 +194,8 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 {
 	struct pfk__page *page = c->pulse.page;
 	struct pfk__master *m = c->master;
+	/* An earlier version's keeper may not tell its number. */
+	uint32_t n = msg->ns > 0 ? (uint32_t)msg->ns : page->deaths;
 	char how[64];
 
 	page->heard = page->deaths;
@@ -210,7 +212,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	    "its successor went on with them");
 	if (m->hooks->child_exit != NULL)
 		m->hooks->child_exit(c->slot, msg->pid, msg->status, m->arg);
-	if (page->logged == page->deaths)
+	if (!pfk__claim_death(page, n))
 		return;
 	pfk__describe_status(msg->status, how, sizeof(how));
 	pfk_log(PFK_WARNING, "worker %d (%d) %s; restarting", c->slot,

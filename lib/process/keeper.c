@@ -220,11 +220,11 @@ log_unheard(struct keeper *k)
 	if (pfk__clock_now() - k->dead_ns < MASTER_PATIENCE_NS)
 		return;
 	pfk__describe_status(k->dead_status, how, sizeof(how));
-	pfk_log(PFK_WARNING,
-	    "worker %d (%d) %s; restarted it as %d while the master does not "
-	    "answer",
-	    k->w->slot, (int)k->dead, how, (int)k->worker);
-	k->page->logged = k->page->deaths;
+	if (pfk__claim_death(k->page, k->page->deaths))
+		pfk_log(PFK_WARNING,
+		    "worker %d (%d) %s; restarted it as %d while the master "
+		    "does not answer",
+		    k->w->slot, (int)k->dead, how, (int)k->worker);
 	k->dead = 0;
 }
 

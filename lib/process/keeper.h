@@ -18,6 +18,7 @@
 #ifndef PFK_PROCESS_KEEPER_H
 #define PFK_PROCESS_KEEPER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -34,8 +35,10 @@ struct pfk__page {
 	uint32_t last;
 	/* By the master: the deaths that it knows of. */
 	uint32_t heard;
-	/* By the keeper: its deaths, and those that it has logged itself. */
-	uint32_t deaths, logged;
+	/* By the keeper: its deaths. */
+	uint32_t deaths;
+	/* By keeper and master: the last death that either has logged. */
+	uint32_t logged;
 	/* By the keeper as it ends: the worker's status as wait(2) has it. */
 	uint32_t ended;
 	int32_t status;
@@ -47,6 +50,9 @@ struct pfk__ledger;
 
 /* doing.c: the work of the worker when it died. */
 void pfk__describe_doing(const struct pfk__ledger *g, char *buf, size_t size);
+
+/* doing.c: whether the caller logs the nth death: the other one does not, then. */
+bool pfk__claim_death(struct pfk__page *page, uint32_t n);
 
 /* "exited with status 1", "killed by signal 9 (SIGKILL)". */
 void pfk__describe_status(int status, char *buf, size_t size);
