@@ -34,6 +34,7 @@ is_deeply([ grep { !$uses{$_} } map { m{^lib/(.*)/$} } glob 'lib/*/' ],
 	[], 'every folder of lib is a layer');
 is_deeply([ glob 'lib/*.c lib/*.h' ], ['lib/prefork.h'],
 	'lib/prefork.h is the only public header');
+is_deeply(design(), { map { $_ => join ', ', @{ $uses{$_} } } keys %uses }, 'DESIGN.md has the same arrows');
 for my $layer (sort keys %uses) {
 	my @files = grep { m{^lib/$layer/} } @lib;
 	is_deeply([ map { wrong_in_lib($_, $layer) } @files ],
@@ -59,6 +60,12 @@ for my $header ('lib/prefork.h', grep { /[.]h$/ } @lib, @cmd) {
 	is($code, 0, "$header compiles alone") or diag($errors);
 }
 done_testing();
+
+# The layers of DESIGN.md, each with the ones that it uses.
+sub design {
+	open my $file, '<', 'contrib/DESIGN.md' or die "contrib/DESIGN.md: $!\n";
+	return { map { m{^\s{4}lib/(\w+)/\s(?:.*\suses\s([\w, ]+))?}x ? ($1 => $2 // q{}) : () } <$file> };
+}
 
 # The include lines of a file: [line number, '<' or '"', name].
 sub includes {

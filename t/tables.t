@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# Signals, commands, metrics, exit statuses and the messages of the channel stand in
-# one table each in the code; the manuals, README.md and DESIGN.md have the same ones.
+# Signals, commands, metrics, exit statuses, the messages of the channel and the events
+# of a slot stand in one table each in the code; the manuals, README.md and DESIGN.md
+# have the same ones.
 
 use strict;
 use warnings;
@@ -28,6 +29,7 @@ commands();
 metrics();
 statuses();
 messages();
+slots();
 done_testing();
 
 sub text {
@@ -110,5 +112,23 @@ sub messages {
 		$row{$_} = $from for split /, /, $names;
 	}
 	is_deeply(\%row, \%sender, 'DESIGN.md has the messages and their senders');
+	return;
+}
+
+# The states and events of a slot: DESIGN.md has a column and a row for each.
+sub slots {
+	my $header = text('lib/process/slot.h');
+	my $design = text('contrib/DESIGN.md');
+	my %names;
+
+	for my $enum (qw(state event)) {
+		my ($list) = $header =~ /^enum pfk__slot_$enum [{]\n(.*?)^[}];/ms;
+		$names{$enum} = [ $list =~ /^\tPFK__SLOT_([A-Z_]+)/mg ];
+	}
+	my ($means) = $design =~ /^[|] state [|] serving [|] booting [|] means [|]\n(.*?)^$/ms;
+	my ($columns, $rows) = $design =~ /^[|] event [|] (.*?) [|]\n(.*?)^$/ms;
+	is_deeply([ $means =~ /^[|] ([A-Z]+) /mg ], $names{state}, 'DESIGN.md explains each state of a slot');
+	is_deeply([ split / [|] /, $columns ], $names{state}, 'its table of events has a column for each');
+	is_deeply([ $rows =~ /^[|] ([A-Z_]+) /mg ], $names{event}, 'and a row for each event');
 	return;
 }
