@@ -322,7 +322,7 @@ test_locked(void)
 	refused(EX_CANTCREAT, "a file system with locks");
 	no_lock = 0;
 	is_replaced = true;
-	refused(EX_CANTCREAT, "replaces it all the time");
+	refused(EX_CANTCREAT, "other processes replace it again and again");
 	is_replaced = false;
 	unlink(path);
 }

@@ -274,8 +274,8 @@ check_bytes(const struct text *t, const char *path, char *err)
 	if (t->len == 0)
 		return fail(err, path, 0,
 		    t->regular
-			? "it is empty: cut off? a comment in it, or "
-			  "/dev/null as its name, says that nothing is meant"
+			? "it is empty: cut off? for the default values, write "
+			  "a comment into it, or name /dev/null"
 			: "nothing came: a pipe can be read only once");
 	if (t->len >= 2 &&
 	    (memcmp(t->base, "\xff\xfe", 2) == 0 ||

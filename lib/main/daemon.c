@@ -108,7 +108,8 @@ pfk__daemon_ready(int fd)
 	pfk__daemon_close_stdio(STDERR_FILENO);
 	/* A parent that has gone needs no answer. */
 	if (write(fd, "", 1) == -1)
-		pfk_log(PFK_DEBUG, "nobody waits for the daemon");
+		pfk_log(PFK_DEBUG,
+		    "the process that waited for the start has ended");
 	close(fd);
 }
 

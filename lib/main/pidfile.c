@@ -308,7 +308,8 @@ pfk__pidfile_lock(const char *path, int *status, char *err)
 	}
 	if (rc == 0)
 		fail(EX_CANTCREAT, err, path,
-		    "somebody replaces it all the time");
+		    "other processes replace it again and again; take another "
+		    "--pid-file");
 	discard(f);
 	return NULL;
 }
@@ -332,7 +333,8 @@ pfk__pidfile_publish(struct pfk__pidfile *f, char *err)
 	}
 	if (!is_there(f))
 		return fail(EX_TEMPFAIL, err, f->path,
-		    "somebody has removed or replaced it during the start");
+		    "another process has removed or replaced it during the "
+		    "start; start again");
 	return EX_OK;
 }
 

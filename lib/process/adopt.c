@@ -200,7 +200,10 @@ look_at(struct pfk__master *m, int slot)
 	    pfk_loop_now(m->loop));
 
 	if (p->stall.still && !was)
-		pfk_log(PFK_DEBUG, "slot %d: its queue stands still", slot);
+		pfk_log(PFK_DEBUG,
+		    "slot %d: clients wait in its queue, and its worker's "
+		    "loop does not turn",
+		    slot);
 	if (next == 0)
 		pfk__custody_rearm(&m->custody, slot);
 	return next;

@@ -215,7 +215,8 @@ hear_knock(struct pfk__client *c)
 		return;
 	memcpy(&k, c->line, sizeof(k));
 	if (c->right == PFK__RIGHT_READ) {
-		pfk__client_fail(c, EX_NOPERM, "no worker's user");
+		pfk__client_fail(c, EX_NOPERM,
+		    "the knock came from a user that is not the workers'");
 		return;
 	}
 	if (fd == -1) {

@@ -44,8 +44,8 @@ log_parts(unsigned parts)
 		pfk_log(PFK_INFO, "workers are confined: %s", text);
 	else
 		pfk_log(PFK_WARNING,
-		    "workers are confined in part: %s; but %s: --sandbox on "
-		    "refuses that",
+		    "workers are confined in part: %s; but %s; --sandbox on "
+		    "would refuse to start",
 		    text, missing);
 }
 

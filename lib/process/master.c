@@ -180,8 +180,8 @@ all_ready(struct pfk__master *m)
 	}
 	if (status != 0)
 		pfk_log(PFK_WARNING,
-		    "going on in spite of that, because the workers that were "
-		    "taken over have connections");
+		    "the service goes on after this failure, because the "
+		    "workers that were taken over have connections");
 	/* The service manager may have kept listeners of addresses before. */
 	pfk__adopt_prune(m);
 	log_ready(m);
@@ -358,7 +358,8 @@ on_kill(void *arg)
 	struct pfk__master *m = arg;
 
 	if (!LIST_EMPTY(&m->children))
-		pfk_log(PFK_WARNING, "killing the workers that are left");
+		pfk_log(PFK_WARNING,
+		    "some workers have not ended in time; killing them");
 	pfk__children_signal(m, SIGKILL);
 }
 

@@ -80,7 +80,7 @@ count_reload(struct pfk__child *c)
 	if (c->bound != NULL || ++c->outlived <= RELOADS_MAX) {
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) has been leaving for %.0f s, since before "
-		    "this reload; --drain-timeout bounds that",
+		    "this reload; set --drain-timeout to bound this time",
 		    c->slot, (int)pfk__child_pid(c), since);
 		return;
 	}

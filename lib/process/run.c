@@ -99,7 +99,9 @@ set_up(struct pfk__master *m, const struct pfk_master_config *config,
 	pfk__heartbeat_prepare();
 	/* Without it, an upgrade is refused. */
 	if (pfk__program_note() == -1)
-		pfk_log(PFK_DEBUG, "cannot note the program: %s",
+		pfk_log(PFK_DEBUG,
+		    "cannot note the program, so that an upgrade is refused: "
+		    "%s",
 		    strerror(errno));
 }
 

@@ -208,7 +208,9 @@ pfk__standin_main(struct pfk__master *m, int fd,
 		timeout = byte == PFK__STANDIN_GO ? -1 : GO_MS;
 	}
 	if (n == 0) {
-		pfk_log(PFK_ERROR, "the %s program did not start within %d s",
+		pfk_log(PFK_ERROR,
+		    "the %s program did not start within %d s; killing it, and "
+		    "executing the old one again",
 		    s.back ? "old" : "new", GO_MS / 1000);
 		kill(master, SIGKILL);
 	} else if (!has_ended(&s)) {

@@ -133,7 +133,10 @@ steer_all(struct pfk__master *m, bool steer)
 		else if (g.stay > 0 &&
 		    pfk__steer(l->fd, l->kind, l->asked.sa.sa_family, g.stay) ==
 			-1)
-			pfk_log(PFK_DEBUG, "cannot steer: %s", strerror(errno));
+			pfk_log(PFK_DEBUG,
+			    "cannot steer new clients to the slots that stay: "
+			    "%s",
+			    strerror(errno));
 	}
 }
 
@@ -229,7 +232,8 @@ in_handshake(struct pfk__master *m)
 	if (pfk_loop_now(m->loop) >= m->handshakes_end_ns)
 		return false;
 	if (pfk__handshakes_read(&now, is_of_surplus, m) == -1) {
-		pfk_log(PFK_DEBUG, "cannot list handshakes: %s",
+		pfk_log(PFK_DEBUG,
+		    "cannot list the handshakes with removed slots: %s",
 		    strerror(errno));
 	} else if (m->handshakes_known) {
 		any = pfk__handshakes_meet(&m->handshakes, &now);

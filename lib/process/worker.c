@@ -283,7 +283,9 @@ obey(struct pfk_worker *w, const struct pfk__message *m, int fd)
 		w->let_go = true;
 		break;
 	default:
-		pfk_log(PFK_WARNING, "unknown message %u from the master",
+		pfk_log(PFK_WARNING,
+		    "ignored a message of the master that this version does "
+		    "not know: %u",
 		    m->type);
 	}
 	if (fd != -1)
@@ -306,7 +308,8 @@ on_channel(void *arg, unsigned ready)
 		rc = 1;
 	}
 	if (rc == -1 && errno == EPROTO)
-		pfk_log(PFK_WARNING, "garbage from the master");
+		pfk_log(PFK_WARNING,
+		    "ignored a packet of the master that is no message");
 	else if (rc != 1)
 		master_died(w);
 	else
@@ -430,7 +433,7 @@ boot(struct pfk_worker *w)
 	if (pfk__io_arm_first(w->loop, &cause) == -1 &&
 	    (w->ledger == NULL || !w->ledger->resumed))
 		return pfk_worker_fail(w, EX_OSERR,
-		    "cannot watch its sockets: %s", cause);
+		    "cannot watch the worker's sockets: %s", cause);
 	if (pfk__worker_confine(w) == -1)
 		return -1;
 	if (w->ledger != NULL && w->ledger->resumed)
@@ -471,7 +474,9 @@ pfk__worker_main(struct pfk_worker *w)
 		status = serve(w);
 	} else if (w->ledger != NULL && w->ledger->resumed) {
 		/* As a crash: the keeper lets another one try. */
-		pfk_log(PFK_ERROR, "could not go on for its predecessor: %s",
+		pfk_log(PFK_ERROR,
+		    "the worker could not go on for its predecessor: %s; its "
+		    "keeper starts another one",
 		    w->failure.text);
 		_exit(w->failure.status);
 	} else {

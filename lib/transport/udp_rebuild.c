@@ -39,8 +39,8 @@ look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
 	b->skipping = 1;
 	len = b->in[i].msg_len;
 	pfk_log(PFK_ERROR,
-	    "the last worker died while it handled a datagram from %s, of a "
-	    "message of %u byte%s; dropped it",
+	    "the worker before died while it handled a datagram from %s; "
+	    "dropped the %u byte%s that were received with it",
 	    pfk_addr_format(name, &b->senders[i].addr), len,
 	    len == 1 ? "" : "s");
 }
