@@ -16,11 +16,12 @@ use Prefork::Life qw(slurp temp_dir);
 use Prefork::Peer;
 use Prefork::Sockets qw(random_bytes own_address have);
 use Prefork::Tools qw(spawn_process);
-use Socket qw(SOCK_DGRAM);
+use Socket qw(IPPROTO_TCP SOCK_DGRAM);
 use Test::More;
 
 use constant KIB => 1024;
 use constant MIB => 1_048_576;
+use constant TCP_CORK => 3;    # tcp(7)
 # ioctl_tty(2).
 use constant {
 	TIOCSPTLCK => 0x40045431,
@@ -86,9 +87,20 @@ subtest 'options' => sub {
 		comes_back("@{$mode}: --source", @{$mode}, '-p', $port, '--source',
 			own_address(1), '--reuse-port', '-4', '--nodelay', 'off');
 	}
+	# Its answer and its end come at once: whoever ends first has TIME_WAIT.
+	my $first_to_end = Prefork::Peer->scripted(
+		sub {
+			my ($socket) = @_;
+			setsockopt $socket, IPPROTO_TCP, TCP_CORK, 1;
+			sysread $socket, my $message, KIB;
+			syswrite $socket, $message;
+			shutdown $socket, 1;
+			while (sysread $socket, $message, KIB) { }
+		}
+	);
 	for my $mode (@tcp_modes) {
 		# A new connection from the same port, and from that of the run before.
-		comes_back("@{$mode}: a source port", @{$mode}, '-p', $once->port,
+		comes_back("@{$mode}: a source port", @{$mode}, '-p', $first_to_end->port,
 			'--source', own_address(1) . ':7001', '127.0.0.1', qw(one two three))
 		    for 1 .. 2;
 	}
