@@ -133,7 +133,7 @@ test_bulk_and_quiet(void)
 			break;
 	}
 	is_int(p->got, 65536 + BULK + 39 * 20, "%s: then small ones", backend);
-	is_int(first->heat, 0, "%s: it has cooled", backend);
+	is_int(first->bulk, 0, "%s: it is bulk no longer", backend);
 	ok(first->joint == NULL, "%s: the memory is back", backend);
 	ok(round_trip(p, BULK), "%s: and a long one again", backend);
 	is_int(rec.calls[RECORD_DATA], 0, "%s: no data_received", backend);
@@ -210,7 +210,7 @@ test_reset(void)
 static void
 fill_pipe(struct pump *p)
 {
-	ok(round_trip(p, BULK), "%s: warm", backend);
+	ok(round_trip(p, BULK), "%s: made bulk", backend);
 	fill(p);
 	ok(first->joint != NULL && first->joint->in_pipe > 0 &&
 		first->out.len == 0,

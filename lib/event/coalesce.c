@@ -102,7 +102,10 @@ try(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 		settle(c, now, false);
 }
 
-/* Doubt is no reason to rest: then it starts anew, without. */
+/*
+ * While the loop rests: if the work in a window has changed much, or after some time,
+ * stop resting and watch for the next trial.
+ */
 static void
 look(struct pfk__coalesce *c, const struct pfk__work *w, uint64_t now)
 {

@@ -23,7 +23,10 @@
 #define READY_MAX 256
 #define REST_NS 50000
 #define SLACK_NS 1000 /* prctl(2): by default a rest takes 50 us more */
-/* One turn's events may be stale by their order; so many in a row are not. */
+/*
+ * A turn may have stale events alone by chance; this many such turns in a row mean
+ * a registration that the kernel has kept.
+ */
 #define STALE_TURNS_MAX 16
 
 static const struct pfk__poller *const pollers[] = {

@@ -133,8 +133,8 @@ struct pfk_loop {
 	size_t ios_peak;        /* the most since memory was given back */
 	uint64_t trim_at_ns;    /* memory is given back then; 0: never */
 	uint64_t refused_at_ns; /* the back-end refused one; 0: none */
-	bool complained;        /* which was logged, ... */
-	uint64_t complained_ns; /* ... the last time then */
+	bool complained;        /* the refusal was logged */
+	uint64_t complained_ns; /* the time of that line */
 	struct pfk__heap timers;
 	struct pfk__soon_list soon;
 	uint64_t soon_order;
@@ -142,7 +142,7 @@ struct pfk_loop {
 	size_t holders; /* members that are not light, and pfk_loop_hold's */
 	size_t held;    /* the latter alone */
 	bool clients_light; /* connections that the program opens are light */
-	bool yields; /* one that siblings watch, too, need not wake this loop */
+	bool yields; /* this loop need not wake for sockets of all workers */
 	size_t signals;
 	struct pfk_io wake; /* the signals' pipe */
 	uint64_t now;
@@ -150,11 +150,13 @@ struct pfk_loop {
 	uint64_t work; /* received bytes, and units besides */
 	struct pfk__coalesce coalesce;
 	bool may_rest;
-	uint64_t *beat; /* now, there too: it may be shared memory */
+	/* A copy of `now`, by each turn, and whether the loop has all the
+	 * connections that it may have: both may be shared with the master. */
+	uint64_t *beat;
 	uint64_t own_beat;
-	uint32_t *full; /* whether it can take no connection; the same */
+	uint32_t *full;
 	uint32_t own_full;
-	/* Never NULL; they may be shared memory, too. */
+	/* Never NULL; both may be shared with the master, too. */
 	struct pfk__stats *stats;
 	struct pfk__recorder *recorder;
 	struct pfk__stats *own_stats;
@@ -165,7 +167,8 @@ struct pfk_loop {
 	struct pfk__batch *batch;      /* the datagram endpoints', or NULL */
 	struct pfk__ledger *ledger;    /* the worker's, or own_ledger */
 	struct pfk__ledger own_ledger;
-	void *scratch; /* the ledger's, between two callbacks anybody's */
+	void *scratch; /* the ledger's; between two callbacks any code may
+			* use it */
 	struct pfk__pipes pipes; /* the transports', for splice(2) */
 	/*
 	 * tx.h: the depth of nested transactions, and the transports that this
@@ -176,8 +179,9 @@ struct pfk_loop {
 	void (*tx_end)(struct pfk_loop *l);
 	bool tx_once;
 	SLIST_HEAD(, pfk_transport) tx_touched;
-	bool tx_state; /* the worker's state is among that */
-	bool tx_full;  /* it shall end before it does more (zone.h) */
+	bool tx_state; /* the transaction has changed the worker's state */
+	bool
+	    tx_full; /* it takes no more input: deeds fill half of their room */
 	/* cork.h: called after a callback while corked is not NULL. */
 	struct pfk_transport *corked;
 	void (*uncork)(struct pfk_loop *l);
@@ -242,9 +246,10 @@ int pfk__io_resume(struct pfk_loop *l, struct pfk_io *io, int fd, unsigned want,
  */
 void pfk__io_stop(struct pfk_io *io);
 /*
- * The same for a descriptor that the owner closes before long and that no other
- * process was given; saves the system call where the close is enough.  Where a
- * forked child has it all the same, the loop notices and watches anew.
+ * Like pfk__io_stop, without its system call: only if the owner closes fd next
+ * and no other process was given it, because the close ends the watch then.
+ * Where a forked child has fd all the same, the loop notices stale events and
+ * makes a new back-end.
  */
 void pfk__io_abandon(struct pfk_io *io);
 void pfk__io_want(struct pfk_io *io, unsigned want);

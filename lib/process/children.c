@@ -190,11 +190,11 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 	in.generation = c->generation;
 	in.type = pfk__msg_in_version(msg->type, c->version);
 	if (c->channel == -1)
-		return -1; /* it is dying */
+		return -1; /* it has closed its end; SIGCHLD follows */
 	/* One that does not read delays the master once, not each time. */
-	rc = c->deaf ? pfk__channel_try(c->channel, &in, pass)
-		     : pfk__channel_send(c->channel, &in, pass);
-	c->deaf = rc == -1 && errno == EAGAIN;
+	rc = c->channel_full ? pfk__channel_try(c->channel, &in, pass)
+			     : pfk__channel_send(c->channel, &in, pass);
+	c->channel_full = rc == -1 && errno == EAGAIN;
 	if (rc == 0)
 		return 0;
 	/* If it has gone, its death is told. */

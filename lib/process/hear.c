@@ -198,7 +198,7 @@ heard_of_death(struct pfk__child *c, const struct pfk__message *msg)
 	uint32_t n = msg->ns > 0 ? (uint32_t)msg->ns : page->deaths;
 	char how[64];
 
-	page->heard = page->deaths;
+	page->noted = page->deaths;
 	if (msg->ns > 0)
 		count_untold(c, msg->ns - 1);
 	c->deaths_told++;

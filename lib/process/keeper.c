@@ -52,7 +52,7 @@ struct keeper {
 	pid_t worker;
 	uint64_t started_ns;
 	struct pfk__crashes crashes;
-	/* A death that the master has not heard of yet. */
+	/* A death that the master has not noted yet. */
 	pid_t dead;
 	int dead_status;
 	uint64_t dead_ns;
@@ -209,11 +209,11 @@ report(struct keeper *k, int status)
 
 /* The master has had its time and has not logged the death: log it here. */
 static void
-log_unheard(struct keeper *k)
+log_unnoted(struct keeper *k)
 {
 	char how[64];
 
-	if (k->dead == 0 || k->page->heard == k->page->deaths) {
+	if (k->dead == 0 || k->page->noted == k->page->deaths) {
 		k->dead = 0;
 		return;
 	}
@@ -367,7 +367,7 @@ attend(struct keeper *k)
 		if (signo == SIGUSR2 && k->page->last != 0)
 			kill(k->worker, SIGKILL);
 		look_at_orphan(k);
-		log_unheard(k);
+		log_unnoted(k);
 	}
 }
 

@@ -34,7 +34,7 @@ struct pfk__page {
 	/* By the master: do not clone another one; SIGUSR2 kills this one. */
 	uint32_t last;
 	/* By the master: the deaths that it knows of. */
-	uint32_t heard;
+	uint32_t noted;
 	/* By the keeper: its deaths. */
 	uint32_t deaths;
 	/* By keeper and master: the last death that either has logged. */

@@ -63,8 +63,8 @@ meet(const struct pfk_addr *a, const struct pfk_addr *b)
 }
 
 /*
- * Ours already, by an address that meets it?  Then the option must be set from
- * the start, or the kernel takes ourselves for a stranger.
+ * Whether this service has a socket at an overlapping address.  If so, SO_REUSEPORT
+ * must be set before bind(2), because the service's own socket would give EADDRINUSE.
  */
 static bool
 overlaps(const struct attempt *a, size_t i, const struct pfk_addr *addr)

@@ -293,7 +293,7 @@ pfk__master_maintain(void *arg)
 		pfk__master_step(m, i, PFK__SLOT_TICK);
 	}
 	assert(m->places_used <= PFK_WORKERS_MAX && m->workers > 0);
-	/* Those above are empty now. */
+	/* All slots from here on are EMPTY. */
 	m->places_used = used > m->workers ? used : m->workers;
 	if (m->workers > m->places_top)
 		m->places_top = m->workers;

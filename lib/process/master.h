@@ -51,29 +51,31 @@ struct pfk__child {
 	uint64_t kill_asked, kill_answered; /* kill.h: tickets */
 	struct pfk_io *io;
 	struct pfk__pulse pulse;
-	uint64_t hang_ns;   /* it beats by the configuration it has */
-	unsigned receiving; /* from so many that leave; it stays until then */
-	int kept;           /* of its connections: no heir has taken them */
-	int later;          /* of them: their protocols are to be asked again */
-	bool kept_logged;   /* that none has room for them; and that they */
-	bool again_logged;  /* are offered again */
-	bool retire_wanted; /* once `receiving` is 0 */
+	uint64_t hang_ns;   /* of the configuration that it booted with */
+	unsigned receiving; /* leaving workers that send it connections; it is
+			     * not ordered to leave before their end */
+	int kept;           /* its connections that no heir has taken */
+	int later;          /* of these, the protocols that are asked again */
+	bool kept_logged;   /* the line that no worker has room for them */
+	bool again_logged;  /* the line that they are offered again */
+	bool retire_wanted; /* an order to leave waits for `receiving` == 0 */
 	bool orphan;        /* another master has started it */
-	bool leaver;        /* and had ordered it to leave */
-	bool refused;       /* takeover.h: it is let go */
+	bool leaver;        /* that master had ordered it to leave */
+	bool refused;       /* takeover.h: it is not taken over */
 	int version;        /* of its messages and its hand-over */
-	struct pfk_timer *bound; /* of its leaving; then it is killed */
-	uint64_t leaving_ns;     /* since when it leaves */
-	unsigned outlived;       /* so many reloads after that */
-	/* leaver.c: since when its last order has been sent; and the looks. */
+	struct pfk_timer *bound; /* kills it at the end of its time to leave */
+	uint64_t leaving_ns;     /* when it was ordered to leave; 0: was not */
+	unsigned outlived;       /* reloads that began after that */
+	/* leaver.c: the time of the last order to it; and the looks at its
+	 * descriptors. */
 	uint64_t ordered_ns;
 	struct pfk_timer *look;
 	unsigned looks;
 	bool queue_seen;
-	ino_t channel_inode;  /* of the worker's end; 0: not known */
-	bool adopted;         /* it has, or had, listeners of other slots */
-	bool deaf;            /* its channel is full, and it does not read */
-	int fail_status;      /* why its boot failed, by its own word */
+	ino_t channel_inode; /* of the worker's end; 0: not known */
+	bool adopted;        /* it has, or had, listeners of other slots */
+	bool channel_full;   /* a message found no room, and it does not read */
+	int fail_status;     /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
 	int64_t deaths_told;  /* by the keeper; -1: an orphan's, not known */
 	char fail_text[400];
@@ -88,12 +90,12 @@ struct pfk__place {
 	/* adopt.c */
 	struct pfk__child *adopter; /* the child that serves for it */
 	struct pfk__stall stall;
-	bool broken;  /* broken.c: a listener of it may be */
-	bool waiting; /* its worker has something to serve, at the last look */
-	bool drained; /* by order: no worker is wanted */
+	bool broken;  /* broken.c: one of its listeners may be broken */
+	bool waiting; /* its queues were not empty at the last look */
+	bool drained; /* by order, no worker is wanted: drain.c */
 	bool late;    /* the last reload ended without it */
-	bool held;    /* it starts when the trial has ended */
-	bool killed;  /* its last worker, by a signal from outside */
+	bool held;    /* its worker starts when the trial has ended */
+	bool killed;  /* a signal from outside killed its last worker */
 	struct pfk__stats *past; /* history.h; NULL: nothing yet */
 };
 
@@ -121,20 +123,20 @@ struct pfk__master {
 	struct pfk__berths berths;
 	LIST_HEAD(, pfk__child) children;
 	struct pfk__place places[PFK_WORKERS_MAX];
-	int places_top;  /* never used from here on */
-	int places_used; /* all above are empty */
+	int places_top;  /* the first slot that was never used */
+	int places_used; /* all slots from here on are EMPTY */
 	uint64_t generation;
 	uint64_t epoch;
-	int spawn_error; /* of the last try to start a worker; 0: it did */
+	int spawn_error; /* errno of the last fork of a worker; 0: it started */
 	int workers;     /* wanted now: the configuration's, TTIN and TTOU */
 	bool started;    /* all were ready once */
 	enum pfk__reload reload;
-	uint64_t reload_ns; /* when the last one began */
+	uint64_t reload_ns; /* when the last reload began */
 	bool resized; /* workers were ordered before the end of the trial */
 	bool reload_wanted;
 	bool drains_due;        /* a retire_wanted can be carried out */
 	int rolling;            /* the slot that is being renewed */
-	struct pfk_timer *late; /* it has taken too long */
+	struct pfk_timer *late; /* bounds the trial, or the slot's renewal */
 	enum pfk__stop stop;
 	struct pfk_timer *stop_delay; /* a graceful stop begins at its end */
 	uint64_t stop_bound_ns;       /* of that stop */
@@ -156,7 +158,8 @@ struct pfk__master {
 	struct pfk_timer *sample;
 	struct pfk_timer *surplus;
 	struct pfk_timer *heirs; /* offers kept connections again */
-	/* surplus.c: those at the first look, and when all are over. */
+	/* surplus.c: the handshakes of the first look, and the time by which all
+	 * have ended. */
 	struct pfk__handshakes handshakes;
 	bool handshakes_known;
 	uint64_t handshakes_end_ns;

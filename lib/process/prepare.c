@@ -2,7 +2,7 @@
  * prepare.c: the part of a reload that may take time, in a child.
  *
  * Layer: process.  Name servers and user data bases answer when they like, and a
- * master that waits for them is deaf to deaths and signals.  The child runs the
+ * master that waited for them would see no death and no signal meanwhile.  The child runs the
  * program's hook; the master collects the bytes that it writes, and then its
  * verdict, until the pipe ends or the time is up.
  */

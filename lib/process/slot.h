@@ -16,39 +16,39 @@
 #include <stdint.h>
 
 enum pfk__slot_state {
-	PFK__SLOT_EMPTY,     /* nobody, and nobody wanted */
-	PFK__SLOT_STARTING,  /* one boots */
-	PFK__SLOT_SERVING,   /* one serves */
-	PFK__SLOT_REPLACING, /* one serves, its successor boots */
-	PFK__SLOT_BACKOFF    /* nobody; one starts at retry_ns */
+	PFK__SLOT_EMPTY,     /* no process, and none is wanted */
+	PFK__SLOT_STARTING,  /* a process boots */
+	PFK__SLOT_SERVING,   /* a process serves */
+	PFK__SLOT_REPLACING, /* a process serves, and its successor boots */
+	PFK__SLOT_BACKOFF    /* no process; the next one starts at retry_ns */
 };
 
 enum pfk__slot_event {
-	PFK__SLOT_WANT,   /* somebody shall serve here */
-	PFK__SLOT_FOUND,  /* one boots that nobody has started: takeover.h */
-	PFK__SLOT_UNWANT, /* nobody shall */
+	PFK__SLOT_WANT,  /* a process is wanted */
+	PFK__SLOT_FOUND, /* an orphan has knocked, and boots here: takeover.h */
+	PFK__SLOT_UNWANT, /* no process is wanted any more */
 	PFK__SLOT_RENEW,  /* a new process shall serve */
 	PFK__SLOT_KEEP,   /* give up renewing: the serving process stays */
-	PFK__SLOT_READY,  /* the booting one is ready */
+	PFK__SLOT_READY,  /* the booting process is ready */
 	PFK__SLOT_DIED_BOOTING,
 	PFK__SLOT_DIED_SERVING,
-	PFK__SLOT_LEFT, /* a signal from outside tells the serving one to end */
+	PFK__SLOT_LEFT, /* a signal from outside ends the serving process */
 	PFK__SLOT_TICK  /* time has passed */
 };
 
 /* The actions for the master; a set. */
 #define PFK__DO_SPAWN 1u        /* start a process */
 #define PFK__DO_RETIRE 2u       /* the process that served so far leaves */
-#define PFK__DO_KILL_BOOTING 4u /* stop the booting one */
-#define PFK__DO_PROMOTE 8u      /* the booting one serves from now on */
+#define PFK__DO_KILL_BOOTING 4u /* stop the booting process */
+#define PFK__DO_PROMOTE 8u      /* the booting process serves from now on */
 
 struct pfk__slot {
 	enum pfk__slot_state state;
 	bool renew;        /* the serving process is out of date */
-	bool left;         /* or it got a signal to end */
+	bool left;         /* because a signal from outside ends it */
 	unsigned failures; /* deaths without a while of service between */
-	uint64_t ready_ns; /* since when one serves */
-	uint64_t retry_ns; /* BACKOFF, or a renewal that failed: when next */
+	uint64_t ready_ns; /* when the serving process became ready */
+	uint64_t retry_ns; /* BACKOFF, or a failed renewal: the next start */
 };
 
 /* From this many failures on, a slot counts as crash-looping. */

@@ -1,9 +1,9 @@
 /*
  * stall.h: does a slot's queue move?  A pure function, as slot.h.
  *
- * A loop that turns serves its queue.  So a queue stands when it is not empty
- * and the loop has not turned for a while, reckoned from when both were so, to
- * within one look.
+ * A loop that turns serves its queue.  So a queue is stalled when it is not empty
+ * and the loop has not turned for a while.  The time counts from the moment when
+ * both became true, to within one sampling interval.
  */
 #ifndef PFK_PROCESS_STALL_H
 #define PFK_PROCESS_STALL_H

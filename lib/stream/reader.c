@@ -124,16 +124,16 @@ pfk__reader_feed(struct pfk_stream *s, const void *buf, size_t len)
 void
 pfk__reader_adjust(struct pfk_stream *s)
 {
-	bool hungry;
+	bool waiting;
 
 	if (s->tr == NULL || s->eof || s->closed)
 		return;
-	/* Hungry only if the buffer cannot answer the pending read. */
-	hungry = s->read.pending && full_answer(s) == 0;
-	if (!s->paused && !hungry && unread(s) > 2 * s->limit) {
+	/* A read waits only if the buffer cannot answer it. */
+	waiting = s->read.pending && full_answer(s) == 0;
+	if (!s->paused && !waiting && unread(s) > 2 * s->limit) {
 		s->paused = true;
 		pfk_pause_reading(s->tr);
-	} else if (s->paused && (hungry || unread(s) <= s->limit)) {
+	} else if (s->paused && (waiting || unread(s) <= s->limit)) {
 		s->paused = false;
 		pfk_resume_reading(s->tr);
 	}

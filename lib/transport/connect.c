@@ -98,7 +98,7 @@ succeed(struct attempt *a)
 		pfk__connector_fail(&c->base, c->base.error);
 		return;
 	}
-	/* It calls nothing; a failure is heard of as connection_lost. */
+	/* The write calls nothing; its failure arrives as connection_lost. */
 	if (a->sent < c->first_len)
 		pfk_write(tr, c->first + a->sent, c->first_len - a->sent);
 	pfk__connector_free(&c->base);

@@ -20,15 +20,18 @@
 #include "transport/input.h"
 #include "transport/server.h"
 
-/* Of a bulky one, copied or through a pipe. */
+/* Bytes for each read of a bulk transport, by a copy or by splice(2). */
 #define BULK_BYTES 262144u
 static_assert(BULK_BYTES <= PFK__SCRATCH_BYTES, "no room");
 
-/* Large reads make a source warmer, small ones cooler. */
+/*
+ * `bulk` of a source rises by each large read and falls by each small one; from BULKY
+ * on the source is a bulk transport.
+ */
 #define LARGE_BYTES 49152
 #define SMALL_BYTES 16384
 #define BULKY 4
-#define HOTTEST 8
+#define BULK_MAX 8
 
 static struct pfk__joint *
 need_joint(struct pfk_transport *tr)
@@ -48,13 +51,13 @@ forget_joint(struct pfk_transport *tr)
 }
 
 static void
-warm(struct pfk_transport *tr, ssize_t n)
+weigh(struct pfk_transport *tr, ssize_t n)
 {
-	if (n >= LARGE_BYTES && tr->heat < HOTTEST)
-		tr->heat++;
-	else if (n < SMALL_BYTES && tr->heat > 0)
-		tr->heat = tr->heat > BULKY ? tr->heat - 1 : 0;
-	if (tr->heat == 0)
+	if (n >= LARGE_BYTES && tr->bulk < BULK_MAX)
+		tr->bulk++;
+	else if (n < SMALL_BYTES && tr->bulk > 0)
+		tr->bulk = tr->bulk > BULKY ? tr->bulk - 1 : 0;
+	if (tr->bulk == 0)
 		forget_joint(tr);
 }
 
@@ -206,7 +209,7 @@ copy(struct pfk_transport *from, struct pfk_transport *to)
 	pfk__hand_take(from, to);
 	pfk__point(l->ledger);
 	n = recv(from->io.fd, buf,
-	    from->heat < BULKY ? PFK__READ_BYTES : BULK_BYTES, MSG_DONTWAIT);
+	    from->bulk < BULKY ? PFK__READ_BYTES : BULK_BYTES, MSG_DONTWAIT);
 	if (pfk__tcp_received(from, n)) {
 		uint64_t begun = pfk__tcp_response_begins(l);
 		uint64_t sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];
@@ -262,12 +265,12 @@ pfk__join_receive(struct pfk_transport *from)
 	assert(to != NULL);
 	if (pfk__unsent(to) > 0)
 		return false;
-	if (from->heat < BULKY || !splice_through(from, to, &n))
+	if (from->bulk < BULKY || !splice_through(from, to, &n))
 		n = copy(from, to);
 	if (n <= 0 || from->state == PFK__TCP_LOST)
 		return false;
-	if (n >= LARGE_BYTES || from->heat > 0)
-		warm(from, n);
+	if (n >= LARGE_BYTES || from->bulk > 0)
+		weigh(from, n);
 	if (to->state == PFK__TCP_LOST)
 		return true;
 	if (pfk__unsent(to) > 0)
@@ -324,7 +327,7 @@ pfk_unjoin(struct pfk_transport *from)
 		from->echoes = false;
 		pfk__tcp_note(from);
 	}
-	from->heat = 0;
+	from->bulk = 0;
 	if (to != from) {
 		assert(to->joint->source == from);
 		from->joint->sink = NULL;

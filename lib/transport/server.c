@@ -21,8 +21,9 @@
 #include "transport/rebuild.h"
 #include "transport/tx.h"
 
-#define AT_ONCE 64       /* connections are told at a time, or more, ... */
-#define SPREAD_STEPS 100 /* ... to tell all in so many */
+/* A stop notifies its connections in at most SPREAD_STEPS steps of AT_ONCE or more. */
+#define AT_ONCE 64
+#define SPREAD_STEPS 100
 
 static void
 release_if_done(struct pfk_server *s)
@@ -170,7 +171,7 @@ tell_some(void *arg)
 		if (tr->told_drain || tr->state != PFK__TCP_OPEN)
 			continue;
 		if (n++ == s->at_once) {
-			/* Without memory nobody is kept waiting. */
+			/* Without memory for a timer, notify all at once. */
 			if (pfk_timer_set(&s->spread, s->loop,
 				s->loop->spread_ns / SPREAD_STEPS, tell_some,
 				s) == 0)

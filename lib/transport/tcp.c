@@ -293,7 +293,7 @@ pfk__tcp_thaw(struct pfk_transport *tr)
 		pfk_abort(tr);
 	else if (tr->close_wanted)
 		pfk_close(tr);
-	/* The stop has passed it by. */
+	/* It missed the order to stop while it was given away. */
 	if (tr->server->member.drained >= (int)PFK_DRAIN_STOP)
 		pfk__tcp_drain(tr);
 }

@@ -101,7 +101,7 @@ struct pfk_transport {
 	uint32_t low, high;
 	int error;
 	uint8_t state;
-	uint8_t heat;          /* how large the reads are, while it is joined */
+	uint8_t bulk;          /* how large the reads are, while it is joined */
 	bool echoes : 1;       /* joined to itself */
 	bool made : 1;         /* connection_made has returned */
 	bool paused : 1;       /* reading, by the protocol */
