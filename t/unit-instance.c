@@ -17,9 +17,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "linger.h"
 #include "tap.h"
 #include "tree.h"
 #include "unit.h"
+
+/* A wait is one of nine hours: then the test is killed. */
+#define PATIENCE_S 60
 
 static const char *dir;
 static char path[PFK_CONTROL_SIZE], err[PFK_ERROR_SIZE];
@@ -231,6 +235,60 @@ test_restore(void)
 	ok(access(path, F_OK) == -1, "removed");
 }
 
+/* A client that has sent a descriptor whose close(2) would wait for nine hours. */
+static int
+start_hostile_client(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), lingering = linger_socket();
+
+	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
+	is_int(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0,
+	    "a hostile client");
+	is_int(linger_send(fd, "x", 1, &lingering, 1), 1,
+	    "has sent a descriptor");
+	close(lingering);
+	return fd;
+}
+
+/* It is still in the backlog when its socket is closed. */
+static void
+test_backlog(void)
+{
+	struct pfk__instance i;
+	const char *errstr;
+	int fd;
+
+	alarm(PATIENCE_S);
+	name_socket("backlog.sock");
+	i = open_it();
+	fd = start_hostile_client();
+	unlink(i.socket);
+	is_int(pfk__instance_restore(&i, &errstr), 0, "made anew at once");
+	close(fd);
+	fd = start_hostile_client();
+	pfk__instance_close(&i);
+	ok(access(path, F_OK) == -1, "closed at once");
+	close(fd);
+	alarm(0);
+}
+
+/* A program that gives way to the one before leaves it the listener. */
+static void
+test_inherited(void)
+{
+	struct pfk__instance i;
+	int copy;
+
+	name_socket("inherited.sock");
+	i = open_it();
+	copy = dup(i.fd);
+	i.inherited = i.stays = true;
+	pfk__instance_close(&i);
+	ok(pfk__instance_is_served(path), "an inherited one listens on");
+	close(copy);
+}
+
 int
 main(void)
 {
@@ -239,6 +297,8 @@ main(void)
 	test_others();
 	test_errors();
 	test_restore();
+	test_backlog();
+	test_inherited();
 	tree_remove();
 	return done_testing();
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/inherit.h"
+#include "base/received.h"
 #include "base/safe_open.h"
 #include "base/state.h"
 #include "net/listener.h"
@@ -228,7 +229,7 @@ inherit(struct pfk__instance *i, const struct pfk__inherited *from)
 	i->fd = from->control;
 	i->device = st.st_dev;
 	i->inode = st.st_ino;
-	i->was_stale = true;
+	i->was_stale = i->inherited = true;
 	return true;
 }
 
@@ -405,7 +406,7 @@ pfk__instance_restore(struct pfk__instance *i, const char **errstr)
 
 	*errstr = NULL;
 	if (i->fd != -1)
-		close(i->fd);
+		pfk__close_emptied(i->fd);
 	i->fd = -1;
 	strlcpy(dir, i->socket, sizeof(dir));
 	*strrchr(dir, '/') = '\0';
@@ -423,11 +424,24 @@ pfk__instance_restore(struct pfk__instance *i, const char **errstr)
 	return make_socket(i, errstr);
 }
 
+/*
+ * Clients in its backlog may have sent descriptors.  A stand-in that becomes the
+ * master again has a copy of an inherited one, which a shutdown would end.
+ */
+static void
+end_listening(struct pfk__instance *i)
+{
+	if (i->inherited && i->stays)
+		close(i->fd);
+	else
+		pfk__close_emptied(i->fd);
+}
+
 void
 pfk__instance_close(struct pfk__instance *i)
 {
 	if (i->fd != -1) {
-		close(i->fd);
+		end_listening(i);
 		if (!i->stays && has_socket(i))
 			unlink(i->socket);
 	}

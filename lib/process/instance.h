@@ -23,6 +23,7 @@ struct pfk__instance {
 	dev_t device;
 	ino_t inode;    /* the socket's, to know it again */
 	bool was_stale; /* a dead process's was there */
+	bool inherited; /* from the program that this one replaces */
 	bool stays;     /* after the end, for orphans: lock and socket, too */
 };
 
