@@ -6,10 +6,13 @@
  * The socket's file stays: by it the next master knows that there may be orphans.
  */
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/fds.h"
+#include "base/received.h"
 #include "event/loop.h"
 #include "process/instance.h"
 #include "process/takeover.h"
@@ -19,23 +22,28 @@
 /* Two knocks of those that leave, after the last of the others. */
 #define LAST_NS (100 * PFK_MSEC_NS)
 
+/* Those that have connected and not said anything yet; the oldest gives way. */
+#define GUESTS_MAX 64
+
 struct hall {
 	struct pfk_orphan *list;
 	int max, n;
 	int serving; /* of them */
 	int workers; /* of the service, as these say; 0: none has come */
 	uint64_t deadline_ns;
+	struct pollfd polled[1 + GUESTS_MAX]; /* the listener, and the guests */
+	nfds_t n_polled;
 };
 
-/* Wait until fd is readable; false: the time is over. */
+/* Wait for a knock or a guest; false: the time is over. */
 static bool
-await(const struct hall *h, int fd)
+await(struct hall *h)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
 	uint64_t now = pfk__clock_now();
 
 	return now < h->deadline_ns &&
-	    poll(&p, 1, (int)((h->deadline_ns - now) / PFK_MSEC_NS)) == 1;
+	    poll(h->polled, h->n_polled,
+		(int)((h->deadline_ns - now) / PFK_MSEC_NS)) > 0;
 }
 
 static bool
@@ -48,29 +56,62 @@ is_listed(const struct hall *h, pid_t pid)
 	return false;
 }
 
-/* Read a knock; the channel that comes with it is closed. */
+/*
+ * Anybody may knock, and is listed.  A knock of root or of the own user may end the
+ * wait before its time, but none of a stranger.
+ */
+static void
+list(struct hall *h, const struct pfk__knock *k, const struct ucred *peer)
+{
+	if (is_listed(h, peer->pid) || h->n == h->max)
+		return;
+	h->list[h->n++] = (struct pfk_orphan){.slot = pfk__knock_slot(k),
+	    .pid = peer->pid};
+	if (k->slot < 0 || (peer->uid != 0 && peer->uid != geteuid()))
+		return;
+	h->workers = k->workers;
+	h->serving++;
+	/* Others that leave have knocked by then. */
+	if (h->serving == h->workers)
+		h->deadline_ns = pfk__clock_now() + LAST_NS;
+}
+
+/* Read a knock; all descriptors that come along are closed. */
 static void
 receive(struct hall *h, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	struct pfk__knock k;
+	struct pfk__parcel p;
+	ssize_t n = pfk__receive(fd, &k, sizeof(k), &p);
 
-	if (!await(h, fd) ||
-	    recv(fd, &k, sizeof(k), MSG_DONTWAIT) != (ssize_t)sizeof(k) ||
-	    pfk__knock_slot(&k) >= PFK_WORKERS_MAX ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1 ||
-	    is_listed(h, peer.pid) || h->n == h->max)
+	pfk__parcel_close(&p);
+	if (n == (ssize_t)sizeof(k) && pfk__knock_slot(&k) < PFK_WORKERS_MAX &&
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		list(h, &k, &peer);
+}
+
+static void
+see_off(struct hall *h, nfds_t i)
+{
+	pfk__close_emptied(h->polled[i].fd);
+	h->n_polled--;
+	memmove(&h->polled[i], &h->polled[i + 1],
+	    (h->n_polled - i) * sizeof(h->polled[i]));
+}
+
+static void
+welcome(struct hall *h)
+{
+	int fd = pfk__accept(h->polled[0].fd, NULL, NULL,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd == -1)
 		return;
-	h->list[h->n++] = (struct pfk_orphan){.slot = pfk__knock_slot(&k),
-	    .pid = peer.pid};
-	if (k.slot < 0)
-		return;
-	h->workers = k.workers;
-	h->serving++;
-	/* Others that leave have knocked by then. */
-	if (h->serving == h->workers)
-		h->deadline_ns = pfk__clock_now() + LAST_NS;
+	if (h->n_polled == 1 + GUESTS_MAX)
+		see_off(h, 1);
+	h->polled[h->n_polled++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
 /* Until each slot's orphan has come, or the time is over. */
@@ -78,14 +119,20 @@ static void
 wait_for_knocks(struct hall *h, int listener)
 {
 	h->deadline_ns = pfk__clock_now() + PATIENCE_NS;
-	while (await(h, listener)) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd == -1)
-			return;
-		receive(h, fd);
-		close(fd);
+	h->polled[0] = (struct pollfd){.fd = listener, .events = POLLIN};
+	h->n_polled = 1;
+	while (await(h)) {
+		for (nfds_t i = h->n_polled - 1; i > 0; i--) {
+			if (h->polled[i].revents == 0)
+				continue;
+			receive(h, h->polled[i].fd);
+			see_off(h, i);
+		}
+		if (h->polled[0].revents != 0)
+			welcome(h);
 	}
+	while (h->n_polled > 1)
+		see_off(h, h->n_polled - 1);
 }
 
 int
@@ -101,7 +148,7 @@ pfk_orphans(const char *control, struct pfk_orphan *list, int max, char *err)
 		return -1;
 	if (i.fd != -1) {
 		wait_for_knocks(&h, i.fd);
-		close(i.fd);
+		pfk__close_emptied(i.fd);
 	}
 	if (i.lock_fd != -1)
 		close(i.lock_fd);
