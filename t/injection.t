@@ -238,7 +238,7 @@ sub no_watches_at_start {
 	$server = Prefork->spawn(options(), qw(--sandbox off -w 2 -p 0 -4));
 	is($server->wait_exit, 71, "epoll_ctl ($why) of a listener at the start: exit 71");
 	mend('epoll_ctl.listener');
-	like($server->log_text, qr/cannot\sstart:\scannot\swatch\sits\ssockets:\s\Q$why$cure\E\n\z/x,
+	like($server->log_text, qr/cannot\sstart:\scannot\swatch\sthe\sworker.s\ssockets:\s\Q$why$cure\E\n\z/x,
 		'the last line says why');
 	return;
 }

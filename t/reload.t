@@ -130,7 +130,7 @@ sub many_reloads {
 	is((read_until_eof($socket))[1], 'eof', 'and our end');
 	reload($server) for 0 .. 8;
 	# The line of the last one may come behind its end.
-	ok(wait_for(sub { 8 == (() = $server->log_text =~ /$leaving[ ]for[ ].*[ ]bounds[ ]that$/gm) }, 20),
+	ok(wait_for(sub { 8 == (() = $server->log_text =~ /$leaving[ ]for[ ].*bound[ ]this[ ]time$/gm) }, 20),
 		'eight more reloads name the old worker');
 	ok(kill(0, $pid), 'which is there');
 	reload($server);
