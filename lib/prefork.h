@@ -733,7 +733,9 @@ void pfk_sockopts_init(struct pfk_sockopts *o);
  * service has left, or an older master's while its workers serve on; so clients
  * find one at each moment.  PATH.lock stays beside it.  The path is not removed
  * at the end.  A path that begins with @ is an abstract name without a file, and
- * taken until the last process that has it ends.
+ * taken until the last process that has it ends.  Since Linux 6.16 a client that sends
+ * a descriptor gets EPERM; an older kernel passes it on, and closes it as the worker
+ * reads, which may wait for a hostile one.
  *
  * A reload hands connections over, but not to the workers of a new master, which
  * has a socket of its own.  When a worker is killed, those that survive go on

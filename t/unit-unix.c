@@ -16,11 +16,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/received.h"
+#include "linger.h"
 #include "service.h"
 #include "tap.h"
 #include "unit.h"
 
 #define POISON '!'
+/* SO_PASSRIGHTS: Debian's headers do not have it. */
+#define PASSRIGHTS 83
 
 static char dir[] = "/tmp/prefork-unix-XXXXXX", path[64], lock[80];
 static int listener;
@@ -185,6 +189,23 @@ test_urgent(void)
 	close(fd);
 }
 
+/* One that close(2) would wait for.  A kernel before 6.16 passes it to the worker. */
+static void
+test_descriptor(void)
+{
+	int fd = client(path), lingering = linger_socket(), off = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, PASSRIGHTS, &off, sizeof(off)) == -1) {
+		skip(2, "before Linux 6.16");
+	} else {
+		is_int(linger_send(fd, "d", 1, &lingering, 1), -1,
+		    "a descriptor is refused");
+		ok(service_echoes(fd, 'e'), "its sender is served");
+	}
+	pfk__close_received(lingering);
+	close(fd);
+}
+
 static void
 test_service(void)
 {
@@ -233,6 +254,7 @@ test_service(void)
 	close(a);
 	close(b);
 	test_urgent();
+	test_descriptor();
 	is_int(service_end(SIGTERM), 0, "exit status");
 }
 

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "base/safe_open.h"
 #include "net/addr.h"
 
@@ -234,6 +235,8 @@ open_at(const char *path, int type, mode_t mode, int backlog)
 	fd = new_socket(type);
 	if (fd == -1)
 		return -1;
+	/* Nobody wants descriptors, here and in accepted connections. */
+	pfk__receive_none(fd);
 	rc = path[0] == '@' ? listen_abstract(fd, path, backlog)
 			    : listen_locked(fd, path, mode, backlog);
 	/* Of a program of pfk_main, too. */
