@@ -46,6 +46,12 @@ pfk__child_identify(struct pfk__child *c, pid_t pid)
 
 	if (pid <= 1 || !may_name(c))
 		return false;
+	/*
+	 * Its keeper is dead, so that nobody has cloned another one; and 0 is told as
+	 * the parent of a process that does not exist, whose number another may get.
+	 */
+	if (c->keeper == 0 && pfk__parent_of(getpid()) != -1)
+		return pid == c->pid;
 	/* Opened first: from then on the pid is nobody else's. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	parent = pfk__parent_of(pid);
