@@ -148,6 +148,7 @@ sub of_master {
 	ok($server->wait_log(qr/\]\supgraded:/x, undef, $from), 'an upgrade');
 	is(echo_once($socket, 'y'), 'y', 'it goes on');
 	is({ status_of($server->pid) }->{CapPrm}, $status{CapPrm}, 'the next program has the same');
+	ok($server->wait_log(qr/worker\s0\s\(\d+\)\shas\sended/x, undef, $from), 'the old worker ends');
 	my $successor = kill_worker($server, 0);
 	is(echo_once($socket, 'z'), 'z', 'after a kill, too');
 	is_confined($successor, 'the next worker, which serves');
