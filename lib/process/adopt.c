@@ -90,9 +90,26 @@ pfk__adopt_release(struct pfk__master *m, int slot)
 	struct pfk__place *p = &m->places[slot];
 	struct pfk__message msg = {.type = PFK__MSG_RELEASE, .owner = slot};
 
-	if (p->adopter != NULL)
+	if (p->adopter != NULL) {
 		pfk__child_tell(p->adopter, &msg, -1);
+		p->adopter->release_ns = pfk__clock_now();
+	}
 	p->adopter = NULL;
+}
+
+bool
+pfk__adopt_released(const struct pfk__master *m)
+{
+	for (int i = 0; i < m->places_top; i++) {
+		const struct pfk__child *c = m->places[i].serving;
+
+		/* Its beat is the time of its loop's last turn. */
+		if (c != NULL &&
+		    __atomic_load_n(&c->pulse.page->beat, __ATOMIC_RELAXED) <
+			c->release_ns)
+			return false;
+	}
+	return true;
 }
 
 /* The adopter itself may stand still by now. */

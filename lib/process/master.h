@@ -74,6 +74,7 @@ struct pfk__child {
 	bool queue_seen;
 	ino_t channel_inode; /* of the worker's end; 0: not known */
 	bool adopted;        /* it has, or had, listeners of other slots */
+	uint64_t release_ns; /* when it was told to release some; 0: was not */
 	bool channel_full;   /* a message found no room, and it does not read */
 	int fail_status;     /* why its boot failed, by its own word */
 	unsigned incarnation; /* workers that its keeper has cloned */
@@ -163,8 +164,9 @@ struct pfk__master {
 	struct pfk__handshakes handshakes;
 	bool handshakes_known;
 	uint64_t handshakes_end_ns;
-	int steered;     /* to the first N slots; 0: kernel hash */
-	bool letting_go; /* the surplus is closed, its adopters close theirs */
+	int steered; /* to the first N slots; 0: kernel hash */
+	/* Since when the surplus is closed, and its adopters close theirs; 0: not. */
+	uint64_t letting_go_ns;
 	struct pfk_timer *watch; /* looks for workers that hang */
 	uint64_t watched_ns;
 	struct pfk__control_socket *control;
@@ -281,6 +283,8 @@ void pfk__adopt_maintain(struct pfk__master *m);
 void pfk__adopt_forget(struct pfk__master *m, const struct pfk__child *c);
 /* Nobody serves for the slot any more. */
 void pfk__adopt_release(struct pfk__master *m, int slot);
+/* Whether all that were told so have come to it. */
+bool pfk__adopt_released(const struct pfk__master *m);
 /*
  * Close the entries of given-up slots with addresses that no worker serves any
  * more.

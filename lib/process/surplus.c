@@ -25,6 +25,8 @@
 /* After this a handshake that began before the steering is listed. */
 #define GRACE_NS (3 * PFK_SECOND_NS)
 #define LOOK_NS (100 * PFK_MSEC_NS)
+/* The longest wait for an adopter that stands still. */
+#define ADOPTERS_NS (60 * PFK_SECOND_NS)
 
 /* One group of sockets, in respect of the slots that are wanted. */
 struct group {
@@ -270,20 +272,23 @@ log_end(const struct pfk__master *m)
 }
 
 /*
- * The adopters have closed their duplicates, and the service manager its own: stop
+ * The adopters have closed their duplicates, or one of them stands still for so long
+ * that it is up to the watch, and the service manager has closed its own: stop
  * steering.
  */
 static void
 let_go(void *arg)
 {
 	struct pfk__master *m = arg;
+	uint64_t waited = pfk_loop_now(m->loop) - m->letting_go_ns;
 
-	/* Copies in its store would go on to be filled. */
-	if (!pfk__store_settled(m)) {
+	/* Their copies, and those in its store, would go on to be filled. */
+	if (!pfk__store_settled(m) ||
+	    (waited < ADOPTERS_NS && !pfk__adopt_released(m))) {
 		pfk_timer_set(&m->surplus, m->loop, LOOK_NS, let_go, m);
 		return;
 	}
-	m->letting_go = false;
+	m->letting_go_ns = 0;
 	pfk__surplus_maintain(m);
 	/* An upgrade may have waited for it. */
 	pfk__master_wake(m);
@@ -299,7 +304,7 @@ look(void *arg)
 		close_surplus(m);
 		pfk__store_maintain(m);
 		log_end(m);
-		m->letting_go = true;
+		m->letting_go_ns = pfk_loop_now(m->loop);
 		pfk_timer_set(&m->surplus, m->loop, GRACE_NS, let_go, m);
 		return;
 	}
@@ -313,9 +318,9 @@ pfk__surplus_maintain(struct pfk__master *m)
 
 	if (wanted == m->steered && (m->surplus != NULL || !any_can_go(m)))
 		return;
-	if (wanted == 0 && m->letting_go)
+	if (wanted == 0 && m->letting_go_ns != 0)
 		return;
-	m->letting_go = false;
+	m->letting_go_ns = 0;
 	m->steered = wanted;
 	pfk_timer_cancel(&m->surplus);
 	steer_all(m, wanted > 0);

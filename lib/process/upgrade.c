@@ -126,7 +126,7 @@ static bool
 all_serve(const struct pfk__master *m)
 {
 	/* The next master knows of no steering. */
-	if (m->steered > 0 || m->letting_go)
+	if (m->steered > 0 || m->letting_go_ns != 0)
 		return false;
 	for (int i = 0; i < m->places_top; i++) {
 		const struct pfk__place *p = &m->places[i];
