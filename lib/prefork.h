@@ -936,6 +936,15 @@ size_t pfk_server_connections(const struct pfk_server *s);
 size_t pfk_loop_connections(const struct pfk_loop *l);
 
 /*
+ * Call call(self, arg) for each open connection of the loop that has this protocol
+ * now, in no order: from the return of connection_made or connection_resumed on,
+ * until it closes, is lost or is being handed over.  call may write to any
+ * connection, close it or abort it.
+ */
+void pfk_loop_each(struct pfk_loop *l, const struct pfk_protocol *proto,
+    void (*call)(void *self, void *arg), void *arg);
+
+/*
  * The server that accepted the connection, or NULL: the program opened it.  It
  * may be used until connection_lost returns.
  */

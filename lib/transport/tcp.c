@@ -437,6 +437,12 @@ receive(struct pfk_transport *tr)
 	return n == PFK__READ_BYTES || (n > 0 && tr->state == PFK__TCP_CLOSING);
 }
 
+bool
+pfk__tcp_is(const struct pfk_io *io)
+{
+	return io->cb == on_ready;
+}
+
 static void
 on_ready(void *arg, unsigned ready)
 {

@@ -145,6 +145,9 @@ struct pfk_transport *pfk__tcp_rebuild(struct pfk_server *server, int fd,
 void pfk__tcp_record(struct pfk_transport *tr);
 void pfk__tcp_restore(struct pfk_transport *tr, struct pfk__record *r);
 
+/* Whether the registration is a transport's. */
+bool pfk__tcp_is(const struct pfk_io *io);
+
 /* Say in its record whether a successor could go on with it. */
 void pfk__tcp_enter(const struct pfk_transport *tr);
 
