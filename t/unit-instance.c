@@ -5,6 +5,7 @@
 #include "process/instance.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,6 +56,30 @@ listen(int fd, int n)
 	return errno != 0 ? -1 : (int)syscall(SYS_listen, fd, n);
 }
 
+/* A process that has the lock; it ends when another has tried for so long. */
+#define TRIES 50
+
+static pid_t holder;
+
+static void
+end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+int
+poll(struct pollfd *fds, nfds_t nfds, int timeout)
+{
+	static int tries;
+
+	if (holder != 0 && ++tries == TRIES) {
+		end(holder);
+		holder = 0;
+	}
+	return (int)syscall(SYS_poll, fds, nfds, timeout);
+}
+
 /* tools */
 
 static void
@@ -87,9 +112,11 @@ open_it(void)
 	return i;
 }
 
+enum child { LIVES, DIES, LOOKS };
+
 /* A child that has the name, or has had it and is dead. */
 static pid_t
-open_elsewhere(bool dies)
+open_elsewhere(enum child how)
 {
 	int fds[2];
 	char byte;
@@ -99,9 +126,12 @@ open_elsewhere(bool dies)
 		skip_all("no child");
 	if (pid == 0) {
 		struct pfk__instance i;
-		int status = pfk__instance_open(&i, &config, err);
+		int status = how == LOOKS
+		    ? pfk__instance_look(&i, path, err)
+		    : pfk__instance_open(&i, &config, err);
 
-		if (write(fds[1], status == EX_OK ? "y" : "n", 1) != 1 || dies)
+		if (write(fds[1], status == EX_OK ? "y" : "n", 1) != 1 ||
+		    how == DIES)
 			_exit(0);
 		for (;;)
 			pause();
@@ -109,16 +139,9 @@ open_elsewhere(bool dies)
 	close(fds[1]);
 	ok(read(fds[0], &byte, 1) == 1 && byte == 'y', "opened elsewhere");
 	close(fds[0]);
-	if (dies)
+	if (how == DIES)
 		waitpid(pid, NULL, 0);
 	return pid;
-}
-
-static void
-end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 }
 
 /* tests */
@@ -173,9 +196,27 @@ test_others(void)
 	else
 		skip(2, "only root gives files away");
 	name_socket("locked.sock");
-	pid = open_elsewhere(false);
+	pid = open_elsewhere(LIVES);
 	refused(EX_TEMPFAIL, "already running: process");
 	end(pid);
+}
+
+/* prefork-ctl has the lock while a master starts. */
+static void
+test_looks(void)
+{
+	struct pfk__instance i;
+
+	name_socket("looks.sock");
+	open_elsewhere(DIES);
+	holder = open_elsewhere(LOOKS);
+	is_int(pfk__instance_open(&i, &config, err), EX_OK,
+	    "a master waits for one that looks");
+	ok(i.was_stale, "and finds the dead one's socket");
+	pfk__instance_close(&i);
+	if (!ok(holder == 0, "until that has ended"))
+		end(holder);
+	holder = 0;
 }
 
 static void
@@ -188,7 +229,7 @@ test_errors(void)
 	refused(EX_OSERR, strerror(EMFILE));
 	no_socket = 0;
 	/* A stale socket stays for the next try. */
-	open_elsewhere(true);
+	open_elsewhere(DIES);
 	no_bind = EACCES;
 	refused(EX_CANTCREAT, strerror(EACCES));
 	no_bind = 0;
@@ -226,7 +267,7 @@ test_restore(void)
 	ok(pfk__instance_is_whole(&i), "whole");
 	unlink(i.lock);
 	unlink(i.socket);
-	pid = open_elsewhere(false);
+	pid = open_elsewhere(LIVES);
 	is_int(pfk__instance_restore(&i, &errstr), -1, "the name is another's");
 	is_str(errstr, "another service has taken the name", "says why");
 	end(pid);
@@ -295,6 +336,7 @@ main(void)
 	dir = tree_make();
 	test_place();
 	test_others();
+	test_looks();
 	test_errors();
 	test_restore();
 	test_backlog();

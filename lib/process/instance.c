@@ -36,12 +36,29 @@
 #define NAME_MIN_BYTES 24
 #define NAME_MAX_BYTES 64
 #define SUFFIX_BYTES (sizeof(".sock") - 1)
-/* A master that was killed, or a fork of it, lets go when it has had a CPU. */
+/*
+ * A master that was killed, or a fork of it, lets go when it has had a CPU, and one
+ * that looks for orphans when it has waited for their knocks.
+ */
 #define LOCK_TRIES 500
 #define LOCK_TRIES_ALIVE 10
 #define LOCK_WAIT_MS 20
 
 /* lock */
+
+/*
+ * One that looks leaves the text alone, because a start that reads a living pid
+ * there is refused soon.  -1: errno.
+ */
+static int
+note_holder(const struct pfk__instance *i, int fd)
+{
+	struct pfk__lock_text text;
+
+	pfk__lock_read(fd, &text);
+	return i->looks && text.pid != 0 ? 0
+					 : pfk__lock_write(fd, i->orphan_ns);
+}
 
 /* 0: locked.  Else the errno; EWOULDBLOCK: *pid has it, or 0. */
 static int
@@ -60,7 +77,7 @@ try_lock(struct pfk__instance *i, pid_t *pid, const char **errstr)
 	} else if (!pfk__lock_is_current(fd, i->lock)) {
 		/* Its last holder removed it after it was opened. */
 		error = EAGAIN;
-	} else if (pfk__lock_write(fd, i->orphan_ns) == -1) {
+	} else if (note_holder(i, fd) == -1) {
 		error = errno;
 		unlink(i->lock);
 	}
@@ -377,6 +394,19 @@ pfk__instance_open(struct pfk__instance *i,
 		status = open_default(i, config, err);
 	else if (strcmp(config->control, "off") != 0)
 		status = open_path(i, config->control, err);
+	if (status != EX_OK)
+		pfk__instance_close(i);
+	return status;
+}
+
+int
+pfk__instance_look(struct pfk__instance *i, const char *control, char *err)
+{
+	int status;
+
+	*i = (struct pfk__instance){.lock_fd = -1, .fd = -1, .looks = true};
+	err[0] = '\0';
+	status = open_path(i, control, err);
 	if (status != EX_OK)
 		pfk__instance_close(i);
 	return status;

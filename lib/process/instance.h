@@ -25,6 +25,7 @@ struct pfk__instance {
 	bool was_stale; /* a dead process's was there */
 	bool inherited; /* from the program that this one replaces */
 	bool stays;     /* after the end, for orphans: lock and socket, too */
+	bool looks;     /* see pfk__instance_look */
 };
 
 /*
@@ -34,6 +35,12 @@ struct pfk__instance {
  */
 int pfk__instance_open(struct pfk__instance *i,
     const struct pfk_master_config *config, char *err);
+
+/*
+ * The same for a process that looks for a dead master's orphans and soon lets go: a
+ * master that starts meanwhile waits for it, and is not refused.
+ */
+int pfk__instance_look(struct pfk__instance *i, const char *control, char *err);
 
 /* The configuration has another time for orphans. */
 void pfk__instance_orphans(struct pfk__instance *i, uint64_t orphan_ns);

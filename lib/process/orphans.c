@@ -138,12 +138,11 @@ wait_for_knocks(struct hall *h, int listener)
 int
 pfk_orphans(const char *control, struct pfk_orphan *list, int max, char *err)
 {
-	const struct pfk_master_config config = {.control = control};
 	struct hall h = {.list = list, .max = max};
 	struct pfk__instance i;
 	int status;
 
-	status = pfk__instance_open(&i, &config, err);
+	status = pfk__instance_look(&i, control, err);
 	if (status != EX_OK)
 		return -1;
 	if (i.fd != -1) {
