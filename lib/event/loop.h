@@ -180,6 +180,7 @@ struct pfk_loop {
 	bool tx_once;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the transaction has changed the worker's state */
+	bool tx_first; /* it comes before one that is run again */
 	bool
 	    tx_full; /* it takes no more input: deeds fill half of their room */
 	/* cork.h: called after a callback while corked is not NULL. */

@@ -165,5 +165,7 @@ void pfk__deed_end(struct pfk_zone *z);
 /* In a successor: count a deed that its predecessor has done as such. */
 void pfk__deed_settle(struct pfk_zone *z, uint32_t stripe);
 void pfk__deeds_enter(struct pfk_loop *l);
+/* Before a commit: they belong to the transaction that comes after it. */
+void pfk__deeds_carry(struct pfk_loop *l);
 
 #endif

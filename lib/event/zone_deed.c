@@ -27,8 +27,26 @@ ledger_of(const struct pfk_zone *z)
 void
 pfk__deeds_enter(struct pfk_loop *l)
 {
-	past.tx = l->ledger->head->deeds_tx;
+	struct pfk__ledger_head *h = l->ledger->head;
+
+	/* They were carried, and the commit did not follow. */
+	if (h->deeds_tx == h->committed + 2)
+		h->deeds_tx--;
+	past.tx = h->deeds_tx;
 	past.n = l->ledger->resumed ? l->ledger->head->deeds : 0;
+}
+
+void
+pfk__deeds_carry(struct pfk_loop *l)
+{
+	struct pfk__ledger_head *h = l->ledger->head;
+
+	if (past.n == 0 || past.tx != h->committed + 1 ||
+	    h->deeds_tx != past.tx)
+		return;
+	pfk__point(l->ledger);
+	past.tx = ++h->deeds_tx;
+	pfk__in_order();
 }
 
 bool

@@ -184,10 +184,12 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r,
 	if ((flags & PFK__FLAG_MADE) == 0)
 		return true; /* that is still to come */
 	if (tr->state != PFK__TCP_CLOSING || block != NULL) {
+		tr->io.loop->tx_first = true;
 		pfk__tx_begin(tr->io.loop);
 		tr->self = proto->connection_resumed(tr, tr->server->arg, block,
 		    proto->block_bytes);
 		pfk__tx_end(tr->io.loop);
+		tr->io.loop->tx_first = false;
 		if (tr->self == NULL)
 			return false;
 	}

@@ -11,6 +11,7 @@
 
 #include "base/misuse.h"
 #include "event/fork.h"
+#include "event/zone.h"
 #include "transport/join.h"
 #include "transport/server.h"
 
@@ -70,6 +71,8 @@ commit(struct pfk_loop *l)
 	}
 	commit_state(l, h->committed + 1);
 	l->tx_full = false;
+	if (l->tx_first)
+		pfk__deeds_carry(l);
 	pfk__point(l->ledger);
 	pfk__in_order();
 	h->committed++;
