@@ -226,8 +226,10 @@ pfk__children_tell(struct pfk__master *m, struct pfk__message *msg, int pass)
 {
 	struct pfk__child *c;
 
-	LIST_FOREACH(c, &m->children, link)
-		pfk__child_tell(c, msg, pass);
+	LIST_FOREACH(c, &m->children, link) {
+		if (!c->refused)
+			pfk__child_tell(c, msg, pass);
+	}
 }
 
 void
@@ -235,8 +237,10 @@ pfk__children_signal(struct pfk__master *m, int signo)
 {
 	struct pfk__child *c;
 
-	LIST_FOREACH(c, &m->children, link)
-		pfk__child_signal(c, signo);
+	LIST_FOREACH(c, &m->children, link) {
+		if (!c->refused)
+			pfk__child_signal(c, signo);
+	}
 }
 
 /* death */

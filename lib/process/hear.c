@@ -316,10 +316,11 @@ pfk__hear_all(struct pfk__child *c)
 
 	pfk__spawn_over(c);
 	pfk__master_wake(c->master);
+	c->heard = true;
 	while (c->channel != -1 && !c->refused) {
 		rc = pfk__channel_receive(c->channel, &msg, &fd);
 		if (rc == -1 && errno == EAGAIN)
-			return;
+			break;
 		if (rc == -1 && errno == EMFILE)
 			give_up(c, "no room for a listener of it");
 		else if (rc == -1)
@@ -342,6 +343,8 @@ pfk__hear_all(struct pfk__child *c)
 		pfk__takeover_refuse(c);
 	else if (c->orphan && c->channel == -1)
 		pfk__child_orphan_ended(c);
+	else
+		c->heard = false;
 }
 
 void

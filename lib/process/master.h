@@ -62,7 +62,8 @@ struct pfk__child {
 	bool orphan;        /* another master has started it */
 	bool leaver;        /* that master had ordered it to leave */
 	bool refused;       /* takeover.h: it is not taken over */
-	int version;        /* of its messages and its hand-over */
+	bool heard;  /* its messages are being read: pfk__hear_all frees it */
+	int version; /* of its messages and its hand-over */
 	struct pfk_timer *bound; /* kills it at the end of its time to leave */
 	uint64_t leaving_ns;     /* when it was ordered to leave; 0: was not */
 	unsigned outlived;       /* reloads that began after that */

@@ -167,7 +167,11 @@ pfk__takeover_give_up(struct pfk__master *m)
 			continue;
 		n += c->phase != PFK__PHASE_LEAVING;
 		m->control->instance.stays = true;
-		pfk__takeover_refuse(c);
+		/* A message of it may be the cause: it is read, and freed then. */
+		if (c->heard)
+			c->refused = true;
+		else
+			pfk__takeover_refuse(c);
 	}
 	if (n == 0)
 		return;
