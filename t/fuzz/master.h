@@ -29,6 +29,7 @@ fuzz_master_new(void)
 	m->hooks = &hooks;
 	m->config.workers = m->workers = m->places_used = m->places_top = 1;
 	m->awaiting = true;
+	m->inherited.standin = m->inherited.history = -1;
 	LIST_INIT(&m->children);
 	m->loop = pfk_loop_new(NULL);
 	m->control = calloc(1, sizeof(*m->control));
