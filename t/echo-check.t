@@ -16,6 +16,7 @@ use Prefork;
 use Prefork::Check;
 use Prefork::Life qw(slurp);
 use Prefork::Sockets qw(asan_env own_address have);
+use Prefork::Tools qw(now);
 use Socket qw(SOCK_STREAM SOCK_DGRAM);
 use Test::More;
 
@@ -78,6 +79,20 @@ subtest 'open loop' => sub {
 		my (undef, $result) = check(qw(-d 0.5 -r 200), @{$options}, '-p', $port);
 		is_deeply([ @{$result}{qw(sent unsent)} ], [ 100, 0 ], "@{$options} all that was due");
 	}
+
+	# It stands still over the end.
+	my $late  = start(qw(-u -n 1 -d 1 -r 4 -p), $port);
+	my $began = sub {
+		my %open = fds($late->{pid});
+		return scalar grep { /^socket:/ } values %open;
+	};
+	ok(wait_for($began, 20), 'it has begun');
+	kill 'STOP', $late->{pid};
+	my $from = now();
+	wait_for(sub { now() - $from > 1.5 }, 20);
+	kill 'CONT', $late->{pid};
+	my (undef, $all) = finish($late);
+	is_deeply([ @{$all}{qw(sent unsent)} ], [ 4, 0 ], 'late: all that was due');
 
 	# More than any server can answer: due messages stay due for the
 	# timeout.

@@ -179,35 +179,6 @@ on_interrupt(void *arg, int signo)
 	drop_owed(c);
 }
 
-static void
-on_sweep(void *arg)
-{
-	struct check *c = arg;
-	uint64_t now = pfk_loop_now(c->loop);
-	uint64_t end = c->start_ns + c->o.duration_ns, left = 0;
-
-	if (now >= end)
-		stop_sending(c);
-	if (now >= end + c->o.timeout_ns)
-		drop_owed(c);
-	for (int i = 0; i < c->o.connections; i++) {
-		struct flow *f = &c->flows[i];
-
-		/* An attempt to connect has a timeout of its own. */
-		if (f->connector == NULL && flow_expire(f, now) && !c->o.udp)
-			tcp_stalled(f);
-		pump(f);
-		left += f->waiting + f->owed;
-		/* Whether it can start at all is still to be seen. */
-		if (!c->reached && f->connector != NULL)
-			left++;
-	}
-	if (!c->sending && left == 0)
-		close_all(c);
-	else
-		check_timer(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
-}
-
 /*
  * Open loop: hand out the messages that have become due, and set the timer for
  * the next.
@@ -232,6 +203,39 @@ on_schedule(void *arg)
 		pump(f);
 	}
 	check_timer(&c->schedule, c->loop, next - now, on_schedule, c);
+}
+
+static void
+on_sweep(void *arg)
+{
+	struct check *c = arg;
+	uint64_t now = pfk_loop_now(c->loop);
+	uint64_t end = c->start_ns + c->o.duration_ns, left = 0;
+
+	if (now >= end && c->sending) {
+		/* What was due before the end may not be handed out yet. */
+		if (c->o.rate > 0)
+			on_schedule(c);
+		stop_sending(c);
+	}
+	if (now >= end + c->o.timeout_ns)
+		drop_owed(c);
+	for (int i = 0; i < c->o.connections; i++) {
+		struct flow *f = &c->flows[i];
+
+		/* An attempt to connect has a timeout of its own. */
+		if (f->connector == NULL && flow_expire(f, now) && !c->o.udp)
+			tcp_stalled(f);
+		pump(f);
+		left += f->waiting + f->owed;
+		/* Whether it can start at all is still to be seen. */
+		if (!c->reached && f->connector != NULL)
+			left++;
+	}
+	if (!c->sending && left == 0)
+		close_all(c);
+	else
+		check_timer(&c->sweep, c->loop, SWEEP_NS, on_sweep, c);
 }
 
 static void
