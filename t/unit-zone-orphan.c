@@ -43,6 +43,17 @@ nothing(void *arg)
 	(void)arg;
 }
 
+/* Its boot is over. */
+static void
+serve(void *arg)
+{
+	pid_t pid = getpid();
+
+	(void)arg;
+	pfk_zone_put(zone, "serves", 6, &pid, sizeof(pid), PFK_ZONE_ALWAYS,
+	    NULL);
+}
+
 static int
 worker_init(struct pfk_worker *w, void *arg)
 {
@@ -52,7 +63,22 @@ worker_init(struct pfk_worker *w, void *arg)
 	if (pfk_signal_add(l, SIGUSR1, end_locked, NULL) == NULL ||
 	    pfk_signal_add(l, SIGUSR2, stay_locked, NULL) == NULL)
 		return -1;
+	if (pfk_later(l, 0, serve, NULL) == -1)
+		return -1;
 	return pfk_later(l, 600 * PFK_SECOND_NS, nothing, NULL);
+}
+
+static bool
+serves(pid_t worker)
+{
+	pid_t pid = 0;
+
+	for (int i = 0; i < 1000 && pid != worker; i++) {
+		pfk_zone_get(zone, "serves", 6, &pid, sizeof(pid), NULL);
+		if (pid != worker)
+			usleep(10000);
+	}
+	return pid == worker;
 }
 
 /* Whether all stripes are locked, or none is, within ten seconds. */
@@ -131,6 +157,8 @@ main(void)
 	at = service_log_size();
 	test_keeper_first();
 	worker = service_worker(at, 0);
+	/* One that boots would end with its master. */
+	ok(serves(worker), "the new worker serves");
 	service_end(SIGKILL);
 	is_int(kill(worker, SIGUSR1), 0, "the worker outlives its master");
 	ok(has_ended(worker), "and ends with all locks");
