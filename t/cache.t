@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 
 use File::Temp;
 use Prefork;
-use Prefork::Life  qw(kill_worker);
+use Prefork::Life  qw(kill_worker temp_dir);
 use Prefork::Tools qw(run_cmd);
 use Test::More;
 
@@ -42,10 +42,13 @@ END
 subtest 'memccapable'               => \&capable;
 subtest 'pymemcache, killed workers' => \&killed;
 subtest 'a value over a reload'     => \&half;
+subtest 'a file over an upgrade'    => \&kept;
 done_testing();
 
 sub cache {
-	return Prefork->start({ program => "$Prefork::O/examples/cache" }, qw(-p 0 -4 -w 2));
+	my (@options) = @_;
+
+	return Prefork->start({ program => "$Prefork::O/examples/cache" }, qw(-p 0 -4 -w 2), @options);
 }
 
 sub capable {
@@ -106,6 +109,24 @@ sub half {
 	syswrite $socket, "56789\r\nget key\r\n";
 	is(join(q{}, map { scalar readline $socket } 1 .. 4), "STORED\r\nVALUE key 0 10\r\n0123456789\r\nEND\r\n",
 		'the whole value');
+	close $socket;
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+# The new program opens the file that has all items of the old one.
+sub kept {
+	my $dir    = temp_dir();
+	my $server = cache('--file', "$dir/zone", '--control', "$dir/socket");
+	my $socket = $server->tcp_socket;
+
+	syswrite $socket, "set key 0 0 5\r\nvalue\r\n";
+	is(scalar readline $socket, "STORED\r\n", 'a value');
+	my $from = $server->log_size;
+	$server->signal('USR2');
+	ok($server->wait_log(qr/\]\supgraded:/x, undef, $from), 'an upgrade');
+	syswrite $socket, "get key\r\nquit\r\n";
+	is(join(q{}, readline $socket), "VALUE key 0 5\r\nvalue\r\nEND\r\n", 'keeps it');
 	close $socket;
 	is($server->stop, 0, 'exit status');
 	return;

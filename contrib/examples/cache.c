@@ -1,10 +1,11 @@
 /*
- * cache [-p PORT] [--memory SIZE]: the text protocol of memcached(1).
+ * cache [-p PORT] [--memory SIZE] [--file PATH]: the text protocol of memcached(1).
  *
  * All workers have one cache, in a zone.  A connection survives its worker: each
  * command is a transaction over the zone, over the connection's block, which
  * holds a command that waits for its value, and over its answer.  So if a worker is
- * killed, clients notice nothing, and each command is carried out once.
+ * killed, clients notice nothing, and each command is carried out once.  With --file
+ * the items outlive the master, too: they are there after an upgrade or its death.
  */
 #include <errno.h>
 #include <prefork.h>
@@ -349,6 +350,7 @@ static const struct pfk_protocol cache = {.connection_made = made,
 
 struct config {
 	int64_t memory;
+	char *file;
 };
 
 static const struct pfk_option options[] = {
@@ -356,6 +358,8 @@ static const struct pfk_option options[] = {
 	.offset = offsetof(struct config, memory), .min = 4 << 20,
 	.max = INT64_C(1) << 40,
 	.help = "of the cache, from the start on (64M)"},
+    {0, "file", "PATH", PFK_OPT_STRING, .offset = offsetof(struct config, file),
+	.help = "of the cache, on a tmpfs; an upgrade keeps it (none)"},
     {0},
 };
 
@@ -365,7 +369,7 @@ check(struct pfk_setup *s, char *err)
 	const struct config *c = s->config;
 
 	if (zone == NULL)
-		zone = pfk_zone_open(NULL, (size_t)c->memory);
+		zone = pfk_zone_open(c->file, (size_t)c->memory);
 	if (zone != NULL)
 		return 0;
 	snprintf(err, PFK_ERROR_SIZE, "cannot make a cache of %jd bytes: %s",
@@ -377,7 +381,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct pfk_service services[] = {{.tcp = &cache}, {0}};
-	const struct config defaults = {64 << 20};
+	const struct config defaults = {.memory = 64 << 20};
 	const struct pfk_program program = {.version = "1.0",
 	    .about = "A cache with memcached's text protocol.",
 	    .services = services,
