@@ -75,8 +75,9 @@ test_idle_clock(void)
 	char byte;
 
 	handover_begin();
-	ho.giver->idle_ns = ho.taker->idle_ns = 60 * PFK_SECOND_NS;
-	ho.giver->slack_ns = ho.taker->slack_ns = PFK_SECOND_NS;
+	ho.giver->roster.idle_ns = ho.taker->roster.idle_ns = 60 *
+	    PFK_SECOND_NS;
+	ho.giver->roster.slack_ns = ho.taker->roster.slack_ns = PFK_SECOND_NS;
 	late = handover_client();
 	idle = handover_client();
 	fresh = handover_client();
@@ -112,7 +113,7 @@ test_new_timeout(void)
 
 	handover_begin();
 	fd = handover_client();
-	ho.taker->idle_ns = 60 * PFK_SECOND_NS;
+	ho.taker->roster.idle_ns = 60 * PFK_SECOND_NS;
 	ho.old.conns[0].tr->active_ns -= 70 * PFK_SECOND_NS;
 	handover_hand();
 	ok(idle_ns(ho.resumed[0].tr) < 10 * PFK_SECOND_NS,

@@ -310,19 +310,19 @@ test_idle(void)
 	fd = new_client();
 	unit_run_until(loop, &rec.calls[RECORD_DATA], 1);
 	tr = rec.conns[0].tr;
-	pfk__server_backdate(server, tr, o.idle_ns / 2);
+	pfk__roster_backdate(tr, o.idle_ns / 2);
 	unit_settle(loop);
 	is_int(lost, 0, "%s: idle: not early", backend);
-	ok(pfk__server_idle_ns(server, tr) >= o.idle_ns / 2,
+	ok(pfk__roster_idle_ns(tr) >= o.idle_ns / 2,
 	    "%s: idle: time without traffic counts", backend);
 	unit_write(fd, "abc", 3);
 	unit_run_until(loop, &rec.calls[RECORD_DATA], 2);
 	is_int(lost, 0, "%s: idle: not while there is traffic", backend);
-	ok(pfk__server_idle_ns(server, tr) < o.idle_ns / 2,
+	ok(pfk__roster_idle_ns(tr) < o.idle_ns / 2,
 	    "%s: idle: it begins anew with traffic", backend);
 	is_int((int64_t)noted_ns(tr), (int64_t)tr->active_ns,
 	    "%s: idle: a successor would know of the traffic", backend);
-	pfk__server_backdate(server, tr, 2 * o.idle_ns);
+	pfk__roster_backdate(tr, 2 * o.idle_ns);
 	drinker_start(&d, loop, fd);
 	ok(unit_run_until(loop, &d.ended, 1), "%s: idle: closed", backend);
 	is_int(d.error, 0, "%s: idle: without a reset", backend);

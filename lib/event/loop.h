@@ -13,7 +13,7 @@
  *     next round.
  *  4. nothing reads, and so fills the scratch area, but from the loop itself:
  *     a callback that is given a part of it keeps that until it returns;
- *  5. a member (server, endpoint or transport) is in `members` until its last
+ *  5. a member (roster, endpoint or taker) is in `members` until its last
  *     callback has returned; a drained loop ends with the last one that is not
  *     light.
  */

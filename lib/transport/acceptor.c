@@ -41,10 +41,10 @@ add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	tr = pfk__server_add(s, fd, peer);
 	if (tr != NULL) {
-		pfk__tcp_begin(tr, s->arg);
+		pfk__tcp_begin(tr, s->roster.arg);
 		return;
 	}
-	count_refused(s->loop);
+	count_refused(s->roster.loop);
 	pfk__limits_complain(s->limits, "refused %s: %s",
 	    pfk_addr_format(name, peer),
 	    errno == EDQUOT ? "max-per-source" : strerror(errno));
@@ -141,7 +141,7 @@ accept_some(struct pfk__acceptor *a, int max)
 			return;
 		}
 		/* Until it has a record, this names its server. */
-		s->loop->ledger->head->accepting = s->listener;
+		s->roster.loop->ledger->head->accepting = s->listener;
 		pfk__in_order();
 		fd = pfk__accept(a->io.fd, &peer.sa, &peer.len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -151,9 +151,9 @@ accept_some(struct pfk__acceptor *a, int max)
 			continue;
 		}
 		pfk__addr_clip(&peer);
-		s->loop->work += PFK__WORK_UNIT;
+		s->roster.loop->work += PFK__WORK_UNIT;
 		add_connection(s, fd, &peer);
-		s->loop->ledger->head->accepting = -1;
+		s->roster.loop->ledger->head->accepting = -1;
 		/* The protocol may have closed the server, and us with it. */
 		if (!s->open)
 			return;
@@ -217,7 +217,7 @@ int
 pfk__acceptor_open(struct pfk_server *s, int fd, int owner)
 {
 	struct pfk__acceptor *a = calloc(1, sizeof(*a));
-	struct pfk__record *r = pfk__record(s->loop->ledger, fd);
+	struct pfk__record *r = pfk__record(s->roster.loop->ledger, fd);
 	bool known = r != NULL && r->entry == PFK__ENTRY_LISTENER;
 	int (*start)(struct pfk_loop *, struct pfk_io *, int, unsigned,
 	    void (*)(void *, unsigned), void *) = known ? pfk__io_resume
@@ -227,15 +227,16 @@ pfk__acceptor_open(struct pfk_server *s, int fd, int owner)
 		return -1;
 	a->want = PFK_READ;
 	/* It was opened before the workers, so that they all have it. */
-	if (!known && owner == PFK__OWN && s->loop->yields)
+	if (!known && owner == PFK__OWN && s->roster.loop->yields)
 		a->want |= PFK__FOR_ONE;
-	if (start(s->loop, &a->io, fd, a->want, on_ready, a) == -1) {
+	if (start(s->roster.loop, &a->io, fd, a->want, on_ready, a) == -1) {
 		free(a);
 		return -1;
 	}
 	if (r != NULL && owner != PFK__OWN) {
 		r->owner = owner;
-		pfk__ledger_note(s->loop->ledger, fd, PFK__ENTRY_LISTENER);
+		pfk__ledger_note(s->roster.loop->ledger, fd,
+		    PFK__ENTRY_LISTENER);
 	}
 	a->server = s;
 	a->owner = owner;
@@ -253,10 +254,11 @@ pfk__acceptor_close(struct pfk__acceptor *a)
 	/* Its owner can have made a connection of it. */
 	if (a->owner != PFK__OWN)
 		pfk__never_linger(a->io.fd);
-	if (a->owner == PFK__OWN && a->server->member.drained != PFK__NO_DRAIN)
-		pfk__ledger_leave(a->server->loop->ledger, a->io.fd);
+	if (a->owner == PFK__OWN &&
+	    a->server->roster.member.drained != PFK__NO_DRAIN)
+		pfk__ledger_leave(a->server->roster.loop->ledger, a->io.fd);
 	else
-		pfk__ledger_end(a->server->loop->ledger, a->io.fd);
+		pfk__ledger_end(a->server->roster.loop->ledger, a->io.fd);
 	free(a);
 }
 

@@ -90,7 +90,7 @@ succeed(struct attempt *a)
 	c->base.step = "connect";
 	a->pending = false;
 	pfk__io_stop(&a->io);
-	tr = pfk__client_new(c->base.loop, fd, a->addr, c->proto,
+	tr = pfk__roster_of_one(c->base.loop, fd, a->addr, c->proto,
 	    c->base.sockopts.quickack == 1);
 	if (tr == NULL) {
 		pfk__connector_refused(&c->base, a->addr, errno);

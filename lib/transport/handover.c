@@ -48,13 +48,12 @@ static void drain_giver(struct pfk__member *m, enum pfk_drain how);
 static bool
 can_give(const struct pfk_transport *tr)
 {
-	/* One that the program has opened has no server at the other end. */
 	return tr->state == PFK__TCP_OPEN && !tr->stays && !tr->later &&
 	    tr->self != NULL && tr->proto->hand_over != NULL &&
-	    tr->server->listener != -1 && !pfk__join_paired(tr) &&
-	    pfk__unsent(tr) <= PFK__UNSENT_MAX;
+	    !pfk__join_paired(tr) && pfk__unsent(tr) <= PFK__UNSENT_MAX;
 }
 
+/* A connection that the program has opened has no server at the other end. */
 static struct pfk_transport *
 next_to_give(struct pfk_loop *l)
 {
@@ -62,7 +61,7 @@ next_to_give(struct pfk_loop *l)
 	struct pfk_transport *tr;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		TAILQ_FOREACH(tr, &s->transports, link) {
+		TAILQ_FOREACH(tr, &s->roster.transports, link) {
 			if (can_give(tr))
 				return tr;
 		}
@@ -194,9 +193,9 @@ describe(const struct pfk_transport *tr)
 {
 	const struct pfk__input *in = tr->extra != NULL ? &tr->extra->in : NULL;
 
-	return (struct pfk__packet_header){.local = tr->server->local,
+	return (struct pfk__packet_header){.local = tr->roster->server->local,
 	    .peer = tr->peer,
-	    .idle_ns = pfk__server_idle_ns(tr->server, tr),
+	    .idle_ns = pfk__roster_idle_ns(tr),
 	    .since_ns = pfk__tcp_since(tr),
 	    .low = tr->low,
 	    .high = tr->high,
@@ -243,7 +242,7 @@ give(struct giver *g, struct pfk_transport *tr)
 	g->sent++;
 	pfk__point(l);
 	pfk__tcp_freeze(tr);
-	TAILQ_REMOVE(&tr->server->transports, tr, link);
+	TAILQ_REMOVE(&tr->roster->transports, tr, link);
 	TAILQ_INSERT_TAIL(&g->given, tr, link);
 	return true;
 }
@@ -258,7 +257,7 @@ settle(struct giver *g, enum pfk__answer answer)
 		return;
 	assert(tr->state == PFK__TCP_GIVEN && g->answered <= g->sent);
 	TAILQ_REMOVE(&g->given, tr, link);
-	TAILQ_INSERT_TAIL(&tr->server->transports, tr, link);
+	TAILQ_INSERT_TAIL(&tr->roster->transports, tr, link);
 	tr->stays = answer == PFK__ANSWER_REFUSED;
 	if (answer == PFK__ANSWER_FULL)
 		g->all_sent = true;
@@ -295,7 +294,7 @@ tell_kept(struct pfk_loop *l)
 	size_t n = 0, later = 0;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		TAILQ_FOREACH(tr, &s->transports, link) {
+		TAILQ_FOREACH(tr, &s->roster.transports, link) {
 			n += can_give(tr);
 			later += tr->later && tr->state == PFK__TCP_OPEN;
 			tr->later = false;

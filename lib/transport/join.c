@@ -276,7 +276,7 @@ pfk__join_receive(struct pfk_transport *from)
 	if (pfk__unsent(to) > 0)
 		pfk__tcp_watch(to);
 	if (to != from)
-		pfk__server_touch(to->server, to);
+		pfk__roster_touch(to);
 	return true;
 }
 

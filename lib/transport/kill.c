@@ -18,9 +18,7 @@ pfk__tcp_kill(struct pfk_loop *l, const struct pfk_addr *peer)
 	int n = 0;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		if (s->limits == NULL)
-			continue; /* its peers are servers */
-		TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
+		TAILQ_FOREACH_SAFE(tr, &s->roster.transports, link, next) {
 			if (tr->state == PFK__TCP_LOST ||
 			    !pfk_addr_equal(&tr->peer, peer))
 				continue;

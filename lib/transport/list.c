@@ -70,9 +70,7 @@ pfk__tcp_list(struct pfk_loop *l, int fd)
 		return -1;
 	list->fd = fd;
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		if (s->limits == NULL)
-			continue; /* its peers are servers */
-		TAILQ_FOREACH(tr, &s->transports, link) {
+		TAILQ_FOREACH(tr, &s->roster.transports, link) {
 			if (list->n++ >= PFK__CONNECTIONS_MAX)
 				continue;
 			describe(tr, &list->rows[rows++]);

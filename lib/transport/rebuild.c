@@ -173,7 +173,7 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r,
 {
 	const struct pfk__ledger *g = tr->io.loop->ledger;
 	const struct pfk__version *v = pfk__version(g, r);
-	const struct pfk_protocol *proto = tr->server->proto;
+	const struct pfk_protocol *proto = tr->roster->proto;
 	uint16_t flags = v->flags;
 	const void *block = proto->block_bytes > 0
 	    ? pfk__block(g, tr->io.fd, v->block)
@@ -186,7 +186,7 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r,
 	if (tr->state != PFK__TCP_CLOSING || block != NULL) {
 		tr->io.loop->tx_first = true;
 		pfk__tx_begin(tr->io.loop);
-		tr->self = proto->connection_resumed(tr, tr->server->arg, block,
+		tr->self = proto->connection_resumed(tr, tr->roster->arg, block,
 		    proto->block_bytes);
 		pfk__tx_end(tr->io.loop);
 		tr->io.loop->tx_first = false;
@@ -218,7 +218,8 @@ can_go_on(const struct work *w, const struct pfk_server *s, int fd,
 	    (flags & PFK__FLAG_GONE) != 0)
 		return false;
 	return (flags & PFK__FLAG_CLOSING) != 0 ||
-	    (s->proto->survives && s->proto->connection_resumed != NULL);
+	    (s->roster.proto->survives &&
+		s->roster.proto->connection_resumed != NULL);
 }
 
 /* Returns the transport, or NULL where it cannot go on. */
@@ -296,7 +297,7 @@ rebuild_all(struct work *w)
 	for (size_t i = 0; i < w->n; i++) {
 		tr = w->made[i];
 		if (tr != NULL && !tr->made && tr->state == PFK__TCP_OPEN)
-			pfk__tcp_begin(tr, tr->server->arg);
+			pfk__tcp_begin(tr, tr->roster->arg);
 	}
 }
 

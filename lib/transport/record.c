@@ -107,7 +107,7 @@ pfk__tcp_note(struct pfk_transport *tr)
 static enum pfk__entry
 entry_of(const struct pfk_transport *tr)
 {
-	if (tr->server->limits != NULL && tr->state == PFK__TCP_CLOSING)
+	if (tr->roster->server != NULL && tr->state == PFK__TCP_CLOSING)
 		return PFK__ENTRY_STREAM;
 	if (!tr->survives || tr->state == PFK__TCP_LOST || pfk__join_paired(tr))
 		return PFK__ENTRY_DOOMED;
@@ -133,7 +133,8 @@ pfk__tcp_record(struct pfk_transport *tr)
 	r->stream.versions[1].tx = PFK__NO_TX;
 	if (block != NULL)
 		memset(block, 0, g->head->block_bytes);
-	r->server = tr->server->listener;
+	r->server = tr->roster->server != NULL ? tr->roster->server->listener
+					       : -1;
 	r->owner = -1;
 	r->stream.peer = tr->peer;
 	r->stream.active_ns = r->stream.since_ns = tr->io.loop->now;

@@ -21,45 +21,18 @@
 #include "transport/rebuild.h"
 #include "transport/tx.h"
 
-/* A stop notifies its connections in at most SPREAD_STEPS steps of AT_ONCE or more. */
-#define AT_ONCE 64
-#define SPREAD_STEPS 100
-
-static void
-release_if_done(struct pfk_server *s)
-{
-	if (s->open || s->count > 0)
-		return;
-	if (s->member_of_loop) {
-		pfk_timer_cancel(&s->idle);
-		pfk_timer_cancel(&s->spread);
-		pfk__member_remove(s->loop, &s->member);
-		s->member_of_loop = false;
-		pfk__user_end(&s->user);
-	}
-	if (s->handle)
-		return;
-	pfk__limits_drop(&s->limits);
-	if (s->release != NULL)
-		s->release(s->arg);
-	free(s);
-}
-
 static void
 enter(struct pfk_server *s, struct pfk_transport *tr)
 {
-	TAILQ_INSERT_TAIL(&s->transports, tr, link);
-	s->count++;
-	if (s->limits != NULL)
-		s->loop->stats->connections++;
-	pfk__server_watch_idle(s);
+	pfk__roster_enter(&s->roster, tr);
+	s->roster.loop->stats->connections++;
 }
 
 static void
 note_new(const struct pfk_server *s, const struct pfk_transport *tr,
     enum pfk__count count, enum pfk__happened kind)
 {
-	struct pfk_loop *l = s->loop;
+	struct pfk_loop *l = s->roster.loop;
 
 	l->stats->counts[count]++;
 	pfk__record_peer(l->recorder, l->now, kind, tr->io.fd, &tr->peer);
@@ -84,7 +57,7 @@ cause_of(const struct pfk_transport *tr)
 static void
 note_end(const struct pfk_server *s, const struct pfk_transport *tr)
 {
-	struct pfk_loop *l = s->loop;
+	struct pfk_loop *l = s->roster.loop;
 	enum pfk__count cause = cause_of(tr);
 
 	l->stats->counts[cause]++;
@@ -99,32 +72,30 @@ pfk__server_add(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	struct pfk_transport *tr;
 	int saved_errno;
 
-	if (s->limits != NULL && pfk__limits_admit(s->limits, peer) == -1)
+	if (pfk__limits_admit(s->limits, peer) == -1)
 		return NULL;
-	tr = pfk__tcp_new(s, fd, peer);
+	tr = pfk__tcp_new(&s->roster, fd, peer);
 	if (tr == NULL) {
 		saved_errno = errno;
-		if (s->limits != NULL)
-			pfk__limits_release(s->limits, peer);
+		pfk__limits_release(s->limits, peer);
 		errno = saved_errno;
 		return NULL;
 	}
-	tr->active_ns = pfk_loop_now(s->loop);
+	tr->active_ns = pfk_loop_now(s->roster.loop);
 	enter(s, tr);
-	if (s->limits != NULL)
-		note_new(s, tr, PFK__COUNT_ACCEPTED, PFK__HAPPENED_ACCEPT);
+	note_new(s, tr, PFK__COUNT_ACCEPTED, PFK__HAPPENED_ACCEPT);
 	return tr;
 }
 
 struct pfk_transport *
 pfk__server_take(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 {
-	struct pfk_transport *tr = pfk__tcp_new(s, fd, peer);
+	struct pfk_transport *tr = pfk__tcp_new(&s->roster, fd, peer);
 
 	if (tr == NULL)
 		return NULL;
 	pfk__limits_readmit(s->limits, peer);
-	tr->active_ns = pfk_loop_now(s->loop);
+	tr->active_ns = pfk_loop_now(s->roster.loop);
 	enter(s, tr);
 	note_new(s, tr, PFK__COUNT_RESUMED, PFK__HAPPENED_TAKE);
 	return tr;
@@ -133,7 +104,7 @@ pfk__server_take(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 struct pfk_transport *
 pfk__server_rebuild(struct pfk_server *s, int fd, struct pfk__record *r)
 {
-	struct pfk_transport *tr = pfk__tcp_rebuild(s, fd, r);
+	struct pfk_transport *tr = pfk__tcp_rebuild(&s->roster, fd, r);
 
 	if (tr == NULL)
 		return NULL;
@@ -150,73 +121,38 @@ shut(struct pfk_server *s)
 	if (!s->open)
 		return;
 	s->open = false;
-	assert(s->limits != NULL);
 	pfk__limits_unwait(s->limits, &s->waiter);
 	while ((a = LIST_FIRST(&s->acceptors)) != NULL)
 		pfk__acceptor_close(a);
 }
 
-/*
- * Tell so many that the end is near, and the others in a moment: told all at
- * once, they would all come back at once.
- */
-static void
-tell_some(void *arg)
+void
+pfk__server_shut(struct pfk_server *s, enum pfk_drain how)
 {
-	struct pfk_server *s = arg;
-	struct pfk_transport *tr, *next;
-	size_t n = 0;
-
-	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
-		if (tr->told_drain || tr->state != PFK__TCP_OPEN)
-			continue;
-		if (n++ == s->at_once) {
-			/* Without memory for a timer, notify all at once. */
-			if (pfk_timer_set(&s->spread, s->loop,
-				s->loop->spread_ns / SPREAD_STEPS, tell_some,
-				s) == 0)
-				return;
-		}
-		pfk__tcp_drain(tr);
-	}
-}
-
-static void
-drain(struct pfk__member *m, enum pfk_drain how)
-{
-	struct pfk_server *s = (struct pfk_server *)m;
-	struct pfk_transport *tr, *next;
-
 	/*
 	 * Perhaps no other worker will serve the clients that have connected.
 	 */
 	if (how != PFK_DRAIN_NOW)
 		pfk__acceptors_flush(s);
 	shut(s);
-	if (how == PFK_DRAIN_STOP) {
-		s->at_once = s->count / SPREAD_STEPS + 1;
-		if (s->at_once < AT_ONCE)
-			s->at_once = AT_ONCE;
-		tell_some(s);
-	}
-	TAILQ_FOREACH_SAFE(tr, &s->transports, link, next) {
-		if (how == PFK_DRAIN_NOW)
-			pfk__tcp_end(tr);
-	}
-	release_if_done(s);
 }
 
 void
-pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
+pfk__server_release(struct pfk_server *s)
 {
-	assert(s->count > 0 && tr->server == s);
-	TAILQ_REMOVE(&s->transports, tr, link);
-	s->count--;
-	if (s->limits != NULL) {
-		note_end(s, tr);
-		pfk__limits_release(s->limits, &tr->peer);
-	}
-	release_if_done(s);
+	if (s->handle)
+		return;
+	pfk__limits_drop(&s->limits);
+	if (s->release != NULL)
+		s->release(s->roster.arg);
+	free(s);
+}
+
+void
+pfk__server_forget(struct pfk_server *s, const struct pfk_transport *tr)
+{
+	note_end(s, tr);
+	pfk__limits_release(s->limits, &tr->peer);
 }
 
 /* all servers of a loop */
@@ -224,12 +160,12 @@ pfk__server_forget(struct pfk_server *s, struct pfk_transport *tr)
 struct pfk_server *
 pfk__server_next(const struct pfk_loop *l, const struct pfk_server *s)
 {
-	const struct pfk__member *m = s == NULL ? LIST_FIRST(&l->members)
-						: LIST_NEXT(&s->member, link);
+	const struct pfk__roster *r = pfk__roster_next(l,
+	    s == NULL ? NULL : &s->roster);
 
-	while (m != NULL && m->drain != drain)
-		m = LIST_NEXT(m, link);
-	return (struct pfk_server *)(uintptr_t)m;
+	while (r != NULL && r->server == NULL)
+		r = pfk__roster_next(l, r);
+	return r == NULL ? NULL : r->server;
 }
 
 struct pfk_server *
@@ -250,7 +186,7 @@ pfk__server_of(const struct pfk_loop *l, int listener)
 	struct pfk_server *s = NULL;
 
 	while ((s = pfk__server_next(l, s)) != NULL) {
-		if (s->limits != NULL && s->listener == listener)
+		if (s->listener == listener)
 			return s;
 	}
 	return NULL;
@@ -311,22 +247,22 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 	s->limits = pfk__limits_hold(l);
 	if (s->limits == NULL)
 		goto err1;
-	s->loop = l;
 	s->listener = fd;
 	if (proto->survives && reserve_blocks(l->ledger, proto) == -1)
 		goto err2;
+	s->roster.loop = l;
 	LIST_INIT(&s->acceptors);
 	if (!left && pfk__acceptor_open(s, fd, PFK__OWN) == -1)
 		goto err2;
-	s->proto = proto;
-	s->arg = arg;
+	s->roster.proto = proto;
+	s->roster.arg = arg;
 	s->waiter.resume = pfk__acceptors_resume;
 	s->open = !left;
-	s->handle = s->member_of_loop = true;
+	s->handle = true;
 	if (options != NULL) {
-		s->idle_ns = options->idle_ns;
-		s->slack_ns = options->idle_ns / 16;
-		s->quickack = options->quickack;
+		s->roster.idle_ns = options->idle_ns;
+		s->roster.slack_ns = options->idle_ns / 16;
+		s->roster.quickack = options->quickack;
 	}
 	s->local.len = sizeof(s->local.in6);
 	if (left) {
@@ -337,8 +273,7 @@ pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
 			pfk__addr_of_unix(&s->local, fd);
 		set_nodelay(fd, options == NULL || !options->nagle);
 	}
-	TAILQ_INIT(&s->transports);
-	pfk__member_add(l, &s->member, drain);
+	pfk__roster_init(&s->roster, l, s);
 	l->serving[PFK_TCP] = &serving;
 	l->tx_end = pfk__tx_end;
 	return s;
@@ -347,34 +282,6 @@ err2:
 err1:
 	free(s);
 	return NULL;
-}
-
-struct pfk_transport *
-pfk__client_new(struct pfk_loop *l, int fd, const struct pfk_addr *peer,
-    const struct pfk_protocol *proto, bool quickack)
-{
-	struct pfk_server *s = calloc(1, sizeof(*s));
-	struct pfk_transport *tr;
-
-	if (s == NULL)
-		return NULL;
-	/* A server that is closed already, and ends with its one transport. */
-	s->loop = l;
-	s->proto = proto;
-	s->quickack = quickack;
-	s->listener = -1;
-	TAILQ_INIT(&s->transports);
-	LIST_INIT(&s->acceptors);
-	tr = pfk__server_add(s, fd, peer);
-	if (tr == NULL) {
-		free(s);
-		return NULL;
-	}
-	pfk__member_add(l, &s->member, drain);
-	if (l->clients_light)
-		pfk__member_lighten(l, &s->member);
-	s->member_of_loop = true;
-	return tr;
 }
 
 void
@@ -387,13 +294,13 @@ pfk_server_close(struct pfk_server **sp)
 		return;
 	shut(s);
 	s->handle = false;
-	release_if_done(s);
+	pfk__roster_end_if_done(&s->roster);
 }
 
 size_t
 pfk_server_connections(const struct pfk_server *s)
 {
-	return s->count;
+	return s->roster.count;
 }
 
 size_t
@@ -405,7 +312,7 @@ pfk_loop_connections(const struct pfk_loop *l)
 struct pfk_server *
 pfk_transport_server(const struct pfk_transport *tr)
 {
-	return tr->server->limits != NULL ? tr->server : NULL;
+	return tr->roster->server;
 }
 
 void

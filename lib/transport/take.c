@@ -151,7 +151,7 @@ static int
 resume(struct pfk_server *s, struct pfk_transport *tr, const struct packet *p)
 {
 	tr->shared = true;
-	pfk__server_backdate(s, tr, p->h.idle_ns);
+	pfk__roster_backdate(tr, p->h.idle_ns);
 	pfk__tcp_backdate(tr, p->h.since_ns);
 	tr->low = p->h.low;
 	tr->high = p->h.high;
@@ -163,7 +163,7 @@ resume(struct pfk_server *s, struct pfk_transport *tr, const struct packet *p)
 	if (restore_input(tr, p) == -1)
 		return -1;
 	pfk__tcp_baseline(tr);
-	return pfk__tcp_resume(tr, s->arg, p->rest, p->h.state_len,
+	return pfk__tcp_resume(tr, s->roster.arg, p->rest, p->h.state_len,
 	    p->rest + p->h.state_len, p->h.unsent_len);
 }
 
@@ -176,7 +176,7 @@ take(struct pfk_loop *l, struct packet *p, bool bounded)
 	/* As one that leaves it has no server any more, but others have. */
 	if (s == NULL && l->drained != PFK__NO_DRAIN)
 		return PFK__ANSWER_FULL;
-	if (s == NULL || s->proto->connection_resumed == NULL)
+	if (s == NULL || s->roster.proto->connection_resumed == NULL)
 		return PFK__ANSWER_REFUSED;
 	if (!has_room(s, p->fd, bounded))
 		return PFK__ANSWER_FULL;

@@ -64,7 +64,7 @@ on_lost(void *arg)
 	if (tr->shared)
 		pfk__never_linger(tr->io.fd);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
-	pfk__server_forget(tr->server, tr);
+	pfk__roster_leave(tr);
 	pfk__input_clear(tr);
 	pfk__deadlines_free(tr);
 	free(tr->extra);
@@ -80,7 +80,7 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 	tr->error = error;
 	pfk__tell_shortage(tr, error);
 	/* A successor calls connection_lost too, where it can be of interest. */
-	if (tr->survives && tr->made && tr->server->proto->block_bytes > 0)
+	if (tr->survives && tr->made && tr->roster->proto->block_bytes > 0)
 		pfk__tcp_note(tr);
 	else
 		pfk__ledger_note(tr->io.loop->ledger, tr->io.fd,
@@ -101,17 +101,17 @@ pfk__tcp_lose(struct pfk_transport *tr, int error)
 /* made */
 
 static struct pfk_transport *
-new_transport(struct pfk_server *server, const struct pfk_addr *peer)
+new_transport(struct pfk__roster *roster, const struct pfk_addr *peer)
 {
 	struct pfk_transport *tr = calloc(1, sizeof(*tr));
 
 	if (tr == NULL)
 		return NULL;
 	pfk__outq_init(&tr->out);
-	tr->survives = server->limits != NULL && server->proto->survives &&
-	    server->loop->ledger->shared;
-	tr->proto = server->proto;
-	tr->server = server;
+	tr->survives = roster->server != NULL && roster->proto->survives &&
+	    roster->loop->ledger->shared;
+	tr->proto = roster->proto;
+	tr->roster = roster;
 	tr->peer = *peer;
 	tr->high = HIGH_DEFAULT;
 	tr->low = HIGH_DEFAULT / 4;
@@ -133,13 +133,13 @@ pfk__need_extra(struct pfk_transport *tr)
 }
 
 struct pfk_transport *
-pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
+pfk__tcp_new(struct pfk__roster *roster, int fd, const struct pfk_addr *peer)
 {
-	struct pfk_transport *tr = new_transport(server, peer);
+	struct pfk_transport *tr = new_transport(roster, peer);
 
 	if (tr == NULL)
 		return NULL;
-	if (pfk__io_start(server->loop, &tr->io, fd, PFK_READ, on_ready, tr) ==
+	if (pfk__io_start(roster->loop, &tr->io, fd, PFK_READ, on_ready, tr) ==
 	    -1) {
 		free(tr);
 		return NULL;
@@ -149,13 +149,13 @@ pfk__tcp_new(struct pfk_server *server, int fd, const struct pfk_addr *peer)
 }
 
 struct pfk_transport *
-pfk__tcp_rebuild(struct pfk_server *server, int fd, struct pfk__record *r)
+pfk__tcp_rebuild(struct pfk__roster *roster, int fd, struct pfk__record *r)
 {
-	struct pfk_transport *tr = new_transport(server, &r->stream.peer);
+	struct pfk_transport *tr = new_transport(roster, &r->stream.peer);
 
 	if (tr == NULL)
 		return NULL;
-	if (pfk__io_resume(server->loop, &tr->io, fd, 0, on_ready, tr) == -1) {
+	if (pfk__io_resume(roster->loop, &tr->io, fd, 0, on_ready, tr) == -1) {
 		free(tr);
 		return NULL;
 	}
@@ -294,7 +294,7 @@ pfk__tcp_thaw(struct pfk_transport *tr)
 	else if (tr->close_wanted)
 		pfk_close(tr);
 	/* It missed the order to stop while it was given away. */
-	if (tr->server->member.drained >= (int)PFK_DRAIN_STOP)
+	if (tr->roster->member.drained >= (int)PFK_DRAIN_STOP)
 		pfk__tcp_drain(tr);
 }
 
@@ -356,7 +356,7 @@ rearm_quickack(const struct pfk_transport *tr)
 {
 	int on = 1;
 
-	if (tr->server->quickack)
+	if (tr->roster->quickack)
 		setsockopt(tr->io.fd, IPPROTO_TCP, TCP_QUICKACK, &on,
 		    sizeof(on));
 }
@@ -379,7 +379,7 @@ pfk__tcp_received(struct pfk_transport *tr, ssize_t n)
 	tr->io.loop->work += (uint64_t)n;
 	rearm_quickack(tr);
 	if (tr->state == PFK__TCP_OPEN)
-		pfk__server_touch(tr->server, tr);
+		pfk__roster_touch(tr);
 	return true;
 }
 

@@ -86,7 +86,7 @@ struct pfk_transport {
 	struct pfk_io io;
 	const struct pfk_protocol *proto;
 	void *self;
-	struct pfk_server *server;
+	struct pfk__roster *roster;
 	TAILQ_ENTRY(pfk_transport) link;
 	uint64_t active_ns;
 	struct pfk__soon soon;
@@ -131,14 +131,14 @@ struct pfk_transport {
  * A transport for the connected socket fd of server, which it owns from then
  * on.  NULL with errno where there is no memory; fd then stays the caller's.
  */
-struct pfk_transport *pfk__tcp_new(struct pfk_server *server, int fd,
+struct pfk_transport *pfk__tcp_new(struct pfk__roster *roster, int fd,
     const struct pfk_addr *peer);
 
 /*
  * The same for one that a predecessor's record tells of, as it left it; the
  * protocol is not asked yet.
  */
-struct pfk_transport *pfk__tcp_rebuild(struct pfk_server *server, int fd,
+struct pfk_transport *pfk__tcp_rebuild(struct pfk__roster *roster, int fd,
     struct pfk__record *r);
 
 /* Make its record, and restore a transport from a predecessor's. */

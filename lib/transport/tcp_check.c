@@ -31,7 +31,7 @@ pfk__tcp_check(struct pfk_transport *tr)
 	const struct pfk__ledger *g = tr->io.loop->ledger;
 	const struct pfk__record *r = pfk__record(g, tr->io.fd);
 
-	assert(tr->io.fd >= 0 && tr->server != NULL && tr->low <= tr->high);
+	assert(tr->io.fd >= 0 && tr->roster != NULL && tr->low <= tr->high);
 	assert(!tr->corked);
 	switch ((enum pfk__tcp_state)tr->state) {
 	case PFK__TCP_OPEN:
@@ -57,18 +57,12 @@ pfk__tcp_check(struct pfk_transport *tr)
 void
 pfk__tcp_check_all(struct pfk_loop *l)
 {
-	struct pfk_server *s = NULL;
+	struct pfk__roster *r = NULL;
+	struct pfk_transport *tr;
 
-	while ((s = pfk__server_next(l, s)) != NULL) {
-		struct pfk_transport *tr;
-		size_t n = 0;
-
-		TAILQ_FOREACH(tr, &s->transports, link) {
+	while ((r = pfk__roster_next(l, r)) != NULL) {
+		pfk__roster_check(r);
+		TAILQ_FOREACH(tr, &r->transports, link)
 			pfk__tcp_check(tr);
-			assert(tr->server == s);
-			n++;
-		}
-		/* Those that are given are in the giver's list. */
-		assert(n <= s->count);
 	}
 }

@@ -17,7 +17,7 @@ pfk__tcp_count_received(const struct pfk_transport *tr, uint64_t n)
 	s->counts[PFK__COUNT_BYTES_IN] += n;
 	pfk__record_event(l->recorder, l->now, PFK__HAPPENED_RECEIVE, tr->io.fd,
 	    n);
-	if (tr->received > 0 || tr->server->limits == NULL)
+	if (tr->received > 0 || tr->roster->server == NULL)
 		return;
 	since = pfk__tcp_since(tr);
 	if (since != 0 && since <= l->now)

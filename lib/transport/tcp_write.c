@@ -128,7 +128,7 @@ pfk__tcp_flush(struct pfk_transport *tr)
 {
 	if (!(tr->out.len > 0 ? pfk__tcp_flush_out(tr) : pfk__join_flush(tr)))
 		return;
-	pfk__server_touch(tr->server, tr);
+	pfk__roster_touch(tr);
 	pfk__tcp_watch(tr);
 	pfk__tcp_after_flush(tr);
 	pfk__tcp_tell_resume(tr);

@@ -113,7 +113,7 @@ explain_none(const struct pfk_transport *tr)
 		pfk__misuse(EINVAL,
 		    "pfk_block: %s has no block; set survives and block_bytes of "
 		    "its server's protocol",
-		    tr->server->limits != NULL
+		    tr->roster->server != NULL
 			? "the connection"
 			: "a connection that the program has opened");
 	explained = true;
@@ -154,7 +154,7 @@ pfk_hand_over_block(void *self, void *buf, size_t room)
 ssize_t
 pfk__block_save(struct pfk_transport *tr, void *buf)
 {
-	size_t n = tr->server->proto->block_bytes;
+	size_t n = tr->roster->proto->block_bytes;
 	const void *block = n > 0 ? pfk_block(tr) : NULL;
 
 	if (block == NULL)
@@ -168,7 +168,7 @@ pfk__block_load(struct pfk_transport *tr, const void *buf, size_t len)
 {
 	void *block = len > 0 ? pfk_block(tr) : NULL;
 
-	if (block != NULL && len == tr->server->proto->block_bytes)
+	if (block != NULL && len == tr->roster->proto->block_bytes)
 		memcpy(block, buf, len);
 }
 
