@@ -78,7 +78,7 @@ sub found_before {
 		'service/stop/waitpid@process/children', 'service/crash/waitpid', 'service/takeover/bind@process/instance',
 		'service/takeover/pwrite@main/pidfile', 'service/back/fork', 'detached/start/write@main/daemon',
 		'detached/start/read@main/daemon', 'service/crash/recvmsg@base/received',
-		'service/reload/recvmsg@base/received');
+		'service/reload/recvmsg@base/received', 'syslog/start/connect');
 	my ($code, $output, $errors) = run_cmd({ timeout => 240, env => { PREFORK_O => $Prefork::O } }, "$faults/faults",
 		map { ('--only', $_) } @kinds);
 

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use Faults::Order;
+use Faults::Syslog;
 use File::Copy qw(copy);
 use File::Temp ();
 use IO::Socket::INET;
@@ -29,6 +30,7 @@ our @LIVES = (
 	{ name => 'detached', new => 1, daemon => 1, options => [qw(-D -l LOG)], phases => [qw(start serve reload stop)] },
 	{ name => 'user', new => 1, options => [qw(-u nobody)], phases => [qw(start serve reload crash resize upgrade stop)] },
 	{ name => 'user', new => 1, options => [qw(-u nobody)], phases => [qw(start serve takeover back stop)] },
+	{ name => 'syslog', new => 1, syslog => 1, options => [qw(-l syslog)], phases => [qw(start serve reload crash stop)] },
 	{ name => 'bare', loses => 1, options => [qw(--keeper off)],
 		phases => [qw(start serve reload crash resize upgrade stop)] },
 );
@@ -60,9 +62,12 @@ sub run {
 	}
 	open $self->{log}, '>>', "$self->{dir}/log" or die "log: $!\n";
 	my @options = map { $_ eq 'LOG' ? "$self->{dir}/log" : $_ } @{ $life->{options} // [] };
+	my $env = $self->{order}->env($shim);
+	$self->{syslog} = Faults::Syslog->new($self->{dir}, $self->{log}) if $life->{syslog};
+	my @wrapper = $self->{syslog} ? $self->{syslog}->wrapper($env) : ();
 	$self->{spawn} = sub {
-		return spawn_process({ stdout => $self->{log}, stderr => $self->{log}, env => $self->{order}->env($shim) },
-			$program, qw(-w 2 -p 0 -4 --control), "$self->{dir}/control.sock",
+		return spawn_process({ stdout => $self->{log}, stderr => $self->{log}, env => @wrapper ? {} : $env },
+			@wrapper, $program, qw(-w 2 -p 0 -4 --control), "$self->{dir}/control.sock",
 			'-P', "$self->{dir}/pid", '-c', $self->config(0), @options);
 	};
 	for my $phase (@phases) {
@@ -304,9 +309,7 @@ sub do_back {
 # All clients go.
 sub part {
 	my ($self) = @_;
-
-	close $_ for grep { $_ } @{ $self->{clients} };
-	$self->{clients} = [];
+	close $_ for grep { $_ } splice @{ $self->{clients} };
 	return;
 }
 
@@ -429,9 +432,7 @@ sub ask {
 
 sub check_clients {
 	my ($self) = @_;
-
-	$self->talk($_, 'still here') for @{ $self->{clients} };
-	return;
+	return map { $self->talk($_, 'still here') } @{ $self->{clients} };
 }
 
 # Something was lost: a line must tell why.
@@ -474,8 +475,7 @@ sub look_around {
 # All that have the order mapped.
 sub processes {
 	my ($self) = @_;
-	my $path = $self->{order}->path;
-	my @found;
+	my ($path, @found) = $self->{order}->path;
 
 	for my $pid (map { m{(\d+)/cmdline\z} } glob '/proc/[0-9]*/cmdline') {
 		open my $title, '<', "/proc/$pid/cmdline" or next;
@@ -492,7 +492,7 @@ sub end {
 	kill 'KILL', $self->{pid} if $self->is_alive;
 	waitpid $self->{pid}, 0 if !defined $self->{status};
 	# It refers to its service, which would never be freed, nor its directory.
-	delete $self->{spawn};
+	delete @{$self}{qw(spawn syslog)};
 	return;
 }
 
