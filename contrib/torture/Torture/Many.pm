@@ -18,7 +18,7 @@ use constant {
 	KILLS      => 10,
 	SAMPLES    => 200,    # clients that send at once after each death
 	OURS       => 10_000,    # connections of this process
-	RESTART_MS => 50,
+	RESTART_MS => 50,    # for each 10,000 connections of the dead worker
 	OTHERS_MS  => 20,
 	SOURCE     => '127.0.0.9',    # which others do not use
 	WAIT       => 10,
@@ -199,8 +199,9 @@ sub many {
 	my $sum = Torture::Load::sum(map { $_->finish } @loads);
 	push @wrong, 'it does not settle' if !$server->settle($workers);
 	@own or @own = @others = (0);
-	push @wrong, sprintf 'its clients waited for %.0f ms, allowed %d', middle(@own), RESTART_MS
-	    if @own && middle(@own) > RESTART_MS;
+	my $bound = RESTART_MS * $n / $workers / 10_000;
+	push @wrong, sprintf 'its clients waited for %.0f ms, allowed %d', middle(@own), $bound
+	    if @own && middle(@own) > $bound;
 	push @wrong, sprintf 'others waited for %.0f ms, allowed %d', middle(@others), OTHERS_MS
 	    if $workers > 1 && @others && middle(@others) > OTHERS_MS;
 	$sum->{started} += $wanted * SAMPLES;
