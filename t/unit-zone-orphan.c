@@ -1,7 +1,7 @@
 /*
  * A worker ends while it has the lock of a zone, and gets no successor: its keeper
  * gives the lock back, also where the master is dead, and the master, where the keeper
- * is.
+ * is.  Where both are, another worker takes it.
  */
 #include <prefork.h>
 #include <signal.h>
@@ -139,6 +139,28 @@ test_keeper_first(void)
 	    "the zone is whole");
 }
 
+static void
+test_all_dead(const struct pfk_hooks *hooks)
+{
+	pid_t worker, keeper, other;
+
+	service_start(hooks, 2);
+	service_wait(0, "ready: 2 worker");
+	worker = service_worker(0, 0);
+	other = service_worker(0, 1);
+	keeper = parent_of(worker);
+	kill(worker, SIGUSR2);
+	ok(are_locked(true), "a worker has all locks");
+	kill(keeper, SIGKILL);
+	ok(has_ended(keeper), "its keeper has ended");
+	service_end(SIGKILL);
+	kill(worker, SIGKILL);
+	ok(has_ended(worker), "and it, and the master");
+	kill(other, SIGUSR1);
+	ok(has_ended(other), "another worker gets all locks");
+	ok(are_locked(false), "and ends, and its keeper gives them back");
+}
+
 int
 main(void)
 {
@@ -165,6 +187,7 @@ main(void)
 	ok(are_locked(false), "which its keeper gives back");
 	is_int(pfk_zone_get(zone, "k", 1, &byte, 1, NULL), 0,
 	    "the zone is whole");
+	test_all_dead(&hooks);
 	tree_remove();
 	return done_testing();
 }

@@ -8,7 +8,8 @@
  *
  * The lock's owner is a child of the master, by its generation: a worker and its
  * successors.  If a worker is killed with a lock, its successor, or the master
- * once there is none, frees all blocks that no bucket leads to, and unlocks.  So
+ * once there is none, frees all blocks that no bucket leads to, and unlocks.  If
+ * keeper and master are dead as well, the next worker that waits for the lock does it.  So
  * lists of free blocks, and counts, may be wrong when a worker dies.
  *
  * A transaction (transport/tx.h) may be run again by a successor.  Each thing that
@@ -34,6 +35,9 @@
 #define PFK__BLOCK_BYTES 256u
 /* As many as there are workers, and those that leave. */
 #define PFK__SEATS 2048u
+
+/* Besides an owner's number: another process gives its lock back. */
+#define PFK__GIVEN_BACK (UINT64_C(1) << 62)
 
 /* All numbers of blocks begin with 1; 0 is none. */
 struct pfk__zone_stripe {
@@ -80,6 +84,8 @@ struct pfk_zone {
 	struct pfk__zone_head *head;
 	struct pfk__zone_stripe *stripes;
 	uint64_t *seats;
+	uint64_t
+	    *pids; /* of a seat's worker, and above 32 bits of its parent */
 	uint32_t *buckets;
 	char *blocks;
 	/* As in the head, which any worker may overwrite. */
@@ -112,6 +118,9 @@ int pfk__zone_share(struct pfk_zone *z, const void *key, size_t key_len,
 
 /* In a callback of pfk_zone_show, where a lock is held; then it sets EDEADLK. */
 bool pfk__zone_is_shown(const struct pfk_zone *z);
+
+/* Whether the owner of a lock is a worker that is dead, as its parent is. */
+bool pfk__zone_owner_dead(const struct pfk_zone *z, uint64_t owner);
 
 /* zone_store.c: stripes and blocks. */
 void pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,7 +17,7 @@
 #include "base/misuse.h"
 #include "event/zone.h"
 
-#define MAGIC UINT64_C(0x33656e6f7a6b6670)
+#define MAGIC UINT64_C(0x34656e6f7a6b6670)
 #define BYTES_MIN ((size_t)1 << 20)
 #define STRIPE_BYTES ((size_t)4 << 20)
 #define STRIPES_MAX 64
@@ -38,7 +39,8 @@ lay_out(struct pfk_zone *z, void *map, const struct pfk__zone_head *h)
 	z->n_blocks = h->blocks;
 	z->stripes = (struct pfk__zone_stripe *)(void *)((char *)map + 4096);
 	z->seats = (uint64_t *)(void *)(z->stripes + STRIPES_MAX);
-	z->buckets = (uint32_t *)(void *)(z->seats + PFK__SEATS);
+	z->pids = z->seats + PFK__SEATS;
+	z->buckets = (uint32_t *)(void *)(z->pids + PFK__SEATS);
 	z->blocks = (char *)(z->buckets + (size_t)z->n_stripes * z->n_buckets);
 }
 
@@ -51,7 +53,7 @@ plan(struct pfk__zone_head *h, size_t bytes)
 	    : stripes > STRIPES_MAX ? STRIPES_MAX
 				    : stripes;
 	share = (bytes - 4096 - STRIPES_MAX * sizeof(struct pfk__zone_stripe) -
-		    PFK__SEATS * sizeof(uint64_t)) /
+		    2 * PFK__SEATS * sizeof(uint64_t)) /
 	    stripes;
 	*h = (struct pfk__zone_head){.magic = MAGIC,
 	    .bytes = bytes,
@@ -70,7 +72,7 @@ reset(struct pfk_zone *z)
 		pfk__stripe_repair(z, i);
 		z->stripes[i].owner = 0;
 	}
-	memset(z->seats, 0, PFK__SEATS * sizeof(*z->seats));
+	memset(z->seats, 0, 2 * PFK__SEATS * sizeof(*z->seats));
 	z->head->ready = 1;
 }
 
@@ -247,6 +249,36 @@ sit(struct pfk_zone *z, uint64_t generation)
 			false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			z->seat = i + 1;
 	}
+	if (z->seat != 0)
+		__atomic_store_n(&z->pids[z->seat - 1],
+		    (uint64_t)getppid() << 32 | (uint32_t)getpid(),
+		    __ATOMIC_RELEASE);
+}
+
+/* Also in a sandbox, which allows this call with any pid. */
+static bool
+is_dead(uint64_t pid)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity((pid_t)(uint32_t)pid, sizeof(set), &set) ==
+	    -1 &&
+	    errno == ESRCH;
+}
+
+bool
+pfk__zone_owner_dead(const struct pfk_zone *z, uint64_t owner)
+{
+	for (uint32_t i = 0; i < PFK__SEATS; i++) {
+		uint64_t pids = __atomic_load_n(&z->pids[i], __ATOMIC_ACQUIRE);
+
+		if (__atomic_load_n(&z->seats[i], __ATOMIC_ACQUIRE) >>
+			    STAMP_BITS ==
+			owner &&
+		    pids != 0)
+			return is_dead(pids) && is_dead(pids >> 32);
+	}
+	return false;
 }
 
 static void
@@ -256,8 +288,11 @@ stand_up(struct pfk_zone *z, uint64_t generation)
 		uint64_t stamp = __atomic_load_n(&z->seats[i],
 		    __ATOMIC_RELAXED);
 
-		if (stamp >> STAMP_BITS == generation + 1)
-			__atomic_store_n(&z->seats[i], 0, __ATOMIC_RELEASE);
+		if (stamp >> STAMP_BITS != generation + 1)
+			continue;
+		/* The next one who sits there is not taken for dead. */
+		__atomic_store_n(&z->pids[i], 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&z->seats[i], 0, __ATOMIC_RELEASE);
 	}
 }
 
@@ -282,6 +317,21 @@ pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
 		pfk__deeds_enter(l);
 }
 
+/* A worker that waits may take it at the same time: zone_store.c. */
+static void
+give_back(struct pfk_zone *z, uint32_t stripe, uint64_t owner)
+{
+	uint64_t *at = &z->stripes[stripe].owner;
+	uint64_t was = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+	if ((was & ~PFK__GIVEN_BACK) != owner ||
+	    !__atomic_compare_exchange_n(at, &was, owner | PFK__GIVEN_BACK,
+		false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	pfk__stripe_repair(z, stripe);
+	pfk__stripe_unlock(z, stripe);
+}
+
 void
 pfk__zones_release(uint64_t generation)
 {
@@ -289,12 +339,8 @@ pfk__zones_release(uint64_t generation)
 
 	SLIST_FOREACH(z, &pfk__zones, link) {
 		stand_up(z, generation);
-		for (uint32_t i = 0; i < z->n_stripes; i++) {
-			if (z->stripes[i].owner != generation + 1)
-				continue;
-			pfk__stripe_repair(z, i);
-			pfk__stripe_unlock(z, i);
-		}
+		for (uint32_t i = 0; i < z->n_stripes; i++)
+			give_back(z, i, generation + 1);
 	}
 }
 

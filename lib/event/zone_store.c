@@ -15,6 +15,8 @@
 
 #define SPINS 200
 #define WAIT_NS 50000
+/* A second or so: nobody has a lock for as long, but a stopped worker. */
+#define WAITS_MANY 10000
 /* Of a run: of an item's first one, and of the others. */
 #define FIRST_HEAD sizeof(struct pfk__zone_item)
 #define HEAD sizeof(struct pfk__zone_run)
@@ -26,6 +28,24 @@ point(const struct pfk_zone *z)
 	if (z->loop != NULL)
 		pfk__point(z->loop->ledger);
 	pfk__in_order();
+}
+
+/*
+ * Take the lock from a worker that is dead, if nobody is left to give it back; the
+ * stripe is as that worker has left it.
+ */
+static bool
+inherit(struct pfk_zone *z, uint32_t stripe)
+{
+	uint64_t *owner = &z->stripes[stripe].owner;
+	uint64_t was = __atomic_load_n(owner, __ATOMIC_RELAXED);
+
+	if (was == 0 || !pfk__zone_owner_dead(z, was) ||
+	    !__atomic_compare_exchange_n(owner, &was, z->owner, false,
+		__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	pfk__stripe_repair(z, stripe);
+	return true;
 }
 
 void
@@ -42,6 +62,8 @@ pfk__stripe_lock(struct pfk_zone *z, uint32_t stripe)
 			break;
 		if (i >= SPINS)
 			nanosleep(&wait, NULL);
+		if (i % WAITS_MANY == WAITS_MANY - 1 && inherit(z, stripe))
+			break;
 	}
 	point(z);
 }
