@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Signals, commands, metrics, exit statuses, the messages of the channel and the events
-# of a slot stand in one table each in the code; the manuals, README.md and DESIGN.md
-# have the same ones.
+# Signals, commands, metrics, exit statuses, the messages of the channel, the events of a
+# slot and the options of pfk_main stand in one table each in the code; the manuals, README.md and
+# DESIGN.md have the same ones.
 
 use strict;
 use warnings;
@@ -30,6 +30,7 @@ metrics();
 statuses();
 messages();
 slots();
+options();
 done_testing();
 
 sub text {
@@ -130,5 +131,16 @@ sub slots {
 	is_deeply([ $means =~ /^[|] ([A-Z]+) /mg ], $names{state}, 'DESIGN.md explains each state of a slot');
 	is_deeply([ split / [|] /, $columns ], $names{state}, 'its table of events has a column for each');
 	is_deeply([ $rows =~ /^[|] ([A-Z_]+) /mg ], $names{event}, 'and a row for each event');
+	return;
+}
+
+# The options of each program of pfk_main; t/manual.t compares a program's own manual.
+sub options {
+	my ($rows) = text('lib/main/options.c') =~ /pfk__main_options\[\]\s*=\s*[{]\n(.*?)^[}];/ms;
+	my ($section) = text('lib/libprefork.3') =~ /^[.]Sh MAIN\n(.*?)^[.]Sh/ms;
+	my ($list) = $section =~ /(^[.]Fl -bind .*?)^[.]El/ms;
+
+	is_deeply(set($list =~ /\bFl -([a-z0-9-]+)/g), set($rows =~ /^\s*[{](?:0|'.'), "([a-z0-9-]+)"/mg),
+		'libprefork(3) has the options of pfk_main');
 	return;
 }
