@@ -27,6 +27,7 @@
 #include "base/signals.h"
 #include "base/title.h"
 #include "base/valgrind.h"
+#include "base/why.h"
 #include "event/ledger.h"
 #include "event/loop.h"
 #include "event/zone.h"
@@ -115,13 +116,6 @@ grow_table(void)
 
 	if (fd != -1)
 		close(fd);
-}
-
-static pid_t
-clone_worker(void)
-{
-	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL,
-	    NULL, NULL);
 }
 
 /* privileges */
@@ -382,9 +376,14 @@ static void __attribute__((noreturn)) end(struct keeper *k, int status)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
 }
 
+/* Its pid is -1 if it cannot be. */
 static void
-become_worker(struct keeper *k)
+clone_worker(struct keeper *k)
 {
+	k->worker = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL,
+	    NULL, NULL);
+	if (k->worker != 0)
+		return;
 	k->w->ledger = &k->ledger;
 	pfk__worker_main(k->w);
 }
@@ -396,9 +395,7 @@ start_worker(struct keeper *k)
 
 	k->started_ns = pfk__clock_now();
 	for (;;) {
-		k->worker = clone_worker();
-		if (k->worker == 0)
-			become_worker(k);
+		clone_worker(k);
 		if (k->worker != -1)
 			return;
 		/* A limit of processes, or of memory: a sibling serves. */
@@ -430,7 +427,7 @@ note_base(struct keeper *k)
 static bool
 prepare(struct keeper *k)
 {
-	/* Valgrind ends a process that shares its table in this way (3.19). */
+	/* Valgrind 3.19 ends a process that shares its table. */
 	if (k->w->config->no_keeper || pfk__under_valgrind() ||
 	    pfk__signals_may_wait() == -1)
 		return false;
@@ -469,13 +466,15 @@ pfk__keeper_main(struct pfk_worker *w)
 	/* The process that started it may ignore it; then no status comes. */
 	signal(SIGCHLD, SIG_DFL);
 	k->started_ns = pfk__clock_now();
-	k->worker = clone_worker();
-	if (k->worker == 0)
-		become_worker(k);
+	clone_worker(k);
 	if (k->worker == -1) {
-		pfk_warn("cannot share descriptors; connections end with "
-			 "worker %d",
-		    w->slot);
+		/* A limit may be raised; flags that are refused stay so. */
+		if (errno == EAGAIN || errno == ENOMEM)
+			pfk_worker_fail(w, EX_OSERR, "%s", pfk__why(errno));
+		else
+			pfk_warn("cannot share descriptors; connections end "
+				 "with worker %d",
+			    w->slot);
 		pfk__ledger_close(&k->ledger);
 		pfk__worker_main(w);
 	}

@@ -404,6 +404,8 @@ boot(struct pfk_worker *w)
 	if (w->loop == NULL)
 		return pfk_worker_fail(w, EX_OSERR,
 		    "cannot create the event loop: %s", strerror(errno));
+	if (w->failure.status != 0) /* its keeper's */
+		return -1;
 	pfk__worker_watch(w);
 	w->loop->clients_light = true;
 	/* One of all is woken in any case, because another may be stopped. */
