@@ -82,7 +82,11 @@ send_lingering(int fd, const void *buf, size_t len)
 static void
 be_strangers_and_an_orphan(void)
 {
-	connect_to_it();
+	static int silent; /* stays open */
+
+	silent = connect_to_it();
+	if (silent == -1)
+		_exit(1);
 	send_lingering(connect_to_it(), "x", 1);
 	send_lingering(connect_to_it(), &honest, sizeof(honest));
 	send_lingering(connect_to_it(), "x", 1);
