@@ -21,22 +21,22 @@ static volatile int *limit; /* the error of clone(2), or 0 */
 
 /* The keeper's way to clone(2). */
 long
-syscall(long number, ...)
+syscall(long sysno, ...)
 {
 	long (*next)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT,
 	    "syscall");
 	long a[6];
 	va_list ap;
 
-	va_start(ap, number);
+	va_start(ap, sysno);
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	if (number == SYS_clone && limit != NULL && *limit != 0) {
+	if (sysno == SYS_clone && limit != NULL && *limit != 0) {
 		errno = *limit;
 		return -1;
 	}
-	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return next(sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 static int
