@@ -29,19 +29,19 @@ struct input {
 	size_t left;
 };
 
-static int fds[SENT_MAX], kept[FDS_MAX], channel;
+static int passed[SENT_MAX], kept[FDS_MAX], channel;
 static size_t n_fds, n_kept;
 
 /* For the library: no worker is started, also when the wait for orphans is over. */
 static bool running;
 
 int
-socketpair(int domain, int type, int protocol, int sv[2])
+socketpair(int domain, int type, int protocol, int fds[2])
 {
 	errno = EMFILE;
 	return running
 	    ? -1
-	    : (int)syscall(SYS_socketpair, domain, type, protocol, sv);
+	    : (int)syscall(SYS_socketpair, domain, type, protocol, fds);
 }
 
 static uint8_t
@@ -102,13 +102,13 @@ lingering(void)
 static int
 pair(int type)
 {
-	int sv[2];
+	int fds[2];
 
-	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) ==
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) ==
 	    -1)
 		abort();
-	keep(sv[0]);
-	return sv[1];
+	keep(fds[0]);
+	return fds[1];
 }
 
 static int
@@ -146,16 +146,16 @@ make_descriptors(struct input *in)
 	unsigned n = next(in) % (SENT_MAX + 1);
 
 	for (n_fds = 0; n_fds < n; n_fds++)
-		fds[n_fds] = descriptor(next(in) % KINDS);
+		passed[n_fds] = descriptor(next(in) % KINDS);
 }
 
 static void
 send_with(int to, const void *buf, size_t len)
 {
-	bool sent = linger_send(to, buf, len, fds, n_fds) != -1;
+	bool sent = linger_send(to, buf, len, passed, n_fds) != -1;
 
 	while (n_fds > 0) {
-		int fd = fds[--n_fds];
+		int fd = passed[--n_fds];
 
 		/* One that was not sent would make this process wait. */
 		if (sent)
