@@ -85,6 +85,7 @@ sub faults {
 		push @faults, "no file, directory or area is called $area"
 		    if !$here{$name} && !$place{$name} && !$AREA{$name};
 	}
+	return @faults if $areas eq 'release' && $text =~ /^\d+[.]\d+[.]\d+(?:-rc\d+)?$/;
 	my ($verb) = lc($text) =~ /^([a-z]+)/;
 	push @faults, 'the text does not begin with an imperative'
 	    if !defined $verb
@@ -101,6 +102,7 @@ sub judge_samples {
 	my @touched = ('lib/event/timer.c');
 
 	is_deeply([ faults('timer: cancel twice', q{}, 10, @touched) ], [], 'a small change');
+	is_deeply([ faults('release: 1.2.3-rc4', q{}, 10, 'GNUmakefile') ], [], 'a release');
 	is_deeply([ faults('event/timer.c: a', 'why', 11, 'event/timer.c') ],
 		['the text does not begin with an imperative'], 'a noun');
 	for my $bad (
