@@ -539,7 +539,8 @@ struct pfk_zone_stats {
  * death, with all items.  It takes all of its memory at once.
  *
  * EINVAL: too small.  EPERM: the file is not a regular one of the effective user's,
- * or others may open it.  EEXIST: others use it, as a zone of another size.
+ * or others may open it.  EEXIST: others use it, as a zone of another size or by
+ * another version of the library.
  * ENOSPC.
  */
 struct pfk_zone *pfk_zone_open(const char *path, size_t bytes);
@@ -550,6 +551,18 @@ struct pfk_zone *pfk_zone_open(const char *path, size_t bytes);
  */
 int pfk_zone_get(struct pfk_zone *z, const void *key, size_t key_len, void *buf,
     size_t room, struct pfk_zone_item *info);
+
+/*
+ * Call show with the item and its value, which is not copied: n vectors of the zone's
+ * memory, valid until show returns.  pfk_writev in it sends a large value with one
+ * copy less than pfk_zone_get and pfk_write.  The workers that need this part
+ * of the zone wait meanwhile; so show is short, and calls of it on this zone give EDEADLK.
+ * ENOENT; ENOMEM: show is not called.
+ */
+int pfk_zone_show(struct pfk_zone *z, const void *key, size_t key_len,
+    void (*show)(void *arg, const struct pfk_zone_item *item,
+	const struct iovec *value, int n),
+    void *arg);
 
 /*
  * Put an item there, in place of another one or none, as `when` says.  how->ttl_ns
@@ -644,10 +657,10 @@ bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
  * Returns their number, at least 1, or -1, and *errstr, valid until
  * the next call, says why.
  *
- * EINVAL: host is neither an address nor a name.  ENOENT: it is a name without
- * such an address.  EAGAIN: no name server answers now, or no process can be
- * started.  ETIMEDOUT.  EPERM: the worker is in a sandbox.  Others are
- * possible.
+ * EINVAL: host is neither an address nor a name.  ENODEV: there is no interface
+ * of its zone's name.  ENOENT: it is a name without such an address.  EAGAIN: no
+ * name server answers now, or no process can be started.  ETIMEDOUT.  EPERM: the
+ * worker is in a sandbox.  Others are possible.
  */
 int pfk_resolve(const char *host, uint16_t port, int family,
     uint64_t timeout_ns, struct pfk_addr *addrs, int max, const char **errstr);
@@ -720,7 +733,9 @@ void pfk_sockopts_init(struct pfk_sockopts *o);
  * service has left, or an older master's while its workers serve on; so clients
  * find one at each moment.  PATH.lock stays beside it.  The path is not removed
  * at the end.  A path that begins with @ is an abstract name without a file, and
- * taken until the last process that has it ends.
+ * taken until the last process that has it ends.  Since Linux 6.16 a client that sends
+ * a descriptor gets EPERM; an older kernel passes it on, and closes it as the worker
+ * reads, which may wait for a hostile one.
  *
  * A reload hands connections over, but not to the workers of a new master, which
  * has a socket of its own.  When a worker is killed, those that survive go on
@@ -919,6 +934,15 @@ void pfk_server_close(struct pfk_server **s);
  */
 size_t pfk_server_connections(const struct pfk_server *s);
 size_t pfk_loop_connections(const struct pfk_loop *l);
+
+/*
+ * Call call(self, arg) for each open connection of the loop that has this protocol
+ * now, in no order: from the return of connection_made or connection_resumed on,
+ * until it closes, is lost or is being handed over.  call may write to any
+ * connection, close it or abort it.
+ */
+void pfk_loop_each(struct pfk_loop *l, const struct pfk_protocol *proto,
+    void (*call)(void *self, void *arg), void *arg);
 
 /*
  * The server that accepted the connection, or NULL: the program opened it.  It
@@ -1572,7 +1596,10 @@ struct pfk_hooks {
 	 */
 	void (*worker_leaving)(struct pfk_worker *w, enum pfk_drain why,
 	    uint64_t until_ns, void *arg);
-	/* All workers serve.  Not 0: stop, with that exit status. */
+	/*
+	 * All workers serve.  Not 0: stop, with that exit status, unless they
+	 * were taken over from another master and have connections.
+	 */
 	int (*on_ready)(void *arg);
 	/*
 	 * The part of a reload that may take time, at most 30 s, before
