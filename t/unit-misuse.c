@@ -66,11 +66,21 @@ static const struct pfk_protocol idle_block = {.connection_made = made,
     .block_bytes = 8};
 static const struct pfk_datagram_protocol datagrams;
 
+/* errno of a call that failed, after which the caller still owns fd; else 0. */
+static int
+refused(const void *object, int fd)
+{
+	int error = errno;
+
+	if (object != NULL || (error != EBADF && fcntl(fd, F_GETFD) == -1))
+		return 0;
+	return error;
+}
+
 static int
 serve(int fd, const struct pfk_protocol *proto)
 {
-	return pfk_serve(misuse_loop, fd, proto, NULL, NULL) == NULL ? errno
-								     : 0;
+	return refused(pfk_serve(misuse_loop, fd, proto, NULL, NULL), fd);
 }
 
 static int
@@ -153,7 +163,7 @@ serve_file(void)
 static int
 attach(int fd, const struct pfk_protocol *proto)
 {
-	return pfk_attach(misuse_loop, fd, proto, NULL) == NULL ? errno : 0;
+	return refused(pfk_attach(misuse_loop, fd, proto, NULL), fd);
 }
 
 static int
@@ -199,8 +209,7 @@ serve_closed(void)
 static int
 open_datagram(int fd, const struct pfk_datagram_protocol *proto)
 {
-	return pfk_datagram_open(misuse_loop, fd, proto, NULL) == NULL ? errno
-								       : 0;
+	return refused(pfk_datagram_open(misuse_loop, fd, proto, NULL), fd);
 }
 
 static int
