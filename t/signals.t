@@ -37,7 +37,7 @@ term_and_a_deaf_peer();
 term_again();
 term_twice();
 interrupt();
-quit();
+unbounded(@{$_}) for [ 'QUIT', 0.2 ], [ 'TERM', 0 ];
 reopen($_) for q{}, is_root() ? 'nobody' : ();
 count_of_workers();
 every_signal_to_the_master();
@@ -178,13 +178,15 @@ sub interrupt {
 	return;
 }
 
-sub quit {
+# With 0 the timeout is no bound, and not a bound of no time.
+sub unbounded {
+	my ($signal, $timeout) = @_;
 	my $server = Prefork->start('-w', 1, '-p', 0, '-4', SMALL,
-		'--shutdown-timeout', 0.2);
+		'--shutdown-timeout', $timeout);
 	my ($socket, $sent) = deaf_peer($server);
 
-	$server->signal('QUIT');
-	is($server->wait_exit(1.5), undef, 'QUIT: no bound');
+	$server->signal($signal);
+	is($server->wait_exit(1.5), undef, "$signal, timeout $timeout: no bound");
 	my ($got, $end) = read_until_eof($socket);
 	is($end, 'eof', 'the deaf peer has read on to the end');
 	is($got, 'x' x length $got, 'nothing but its own');
