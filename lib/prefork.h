@@ -12,8 +12,9 @@
  *    pending"; every cancelling call takes the handle's address, accepts a NULL
  *    handle and clears it.
  *  - Callbacks come from the loop and never from inside a call of the user's,
- *    but for pfk_datagram_open, as its contract says.  They may call anything,
- *    also close their own object.
+ *    but for those of pfk_datagram_open, pfk_loop_each, pfk_zone_show,
+ *    pfk_server_set_user, pfk_worker_set_user and the tables of options, as
+ *    their contracts say.  They may call anything, also close their own object.
  *  - Nothing here is thread-safe but pfk_wake, and no object is used on the
  *    other side of a fork.
  *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
@@ -936,8 +937,8 @@ size_t pfk_server_connections(const struct pfk_server *s);
 size_t pfk_loop_connections(const struct pfk_loop *l);
 
 /*
- * Call call(self, arg) for each open connection of the loop that has this protocol
- * now, in no order: from the return of connection_made or connection_resumed on,
+ * Before this returns, call call(self, arg) for each open connection of the loop that
+ * has this protocol now, in no order: from the return of connection_made or connection_resumed on,
  * until it closes, is lost or is being handed over.  call may write to any
  * connection, close it or abort it.
  */
