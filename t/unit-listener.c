@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,6 +146,47 @@ test_wildcard(void)
 	close(fd);
 }
 
+/* A worker has spoilt them; connections would inherit that. */
+static void
+test_reclaim(void)
+{
+	static const struct {
+		const char *name;
+		int level, option, spoilt;
+	} rows[] = {
+	    {"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 65536},
+	    {"TCP_CORK", IPPROTO_TCP, TCP_CORK, 1},
+	    {"IP_TTL", IPPROTO_IP, IP_TTL, 1},
+	};
+	struct pfk_addr addr, bound;
+	int fd, before, on = 1, far = 255;
+
+	pfk_addr_parse(&addr, "127.0.0.1", 0);
+	fd = start(PFK_TCP, &addr, PFK__GROUP_FOUND, &bound);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		before = option(fd, rows[i].level, rows[i].option);
+		setsockopt(fd, rows[i].level, rows[i].option, &rows[i].spoilt,
+		    sizeof(rows[i].spoilt));
+		is_int(option(fd, rows[i].level, rows[i].option),
+		    rows[i].spoilt, "%s: set", rows[i].name);
+		pfk__listener_reclaim(fd);
+		is_int(option(fd, rows[i].level, rows[i].option), before,
+		    "%s: as before", rows[i].name);
+	}
+	setsockopt(fd, IPPROTO_IP, IP_TTL, &far, sizeof(far));
+	pfk__listener_reclaim(fd);
+	is_int(option(fd, IPPROTO_IP, IP_TTL), far, "a high TTL stays");
+	ok(pfk__listener_fault(fd, PFK_TCP) == NULL, "no fault");
+	setsockopt(fd, SOL_SOCKET, SO_DONTROUTE, &on, sizeof(on));
+	ok(pfk__listener_fault(fd, PFK_TCP) != NULL, "SO_DONTROUTE: a fault");
+	close(fd);
+	fd = start(PFK_UDP, &addr, PFK__GROUP_FOUND, &bound);
+	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on));
+	pfk__listener_reclaim(fd);
+	is_int(option(fd, IPPROTO_UDP, UDP_CORK), 0, "UDP_CORK: as before");
+	close(fd);
+}
+
 /* options */
 
 static char reported[200];
@@ -273,6 +315,7 @@ main(void)
 	test_stranger();
 	test_refused();
 	test_wildcard();
+	test_reclaim();
 	test_holder();
 	test_options();
 	return done_testing();

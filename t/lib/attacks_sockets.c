@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -131,6 +132,27 @@ bind_device(void)
 	setsockopt(attacker.listener, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
 }
 
+/* Connections inherit them: no byte is read, no answer leaves. */
+static void
+starve(void)
+{
+	int many = 1 << 16, on = 1;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_RCVLOWAT, &many,
+	    sizeof(many));
+	setsockopt(attacker.listener, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	setsockopt(attacker.listener, IPPROTO_IP, IP_TTL, &on, sizeof(on));
+}
+
+static void
+bypass_routes(void)
+{
+	int on = 1;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_DONTROUTE, &on,
+	    sizeof(on));
+}
+
 static void
 shut_down(void)
 {
@@ -164,6 +186,8 @@ const struct attack socket_attacks[] = {
     {"a program that steers", steer_all},
     {"SO_REUSEPORT cleared", leave_group},
     {"a listener bound to a device", bind_device},
+    {"options that starve clients", starve},
+    {"a listener that sends past the routes", bypass_routes},
     {"a listener shut down", shut_down},
     {"a listener made a connection", make_connection},
     {NULL, NULL},
