@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +48,8 @@ static const struct deed {
     {'m', NULL, "duplicate a descriptor"},
     {'n', NULL, "make a call that the program has allowed"},
     {'o', NULL, "signal itself"},
+    {'p', "setsockopt", "let a listener want signatures"},
+    {'q', NULL, "set other options of TCP"},
 };
 
 static void
@@ -56,6 +59,35 @@ attach(int fd)
 	struct sock_fprog program = {.len = 1, .filter = &all};
 
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+static void
+want_signatures(int fd)
+{
+	struct tcp_md5sig key = {.tcpm_keylen = 1, .tcpm_key = "k"};
+
+	setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &key, sizeof(key));
+}
+
+static void
+set_tcp(int fd)
+{
+	static const int options[] = {TCP_NODELAY, TCP_CONGESTION, TCP_QUICKACK,
+	    TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_ULP,
+	    TCP_INQ};
+	int on = 1;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, IPPROTO_TCP, options[i], &on, sizeof(on));
+}
+
+static void
+set_other(char byte, int fd)
+{
+	if (byte == 'p')
+		want_signatures(fd);
+	if (byte == 'q')
+		set_tcp(fd);
 }
 
 static void
@@ -145,6 +177,7 @@ do_it(char byte)
 		raise(SIGWINCH);
 		break;
 	default:
+		set_other(byte, sv[0]);
 		break;
 	}
 	close(sv[0]);

@@ -18,6 +18,7 @@
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -74,6 +75,14 @@ static const int options[] = {SO_LINGER, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF,
     SO_SNDTIMEO, SO_BUSY_POLL, SO_ZEROCOPY, SO_TIMESTAMP, SO_TIMESTAMPNS,
     SO_TIMESTAMPING, SO_RXQ_OVFL, SO_MAX_PACING_RATE, SO_REUSEADDR,
     SO_REUSEPORT, SO_PASSCRED, SO_DETACH_FILTER, 83 /* SO_PASSRIGHTS */};
+
+/*
+ * The options of TCP up to 13 are allowed as a range, and these: none has a key of TCP_MD5SIG or
+ * of TCP-AO, with which a listener drops all segments that are not signed.  Nobody
+ * can tell that it has one, or take it away.
+ */
+static const int tcp_options[] = {15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26,
+    27, 28, 29, 30, 31, 33, 34, 35, 36, 37, 43, 44, 45, 46};
 
 static const int controls[] = {F_GETFL, F_GETFD, F_SETFD, F_DUPFD,
     F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS};
@@ -137,7 +146,15 @@ allow_listed(scmp_filter_ctx c, int *rc, const char *name, unsigned arg,
 static void
 add_sockets(scmp_filter_ctx c, int *rc)
 {
-	allow_if(c, rc, "setsockopt", SCMP_CMP32(1, SCMP_CMP_NE, SOL_SOCKET));
+	allow_if(c, rc, "setsockopt", SCMP_CMP32(1, SCMP_CMP_EQ, IPPROTO_IP));
+	allow_if(c, rc, "setsockopt", SCMP_CMP32(1, SCMP_CMP_GT, IPPROTO_TCP));
+	rule(c, rc, SCMP_ACT_ALLOW, "setsockopt", 2,
+	    SCMP_CMP32(1, SCMP_CMP_EQ, IPPROTO_TCP),
+	    SCMP_CMP32(2, SCMP_CMP_LT, TCP_MD5SIG));
+	for (size_t i = 0; i < LENGTH(tcp_options); i++)
+		rule(c, rc, SCMP_ACT_ALLOW, "setsockopt", 2,
+		    SCMP_CMP32(1, SCMP_CMP_EQ, IPPROTO_TCP),
+		    SCMP_CMP32(2, SCMP_CMP_EQ, (uint32_t)tcp_options[i]));
 	for (size_t i = 0; i < LENGTH(options); i++)
 		rule(c, rc, SCMP_ACT_ALLOW, "setsockopt", 2,
 		    SCMP_CMP32(1, SCMP_CMP_EQ, SOL_SOCKET),
