@@ -25,6 +25,8 @@
 #define SWEEP_BEYOND 64
 /* So many free chunks keep their pages; the others give them back. */
 #define WARM_CHUNKS 64
+/* The least part of the room, as a power of two: 4 MiB of output, 4 of blocks. */
+#define SCARCE_SHIFT 8
 
 static size_t
 pages(size_t n)
@@ -42,42 +44,62 @@ descriptors(void)
 	return (int)r.rlim_cur;
 }
 
+/* Map room for as much as the system grants, from all down to a part of 256. */
+static char *
+map_room(struct pfk__ledger *g, size_t head_and_records, size_t *fixed)
+{
+	int flags = (g->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS |
+	    MAP_NORESERVE;
+	char *map = MAP_FAILED;
+
+	for (int shift = 0; map == MAP_FAILED && shift <= SCARCE_SHIFT;
+	     shift += 2) {
+		g->chunks_max = PFK__CHUNKS_MAX >> shift;
+		g->blocks_room = PFK__BLOCKS_ROOM >> shift;
+		*fixed = head_and_records +
+		    pages(g->chunks_max * sizeof(*g->chunks));
+		g->map_len = *fixed + PFK__BATCH_ROOM + PFK__SCRATCH_BYTES +
+		    2 * PFK__STATE_MAX + DEEDS_ROOM +
+		    g->chunks_max * PFK__CHUNK_BYTES + g->blocks_room;
+		map = mmap(NULL, g->map_len, PROT_READ | PROT_WRITE, flags, -1,
+		    0);
+	}
+	return map;
+}
+
 int
 pfk__ledger_open(struct pfk__ledger *g, bool shared)
 {
 	int size = descriptors();
 	size_t head = pages(sizeof(*g->head));
-	size_t records = pages((size_t)size * sizeof(*g->records));
-	size_t chunks = pages(PFK__CHUNKS_MAX * sizeof(*g->chunks));
-	size_t fixed = head + records + chunks;
-	size_t all = fixed + PFK__BATCH_ROOM + PFK__SCRATCH_BYTES +
-	    2 * PFK__STATE_MAX + DEEDS_ROOM +
-	    PFK__CHUNKS_MAX * PFK__CHUNK_BYTES + PFK__BLOCKS_ROOM;
-	char *map = mmap(NULL, all, PROT_READ | PROT_WRITE,
-	    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE,
-	    -1, 0);
+	size_t records = pages((size_t)size * sizeof(*g->records)), fixed;
+	char *map;
 
+	*g = (struct pfk__ledger){.shared = shared, .size = size, .free = -1};
+	map = map_room(g, head + records, &fixed);
 	if (map == MAP_FAILED)
 		return -1;
+	if (shared && g->chunks_max < PFK__CHUNKS_MAX)
+		pfk_warn("memory is scarce (ulimit -v, or "
+			 "vm.overcommit_memory 2): unsent output may take "
+			 "%zu MiB instead of %zu",
+		    g->chunks_max * PFK__CHUNK_BYTES >> 20,
+		    PFK__CHUNKS_MAX * PFK__CHUNK_BYTES >> 20);
 	/* A core dump of it would delay the restart, and tell no more. */
-	madvise(map, all, MADV_DONTDUMP);
-	*g = (struct pfk__ledger){.map = map,
-	    .map_len = all,
-	    .shared = shared,
-	    .size = size,
-	    .head = (struct pfk__ledger_head *)(void *)map,
-	    .records = (struct pfk__record *)(void *)(map + head),
-	    .chunks = (struct pfk__chunk *)(void *)(map + head + records),
-	    .batch = map + fixed,
-	    .scratch = map + fixed + PFK__BATCH_ROOM};
+	madvise(map, g->map_len, MADV_DONTDUMP);
+	g->map = map;
+	g->head = (struct pfk__ledger_head *)(void *)map;
+	g->records = (struct pfk__record *)(void *)(map + head);
+	g->chunks = (struct pfk__chunk *)(void *)(map + head + records);
+	g->batch = map + fixed;
+	g->scratch = map + fixed + PFK__BATCH_ROOM;
 	g->state = (char *)g->scratch + PFK__SCRATCH_BYTES;
 	g->deeds = (struct pfk__deed *)(void *)(g->state + 2 * PFK__STATE_MAX);
 	g->chunk_bytes = g->state + 2 * PFK__STATE_MAX + DEEDS_ROOM;
-	g->blocks = g->chunk_bytes + PFK__CHUNKS_MAX * PFK__CHUNK_BYTES;
+	g->blocks = g->chunk_bytes + g->chunks_max * PFK__CHUNK_BYTES;
 	g->head->state_tx[1] = PFK__NO_TX;
 	g->head->hand.fd = g->head->serving = -1;
 	g->head->accepting = g->head->poll_fd = -1;
-	g->free = -1;
 	return 0;
 }
 
@@ -222,7 +244,7 @@ pfk__block(const struct pfk__ledger *g, int fd, unsigned copy)
 {
 	size_t stride = 2 * (size_t)g->head->block_bytes;
 
-	if (stride == 0 || ((size_t)fd + 1) * stride > PFK__BLOCKS_ROOM)
+	if (stride == 0 || ((size_t)fd + 1) * stride > g->blocks_room)
 		return NULL;
 	return g->blocks + (size_t)fd * stride +
 	    (copy != 0 ? g->head->block_bytes : 0);
@@ -251,9 +273,9 @@ bool
 pfk__chunks_have(struct pfk__ledger *g, size_t n)
 {
 	if (g->next == NULL)
-		g->next = calloc(PFK__CHUNKS_MAX, sizeof(*g->next));
+		g->next = calloc(g->chunks_max, sizeof(*g->next));
 	return g->next != NULL &&
-	    (size_t)g->n_free + PFK__CHUNKS_MAX - g->head->chunks_top >= n;
+	    (size_t)g->n_free + g->chunks_max - g->head->chunks_top >= n;
 }
 
 int
@@ -261,7 +283,7 @@ pfk__chunk_take(struct pfk__ledger *g)
 {
 	int i = g->free;
 
-	assert(i != -1 || g->head->chunks_top < PFK__CHUNKS_MAX);
+	assert(i != -1 || g->head->chunks_top < g->chunks_max);
 	if (i == -1)
 		return (int)g->head->chunks_top++;
 	g->free = g->next[i];
@@ -272,7 +294,7 @@ pfk__chunk_take(struct pfk__ledger *g)
 void
 pfk__chunk_give(struct pfk__ledger *g, int i)
 {
-	assert(i >= 0 && i < PFK__CHUNKS_MAX && g->next != NULL);
+	assert(i >= 0 && (unsigned)i < g->chunks_max && g->next != NULL);
 	/* A free one of a predecessor's has no pages. */
 	bool has_pages = g->chunks[i].fd != 0 || g->chunks[i].len != 0;
 
@@ -324,8 +346,8 @@ pfk__ledger_mistrust(struct pfk__ledger *g)
 
 	if (h->top < 0 || h->top >= g->size)
 		h->top = g->size - 1;
-	if (h->chunks_top > PFK__CHUNKS_MAX)
-		h->chunks_top = PFK__CHUNKS_MAX;
+	if (h->chunks_top > g->chunks_max)
+		h->chunks_top = g->chunks_max;
 	if (h->deeds > PFK__DEEDS_MAX)
 		h->deeds = PFK__DEEDS_MAX;
 }

@@ -29,7 +29,7 @@
 /* Only the pages that are touched take memory. */
 #define PFK__SCRATCH_BYTES ((size_t)6 << 20)
 #define PFK__CHUNK_BYTES ((size_t)16 << 10)
-#define PFK__CHUNKS_MAX 16384
+#define PFK__CHUNKS_MAX 65536u
 #define PFK__BATCH_ROOM ((size_t)256 << 10)
 #define PFK__BLOCKS_ROOM ((size_t)1 << 30)
 #define PFK__STATE_MAX ((size_t)1 << 20)
@@ -185,9 +185,13 @@ struct pfk__ledger {
 	struct pfk__record *records;
 	int size; /* of records */
 	struct pfk__chunk *chunks;
+	unsigned
+	    chunks_max; /* less than PFK__CHUNKS_MAX where memory is scarce */
 	char *chunk_bytes;
 	char *blocks; /* two copies for each descriptor, next to each other */
-	char *state;  /* two copies of PFK__STATE_MAX bytes */
+	size_t
+	    blocks_room; /* less than PFK__BLOCKS_ROOM where memory is scarce */
+	char *state;     /* two copies of PFK__STATE_MAX bytes */
 	struct pfk__deed *deeds;
 	void *batch; /* PFK__BATCH_ROOM bytes for a batch of datagrams */
 	void *scratch;
@@ -235,6 +239,14 @@ void pfk__ledger_trim(struct pfk__ledger *g);
 
 /* Whether n chunks can be taken now. */
 bool pfk__chunks_have(struct pfk__ledger *g, size_t n);
+
+/* Whether so much output is unsent that each connection may add a little only. */
+static inline bool
+pfk__chunks_are_short(const struct pfk__ledger *g)
+{
+	return g->head->chunks_top - (unsigned)g->n_free > g->chunks_max / 4;
+}
+
 /*
  * The record's version that counts, of a connection.
  */

@@ -241,7 +241,7 @@ judge_memory(struct pfk__findings *d, const struct pfk__facts *s)
 		f = add(d, true, "overcommit_memory");
 		say(f,
 		    "vm.overcommit_memory is 2: the room that workers reserve "
-		    "and do not use counts, so that they may not start");
+		    "and do not use counts, so that they may get less of it");
 		cure(f, "sysctl -w vm.overcommit_memory=0");
 	}
 }
