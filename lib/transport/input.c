@@ -261,7 +261,7 @@ pfk__input_receive(struct pfk_transport *tr)
 {
 	struct pfk_loop *l = tr->io.loop;
 	struct pfk__input *in = &tr->extra->in;
-	size_t room = PFK__READ_BYTES, len = in->left.len;
+	size_t room = pfk__tcp_may_read(l), len = in->left.len;
 	uint64_t begun, sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];
 	char *buf = (char *)l->scratch + len;
 	ssize_t n;

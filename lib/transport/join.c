@@ -203,13 +203,15 @@ static ssize_t
 copy(struct pfk_transport *from, struct pfk_transport *to)
 {
 	struct pfk_loop *l = from->io.loop;
+	size_t room = pfk__tcp_may_read(l);
 	void *buf = l->scratch;
 	ssize_t n;
 
+	if (from->bulk >= BULKY && room == PFK__READ_BYTES)
+		room = BULK_BYTES;
 	pfk__hand_take(from, to);
 	pfk__point(l->ledger);
-	n = recv(from->io.fd, buf,
-	    from->bulk < BULKY ? PFK__READ_BYTES : BULK_BYTES, MSG_DONTWAIT);
+	n = recv(from->io.fd, buf, room, MSG_DONTWAIT);
 	if (pfk__tcp_received(from, n)) {
 		uint64_t begun = pfk__tcp_response_begins(l);
 		uint64_t sent = l->stats->counts[PFK__COUNT_MESSAGES_OUT];

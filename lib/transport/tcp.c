@@ -416,6 +416,7 @@ static bool
 receive(struct pfk_transport *tr)
 {
 	struct pfk_loop *l = tr->io.loop;
+	size_t room = pfk__tcp_may_read(l);
 	char *buf = l->scratch;
 	ssize_t n;
 
@@ -424,7 +425,7 @@ receive(struct pfk_transport *tr)
 	if (tr->state == PFK__TCP_OPEN && pfk__has_input(tr))
 		return pfk__input_receive(tr);
 	pfk__hand_take(tr, tr);
-	n = recv(tr->io.fd, buf, PFK__READ_BYTES, MSG_DONTWAIT);
+	n = recv(tr->io.fd, buf, room, MSG_DONTWAIT);
 	pfk__point(l->ledger);
 	if (pfk__tcp_received(tr, n) && tr->state != PFK__TCP_CLOSING) {
 		uint64_t begun = pfk__tcp_response_begins(l);
@@ -434,7 +435,7 @@ receive(struct pfk_transport *tr)
 		pfk__tcp_response_ends(l, begun, sent);
 	}
 	pfk__hand_empty(l);
-	return n == PFK__READ_BYTES || (n > 0 && tr->state == PFK__TCP_CLOSING);
+	return n == (ssize_t)room || (n > 0 && tr->state == PFK__TCP_CLOSING);
 }
 
 bool

@@ -28,6 +28,17 @@
 
 #define PFK__READ_BYTES 65536u
 
+/*
+ * How many bytes a connection may read at once: less where many peers do not read,
+ * because the answer to them may have to wait in chunks.
+ */
+static inline size_t
+pfk__tcp_may_read(const struct pfk_loop *l)
+{
+	return pfk__chunks_are_short(l->ledger) ? PFK__CHUNK_BYTES
+						: PFK__READ_BYTES;
+}
+
 enum pfk__tcp_state {
 	PFK__TCP_OPEN,
 	PFK__TCP_GIVEN, /* on its way to another process: handover.h */
