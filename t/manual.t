@@ -34,6 +34,7 @@ for my $folder (glob 'cmd/*/') {
 	is($code, 0, "$name --help exits 0");
 	is_deeply([ options_of_page($page) ], [ options_of_help($help) ],
 		"$name: the manual and --help have the same long options");
+	unlike($help, qr/\bso\s+(?:many|long|often)\b/, "$name --help names each number by its placeholder");
 }
 done_testing();
 

@@ -33,17 +33,17 @@ const struct pfk_option check_options[] = {
     {'z', "size", "BYTES", .type = PFK_OPT_SIZE, AT(size), .min = MESSAGE_MIN,
 	.max = MESSAGE_MAX, .help = "of a message (64)"},
     {'r', "rate", "N", INT(0, 10000000), AT(rate),
-	.help = "open loop: so many messages a second; 0: closed loop, the "
-		"next message follows the answer (0)"},
+	.help = "open loop: N messages a second; 0: closed loop, the next "
+		"message follows the answer (0)"},
     {0, "pipeline", "N", INT(1, 1024), AT(pipeline),
-	.help = "closed loop: so many unanswered messages a flow (1)"},
+	.help = "closed loop: N unanswered messages a flow (1)"},
     {'d', "duration", SECONDS(0, 31536000), AT(duration_ns),
 	.help = "how long to send (10)"},
     {'t', "timeout", SECONDS(0, 3600), AT(timeout_ns),
-	.help = "a message without answer for so long is lost (5)"},
+	.help = "after this time without an answer a message is lost (5)"},
     {0, "sources", "N", INT(1, 60000), AT(sources),
-	.help = "spread connections over so many addresses from 127.0.0.1 "
-		"on (250 with -1 or -c to 127.0.0.0/8, else 1)"},
+	.help = "spread connections over N addresses from 127.0.0.1 on (250 "
+		"with -1 or -c to 127.0.0.0/8, else 1)"},
     {0, "json", NULL, FLAG, AT(json), .help = "print one JSON object"},
     {0, "tap", NULL, FLAG, AT(tap), .help = "print TAP, for prove(1)"},
     {0, "serve", "HOST", .type = PFK_OPT_STRING, AT(serve),
@@ -54,7 +54,7 @@ const struct pfk_option check_options[] = {
 	.help = "--serve: HOST, HOST:PORT, with /udp for datagrams; "
 		"repeatable (port 8888)"},
     {0, "interval", SECONDS(0, 86400), AT(interval_ns),
-	.help = "--serve: a message to each target so often (1)"},
+	.help = "--serve: time between two messages to a target (1)"},
     {0, "plot", NULL, FLAG, AT(plot),
 	.help = "draw the latencies and their course, too"},
     {0, "strict", NULL, FLAG, AT(strict),

@@ -22,8 +22,8 @@ static const struct pfk_option options[] = {
 		"(localhost:9488)"},
     {0, "channel", "FD", .type = PFK_OPT_INT, .min = 3, .max = INT32_MAX,
 	AT(channel),
-	.help = "ask the service at the other end of this descriptor, and end "
-		"with it; a service with an exporter starts it so"},
+	.help = "ask only the service at the other end of this descriptor, "
+		"and end with it; a service with an exporter sets it"},
     {'q', "quiet", NULL, .type = PFK_OPT_FLAG, AT(quiet),
 	.help = "log warnings and errors only"},
     {'V', "version", NULL, .type = PFK_OPT_FLAG, AT(version),

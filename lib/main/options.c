@@ -331,8 +331,8 @@ const struct pfk_option pfk__main_options[] = {
 	.help = "per worker; more wait in the accept queue (from "
 		"RLIMIT_NOFILE)"},
     {'i', "idle-timeout", SECONDS(0, YEAR), AT(idle_ns),
-	.help = "close a TCP connection with no traffic for so long; 0: "
-		"never"},
+	.help = "close a TCP connection after this time without traffic; "
+		"0: never"},
     {'v', "verbose", NULL, FLAG, AT(verbose),
 	.help = "log connections, and each recv and sent"},
     {'q', "quiet", NULL, FLAG, AT(quiet),
@@ -373,17 +373,17 @@ const struct pfk_option pfk__main_options[] = {
     {0, "shutdown-timeout", SECONDS(0, YEAR), AT(shutdown_ns),
 	.help = "bound of a graceful stop; 0: none (8)"},
     {0, "stop-delay", SECONDS(0, YEAR), AT(stop_delay_ns),
-	.help = "before a graceful stop serve on for so long, reported as not "
-		"ready (0)"},
+	.help = "serve on for this time before a graceful stop, reported as "
+		"not ready (0)"},
     {0, "drain-timeout", SECONDS(0, YEAR), AT(drain_ns),
 	.help = "bound for connections left over by a reload; 0: until they "
 		"end, over 8 more reloads at most (0)"},
     {0, "worker-timeout", SECONDS(0, YEAR), AT(hang_ns),
-	.help = "replace a worker whose loop has stood still for so long; 0: "
-		"never (5)"},
+	.help = "replace a worker after this time without a turn of its "
+		"loop; 0: never (5)"},
     {0, "orphan-timeout", SECONDS(0, YEAR), AT(orphan_ns),
-	.help = "when the master dies, its workers serve on for so long and "
-		"wait for the next one; 0: they drain and end (60)"},
+	.help = "when the master dies, its workers serve on for this time "
+		"and wait for the next one; 0: they drain and end (60)"},
     {0, "keeper", ONOFF, AT(keeper),
 	.help = "keep a worker's connections when it is killed, by a process "
 		"that shares its descriptors (on)"},

@@ -8,7 +8,7 @@
  *  -k N        messages on the way on each (1)
  *  -a N        on the way in all, each connection in its turn (all)
  *  -s N        datagrams a call, by UDP_SEGMENT (1: no segments)
- *  -c N        so many messages, instead of a time
+ *  -c N        N messages, instead of a time
  *  -w SEC      warm-up (0.1)
  *  -d SEC      time measured (0.5)
  *
