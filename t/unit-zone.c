@@ -254,6 +254,25 @@ test_eviction(void)
 	    E2BIG, "too large");
 }
 
+/* Lengths for which a sum or a number of blocks overflows. */
+static void
+test_lengths(void)
+{
+	size_t lens[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - PFK__BLOCK_BYTES,
+	    SIZE_MAX / 2, (size_t)UINT32_MAX + 1, (size_t)UINT32_MAX * 248};
+
+	put("kept", "v", PFK_ZONE_ALWAYS, NULL);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		is_error(pfk_zone_put(zone, "k", 1, "v", lens[i],
+			     PFK_ZONE_ALWAYS, NULL),
+		    E2BIG, "a value of that length");
+		is_error(pfk_zone_put(zone, "k", lens[i], "v", 1,
+			     PFK_ZONE_ALWAYS, NULL),
+		    EINVAL, "a key of that length");
+	}
+	is_str(get("kept", NULL), "v", "no other item was evicted for it");
+}
+
 /* Whether a descriptor, which a worker would have, can shorten the file. */
 static bool
 can_truncate(const char *path)
@@ -447,6 +466,7 @@ main(void)
 	test_shown();
 	test_pieces();
 	test_eviction();
+	test_lengths();
 	test_file();
 	test_hostile();
 	zone = pfk_zone_open(NULL, MIB);

@@ -100,15 +100,21 @@ blocks_for(size_t head, size_t bytes)
 }
 
 /* If each run has one block. */
-static uint32_t
+static size_t
 blocks_at_most(size_t bytes)
 {
 	size_t first = PFK__BLOCK_BYTES - FIRST_HEAD;
 	size_t room = PFK__BLOCK_BYTES - HEAD;
 
-	return bytes <= first
-	    ? 1
-	    : 1 + (uint32_t)((bytes - first + room - 1) / room);
+	return bytes <= first ? 1 : 1 + (bytes - first + room - 1) / room;
+}
+
+/* Whether a stripe can hold the item; len is any number of the program's. */
+static bool
+can_hold(const struct pfk_zone *z, size_t key_len, size_t len)
+{
+	return len <= UINT32_MAX &&
+	    blocks_at_most(key_len + len) <= z->n_blocks;
 }
 
 /* Its runs are a list already: a walk would fetch each from memory. */
@@ -285,7 +291,7 @@ pfk__zone_make(struct pfk_zone *z, uint32_t stripe, const void *key,
 	uint32_t item = 0;
 	struct pfk__zone_item *it;
 
-	if (blocks_at_most(key_len + len) <= z->n_blocks)
+	if (can_hold(z, key_len, len))
 		item = take(z, stripe, key_len + len);
 	if (item == 0)
 		return 0;
