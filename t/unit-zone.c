@@ -119,6 +119,9 @@ test_deadlines(void)
 	pfk_zone_touch(zone, "d", 1, 0);
 	get("d", &it);
 	is_int(it.ttl_ns, 0, "touched: for ever");
+	pfk_zone_touch(zone, "d", 1, UINT64_MAX);
+	ok(get("d", &it) != NULL && it.ttl_ns > UINT64_MAX / 2,
+	    "the longest time is not over at once");
 	is_error(pfk_zone_touch(zone, "none", 4, 0), ENOENT, "touch none");
 }
 

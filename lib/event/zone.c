@@ -91,7 +91,12 @@ find(struct pfk_zone *z, const struct place *p)
 static uint64_t
 deadline(uint64_t ttl_ns)
 {
-	return ttl_ns != 0 ? pfk__clock_now() + ttl_ns : 0;
+	uint64_t now = pfk__clock_now();
+
+	if (ttl_ns == 0)
+		return 0;
+	/* A time that no clock reaches is the latest. */
+	return ttl_ns < UINT64_MAX - now ? now + ttl_ns : UINT64_MAX;
 }
 
 static int
