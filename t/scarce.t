@@ -76,7 +76,7 @@ sub fill {
 	return;
 }
 
-# Reads what all were sent, or until their connections end.
+# Reads until each client has as many bytes as it has sent, or its connection ends.
 sub drain_all {
 	my ($clients) = @_;
 	my %of  = map { $_->{socket} => $_ } @{$clients};

@@ -184,14 +184,13 @@ struct pfk__ledger {
 	struct pfk__ledger_head *head;
 	struct pfk__record *records;
 	int size; /* of records */
+	/* Where memory is scarce, less than PFK__CHUNKS_MAX, PFK__BLOCKS_ROOM. */
+	unsigned chunks_max;
+	size_t blocks_room;
 	struct pfk__chunk *chunks;
-	unsigned
-	    chunks_max; /* less than PFK__CHUNKS_MAX where memory is scarce */
 	char *chunk_bytes;
 	char *blocks; /* two copies for each descriptor, next to each other */
-	size_t
-	    blocks_room; /* less than PFK__BLOCKS_ROOM where memory is scarce */
-	char *state;     /* two copies of PFK__STATE_MAX bytes */
+	char *state;  /* two copies of PFK__STATE_MAX bytes */
 	struct pfk__deed *deeds;
 	void *batch; /* PFK__BATCH_ROOM bytes for a batch of datagrams */
 	void *scratch;
