@@ -806,9 +806,12 @@ struct pfk_protocol {
 	bool (*eof_received)(void *self);
 	/*
 	 * More than the high mark is unsent: stop writing; no more than the low
-	 * mark is left: go on.  They come from the loop and not from inside
-	 * pfk_write, so a program that writes much in one callback looks at
-	 * pfk_write_buffered, too.
+	 * mark is left: go on.  Where many peers do not read, pause_writing
+	 * comes at the first unsent byte already: a worker keeps unsent bytes in
+	 * 65,536 chunks of 16 KiB, or in fewer where the system grants less
+	 * memory, and runs short when more than a quarter of them is in use.
+	 * They come from the loop and not from inside pfk_write, so a program
+	 * that writes much in one callback looks at pfk_write_buffered, too.
 	 */
 	void (*pause_writing)(void *self);
 	void (*resume_writing)(void *self);
@@ -1189,7 +1192,8 @@ int pfk_set_write_deadline(struct pfk_transport *tr, uint64_t ns);
 
 /*
  * Set the marks of resume_writing and pause_writing; 16 KiB and 64 KiB unless
- * set [set_write_buffer_limits].  EINVAL: low is above high, or high above
+ * set [set_write_buffer_limits].  While the worker is short of room for unsent bytes,
+ * pause_writing comes at the first one.  EINVAL: low is above high, or high above
  * UINT32_MAX.
  */
 int pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high);

@@ -212,6 +212,31 @@ test_short_pause(void)
 }
 
 static void
+write_three_chunks(void *arg)
+{
+	(void)arg;
+	while (pfk_write_buffered(first->tr) <= 2 * PFK__CHUNK_BYTES &&
+	    record_write(first->tr, PFK__CHUNK_BYTES) == 0)
+		continue;
+}
+
+/* Three chunks of eight are more than a quarter. */
+static void
+test_scarce_chunks(void)
+{
+	begin();
+	loop->ledger->chunks_max = 8;
+	connect_client();
+	pfk_soon(loop, write_three_chunks, NULL);
+	ok(unit_run_until(loop, &rec.calls[RECORD_PAUSE], 1),
+	    "%s: chunks are short: pause_writing", backend);
+	ok(pfk_write_buffered(first->tr) <= 65536,
+	    "%s: it comes below the high mark", backend);
+	pfk_abort(first->tr);
+	end("scarce chunks");
+}
+
+static void
 write_and_close(struct record *r)
 {
 	record_write(r->tr, BIG);
@@ -439,6 +464,7 @@ main(void)
 		test_refuse();
 		test_marks();
 		test_short_pause();
+		test_scarce_chunks();
 		test_close_flushes();
 		test_close_against_sender();
 		test_write_after();

@@ -139,7 +139,7 @@ give_all(struct pfk_transport *tr, struct view *v)
 	    (n = next_message(in, v->base + v->at, v->len - v->at)) > 0) {
 		if (!give(tr, v, n) || pfk__forked(tr->io.loop))
 			return false;
-		if (tr->out.len > tr->high || tr->io.loop->tx_full)
+		if (pfk__tcp_is_full(tr) || tr->io.loop->tx_full)
 			return true;
 	}
 	return false;

@@ -34,7 +34,7 @@ pfk__has_input(const struct pfk_transport *tr)
 		tr->extra->in.left.len > 0);
 }
 
-/* Messages wait while more than the high mark is unsent. */
+/* Messages wait between pause_writing and resume_writing. */
 static inline bool
 pfk__input_blocked(const struct pfk_transport *tr)
 {

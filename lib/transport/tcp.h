@@ -138,6 +138,15 @@ struct pfk_transport {
 	SLIST_ENTRY(pfk_transport) tx_link;
 };
 
+/* Whether the protocol must stop writing. */
+static inline bool
+pfk__tcp_is_full(const struct pfk_transport *tr)
+{
+	bool is_short = pfk__chunks_are_short(tr->io.loop->ledger);
+
+	return tr->out.len > (is_short ? 0 : tr->high);
+}
+
 /*
  * A transport for the connected socket fd of server, which it owns from then
  * on.  NULL with errno where there is no memory; fd then stays the caller's.

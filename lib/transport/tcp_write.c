@@ -22,10 +22,8 @@ pfk__tcp_tell_pause(void *arg)
 {
 	struct pfk_transport *tr = arg;
 
-	bool is_short = pfk__chunks_are_short(tr->io.loop->ledger);
-
 	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
-	    tr->out.len <= (is_short ? 0 : tr->high))
+	    !pfk__tcp_is_full(tr))
 		return;
 	pfk__tx_begin(tr->io.loop);
 	tr->told_pause = true;

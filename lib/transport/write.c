@@ -30,7 +30,7 @@ after_queueing(struct pfk_transport *tr)
 	if (tr->survives)
 		pfk__tcp_note(tr);
 	pfk__tcp_watch(tr);
-	if (tr->out.len > tr->high && !tr->told_pause)
+	if (pfk__tcp_is_full(tr) && !tr->told_pause)
 		pfk__soon_add(tr->io.loop, &tr->soon, pfk__tcp_tell_pause, tr);
 }
 
