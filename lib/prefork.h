@@ -1029,8 +1029,9 @@ void pfk_connect_cancel(struct pfk_connector **c);
  * Send the bytes, and queue a copy of those that the kernel does not take.  The
  * small writes of a callback leave together when it returns, when it writes to
  * another connection, or by pfk_flush; outside of callbacks they leave at once.
- * EPIPE: closing, or the write side is shut.  Any other failure ends the
- * connection: connection_lost follows.
+ * EPIPE: closing, or the write side is shut.  EINVAL: more than SSIZE_MAX
+ * bytes, or n is negative.  Any other failure ends the connection:
+ * connection_lost follows.
  *
  * pfk_writev: the same for the bytes of n vectors, in order, as writev(2).
  *
@@ -1307,7 +1308,8 @@ void pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 
 /*
  * Send one datagram from a socket of AF_UNIX to any path at once; else as pfk_sendto.
- * EINVAL, ENAMETOOLONG: as by pfk_unix_listen.  EAFNOSUPPORT: it is another socket.
+ * EINVAL, ENAMETOOLONG: as by pfk_unix_listen, and EINVAL: more than SSIZE_MAX
+ * bytes.  EAFNOSUPPORT: it is another socket.
  */
 int pfk_unix_sendto(struct pfk_datagram *d, const void *buf, size_t len,
     const char *path);
@@ -1414,7 +1416,7 @@ bool pfk_stream_at_eof(const struct pfk_stream *s);
 /*
  * Send, as pfk_write does.  A program that writes much drains in between, or
  * the queue grows [write].  ENOTCONN: the stream is not open yet.  EPIPE: its
- * write side is shut, or the connection is lost.
+ * write side is shut, or the connection is lost.  EINVAL: as pfk_write.
  */
 int pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len);
 

@@ -6,6 +6,7 @@
 #include "base/misuse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,4 +30,13 @@ pfk__need_callback(const char *call, bool given)
 	if (given)
 		return 0;
 	return pfk__misuse(EINVAL, "%s: the callback is NULL", call);
+}
+
+int
+pfk__need_length(const char *call, size_t len)
+{
+	if (len <= SSIZE_MAX)
+		return 0;
+	return pfk__misuse(EINVAL, "%s: %zu bytes are more than there can be",
+	    call, len);
 }

@@ -15,4 +15,7 @@ int pfk__misuse(int error, const char *fmt, ...) PFK_PRINTF(2, 3);
 /* -1 with EINVAL: the call needs a callback and was given none. */
 int pfk__need_callback(const char *call, bool given);
 
+/* -1 with EINVAL: no memory has so many bytes, as a negative length converted. */
+int pfk__need_length(const char *call, size_t len);
+
 #endif

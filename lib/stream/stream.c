@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/misuse.h"
 #include "transport/cork.h"
 #include "transport/join.h"
 
@@ -241,6 +242,8 @@ pfk_stream_write(struct pfk_stream *s, const void *buf, size_t len)
 		errno = s->connector != NULL ? ENOTCONN : EPIPE;
 		return -1;
 	}
+	if (pfk__need_length("pfk_stream_write", len) == -1)
+		return -1;
 	return pfk_write(s->tr, buf, len);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "transport/udp.h"
 
 /* The kernel's UDP_MAX_SEGMENTS, of which newer ones have more. */
@@ -408,12 +409,12 @@ queue(struct pfk_datagram *d, struct iovec iov, const struct pfk_addr *to,
  * flush.
  */
 static bool
-in_batch(const struct pfk_datagram *d, const void *buf)
+in_batch(const struct pfk_datagram *d, const void *buf, size_t len)
 {
-	const char *base = d->io.loop->scratch;
+	uintptr_t at = (uintptr_t)buf - (uintptr_t)d->io.loop->scratch;
 
-	return d->io.loop->batch->reader == d && (const char *)buf >= base &&
-	    (const char *)buf < base + PFK__SCRATCH_BYTES;
+	return d->io.loop->batch->reader == d && at < PFK__SCRATCH_BYTES &&
+	    len <= PFK__SCRATCH_BYTES - at;
 }
 
 /* A copy behind the message that is being delivered; NULL: it has no room. */
@@ -424,7 +425,7 @@ copy_in(struct pfk_datagram *d, const void *buf, size_t len)
 	unsigned i = b->at.message;
 	char *at;
 
-	if (b->reader != d || i >= PFK__BATCH ||
+	if (b->reader != d || i >= PFK__BATCH || len > PFK__PACKET_BYTES ||
 	    b->in[i].msg_len + b->copied + len > PFK__PACKET_BYTES)
 		return NULL;
 	at = (char *)b->in_iov[i].iov_base + b->in[i].msg_len + b->copied;
@@ -445,6 +446,10 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 
 	if (d->closed)
 		return;
+	if (pfk__need_length("pfk_sendto", len) == -1) {
+		pfk__udp_report(d, EINVAL);
+		return;
+	}
 	if (d->is_unix && to != NULL && to->len > 0 &&
 	    (sender = pfk__udp_unix_find(d, to)) == -1) {
 		h = (struct msghdr){0};
@@ -455,7 +460,7 @@ pfk_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 	if (!d->pktinfo)
 		from = NULL;
 	/* Other memory is valid during this call only. */
-	if (!in_batch(d, buf))
+	if (!in_batch(d, buf, len))
 		iov.iov_base = len > 0 ? copy_in(d, buf, len) : NULL;
 	if (iov.iov_base != NULL) {
 		queue(d, iov, to, from, (unsigned)(sender + 1));

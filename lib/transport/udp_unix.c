@@ -98,7 +98,8 @@ pfk_unix_sendto(struct pfk_datagram *d, const void *buf, size_t len,
 	struct sockaddr_un un;
 	struct msghdr h = {.msg_name = &un, .msg_iov = &iov, .msg_iovlen = 1};
 
-	if (pfk__unix_name(&un, &h.msg_namelen, path) == -1)
+	if (pfk__need_length("pfk_unix_sendto", len) == -1 ||
+	    pfk__unix_name(&un, &h.msg_namelen, path) == -1)
 		return -1;
 	if (!d->is_unix) {
 		errno = EAFNOSUPPORT;

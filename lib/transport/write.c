@@ -4,6 +4,7 @@
  * Layer: transport.  asyncio's transport.write and writelines.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -195,6 +196,8 @@ pfk_write(struct pfk_transport *tr, const void *buf, size_t len)
 {
 	struct iovec v = {(void *)(uintptr_t)buf, len};
 
+	if (pfk__need_length("pfk_write", len) == -1)
+		return -1;
 	return write_vectors(tr, &v, 1, len);
 }
 
@@ -205,8 +208,14 @@ pfk_writev(struct pfk_transport *tr, const struct iovec *iov, int n)
 
 	if (n < 0)
 		return pfk__misuse(EINVAL, "pfk_writev: n is negative");
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		/* A sum that overflows is no small one. */
+		if (iov[i].iov_len > SSIZE_MAX - len)
+			return pfk__misuse(EINVAL,
+			    "pfk_writev: the vectors have more bytes than there "
+			    "can be");
 		len += iov[i].iov_len;
+	}
 	return write_vectors(tr, iov, n, len);
 }
 
@@ -235,6 +244,8 @@ pfk_write_owned(struct pfk_transport *tr, const void *buf, size_t len,
 	struct iovec v = {(void *)(uintptr_t)buf, len};
 	bool full;
 
+	if (pfk__need_length("pfk_write_owned", len) == -1)
+		return -1;
 	if (len == 0 || tr->survives)
 		return write_copy(tr, &v, release, arg);
 	if (begin(tr) == -1)
