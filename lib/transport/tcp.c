@@ -15,6 +15,7 @@
 
 #include "base/received.h"
 #include "event/fork.h"
+#include "net/errors.h"
 #include "transport/cork.h"
 #include "transport/deadline.h"
 #include "transport/input.h"
@@ -466,6 +467,10 @@ on_ready(void *arg, unsigned ready)
 	if ((ready & (PFK_READ | PFK_FAULT)) != 0 &&
 	    tr->state != PFK__TCP_LOST && (tr->io.want & PFK_READ) != 0)
 		receive(tr);
+	/* No error of the connection: another process has asked for reports. */
+	if ((ready & PFK_FAULT) != 0 && tr->state != PFK__TCP_LOST &&
+	    pfk__errors_drop(tr->io.fd) > 0)
+		pfk__errors_off(tr->io.fd);
 }
 
 void

@@ -17,6 +17,7 @@
 #include "base/received.h"
 #include "event/fork.h"
 #include "net/addr.h"
+#include "net/errors.h"
 #include "transport/server.h"
 #include "transport/udp.h"
 
@@ -283,8 +284,12 @@ receive(struct pfk_datagram *d)
 static void
 on_ready(void *arg, unsigned ready)
 {
-	(void)ready;
-	receive(arg);
+	struct pfk_datagram *d = arg;
+
+	receive(d);
+	/* The program may want to look at the queue, in error_received. */
+	if ((ready & PFK_FAULT) != 0 && d->reported.order == 0 && !d->closed)
+		pfk__errors_drop(d->io.fd);
 }
 
 /* the handle */
