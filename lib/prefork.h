@@ -505,7 +505,7 @@ void pfk_metric_time(struct pfk_loop *l, int metric, uint64_t ns);
  * is visible to others at once, before the callback returns; but when it runs again
  * in a successor, a change that was made is not made again, and the call gives the
  * result that it gave.  That holds for the first 4,096 changes of a transaction; the
- * library ends one between two messages before there are so many.
+ * library ends one between two messages before there are more.
  */
 struct pfk_zone;
 
@@ -689,7 +689,7 @@ int pfk_resolve(const char *host, uint16_t port, int family,
  * unsent_limit bounds the bytes of a connection that the kernel keeps unsent,
  * because the peer or the network does not take them yet; more stay with their
  * writer, pfk_write or the echo, which then reads no more.  A peer that never reads costs
- * so many bytes, and not the up to 4 MiB of net.ipv4.tcp_wmem; bytes that are
+ * unsent_limit bytes, and not the up to 4 MiB of net.ipv4.tcp_wmem; bytes that are
  * on their way do not count.  0 is the system's, net.ipv4.tcp_notsent_lowat.
  * pfk_worker_listen sets it to PFK_UNSENT_LIMIT, 128 KiB, where it is unset.
  *
@@ -1054,7 +1054,7 @@ void pfk_flush(struct pfk_transport *tr);
 
 /*
  * In data_received: the last n of the bytes that it was given are not consumed.
- * They come again, with more behind them.  EINVAL: it was not given so many.
+ * They come again, with more behind them.  EINVAL: it was given fewer.
  * EMSGSIZE: more than PFK_RECEIVE_MAX.
  */
 int pfk_unread(struct pfk_transport *tr, size_t n);

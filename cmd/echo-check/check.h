@@ -75,7 +75,7 @@ struct flow {
 	unsigned owed; /* due, not sent */
 	struct number *numbers;
 	struct unanswered unanswered[UNANSWERED_KEPT];
-	unsigned n_unanswered; /* so many were kept, the oldest not any more */
+	unsigned n_unanswered; /* all so far; the last ones are kept */
 	/* tcp.c */
 	struct pfk_connector *connector;
 	struct pfk_transport *tr;
@@ -97,7 +97,7 @@ struct check {
 	struct flow *flows;
 	unsigned window;
 	uint64_t start_ns, end_ns; /* of sending */
-	uint64_t due;              /* open loop: so many were due */
+	uint64_t due;              /* open loop: messages due so far */
 	struct pfk_timer *schedule, *sweep, *live;
 	struct pfk_signal *interrupt;
 	unsigned char *buf; /* a message to send */

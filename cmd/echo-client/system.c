@@ -25,7 +25,7 @@ sysctl_number(const char *name)
 }
 
 /*
- * A SYN is sent again after 1, 2, 4 ... seconds, so many times; newer kernels
+ * A SYN is sent again `retries` times, after 1, 2, 4 ... seconds; newer kernels
  * send some more of them a second apart before that.
  */
 void

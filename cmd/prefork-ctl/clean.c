@@ -4,7 +4,7 @@
  */
 #include "ctl.h"
 
-/* Of a character of UTF-8: so many bytes follow its first one. */
+/* The number of bytes that follow the first one of a character of UTF-8. */
 static size_t
 following(unsigned char c)
 {

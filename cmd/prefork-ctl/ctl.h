@@ -14,7 +14,7 @@ struct ctl {
 	bool json, now;
 	char *by;             /* connections: "source", "slot" or NULL */
 	char *output;         /* metrics: a file, or NULL */
-	int top;              /* so many rows of them; 0: all */
+	int top;              /* the most rows of them; 0: all */
 	const char *words[2]; /* the command and its argument, or NULL */
 };
 

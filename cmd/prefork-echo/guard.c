@@ -25,7 +25,7 @@
 #define GAP_STEP 10
 #define GAP_LAST 10000
 
-/* The first report waits so long, to tell how many there were. */
+/* The first report waits for this time, so that it counts more of them. */
 #define FIRST_NS PFK_SECOND_NS
 #define EVERY_NS (60 * PFK_SECOND_NS)
 

@@ -17,9 +17,9 @@
 #define BUSY_WINDOWS 8 /* before a trial */
 #define LOOK_WINDOWS 8 /* at a time, while it rests */
 /*
- * A trial is of pairs of windows, the second with a rest.  It pays when more was
- * done in that of so many pairs, and in all: arrivals that are random make one
- * trial of thirty look so.  Where it hurts so much, nothing more is tried.
+ * A trial is of PAIRS pairs of windows, the second with a rest.  It pays when more
+ * was done in the second one of WINS pairs, and in all: arrivals that are random make
+ * one trial of thirty look so.  Where it hurts as much, nothing more is tried.
  */
 #define PAIRS 16
 #define WINS 12

@@ -170,7 +170,7 @@ struct pfk__ledger_head {
 	uint64_t orphan_ns;   /* until when it serves without a master; or 0 */
 	/* To the next master: 1 its listeners, 2 that it is ready. */
 	uint32_t lending;
-	uint64_t die_at;  /* for tests: so many points from now; 0: never */
+	uint64_t die_at;  /* for tests: the points from now on; 0: never */
 	uint32_t ready;   /* the worker has served: it gets a successor */
 	uint32_t rebuilt; /* the successor serves */
 	/* The user that the worker is about to become; the keeper too. */

@@ -188,7 +188,7 @@ struct pfk_loop {
 	void (*uncork)(struct pfk_loop *l);
 	char *cork_bytes;
 	size_t cork_len;
-	/* input.h: data_received runs for this connection, with so many bytes. */
+	/* input.h: data_received runs for `giving`, with `given` bytes. */
 	const struct pfk_transport *giving;
 	size_t given;
 	/* By enum pfk_kind; NULL while the loop serves none of that kind. */

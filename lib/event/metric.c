@@ -13,7 +13,7 @@
 static struct {
 	struct pfk__metric list[PFK__METRICS_MAX + PFK__METRIC_TIMES_MAX];
 	int n;
-	int values, times; /* so many of own and own_times are taken */
+	int values, times; /* the entries of own and own_times in use */
 } defined;
 
 const struct pfk__metric *

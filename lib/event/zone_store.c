@@ -91,7 +91,7 @@ run_at(const struct pfk_zone *z, uint32_t stripe, uint32_t i)
 	return &pfk__zone_block(z, stripe, i)->run;
 }
 
-/* A run of so many blocks can hold the head and the bytes. */
+/* The number of blocks in a row that hold the head and the bytes. */
 static uint32_t
 blocks_for(size_t head, size_t bytes)
 {
@@ -244,7 +244,7 @@ fit(const struct pfk_zone *z, uint32_t stripe, uint32_t i, uint32_t n)
 	*r = (struct pfk__zone_run){i + n, n};
 }
 
-/* Take free runs for so many bytes as a chain; 0: there is no room. */
+/* Take free runs that hold the bytes, as a chain; 0: there is no room. */
 static uint32_t
 take(struct pfk_zone *z, uint32_t stripe, size_t bytes)
 {

@@ -381,7 +381,7 @@ read_unwatched(void)
 	}
 }
 
-/* All that have lines, though a poller gives only so many at a time. */
+/* All that have lines, though a poller gives only EVENTS at a time. */
 static void
 read_sources(void)
 {

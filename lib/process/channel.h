@@ -38,11 +38,12 @@ enum pfk__msg {
 	PFK__MSG_DIED, /* its worker: pid and status; another one follows; ns:
 			* its deaths so far */
 	/* From the master. */
-	PFK__MSG_DRAIN, /* how, within ns; 0: without end */
-	PFK__MSG_GIVE,  /* where to give connections; status: so many follow */
-	PFK__MSG_TAKE,  /* where the owner's connections come from; status:
+	PFK__MSG_DRAIN,   /* how, within ns; 0: without end */
+	PFK__MSG_GIVE,    /* where to give connections; status: the number of
+			 * these messages that follow */
+	PFK__MSG_TAKE,    /* where the owner's connections come from; status:
 			 * the version of its program */
-	PFK__MSG_ADOPT, /* a socket of the owner's slot, to serve meanwhile */
+	PFK__MSG_ADOPT,   /* a socket of the owner's slot, to serve meanwhile */
 	PFK__MSG_RELEASE, /* the owner serves its queues again */
 	PFK__MSG_LEVEL,   /* status is the log's enum pfk_level from now on */
 	PFK__MSG_LIST,    /* a file to list the connections in */

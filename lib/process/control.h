@@ -66,8 +66,8 @@ struct pfk__client {
 	size_t len;
 	enum pfk__wish wish;
 	uint64_t number; /* of the reload, slot, workers or kill.h's ticket */
-	char peer[PFK_ADDR_SIZE]; /* kill.c: whose connections are to end; */
-	int ended, slot;          /* so many have, there; */
+	char peer[PFK_ADDR_SIZE]; /* kill.c: the peer whose connections end; */
+	int ended, slot;          /* the number that ended, in that slot; */
 	char excuse[320];         /* or why it is not known yet */
 	char *answer;             /* NULL until there is one */
 	size_t size, sent;
@@ -75,7 +75,7 @@ struct pfk__client {
 
 /* The last reload, or the one under way. */
 struct pfk__reload_note {
-	uint64_t begun; /* so many in all */
+	uint64_t begun; /* the number of reloads so far */
 	bool running;
 	int status; /* of sysexits(3) */
 	time_t at;  /* its end, or its beginning while it runs */

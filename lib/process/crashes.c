@@ -12,7 +12,7 @@
 
 #define QUICK_NS PFK_SECOND_NS
 #define IN_VAIN_MAX 10
-/* After so many in a row the next worker waits, twice as long each time. */
+/* After this many crashes in a row the next worker waits, longer each time. */
 #define AT_ONCE 3
 #define PAUSE_MIN_NS (10 * PFK_MSEC_NS)
 #define PAUSE_MAX_NS (160 * PFK_MSEC_NS)

@@ -39,9 +39,9 @@
 #define TABLE_SIZE 4096
 /* The master logs a death within this, or the keeper does. */
 #define MASTER_PATIENCE_NS (250 * PFK_MSEC_NS)
-/* An input that was handled so many times, with a death each, is at fault. */
+/* After this many runs, each of which ended in a death, an input is at fault. */
 #define RUNS_MAX 3
-/* So often it looks at its worker when the master has died. */
+/* Between two looks at the worker when the master has died. */
 #define ORPHAN_LOOK_NS (250 * PFK_MSEC_NS)
 #define CLONE_RETRY_NS (20 * PFK_MSEC_NS)
 #define DROP_PATIENCE_S 5

@@ -14,7 +14,7 @@ int pfk__orders_by_signal(struct pfk__master *m);
 
 void pfk__orders_reload(struct pfk__master *m);
 
-/* Want so many workers, 1 to PFK_WORKERS_MAX, until the next reload. */
+/* Want n workers, 1 to PFK_WORKERS_MAX, until the next reload. */
 void pfk__orders_workers(struct pfk__master *m, int workers);
 
 /* timeout_ns 0: however long it takes. */

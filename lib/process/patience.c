@@ -39,7 +39,7 @@ told_to_leave(const struct pfk_worker *w)
 	return n == 0 || (n == (ssize_t)sizeof(type) && type == PFK__MSG_DRAIN);
 }
 
-/* The time of day when so many nanoseconds have passed. */
+/* The time of day in ns nanoseconds. */
 static const char *
 clock_after(char text[20], uint64_t ns)
 {

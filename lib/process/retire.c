@@ -16,7 +16,7 @@
 /* Beyond its own time to drain; then a worker is killed. */
 #define LEAVE_GRACE_NS (2 * PFK_SECOND_NS)
 
-/* Without such a time it stays over so many reloads at most. */
+/* The most reloads that it stays over without such a time. */
 #define RELOADS_MAX 8
 
 static void

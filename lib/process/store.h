@@ -29,7 +29,7 @@ struct pfk_io;
 struct pfk_timer;
 
 struct pfk__store {
-	size_t room; /* for so many listeners; 0: there is no store */
+	size_t room; /* the most listeners; 0: there is no store */
 	size_t len;
 	RB_HEAD(pfk__stored_tree, pfk__stored) all; /* by cookie */
 	bool full_logged;

@@ -19,7 +19,7 @@
 #define AWAIT_NS (1500 * PFK_MSEC_NS)
 /* One that breaks its way off may begin anew within this time. */
 #define LOST_NS (10 * PFK_SECOND_NS)
-/* For each worker of this service so many that leave, or that come late. */
+/* The most workers that leave or come late, for each worker of this service. */
 #define LATE_MAX 16
 /* No honest generation comes near; further ones are counted on from it. */
 #define GENERATION_MAX (UINT64_C(1) << 62)
@@ -201,7 +201,7 @@ is_free(const struct pfk__master *m, int slot)
 	    p->slot.state == PFK__SLOT_EMPTY;
 }
 
-/* Whether a worker has come for each slot of a service with so many. */
+/* Whether a worker has come for each of the first slots. */
 static bool
 all_found(const struct pfk__master *m, int workers)
 {

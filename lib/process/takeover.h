@@ -47,7 +47,7 @@ struct pfk__knock {
 	uint8_t version;
 	uint16_t message_bytes; /* of a channel's messages */
 	int32_t slot; /* -1 - slot: it has left, and older masters refuse it */
-	int32_t workers; /* of the service: so many may knock */
+	int32_t workers; /* of the service: the most that knock */
 	int32_t keeper;  /* its pid; 0: it is dead */
 	uint64_t generation;
 };

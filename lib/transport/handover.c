@@ -24,7 +24,7 @@
 /* More goes in a file: a socket takes no such packet. */
 #define INLINE_MAX 131072
 /*
- * Chunks that hold so many bytes; the first and the last of the unsent and of the
+ * The chunks that hold the bytes; the first and the last of the unsent and of the
  * unconsumed ones may be in part.
  */
 #define CHUNKS_OF(bytes) ((bytes) / PFK__CHUNK_BYTES + 4)
@@ -37,7 +37,7 @@ struct giver {
 	struct pfk__member member; /* first: the loop hands it back */
 	struct pfk_io io;
 	TAILQ_HEAD(, pfk_transport) given;
-	uint32_t sent; /* packets; and so many are answered */
+	uint32_t sent; /* packets; the answers to them are in answered */
 	uint32_t answered;
 	bool all_sent; /* or the taker is full, or dead */
 	char *state;   /* room for a protocol's, or NULL */

@@ -30,7 +30,7 @@ static_assert(ASIDE + PFK_RECEIVE_MAX + PFK__READ_BYTES <= PFK__SCRATCH_BYTES,
 struct view {
 	char *base;
 	size_t len;
-	size_t at;    /* so many are consumed */
+	size_t at;    /* the number of bytes consumed */
 	size_t fresh; /* of len, the last ones: they are in no chunk yet */
 };
 
@@ -358,7 +358,7 @@ pfk_unread(struct pfk_transport *tr, size_t n)
 
 	if (l->giving != tr || n > l->given)
 		return pfk__misuse(EINVAL,
-		    "pfk_unread: data_received was not given so many bytes");
+		    "pfk_unread: more bytes than data_received was given");
 	if (n > PFK_RECEIVE_MAX) {
 		errno = EMSGSIZE;
 		return -1;

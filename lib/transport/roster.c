@@ -117,8 +117,8 @@ pfk__roster_backdate(struct pfk_transport *tr, uint64_t idle_ns)
 /* the end of all */
 
 /*
- * Tell so many that the end is near, and the others in a moment: told all at
- * once, they would all come back at once.
+ * Tell some connections that the end is near, and the others in a moment: if all
+ * were told at once, all would come back at once.
  */
 static void
 tell_some(void *arg)

@@ -123,7 +123,7 @@ remove_one(struct pfk__sources *s, const struct source *of)
 	}
 }
 
-/* This worker has so many from there; -1: all workers have more than max. */
+/* This worker's connections from there; -1: all workers have more than max. */
 static int
 share(struct pfk__sources *s, const struct source *of, size_t max)
 {
