@@ -130,6 +130,8 @@ pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry)
 void
 pfk__ledger_end(struct pfk__ledger *g, int fd)
 {
+	if (g->deeds_waiting > 0)
+		pfk__deeds_forget(g, fd);
 	pfk__ledger_note(g, fd, PFK__ENTRY_DOOMED);
 	close(fd);
 	pfk__ledger_note(g, fd, PFK__ENTRY_NONE);
@@ -350,6 +352,8 @@ pfk__ledger_mistrust(struct pfk__ledger *g)
 		h->chunks_top = g->chunks_max;
 	if (h->deeds > PFK__DEEDS_MAX)
 		h->deeds = PFK__DEEDS_MAX;
+	if (h->deed_begun > PFK__DEEDS_MAX)
+		h->deed_begun = 0;
 }
 
 void

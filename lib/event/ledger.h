@@ -137,6 +137,14 @@ struct pfk__hand {
 struct pfk__deed {
 	uint64_t hash; /* of the key */
 	uint64_t result;
+	/*
+	 * Until this transaction is committed; then its place is free.
+	 * PFK__NO_TX: its callback was interrupted, and has not begun again.
+	 */
+	uint64_t until;
+	uint64_t order; /* later ones have more */
+	int32_t fd;     /* of the connection */
+	int32_t during; /* the callback, an enum pfk__tx_kind */
 	int32_t kind;
 	int32_t error;
 	uint32_t zone, stripe;
@@ -165,8 +173,10 @@ struct pfk__ledger_head {
 	uint64_t committed;
 	uint32_t block_bytes; /* of each copy of a connection's block */
 	uint64_t state_tx[2]; /* of the worker's state, as a version's */
-	uint64_t deeds_tx;    /* the transaction that has done the deeds */
-	uint32_t deeds;       /* how many of them are done */
+	uint64_t deeds_order; /* of the latest one */
+	uint32_t deeds;       /* no later place holds one */
+	uint32_t deed_begun;  /* the place of the one that may be done, and 1
+			       * more; 0: there is none */
 	uint64_t orphan_ns;   /* until when it serves without a master; or 0 */
 	/* To the next master: 1 its listeners, 2 that it is ready. */
 	uint32_t lending;
@@ -197,7 +207,8 @@ struct pfk__ledger {
 	void *map;
 	size_t map_len;
 	bool shared;
-	bool resumed; /* this process is a successor */
+	bool resumed;           /* this process is a successor */
+	uint32_t deeds_waiting; /* for their callbacks */
 	/* The worker's own: the chunk that follows in a queue or free list. */
 	int *next;
 	int free; /* the first free one below chunks_top, or -1 */
@@ -220,6 +231,9 @@ pfk__record(const struct pfk__ledger *g, int fd)
  * already.
  */
 void pfk__ledger_note(struct pfk__ledger *g, int fd, enum pfk__entry entry);
+
+/* The connection ends, and no deed waits for a callback of it any more. */
+void pfk__deeds_forget(struct pfk__ledger *g, int fd);
 
 /* Close the descriptor and forget its record. */
 void pfk__ledger_end(struct pfk__ledger *g, int fd);

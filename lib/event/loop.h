@@ -118,6 +118,20 @@ struct pfk__serving {
 	int (*rebuild)(struct pfk_loop *l, int accepted, int listener);
 };
 
+/* The callback that a transaction (transport/tx.h) is made of. */
+enum pfk__tx_kind {
+	PFK__TX_NONE,
+	PFK__TX_ONCE, /* no successor runs it again; all others it does */
+	PFK__TX_MADE,
+	PFK__TX_RECEIVED,
+	PFK__TX_EOF,
+	PFK__TX_WRITE_PAUSED,
+	PFK__TX_WRITE_RESUMED,
+	PFK__TX_DRAINING,
+	PFK__TX_LOST,
+	PFK__TX_RESUMED
+};
+
 struct pfk_loop {
 	LIST_ENTRY(pfk_loop) link;
 	unsigned forks; /* of its process: fork.h */
@@ -173,14 +187,16 @@ struct pfk_loop {
 	/*
 	 * tx.h: the depth of nested transactions, and the transports that this
 	 * transaction has touched.  tx_end is NULL until something of the loop
-	 * can be a part of one; tx_once: no successor runs it again.
+	 * can be a part of one.  The outermost callback is of this kind, for
+	 * this connection.
 	 */
 	unsigned tx_depth;
 	void (*tx_end)(struct pfk_loop *l);
-	bool tx_once;
+	enum pfk__tx_kind tx_kind;
+	int tx_fd;
 	SLIST_HEAD(, pfk_transport) tx_touched;
 	bool tx_state; /* the transaction has changed the worker's state */
-	bool tx_first; /* it comes before one that is run again */
+	bool tx_deeds; /* it has changed a zone */
 	bool
 	    tx_full; /* it takes no more input: deeds fill half of their room */
 	/* cork.h: called after a callback while corked is not NULL. */

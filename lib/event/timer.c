@@ -20,7 +20,7 @@ pfk__once_begin(struct pfk_loop *l)
 		return false;
 	pfk__point(l->ledger);
 	l->tx_depth++;
-	l->tx_once = true;
+	l->tx_kind = PFK__TX_ONCE;
 	return true;
 }
 
@@ -28,7 +28,6 @@ void
 pfk__once_end(struct pfk_loop *l)
 {
 	l->tx_end(l);
-	l->tx_once = false;
 }
 
 /* Add t to its loop's timers.  -1: it is freed. */

@@ -16,7 +16,8 @@
  * it does to a zone is a deed in the worker's ledger, which is written before the
  * store that does it and counted after it, under the lock.  If the worker dies between the
  * two, the blocks tell whether the deed is done.  A callback that runs again and
- * asks for a deed that is done gets its result.
+ * asks for a deed that is done gets its result.  Other callbacks may commit before it,
+ * so the deed waits for the same callback of the same connection, or the latter's end.
  *
  * A share is a worker's part of a count, which ends with the worker.  Each worker has a
  * seat here, with a stamp of its own, and a share counts while its stamp stands there: so
@@ -171,10 +172,12 @@ bool pfk__deed_done(struct pfk_zone *z, enum pfk__deed_kind kind, uint64_t hash,
 /* Under the lock, before the store that does it, and after it. */
 void pfk__deed_begin(struct pfk_zone *z, const struct pfk__deed *deed);
 void pfk__deed_end(struct pfk_zone *z);
-/* In a successor: count a deed that its predecessor has done as such. */
-void pfk__deed_settle(struct pfk_zone *z, uint32_t stripe);
+/* In a successor: whether its predecessor has done the deed that it had begun. */
+void pfk__deed_find(struct pfk_zone *z, uint32_t stripe);
 void pfk__deeds_enter(struct pfk_loop *l);
-/* Before a commit: they belong to the transaction that comes after it. */
-void pfk__deeds_carry(struct pfk_loop *l);
+/* A transaction begins: deeds that wait for its callback become its own. */
+void pfk__deeds_take(struct pfk_loop *l);
+/* It is committed. */
+void pfk__deeds_settle(void);
 
 #endif

@@ -3,49 +3,96 @@
  *
  * Layer: event.
  */
-#include <stdlib.h>
+#include <string.h>
 
 #include "event/ledger.h"
 #include "event/loop.h"
 #include "event/zone.h"
 
-/* The deeds that a predecessor has done, and which of them were asked for. */
+/* Of the transaction under way. */
 static struct {
-	uint64_t tx;
-	uint32_t n;
-	bool asked[PFK__DEEDS_MAX];
-} past;
+	/* Those that a predecessor has done, and which it has not asked for. */
+	bool due[PFK__DEEDS_MAX];
+	uint32_t n_due;
+	uint32_t next; /* no place before it is free */
+} tx;
 
 static struct pfk__ledger *
 ledger_of(const struct pfk_zone *z)
 {
 	const struct pfk_loop *l = z->loop;
 
-	return l != NULL && l->tx_depth > 0 && !l->tx_once ? l->ledger : NULL;
+	return l != NULL && l->tx_kind > PFK__TX_ONCE ? l->ledger : NULL;
+}
+
+static uint64_t
+under_way(const struct pfk__ledger *g)
+{
+	return g->head->committed + 1;
 }
 
 void
 pfk__deeds_enter(struct pfk_loop *l)
 {
-	struct pfk__ledger_head *h = l->ledger->head;
+	struct pfk__ledger *g = l->ledger;
 
-	/* They were carried, and the commit did not follow. */
-	if (h->deeds_tx == h->committed + 2)
-		h->deeds_tx--;
-	past.tx = h->deeds_tx;
-	past.n = l->ledger->resumed ? l->ledger->head->deeds : 0;
+	if (!g->resumed)
+		return;
+	for (uint32_t i = 0; i < g->head->deeds; i++) {
+		struct pfk__deed *d = &g->deeds[i];
+		const struct pfk__record *r = pfk__record(g, d->fd);
+
+		if (d->until <= g->head->committed)
+			continue;
+		d->until = PFK__NO_TX;
+		if (r != NULL && r->entry == PFK__ENTRY_STREAM)
+			g->deeds_waiting++;
+		else
+			d->until = 0;
+	}
+	pfk__in_order();
+	g->head->deed_begun = 0;
 }
 
 void
-pfk__deeds_carry(struct pfk_loop *l)
+pfk__deeds_take(struct pfk_loop *l)
 {
-	struct pfk__ledger_head *h = l->ledger->head;
+	struct pfk__ledger *g = l->ledger;
 
-	if (past.n == 0 || past.tx != h->committed + 1 ||
-	    h->deeds_tx != past.tx)
-		return;
-	pfk__point(l->ledger);
-	past.tx = ++h->deeds_tx;
+	for (uint32_t i = 0; i < g->head->deeds; i++) {
+		struct pfk__deed *d = &g->deeds[i];
+
+		if (d->until != PFK__NO_TX || d->fd != l->tx_fd ||
+		    d->during != (int32_t)l->tx_kind)
+			continue;
+		d->until = under_way(g);
+		tx.due[i] = true;
+		tx.n_due++;
+		g->deeds_waiting--;
+		l->tx_deeds = true;
+	}
+	pfk__in_order();
+}
+
+void
+pfk__deeds_settle(void)
+{
+	if (tx.n_due > 0)
+		memset(tx.due, 0, sizeof(tx.due));
+	tx.n_due = tx.next = 0;
+}
+
+void
+pfk__deeds_forget(struct pfk__ledger *g, int fd)
+{
+	for (uint32_t i = 0; i < g->head->deeds; i++) {
+		struct pfk__deed *d = &g->deeds[i];
+
+		if (d->until != PFK__NO_TX || d->fd != fd)
+			continue;
+		d->until = 0;
+		g->deeds_waiting--;
+	}
 	pfk__in_order();
 }
 
@@ -54,38 +101,47 @@ pfk__deed_done(struct pfk_zone *z, enum pfk__deed_kind kind, uint64_t hash,
     struct pfk__deed *result)
 {
 	const struct pfk__ledger *g = ledger_of(z);
+	const struct pfk__deed *first = NULL;
 
-	if (g == NULL || past.n == 0 || past.tx != g->head->committed + 1)
+	if (g == NULL || tx.n_due == 0)
 		return false;
-	for (uint32_t i = 0; i < past.n; i++) {
+	for (uint32_t i = 0; i < g->head->deeds; i++) {
 		const struct pfk__deed *d = &g->deeds[i];
 
-		if (past.asked[i] || d->kind != (int32_t)kind ||
-		    d->hash != hash || d->zone != z->number)
-			continue;
-		past.asked[i] = true;
-		*result = *d;
-		return true;
+		if (tx.due[i] && d->kind == (int32_t)kind && d->hash == hash &&
+		    d->zone == z->number &&
+		    (first == NULL || d->order < first->order))
+			first = d;
 	}
-	return false;
+	if (first == NULL)
+		return false;
+	tx.due[first - g->deeds] = false;
+	*result = *first;
+	return true;
 }
 
 void
 pfk__deed_begin(struct pfk_zone *z, const struct pfk__deed *deed)
 {
 	struct pfk__ledger *g = ledger_of(z);
+	struct pfk__deed *d;
 
 	if (g == NULL || deed->kind == PFK__DEED_NONE)
 		return;
-	if (g->head->deeds_tx != g->head->committed + 1) {
-		g->head->deeds = 0;
-		g->deeds[0].kind = 0;
-		pfk__point(g);
-		pfk__in_order();
-		g->head->deeds_tx = g->head->committed + 1;
-	}
-	if (g->head->deeds < PFK__DEEDS_MAX)
-		g->deeds[g->head->deeds] = *deed;
+	while (tx.next < PFK__DEEDS_MAX &&
+	    g->deeds[tx.next].until > g->head->committed)
+		tx.next++;
+	if (tx.next == PFK__DEEDS_MAX)
+		return;
+	d = &g->deeds[tx.next];
+	*d = *deed;
+	d->order = ++g->head->deeds_order;
+	d->fd = z->loop->tx_fd;
+	d->during = (int32_t)z->loop->tx_kind;
+	if (g->head->deeds <= tx.next)
+		g->head->deeds = tx.next + 1;
+	pfk__in_order();
+	g->head->deed_begun = tx.next + 1;
 	pfk__in_order();
 	pfk__point(g);
 }
@@ -95,36 +151,32 @@ pfk__deed_end(struct pfk_zone *z)
 {
 	struct pfk__ledger *g = ledger_of(z);
 
-	if (g == NULL)
+	if (g == NULL || g->head->deed_begun == 0)
 		return;
 	pfk__point(g);
 	pfk__in_order();
-	/* The next one has not begun. */
-	if (g->head->deeds + 1 < PFK__DEEDS_MAX)
-		g->deeds[g->head->deeds + 1].kind = 0;
+	g->deeds[g->head->deed_begun - 1].until = under_way(g);
 	pfk__in_order();
-	if (g->head->deeds < PFK__DEEDS_MAX)
-		g->head->deeds++;
+	g->head->deed_begun = 0;
+	z->loop->tx_deeds = true;
 	/* The transaction ends before there are too many. */
-	z->loop->tx_full = g->head->deeds > PFK__DEEDS_MAX / 2;
+	z->loop->tx_full = tx.next > PFK__DEEDS_MAX / 2;
 	pfk__in_order();
 	pfk__point(g);
 }
 
 void
-pfk__deed_settle(struct pfk_zone *z, uint32_t stripe)
+pfk__deed_find(struct pfk_zone *z, uint32_t stripe)
 {
 	struct pfk__ledger *g = z->loop->ledger;
-	const struct pfk__deed *d;
+	struct pfk__deed *d;
 
-	if (!g->resumed || g->head->deeds >= PFK__DEEDS_MAX ||
-	    g->head->deeds_tx != g->head->committed + 1)
+	if (!g->resumed || g->head->deed_begun == 0)
 		return;
-	d = &g->deeds[g->head->deeds];
-	if (d->kind == 0 || d->zone != z->number || d->stripe != stripe ||
-	    d->item == 0)
+	d = &g->deeds[g->head->deed_begun - 1];
+	if (d->zone != z->number || d->stripe != stripe || d->item == 0)
 		return;
 	if (pfk__stripe_has(z, stripe, d->item) ==
 	    (d->kind != PFK__DEED_DELETE))
-		g->head->deeds++;
+		d->until = under_way(g);
 }

@@ -308,7 +308,7 @@ pfk__zones_enter(struct pfk_loop *l, uint64_t generation)
 		for (uint32_t i = 0; i < z->n_stripes; i++) {
 			if (z->stripes[i].owner != z->owner)
 				continue;
-			pfk__deed_settle(z, i);
+			pfk__deed_find(z, i);
 			pfk__stripe_repair(z, i);
 			pfk__stripe_unlock(z, i);
 		}

@@ -208,7 +208,7 @@ deliver(struct pfk_transport *tr, char *buf, size_t n)
 	    .fresh = n};
 
 	if (tr->survives) {
-		pfk__tx_begin(l);
+		pfk__tx_begin(tr, PFK__TX_RECEIVED);
 		pfk__tx_touch(tr);
 	}
 	if (calls) {

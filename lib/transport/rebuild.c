@@ -184,12 +184,10 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r,
 	if ((flags & PFK__FLAG_MADE) == 0)
 		return true; /* that is still to come */
 	if (tr->state != PFK__TCP_CLOSING || block != NULL) {
-		tr->io.loop->tx_first = true;
-		pfk__tx_begin(tr->io.loop);
+		pfk__tx_begin(tr, PFK__TX_RESUMED);
 		tr->self = proto->connection_resumed(tr, tr->roster->arg, block,
 		    proto->block_bytes);
 		pfk__tx_end(tr->io.loop);
-		tr->io.loop->tx_first = false;
 		if (tr->self == NULL)
 			return false;
 	}

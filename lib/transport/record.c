@@ -94,7 +94,7 @@ pfk__tcp_note(struct pfk_transport *tr)
 {
 	struct pfk__ledger_head *h = tr->io.loop->ledger->head;
 
-	if (pfk__tx_holds(tr)) {
+	if (tr->io.loop->tx_depth > 0) {
 		pfk__tx_touch(tr);
 		return;
 	}

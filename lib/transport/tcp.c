@@ -54,7 +54,7 @@ on_lost(void *arg)
 	struct pfk_transport *tr = arg;
 
 	assert(tr->state == PFK__TCP_LOST && !tr->io.active);
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_LOST);
 	if (tr->self != NULL && tr->proto->connection_lost != NULL)
 		tr->proto->connection_lost(tr->self, tr->error);
 	tr->gone = true;
@@ -187,7 +187,7 @@ pfk__tcp_begin(struct pfk_transport *tr, void *arg)
 
 	/* Not the listener, which has brought it. */
 	h->serving = tr->io.fd;
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_MADE);
 	tr->self = tr->proto->connection_made(tr, arg);
 	tr->made = tr->self != NULL;
 	pfk__tcp_note(tr);
@@ -346,7 +346,7 @@ end_received(struct pfk_transport *tr)
 static void
 received_eof(struct pfk_transport *tr)
 {
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_EOF);
 	end_received(tr);
 	pfk__tx_end(tr->io.loop);
 }
@@ -394,7 +394,7 @@ pfk__tcp_deliver(struct pfk_transport *tr, char *buf, size_t n)
 		return;
 	}
 	if (tr->survives) {
-		pfk__tx_begin(l);
+		pfk__tx_begin(tr, PFK__TX_RECEIVED);
 		pfk__tx_touch(tr);
 	}
 	l->giving = tr;
@@ -487,7 +487,7 @@ pfk__tcp_drain(struct pfk_transport *tr)
 	}
 	if (tr->state != PFK__TCP_OPEN)
 		return;
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_DRAINING);
 	tr->told_drain = true;
 	pfk__tcp_note(tr);
 	if (tr->proto->draining != NULL)

@@ -25,7 +25,7 @@ pfk__tcp_tell_pause(void *arg)
 	if (tr->told_pause || tr->state != PFK__TCP_OPEN ||
 	    !pfk__tcp_is_full(tr))
 		return;
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_WRITE_PAUSED);
 	tr->told_pause = true;
 	pfk__tcp_note(tr);
 	if (tr->proto->pause_writing != NULL)
@@ -41,7 +41,7 @@ pfk__tcp_tell_resume(struct pfk_transport *tr)
 	if (!tr->told_pause || tr->state != PFK__TCP_OPEN ||
 	    tr->out.len > tr->low)
 		return;
-	pfk__tx_begin(tr->io.loop);
+	pfk__tx_begin(tr, PFK__TX_WRITE_RESUMED);
 	tr->told_pause = false;
 	pfk__tcp_note(tr);
 	if (tr->proto->resume_writing != NULL)

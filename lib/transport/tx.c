@@ -16,10 +16,18 @@
 #include "transport/server.h"
 
 void
-pfk__tx_begin(struct pfk_loop *l)
+pfk__tx_begin(struct pfk_transport *tr, enum pfk__tx_kind kind)
 {
+	struct pfk_loop *l = tr->io.loop;
+
 	pfk__point(l->ledger);
 	l->tx_depth++;
+	if (l->tx_kind != PFK__TX_NONE)
+		return;
+	l->tx_kind = kind;
+	l->tx_fd = tr->io.fd;
+	if (l->ledger->deeds_waiting > 0)
+		pfk__deeds_take(l);
 }
 
 void
@@ -70,19 +78,26 @@ commit(struct pfk_loop *l)
 		pfk__tcp_version(tr, h->committed + 1);
 	}
 	commit_state(l, h->committed + 1);
-	l->tx_full = false;
-	if (l->tx_first)
-		pfk__deeds_carry(l);
+	l->tx_full = l->tx_deeds = false;
 	pfk__point(l->ledger);
 	pfk__in_order();
 	h->committed++;
 	pfk__in_order();
 	pfk__point(l->ledger);
+	pfk__deeds_settle();
 	while ((tr = SLIST_FIRST(&touched)) != NULL) {
 		SLIST_REMOVE_HEAD(&touched, tx_link);
 		tr->touched = false;
+		l->tx_kind = PFK__TX_NONE;
 		after_commit(tr);
 	}
+}
+
+static void
+leave(struct pfk_loop *l)
+{
+	if (--l->tx_depth == 0)
+		l->tx_kind = PFK__TX_NONE;
 }
 
 void
@@ -90,15 +105,15 @@ pfk__tx_end(struct pfk_loop *l)
 {
 	assert(l->tx_depth > 0);
 	if (pfk__forked(l)) {
-		l->tx_depth--;
+		leave(l);
 		return;
 	}
 	pfk__point(l->ledger);
 	/* A callback of after_commit belongs to the next transaction. */
-	while (
-	    l->tx_depth == 1 && (!SLIST_EMPTY(&l->tx_touched) || l->tx_state))
+	while (l->tx_depth == 1 &&
+	    (!SLIST_EMPTY(&l->tx_touched) || l->tx_state || l->tx_deeds))
 		commit(l);
-	l->tx_depth--;
+	leave(l);
 }
 
 /* blocks */

@@ -19,8 +19,8 @@
 
 #include "transport/tcp.h"
 
-/* They nest; the outermost end commits. */
-void pfk__tx_begin(struct pfk_loop *l);
+/* They nest; the outermost end commits.  The kind is that of the callback. */
+void pfk__tx_begin(struct pfk_transport *tr, enum pfk__tx_kind kind);
 void pfk__tx_end(struct pfk_loop *l);
 
 /* The transaction under way has changed it. */
