@@ -1,19 +1,15 @@
 /*
- * unit-misuse.c: mistakes in the use of loops and transports. Each one fails
- * with its errno and one line that names it.
+ * unit-misuse.c: mistakes in the use of transports. Each one fails with its errno
+ * and one line that names it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <prefork.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "misuse.h"
 #include "tap.h"
 #include "unit.h"
-
-static int result;
 
 static void *
 made(struct pfk_transport *tr, void *arg)
@@ -38,12 +34,6 @@ resumed(struct pfk_transport *tr, void *arg, const void *buf, size_t len)
 	(void)buf;
 	(void)len;
 	return tr;
-}
-
-static void
-nothing(void *arg)
-{
-	(void)arg;
 }
 
 static void
@@ -274,158 +264,6 @@ stream_nobody(void)
 	    : 0;
 }
 
-static int
-soon_nothing(void)
-{
-	return pfk_soon(misuse_loop, NULL, NULL) == -1 ? errno : 0;
-}
-
-static int
-later_nothing(void)
-{
-	return pfk_later(misuse_loop, 1, NULL, NULL) == -1 ? errno : 0;
-}
-
-static int
-release_unheld(void)
-{
-	pfk_loop_hold(misuse_loop);
-	if (pfk_loop_release(misuse_loop) == -1)
-		return 0;
-	return pfk_loop_release(misuse_loop) == -1 ? errno : 0;
-}
-
-static int
-timer_nothing(void)
-{
-	struct pfk_timer *t = NULL;
-
-	return pfk_timer_set(&t, misuse_loop, 1, NULL, NULL) == -1 ? errno : 0;
-}
-
-static int
-io_nothing(void)
-{
-	return pfk_io_add(misuse_loop, 0, PFK_READ, NULL, NULL) == NULL ? errno
-									: 0;
-}
-
-static int
-signal_nothing(void)
-{
-	return pfk_signal_add(misuse_loop, SIGUSR2, NULL, NULL) == NULL ? errno
-									: 0;
-}
-
-static void
-on_signal(void *arg, int signo)
-{
-	(void)arg;
-	(void)signo;
-}
-
-static int
-signal_twice(void)
-{
-	pfk_signal_add(misuse_loop, SIGUSR2, on_signal, NULL);
-	return pfk_signal_add(misuse_loop, SIGUSR2, on_signal, NULL) == NULL
-	    ? errno
-	    : 0;
-}
-
-static void
-run_again(void *arg)
-{
-	(void)arg;
-	result = pfk_loop_run(misuse_loop) == -1 ? errno : 0;
-}
-
-static int
-nested_loop(void)
-{
-	pfk_soon(misuse_loop, run_again, NULL);
-	pfk_loop_run(misuse_loop);
-	return result;
-}
-
-static void
-free_it(void *arg)
-{
-	(void)arg;
-	pfk_loop_free(misuse_loop);
-}
-
-/* It goes on as if nothing had happened. */
-static int
-freed_inside(void)
-{
-	pfk_soon(misuse_loop, free_it, NULL);
-	return pfk_loop_run(misuse_loop) == 0 ? EBUSY : 0;
-}
-
-static void
-fork_and_return(void *arg)
-{
-	int *in_child = arg, status = 0;
-	pid_t pid = fork();
-
-	*in_child = pid == 0;
-	if (pid > 0)
-		waitpid(pid, &status, 0);
-	result = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-}
-
-/* The child's run ends with an errno, and the parent's does not. */
-static int
-forked(void (*start)(void (*cb)(void *arg), void *arg))
-{
-	int in_child = 0, rc;
-
-	start(fork_and_return, &in_child);
-	rc = pfk_loop_run(misuse_loop);
-	if (in_child)
-		_exit(rc == -1 ? errno : 0);
-	return rc == 0 ? result : 0;
-}
-
-static void
-by_soon(void (*cb)(void *arg), void *arg)
-{
-	pfk_soon(misuse_loop, cb, arg);
-}
-
-static void
-by_timer(void (*cb)(void *arg), void *arg)
-{
-	pfk_later(misuse_loop, 1, cb, arg);
-}
-
-static int
-forked_soon(void)
-{
-	return forked(by_soon);
-}
-
-static int
-forked_timer(void)
-{
-	return forked(by_timer);
-}
-
-static int
-run_in_child(void)
-{
-	int status = 0;
-	pid_t pid;
-
-	pfk_soon(misuse_loop, nothing, NULL);
-	pid = fork();
-	if (pid == 0)
-		_exit(pfk_loop_run(misuse_loop) == -1 ? errno : 0);
-	waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-}
-
 #define HALF "the protocol has hand_over and no connection_resumed"
 
 static const struct misuse rows[] = {
@@ -458,8 +296,6 @@ static const struct misuse rows[] = {
     {"an unbound datagram socket", datagram_unbound, EINVAL, "is not bound"},
     {"no datagram protocol", datagram_nothing, EINVAL,
 	"pfk_datagram_open: no protocol"},
-    {"release of a loop that is not held", release_unheld, EINVAL,
-	"pfk_loop_release: the loop is not held"},
     {"connect without a host", connect_no_host, EINVAL, "it needs a host"},
     {"connect without failed", connect_no_failed, EINVAL,
 	"a callback for its failure"},
@@ -467,23 +303,6 @@ static const struct misuse rows[] = {
 	"pfk_connect: the protocol has no connection_made"},
     {"streams for nobody", stream_nobody, EINVAL,
 	"pfk_stream_serve: the callback is NULL"},
-    {"soon nothing", soon_nothing, EINVAL, "pfk_soon: the callback is NULL"},
-    {"later nothing", later_nothing, EINVAL, "pfk_later: the callback is NULL"},
-    {"a timer of nothing", timer_nothing, EINVAL,
-	"pfk_timer_set: the callback is NULL"},
-    {"a descriptor without callback", io_nothing, EINVAL,
-	"pfk_io_add: the callback is NULL"},
-    {"a signal without callback", signal_nothing, EINVAL,
-	"pfk_signal_add: the callback is NULL"},
-    {"a signal twice", signal_twice, EBUSY, "signal 12 is taken"},
-    {"a nested loop", nested_loop, EBUSY, "the loop runs already"},
-    {"a loop freed by its callback", freed_inside, EBUSY,
-	"pfk_loop_free: the loop runs"},
-    {"a fork that returns", forked_soon, ECHILD, "the child of a fork(2)"},
-    {"a fork that returns to a timer", forked_timer, ECHILD,
-	"the child of a fork(2)"},
-    {"a loop in a child", run_in_child, ECHILD,
-	"pfk_loop_run: the loop belongs to the process"},
 };
 
 int
