@@ -428,7 +428,7 @@ void pfk_timer_cancel(struct pfk_timer **t);
  * wanted; or PFK_FAULT alone for a descriptor that the back-end cannot watch,
  * such as a regular file's with epoll.  A watch for which the kernel lacks
  * memory or room (fs.epoll.max_user_watches) is logged and tried again every
- * 100 ms.  EEXIST: fd is registered already.  EBADF: fd is negative.
+ * 100 ms.  EEXIST: fd is registered already.  EBADF: fd is not open.
  */
 struct pfk_io *pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
     void (*cb)(void *arg, unsigned ready), void *arg);

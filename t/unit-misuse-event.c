@@ -3,6 +3,7 @@
  * signals. Each one fails with its errno and one line that names it.
  */
 #include <errno.h>
+#include <limits.h>
 #include <prefork.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -48,11 +49,44 @@ timer_nothing(void)
 	return pfk_timer_set(&t, misuse_loop, 1, NULL, NULL) == -1 ? errno : 0;
 }
 
+static void
+on_ready(void *arg, unsigned ready)
+{
+	(void)arg;
+	(void)ready;
+}
+
 static int
 io_nothing(void)
 {
 	return pfk_io_add(misuse_loop, 0, PFK_READ, NULL, NULL) == NULL ? errno
 									: 0;
+}
+
+static int
+io_of(int fd)
+{
+	return pfk_io_add(misuse_loop, fd, PFK_READ, on_ready, NULL) == NULL
+	    ? errno
+	    : 0;
+}
+
+static int
+io_closed(void)
+{
+	return io_of(1000000);
+}
+
+static int
+io_beyond(void)
+{
+	return io_of(INT_MAX);
+}
+
+static int
+io_negative(void)
+{
+	return io_of(-1);
 }
 
 static int
@@ -180,6 +214,12 @@ static const struct misuse rows[] = {
 	"pfk_timer_set: the callback is NULL"},
     {"a descriptor without callback", io_nothing, EINVAL,
 	"pfk_io_add: the callback is NULL"},
+    {"a closed descriptor", io_closed, EBADF,
+	"pfk_io_add: descriptor 1000000 is not open"},
+    {"a descriptor that cannot be", io_beyond, EBADF,
+	"pfk_io_add: descriptor 2147483647 is not open"},
+    {"a negative descriptor", io_negative, EBADF,
+	"pfk_io_add: descriptor -1 is not open"},
     {"a signal without callback", signal_nothing, EINVAL,
 	"pfk_signal_add: the callback is NULL"},
     {"a signal twice", signal_twice, EBUSY, "signal 12 is taken"},

@@ -6,6 +6,7 @@
 #include "base/misuse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,4 +40,13 @@ pfk__need_length(const char *call, size_t len)
 		return 0;
 	return pfk__misuse(EINVAL, "%s: %zu bytes are more than there can be",
 	    call, len);
+}
+
+int
+pfk__need_open(const char *call, int fd)
+{
+	/* Any other error may be a sandbox's. */
+	if (fd >= 0 && (fcntl(fd, F_GETFD) != -1 || errno != EBADF))
+		return 0;
+	return pfk__misuse(EBADF, "%s: descriptor %d is not open", call, fd);
 }

@@ -18,4 +18,7 @@ int pfk__need_callback(const char *call, bool given);
 /* -1 with EINVAL: no memory has so many bytes, as a negative length converted. */
 int pfk__need_length(const char *call, size_t len);
 
+/* -1 with EBADF: the call needs an open descriptor. */
+int pfk__need_open(const char *call, int fd);
+
 #endif

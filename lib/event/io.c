@@ -331,7 +331,9 @@ pfk_io_add(struct pfk_loop *l, int fd, unsigned want,
 {
 	struct pfk_io *io;
 
-	if (pfk__need_callback("pfk_io_add", cb != NULL) == -1)
+	/* The table would grow up to any number. */
+	if (pfk__need_callback("pfk_io_add", cb != NULL) == -1 ||
+	    pfk__need_open("pfk_io_add", fd) == -1)
 		return NULL;
 	io = malloc(sizeof(*io));
 	if (io == NULL)

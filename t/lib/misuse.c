@@ -27,6 +27,7 @@ misuse_try(const struct misuse *r)
 		dup2(fds[1], STDERR_FILENO);
 		close(fds[0]);
 		close(fds[1]);
+		alarm(30); /* a mistake may go on for ever */
 		misuse_loop = pfk_loop_new(NULL);
 		_exit(r->make());
 	}
