@@ -58,17 +58,17 @@ subtest 'a worker that stops right after its sibling did' => sub {
 	my $ill    = now();
 	kill 'STOP', $worker{1};
 	serves('with one stopped');
-	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'adopted');
+	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'worker 0 adopts the queue of worker 1, which is stopped');
 	kill 'CONT', $worker{1};
-	ok(wait_for(sub { empty_queues() }), 'it has come to its queue');
+	ok(wait_for(sub { empty_queues() }), 'worker 1 empties its queue after it was continued');
 	kill 'STOP', $worker{0};
 	my @open = map { $server->tcp_socket } 1 .. CLIENTS;
 	ok($server->wait_log(qr/worker 1 .* serves for slot 0/, 20, $from),
-		'it helps the other one, which is stopped right afterwards');
+		'worker 1 adopts the queue of worker 0, stopped after worker 1 went on');
 	SKIP: {
 		skip 'this machine was too slow to be in time', 1 if now() - $ill > 4;
 		unlike(substr($server->log_text, $from), qr/slot 1 recovered/,
-			'while it has help itself');
+			'slot 1 does not recover while a sibling serves its queue');
 	}
 	kill 'CONT', $worker{0};
 	close $_ for @open;
@@ -94,7 +94,7 @@ subtest 'a helper that stops while its own queue is empty' => sub {
 	}
 	like($helper // q{}, qr/[02]/, 'a client of the stopped worker has a helper');
 	kill 'STOP', $worker{$helper};
-	is(echo_once($client, 'y'), 'y', 'and another one if that stops');
+	is(echo_once($client, 'y'), 'y', 'another worker answers when the first helper is stopped');
 	kill 'CONT', @worker{ 1, $helper };
 	is($three->stop, 0, 'it stops');
 };
@@ -107,11 +107,11 @@ subtest 'a worker that has just recovered helps' => sub {
 	my %worker = $server->workers;
 	kill 'STOP', $worker{1};
 	my @open = map { $server->tcp_socket } 1 .. CLIENTS;
-	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'it stands still');
+	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'a sibling adopts the queue of worker 1, which is stopped');
 	kill 'CONT', $worker{1};
 	close $_ for @open;
 	die_until_backoff(0);
-	ok($server->wait_log(qr/worker 1 .* serves for slot 0/, 20, $from), 'it helps');
+	ok($server->wait_log(qr/worker 1 .* serves for slot 0/, 20, $from), 'worker 1, just continued, adopts the queue of slot 0');
 	serves('by it');
 	calm();
 	serves('afterwards');
@@ -127,9 +127,9 @@ subtest 'fewer workers' => sub {
 	serves('with one worker');
 	$server->signal('HUP');
 	ok($server->wait_log(qr/reloaded/, 20, $from), 'a reload later');
-	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
+	ok($server->wait_log(qr/started worker 1/, 20, $from), 'worker 1 starts again after a reload');
 	ok($server->wait_log(qr/slot 1 recovered; worker \d released its listeners/, 20, $from),
-		'which take their own back');
+		'worker 1 takes its listeners back from the adopter');
 	serves('with two');
 	ok(wait_for(sub { my %now = fds($server->pid); keys %now <= keys %fds }, 10),
 		'the master holds no more than before');
@@ -142,13 +142,13 @@ subtest 'fewer workers for long' => sub {
 	ok($server->wait_log(qr/closed the listeners of removed slots; 1 worker left/, 20, $from),
 		'surplus sockets are closed');
 	my %now = fds($server->pid);
-	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'in the master');
+	cmp_ok(scalar(keys %now), '<', scalar(keys %all), 'the master closed descriptors of the removed slot');
 	my @tcp = $server->addresses('tcp', 4);
-	ok(wait_for(sub { listeners($tcp[0][2]) == 1 }, 20), 'and everywhere');
+	ok(wait_for(sub { listeners($tcp[0][2]) == 1 }, 20), 'no process has the listener of the removed slot');
 	serves('by the slots that stay');
 	$server->signal('TTIN');
-	ok($server->wait_log(qr/started worker 1/, 20, $from), 'two again');
-	ok(wait_for(sub { listeners($tcp[0][2]) == 2 }, 20), 'with new sockets');
+	ok($server->wait_log(qr/started worker 1/, 20, $from), 'worker 1 starts again after TTIN');
+	ok(wait_for(sub { listeners($tcp[0][2]) == 2 }, 20), 'the second slot opens a new listener');
 	serves('with two again');
 };
 
@@ -163,16 +163,16 @@ subtest 'a queue that is about to go' => sub {
 	$one->signal('TTOU');
 	ok($one->wait_log(qr/worker 0 .* serves for slot 1/, 20, $from), 'adopted');
 	ok(wait_for(sub { !kill 0, $worker{1} }, 20), 'its worker has gone');
-	is(echo_once($one->tcp_socket, 'x'), 'x', 'the adopter has come to it');
+	is(echo_once($one->tcp_socket, 'x'), 'x', 'the adopter serves a client of the removed slot');
 	kill 'STOP', $worker{0};
 	ok($one->wait_log(qr/closed the listeners of removed slots; 1 worker left/, 20, $from), 'closed');
-	is(listeners($tcp[0][2]), 2, 'but not by the adopter, which is stopped');
+	is(listeners($tcp[0][2]), 2, 'the stopped adopter keeps the removed listener open');
 	my $closed = now();
 	wait_for(sub { now() - $closed > STOPPED_SECONDS }, 20);
 	my @clients = map { $one->tcp_socket } 1 .. CLIENTS;
 	is(listeners($tcp[0][2], 1), 1, 'all clients are in one queue');
 	kill 'CONT', $worker{0};
-	is(scalar(grep { (echo_once($_, 'y') // q{}) eq 'y' } @clients), CLIENTS, 'all are served');
+	is(scalar(grep { (echo_once($_, 'y') // q{}) eq 'y' } @clients), CLIENTS, 'the adopter, continued, serves all clients');
 	is($one->stop, 0, 'it stops');
 };
 
@@ -233,7 +233,7 @@ sub calm {
 		return scalar keys %helper;
 	};
 
-	return ok(wait_for(sub { !$helped->() }, 20), 'nobody has help');
+	return ok(wait_for(sub { !$helped->() }, 20), 'no worker serves for a sibling any more');
 }
 
 # How many IPv4 sockets listen on the port, or of them have something queued.

@@ -19,11 +19,11 @@ subtest 'the only worker, for a while' => sub {
 
 	kill 'STOP', $pid;
 	is(echo_once($server->tcp_socket, 'new'), 'new', 'a new client is served');
-	is(echo_once($server->udp_socket, 'new'), 'new', 'and a datagram answered');
-	like($server->log_text, qr/worker\s0\s\($pid\)\s$replaced/x, 'by a successor');
+	is(echo_once($server->udp_socket, 'new'), 'new', 'a datagram is answered while the only worker is stopped');
+	like($server->log_text, qr/worker\s0\s\($pid\)\s$replaced/x, 'the log says that a successor replaces the stopped worker');
 	kill 'CONT', $pid;
 	is(echo_once($old, 'old'), 'old', 'a connection goes on');
-	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended/x), 'at the successor');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended/x), 'the stopped worker ends after it handed its connection over');
 	is($server->stop, 0, 'exit status');
 };
 
@@ -58,9 +58,9 @@ subtest 'without a limit' => sub {
 	kill 'STOP', $pid;
 	my $new = $server->tcp_socket;
 	# A quarter of no limit is none, and not 0.
-	ok(!$server->wait_log($replaced, 2), 'nobody takes the place');
+	ok(!$server->wait_log($replaced, 2), 'without a worker timeout no successor replaces a stopped worker');
 	kill 'CONT', $pid;
-	is(echo_once($_, 'x'), 'x', 'it is served in the end') for $new, $old;
+	is(echo_once($_, 'x'), 'x', 'a client is served after the worker was continued') for $new, $old;
 	is($server->stop, 0, 'exit status');
 };
 done_testing();

@@ -51,7 +51,7 @@ sub refused_by {
 	is($code, $status, "$name: exit $status");
 	like($errors, qr/\A[^\n]*$why[^\n]*\n\z/x, '    one line that says why');
 	is($output, q{}, '    nothing on standard output');
-	ok(wait_for(sub { !left() }), '    nobody is left');
+	ok(wait_for(sub { !left() }), '    no process of it is left');
 	return;
 }
 

@@ -51,12 +51,12 @@ reloaded();
 reloaded_slowly();
 tested();
 is($never->wait_exit(PATIENCE), 75, 'an address that stays tentative: exit 75');
-is(count($never->log_text, $waits), 1, 'one line said that it was waited for');
+is(count($never->log_text, $waits), 1, 'one line says that the tentative address is waited for');
 like($never->log_text, qr/cannot\sstart:.*\Q${\ADDRESS}\E.*tentative/x,
-	'and one that it did not come');
+	'the last line names the address that stayed tentative');
 is($lost->wait_exit(PATIENCE), 75, 'a name server that never answers: exit 75');
 is(count($lost->log_text, qr/trying\sagain\suntil\s\d\d:\d\d:\d\d$/mx),
-	1, 'one line said that it was waited for');
+	1, 'one line says that the name server is waited for');
 done_testing();
 
 sub carrier {
@@ -72,7 +72,7 @@ sub late_address {
 
 	ok($server->wait_log($waits), 'a tentative address is waited for');
 	carrier($server, 'up');
-	ok($server->wait_ready, 'and then served');
+	ok($server->wait_ready, 'the service is ready once the address is no longer tentative');
 	unlike($server->log_text, qr/hangs/, 'the worker did not hang meanwhile');
 	is($server->stop, 0, 'exit status');
 	return;

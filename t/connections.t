@@ -42,18 +42,18 @@ sub rows {
 sub shows {
 	my $server = Prefork->start(qw(-w 2 -p 0 -4));
 
-	is_deeply([ rows($server) ], [], 'nobody');
-	is((ask_ctl($server))[0], 0, 'which is no failure');
+	is_deeply([ rows($server) ], [], 'no row without a client');
+	is((ask_ctl($server))[0], 0, 'no row: exit status 0');
 	my $one = $server->tcp_socket;
 	my $two = $server->tcp_socket;
 	is(echo_once($one, 'x' x 1000), 'x' x 1000, 'one client');
 	is(echo_once($two, 'hello'), 'hello', 'another');
 	# The last acknowledgement may come late.
-	ok(wait_for(sub { 1000 == ((rows($server))[0] // {})->{sent_bytes} }), 'most bytes first');
+	ok(wait_for(sub { 1000 == ((rows($server))[0] // {})->{sent_bytes} }), 'the client with most bytes is in the first row');
 	my @rows = rows($server);
 	is("$rows[0]{peer} $rows[1]{peer}",
-		join(q{ }, map { '127.0.0.1:' . $_->sockport } $one, $two), 'by their addresses');
-	is("$rows[0]{received_bytes} $rows[1]{received_bytes}", '1000 5', 'with their bytes');
+		join(q{ }, map { '127.0.0.1:' . $_->sockport } $one, $two), 'a row has the address and port of its client');
+	is("$rows[0]{received_bytes} $rows[1]{received_bytes}", '1000 5', 'a row has the bytes received from its client');
 	like((ask_ctl($server))[1],
 		qr/\APEER\s.*\n127[.]0[.]0[.]1:\d+\s+[01]\s+[\d.]+s\s+[\d.]+s\s+1000\s+1000\n/x, 'as text');
 	is_deeply([ map { "$_->{source} $_->{connections} $_->{received_bytes}" }
@@ -63,7 +63,7 @@ sub shows {
 	is($sum, 2, '--by slot');
 	is_deeply([ map { $_->{peer} } rows($server, qw(--top 1)) ], [ $rows[0]{peer} ], '--top');
 	close $one;
-	ok(wait_for(sub { 1 == rows($server) }), 'one that has gone is not there');
+	ok(wait_for(sub { 1 == rows($server) }), 'a connection that has ended has no row');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -78,15 +78,15 @@ sub goes_on {
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
 	wait_for(sub { !@{ status($server)->{leaving} } });
 	my ($row) = rows($server);
-	cmp_ok($row->{since_seconds}, '>', 1, 'keeps the time of the connect');
-	is($row->{received_bytes}, 5, 'and the bytes');
+	cmp_ok($row->{since_seconds}, '>', 1, 'a row has the time since the connect after a reload');
+	is($row->{received_bytes}, 5, 'a row has the bytes received before a reload');
 	my ($worker) = current_workers($server);
 	kill 'KILL', $worker;
 	ok(wait_for(sub { @{ status($server)->{deaths} } && rows($server) }), 'a death');
 	($row) = rows($server);
-	cmp_ok($row->{since_seconds}, '>', 1, 'keeps the time of the connect');
-	is($row->{received_bytes}, 5, 'and the bytes');
-	cmp_ok($row->{idle_seconds}, '>', 1, 'and is no traffic');
+	cmp_ok($row->{since_seconds}, '>', 1, 'a row has the time since the connect after a death');
+	is($row->{received_bytes}, 5, 'a row has the bytes received before a death');
+	cmp_ok($row->{idle_seconds}, '>', 1, 'a death of the worker does not end the idle time');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -101,15 +101,15 @@ sub stands_still {
 	kill 'STOP', $workers{0};
 	my ($code, $output, $errors) = ask_ctl($server, qw(--by slot));
 	is($code, 1, 'a worker that stands still: exit 1');
-	is($errors, "prefork-ctl: worker 0 ($workers{0}) does not answer\n", 'it is named');
-	like($output, qr/^1\s+$there\s/mx, 'the others have answered') if $there;
+	is($errors, "prefork-ctl: worker 0 ($workers{0}) does not answer\n", 'standard error names the worker that does not answer');
+	like($output, qr/^1\s+$there\s/mx, 'the table has the rows of the workers that answer') if $there;
 	is(JSON::PP::decode_json((ask_ctl($server, '--json'))[1])->{complete}, JSON::PP::false,
 		'the JSON is not complete');
 	# It dies in the middle of the next one.
 	my $socket = connect_control($server);
 	syswrite $socket, "1 connections\n";
 	kill 'KILL', $workers{0};
-	like(read_until_eof($socket), qr/\AOK\n.*^!\sworker\s0\s/msx, 'one that dies is named');
+	like(read_until_eof($socket), qr/\AOK\n.*^!\sworker\s0\s/msx, 'the answer names a worker that dies before it answers');
 	ok(wait_for(sub { @sockets == rows($server) }, 20), 'its successor lists them all');
 	is($server->stop, 0, 'exit status');
 	return;

@@ -37,8 +37,8 @@ slow_writer();
 flood();
 waiting();
 ok(wait_for(sub { my %now = fds($server->pid); keys %now == keys %before }, 20),
-	'and as many descriptors as before');
-is(echo_once($server->tcp_socket, 'x'), 'x', 'the service has not noticed');
+	'the master has as many descriptors open as before');
+is(echo_once($server->tcp_socket, 'x'), 'x', 'the service echoes after all clients of the control socket');
 is($server->stop, 0, 'exit status');
 slow_reader();
 strangers();
@@ -256,7 +256,7 @@ sub strangers {
 		like(ask_as($path, 65_534, 65_534, undef, "\x02" . "\1" x 23), qr/channel/, 'may only knock');
 		my @flood = map { connect_control($path) } 1 .. LIMIT;
 		like(ask_as($path, 65_534, 65_534, undef, '1 status'), qr/\AERR\s75\s/x,
-			'and takes no place from others');
+			'a stranger gets ERR 75 while all places for strangers are taken');
 		@flood = ();
 		horde($service, $path);
 		crowd($service, $path);
@@ -284,7 +284,7 @@ END
 
 	is($code, 0, 'each of many strangers is answered') or diag($errors);
 	$used = (cpu_ns($service->pid) - $used) / 1e9;
-	cmp_ok($used, '<', $most, 'and they take a small part of a CPU only');
+	cmp_ok($used, '<', $most, 'the strangers cost the master a sixth of a CPU at most');
 	return;
 }
 
@@ -318,7 +318,7 @@ END
 	ok(wait_for(sub { -s "$out" }, 20), 'clients of the group take all places');
 	local $SIG{PIPE} = 'IGNORE';
 	my @refused = grep { !/\AOK\n/ } map { (ask($service, '1 status'))[0] } 1 .. 5;
-	is("@refused", q{}, 'and root is answered all the same');
+	is("@refused", q{}, 'root is answered while clients of the group have all places');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	kill 'CONT', @workers;
@@ -347,7 +347,7 @@ sub no_descriptors {
 		is((read_until_eof($socket, 1))[1], 'timeout', 'no descriptor: the client waits');
 		cmp_ok(cpu_ticks($service->pid) - $ticks, '<', 20, 'the master does not spin');
 		run_cmd('prlimit', '--pid', $service->pid, '--nofile=256:');
-		like(read_until_eof($socket), qr/\AOK\n/, 'and is answered when there is one');
+		like(read_until_eof($socket), qr/\AOK\n/, 'the client is answered once a descriptor is free');
 	}
 	is($service->stop, 0, 'exit status');
 	return;

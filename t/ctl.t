@@ -225,13 +225,13 @@ sub shows_queue {
 	my $s = status($server);
 	is_deeply([ map { $_->{state} } @{ $s->{slots} } ], [ map { 'stalled' } @workers ], 'their workers are stalled');
 	my $all = @workers;
-	is("@{$s}{qw(workers workers_serving workers_stalled)}", "$all 0 $all", 'and are not counted as serving');
+	is("@{$s}{qw(workers workers_serving workers_stalled)}", "$all 0 $all", 'stalled workers are not counted as serving');
 	like((ctl('--name', 'shown', 'status'))[1], qr/running,\s0\sof\s$all\sworkers\sserve,\s$all\sstalled,/x, 'also in words');
 	kill 'CONT', @workers;
-	is(echo_once($_, 'x'), 'x', 'and are served') for @clients;
+	is(echo_once($_, 'x'), 'x', 'clients are served after the stalled workers were continued') for @clients;
 	ok(wait_for(sub { status($server)->{workers_serving} == $all }, LONG), 'by workers that serve');
 	ok(wait_for(sub { !grep { $_->{accept_queue} || defined $_->{served_by} }
-			@{ status($server)->{slots} } }, LONG), 'none waits then');
+			@{ status($server)->{slots} } }, LONG), 'no accept queue holds a client, and no sibling serves one');
 	return;
 }
 
@@ -257,16 +257,16 @@ sub reloads {
 	write_file($file, 'workers 3', 'idle-timeout 10', 'bind 127.0.0.1:0');
 	is_deeply([ ctl(@reload) ],
 		[ 0, "reloaded: 3 workers, changed: workers 2 -> 3, idle-timeout 300 -> 10\n", q{} ],
-		'and its changes');
+		'a reload prints the options that it changed');
 	write_file($file, 'workers 1', 'idle-timeout 10', 'bind 127.0.0.1:0');
 	is((ctl(@reload))[0], 0, 'one worker');
 	write_file($file, 'workers 3', 'idle-timeout 10', 'bind 127.0.0.1:0');
 	is_deeply([ (ctl(@reload))[ 0, 1 ] ], [ 0, "reloaded: 3 workers, changed: workers 1 -> 3\n" ],
 		'a reload ends when the workers that are more serve');
-	is(status($server)->{workers_serving}, 3, 'which they do');
+	is(status($server)->{workers_serving}, 3, 'all three workers serve when the reload has ended');
 	my $last = status($server)->{last_reload};
 	is("$last->{result}: $last->{changes}", 'ok: workers 1 -> 3',
-		'which the status remembers');
+		'the status has the result and the changes of the reload');
 	is(status($server)->{workers_serving}, 3, 'it is done by then');
 
 	write_file($file, 'workers 3', 'colour blue');
@@ -274,15 +274,15 @@ sub reloads {
 	my (undef, undef, $test) = run_cmd(Prefork::program(), '-t', '-c', $file);
 	is($code, 1, 'a bad file: exit 1');
 	is($errors =~ s/^prefork-ctl/prefork-echo/r, $test, 'with the error as -t prints it');
-	is(status($server)->{last_reload}{result}, 'refused', 'which the status remembers');
+	is(status($server)->{last_reload}{result}, 'refused', 'the status has the result "refused"');
 	like((ctl(qw(--name r status)))[1], qr/last\sreload:\s+\d+s\sago,\srefused:\s.*colour/x,
 		'also in words');
 
 	write_file($file, 'workers 3', 'bind 192.0.2.1:7');
 	($code, $output, $errors) = ctl(@reload);
 	is($code, 1, 'an address that the machine lacks: exit 1');
-	like($errors, qr/did\snot\sstart:.*192[.]0[.]2[.]1:7.*nothing\shas\schanged$/x, 'and why');
-	is(status($server)->{last_reload}{result}, 'failed', 'which the status remembers');
+	like($errors, qr/did\snot\sstart:.*192[.]0[.]2[.]1:7.*nothing\shas\schanged$/x, 'the error names the address, and says that nothing has changed');
+	is(status($server)->{last_reload}{result}, 'failed', 'the status has the result "failed"');
 	is(status($server)->{last_reload}{changes}, q{}, 'nothing has changed');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'it serves');
 	is($server->stop, 0, 'exit status');
@@ -309,8 +309,8 @@ sub reload_during_reload {
 	is_deeply([ $finish->() ], [ 0, "reloaded: 2 workers\n" ], 'the first');
 	for ($later, $third) {
 		my ($code, $output) = $_->();
-		is($code, 0, 'a later one');
-		like($output, qr/idle-timeout\s300\s->\s7$|reloaded:\s2\sworkers$/x, 'has its own result');
+		is($code, 0, 'a reload ordered during a reload succeeds');
+		like($output, qr/idle-timeout\s300\s->\s7$|reloaded:\s2\sworkers$/x, 'a reload ordered during a reload has a result of its own');
 	}
 	is($server->stop, 0, 'exit status');
 	return;
@@ -324,8 +324,8 @@ sub workers {
 		is_deeply([ ctl(qw(--name w workers), $n) ], [ 0, "$n worker$plural\n", q{} ],
 			"workers $n");
 		my $s = status($server);
-		is("$s->{workers} $s->{workers_serving}", "$n $n", 'they serve by then');
-		is(grep({ $_->{pid} } @{ $s->{slots} }), $n, 'and no others');
+		is("$s->{workers} $s->{workers_serving}", "$n $n", 'all wanted workers serve when the command ends');
+		is(grep({ $_->{pid} } @{ $s->{slots} }), $n, 'no other worker runs when the command ends');
 	}
 	fails(64, qr/too\slarge;\sit\stakes\s1\sto\s1024/x, qw(--name w workers 2000));
 	is_deeply([ ctl(qw(--name w reload)) ], [ 0, "reloaded: 1 worker\n", q{} ],
@@ -360,22 +360,22 @@ sub drains {
 	like(join(q{ }, $drain->('drain', 1)), qr/\A0[ ]drained\sslot\s1(?::\sworker\s[02]\sserves\sits\squeue)?\n[ ]\z/x,
 		'drain');
 	my $slot = status($server)->{slots}[1];
-	is("$slot->{state} " . ($slot->{pid} // 'none'), 'drained none', 'it has no worker');
+	is("$slot->{state} " . ($slot->{pid} // 'none'), 'drained none', 'the status shows the slot as drained, without a worker');
 	$serves->('the others serve');
-	is(($drain->('drain', 1))[0], 0, 'again');
-	is(($drain->('drain', 0))[0], 0, 'another one');
+	is(($drain->('drain', 1))[0], 0, 'a drain of a drained slot succeeds');
+	is(($drain->('drain', 0))[0], 0, 'a second slot is drained');
 	$serves->('one is left');
 	my ($code, undef, $errors) = $drain->('drain', 2);
-	is($code, 1, 'the last one');
-	like($errors, qr/no\sother\sworker\sserves/x, 'stays');
+	is($code, 1, 'a drain of the last serving slot fails');
+	like($errors, qr/no\sother\sworker\sserves/x, 'the error says that no other worker serves');
 	is_deeply([ $drain->('undrain', 1) ], [ 0, "slot 1 serves\n", q{} ], 'undrain');
 	$serves->('two');
 	is(($drain->('reload'))[0], 0, 'a reload');
-	is(status($server)->{workers_serving}, 3, 'ends all drains');
+	is(status($server)->{workers_serving}, 3, 'all workers serve after a reload');
 	$serves->('all');
 	is(($drain->('drain', 2))[0], 0, 'drained');
-	is(($drain->('workers', 3))[0], 0, 'as does the number of workers');
-	is(status($server)->{workers_serving}, 3, 'all serve');
+	is(($drain->('workers', 3))[0], 0, 'an order of the number of workers succeeds');
+	is(status($server)->{workers_serving}, 3, 'all workers serve after an order of their number');
 	$serves->('at the end');
 	is($server->stop, 0, 'exit status');
 	return;
@@ -404,7 +404,7 @@ sub stop_under_load {
 
 	my $graceful = ctl_later(qw(--name load stop));
 	ok($server->wait_log(qr/\]\sstopping$/mx), 'a graceful stop has begun');
-	is(status($server)->{state}, 'stopping', 'and the status says so');
+	is(status($server)->{state}, 'stopping', 'the status is "stopping"');
 	fails(1, qr/the\sservice\sis\sstopping/x, qw(--name load reload));
 	fails(1, qr/the\sservice\sis\sstopping/x, qw(--name load workers 3));
 	is_deeply([ ctl(qw(--name load stop --now)) ], [ 0, "stopped\n", q{} ], 'stop --now');

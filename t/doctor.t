@@ -85,11 +85,11 @@ sub reloads {
 	utime time + 10, time + 10, $file;
 	is_deeply([ $names->() ], ['configuration'], 'written since then');
 	ctl(@ctl, 'reload');
-	is_deeply([ $names->() ], [qw(configuration reload)], 'and refused');
+	is_deeply([ $names->() ], [qw(configuration reload)], 'doctor warns of the changed file, and of the refused reload');
 	write_file($file, 'workers 2', 'bind 127.0.0.1:0');
 	utime time - 10, time - 10, $file;
 	is((ctl(@ctl, 'reload'))[0], 0, 'a good one');
-	is_deeply([ $names->() ], [], 'is the cure');
+	is_deeply([ $names->() ], [], 'doctor warns of nothing after a good reload');
 	is($server->stop, 0, 'exit status');
 	return;
 }

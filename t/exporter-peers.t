@@ -154,15 +154,15 @@ sub metrics {
 	for my $name (qw(mute zero busy smtp endless od_d_)) {
 		is(() = $text =~ /^prefork_up[{]service="$name"[}]\s0$/mxg, 1, "$name is down");
 	}
-	is(() = $text =~ /^prefork_up[{]service="twin"[}]\s1$/mxg, 1, 'of two with one name the first counts');
-	like($text, qr/^prefork_value\s1$/mx, 'with its samples');
-	unlike($text, qr/^prefork_value\s2$/mx, 'and not the second');
-	like($exporter->log_text, qr{left[ ]out[ ]\Q$dir\E/two[.]sock:.*[ ]twin,[ ]too;[ ]give}x, 'a line says so');
-	like($text, qr/^prefork_up[{]service="a\\"b"[}]\s1$/mx, 'a quoted name');
-	like($text, qr/^prefork_value\s4$/mx, 'one with a name that is too long');
-	is(() = $text =~ /^\#\sHELP\sprefork_many_/mxg, 256 - 2, 'only so many families are taken');
+	is(() = $text =~ /^prefork_up[{]service="twin"[}]\s1$/mxg, 1, 'of two services of one name the first one is shown');
+	like($text, qr/^prefork_value\s1$/mx, 'the samples of the first one are shown');
+	unlike($text, qr/^prefork_value\s2$/mx, 'the samples of the second one are left out');
+	like($exporter->log_text, qr{left[ ]out[ ]\Q$dir\E/two[.]sock:.*[ ]twin,[ ]too;[ ]give}x, 'a log line names the socket of the service that was left out');
+	like($text, qr/^prefork_up[{]service="a\\"b"[}]\s1$/mx, 'quotes in the name of a service are escaped');
+	like($text, qr/^prefork_value\s4$/mx, 'a service with a name that is too long is shown');
+	is(() = $text =~ /^\#\sHELP\sprefork_many_/mxg, 256 - 2, '254 families of a service with more are shown');
 	($status, $text) = get('/metrics', $port);
-	is(() = $text =~ /service="twin"[}]\s[01]$/mxg, 1, 'at the next time, too');
+	is(() = $text =~ /service="twin"[}]\s[01]$/mxg, 1, 'of two services of one name one is shown at the next scrape, too');
 	return;
 }
 
@@ -183,7 +183,7 @@ sub listening {
 	for my $case ('*:0', ':0', '0', 'localhost:0') {
 		my $e = exporter($case, $socket);
 		my %ports = map { $_ => 1 } $e->log_text =~ m{serving[ ]on[ ]http://\S+:(\d+)/$}mgx;
-		is(keys %ports, 1, 'one port') or diag($e->log_text);
+		is(keys %ports, 1, "all addresses of '$case' have one port") or diag($e->log_text);
 		is((get('/livez', keys %ports))[0], 503, 'it answers');
 		is($e->stop, 0, 'exit status');
 	}

@@ -86,12 +86,12 @@ sub options {
 		my ($arguments, $wanted, $why) = @{$case};
 		my ($code, $output, $errors) = run_cmd($program, @{$arguments});
 		is($code, $wanted, "'@{$arguments}' is refused");
-		like($errors, $why, 'and why');
+		like($errors, $why, 'standard error has the cause');
 	}
 	my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
 	my ($code, $output, $errors) = run_cmd($program, '-l', '127.0.0.1:' . $taken->sockport);
 	is($code, 69, 'a port in use ends it');
-	like($errors, qr/in\suse;\s-l\stakes\sanother/x, 'and why');
+	like($errors, qr/in\suse;\s-l\stakes\sanother/x, 'the error names the option that takes another port');
 	return;
 }
 
@@ -117,9 +117,9 @@ sub metrics {
 	my %seen;
 	is_deeply([ grep { $seen{$_}++ } @order ], [], 'the samples of a family stand together');
 	is(scalar(grep { /^\#\sHELP/x } @{ $lines->{prefork_workers} }), 1, 'a family is described once');
-	like($text, qr/^prefork_workers[{]service="web"[}]\s2$/mx, 'one service');
-	like($text, qr/^prefork_workers[{]service="api"[}]\s1$/mx, 'the other one');
-	like($text, qr/^prefork_exporter_services\s2$/mx, 'and their number');
+	like($text, qr/^prefork_workers[{]service="web"[}]\s2$/mx, 'the number of workers of the service "web"');
+	like($text, qr/^prefork_workers[{]service="api"[}]\s1$/mx, 'the number of workers of the service "api"');
+	like($text, qr/^prefork_exporter_services\s2$/mx, 'the number of services');
 	SKIP: {
 		skip 'promtool is not installed', 1 if !have('promtool');
 		my ($code, $output, $errors) = run_cmd({ stdin => $text }, qw(promtool check metrics));
@@ -128,8 +128,8 @@ sub metrics {
 	($status, $head, $text) = get('/metrics',
 		"Accept: application/openmetrics-text;version=1.0.0;q=0.75,text/plain;q=0.5,*/*;q=0.1\r\n");
 	like($head, qr{^Content-Type:\sapplication/openmetrics-text}mx, 'OpenMetrics where it is preferred');
-	like($text, qr/\n\#\sEOF\n\z/x, 'ends so');
-	is(() = $text =~ /^\#\sEOF$/gmx, 1, 'once');
+	like($text, qr/\n\#\sEOF\n\z/x, 'OpenMetrics ends with # EOF');
+	is(() = $text =~ /^\#\sEOF$/gmx, 1, 'OpenMetrics has one # EOF');
 	($status, $head) = get('/metrics', "Accept: text/plain, application/openmetrics-text;q=0.5\r\n");
 	like($head, qr{^Content-Type:\stext/plain}mx, 'text where that is preferred');
 	return;
@@ -139,8 +139,8 @@ sub json {
 	my ($status, undef, $text) = get('/status.json');
 	is($status, 200, '/status.json');
 	my $services = JSON::PP::decode_json($text)->{services};
-	is_deeply([ sort map { $_->{status}{name} } @{$services} ], [qw(api web)], 'both services');
-	ok($services->[0]{up}, 'they are up');
+	is_deeply([ sort map { $_->{status}{name} } @{$services} ], [qw(api web)], '/status.json has both services');
+	ok($services->[0]{up}, '/status.json: a service is up');
 	($status, undef, $text) = get('/doctor.json');
 	is(ref JSON::PP::decode_json($text)->{services}[0]{doctor}, 'ARRAY', '/doctor.json');
 	for my $path ('/livez', '/readyz') {
@@ -207,12 +207,12 @@ sub idle_peers {
 	$idle[$_]->syswrite("GET /metrics HT") for 0 .. IDLE / 2;
 	is((get('/metrics'))[0], 200, 'idle peers do not delay a scrape');
 	push @idle, map { connected() } 1 .. FLOOD;
-	is((get('/metrics'))[0], 200, 'nor does a flood of them');
+	is((get('/metrics'))[0], 200, 'a flood of idle peers does not delay a scrape');
 	my $text = (get('/metrics'))[2];
 	my ($evicted) = $text =~ /^prefork_exporter_evicted_connections_total\s(\d+)$/mx;
-	cmp_ok($evicted, '>=', FLOOD / 2, 'which loses its places');
+	cmp_ok($evicted, '>=', FLOOD / 2, 'the metrics count the peers that were evicted');
 	is(grep({ defined $_ } map { scalar wait_for(sub { !is_open($_) }, 20) || undef } @idle),
-		scalar @idle, 'and all are cut off in the end');
+		scalar @idle, 'all idle peers are closed in the end');
 	return;
 }
 
@@ -240,8 +240,8 @@ sub up_of {
 sub stuck {
 	kill 'STOP', $web->pid;
 	my ($status, undef, $text) = get('/livez');
-	is($status, 503, 'a master that does not answer is no health');
-	like($text, qr{/web[.]sock:\sit\sdoes\snot\sanswer\swithin\s3\ss$}mx, 'and is named');
+	is($status, 503, '/livez is 503 while a master does not answer');
+	like($text, qr{/web[.]sock:\sit\sdoes\snot\sanswer\swithin\s3\ss$}mx, '/livez names the control socket that does not answer');
 	kill 'CONT', $web->pid;
 	is((get('/livez'))[0], 200, 'it answers again');
 	return;
@@ -251,14 +251,14 @@ sub killed {
 	is(up_of('api'), 1, 'a service is up');
 	kill 'KILL', $api->pid;
 	$api->wait_exit;
-	is(up_of('api'), 0, 'a killed one is down');
-	is(up_of('web'), 1, 'and the other one is not');
+	is(up_of('api'), 0, 'prefork_up of a killed service is 0');
+	is(up_of('web'), 1, 'prefork_up of the service beside a killed one is 1');
 	my ($status, undef, $text) = get('/livez');
-	is("$status $text", '503 ' . place() . "/api.sock: the service has died\n", 'it is named');
+	is("$status $text", '503 ' . place() . "/api.sock: the service has died\n", '/livez names the control socket of the killed service');
 	my ($service) = grep { !$_->{up} } @{ JSON::PP::decode_json((get('/status.json'))[2])->{services} };
-	is($service->{error}, 'the service has died', 'in the JSON, too');
+	is($service->{error}, 'the service has died', '/status.json says that the killed service has died');
 	my ($e, $p) = exporter('127.0.0.1:0');
-	unlike((get('/metrics', undef, $p))[2], qr/service="api"/, 'one that never knew it leaves it out');
+	unlike((get('/metrics', undef, $p))[2], qr/service="api"/, 'an exporter started later leaves the killed service out');
 	is($e->stop, 0, 'exit status');
 	$api->kill_tree;
 	return;
@@ -268,9 +268,9 @@ sub missing {
 	my ($e, $p) = exporter('127.0.0.1:0', place() . '/none.sock', control_socket($web));
 	my (undef, undef, $text) = get('/metrics', undef, $p);
 
-	like($text, qr/^prefork_up[{]service="none"[}]\s0$/mx, 'a missing one is down');
-	like($text, qr/^prefork_up[{]service="web"[}]\s1$/mx, 'the other one is up');
-	is((get('/livez', undef, $p))[2], place() . "/none.sock: it is not running\n", 'and is named');
+	like($text, qr/^prefork_up[{]service="none"[}]\s0$/mx, 'prefork_up of a service that does not run is 0');
+	like($text, qr/^prefork_up[{]service="web"[}]\s1$/mx, 'prefork_up of the service beside it is 1');
+	is((get('/livez', undef, $p))[2], place() . "/none.sock: it is not running\n", '/livez names the control socket without a service');
 	is($e->stop, 0, 'exit status');
 	return;
 }
@@ -295,7 +295,7 @@ sub draining {
 	is((get('/readyz', undef, $p))[0], 200, 'a service is ready');
 	kill 'STOP', $web->workers_alive;
 	$web->signal('TERM');
-	ok(wait_for(sub { (get('/readyz', undef, $p))[0] == 503 }, 20), 'one that drains is not');
+	ok(wait_for(sub { (get('/readyz', undef, $p))[0] == 503 }, 20), '/readyz is 503 while the service drains');
 	kill 'CONT', $web->workers_alive;
 	$client->close;
 	is($web->wait_exit, 0, 'exit status');

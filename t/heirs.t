@@ -29,7 +29,7 @@ subtest 'fewer workers' => sub {
 	my $clients = clients($server, 3 * LIMIT);
 	my %worker  = $server->workers;
 	$server->signal('TTOU');
-	ok($server->wait_log(qr/worker 3 [(]\d+[)] has ended/), 'one leaves');
+	ok($server->wait_log(qr/worker 3 [(]\d+[)] has ended/), 'the surplus worker ends');
 	echo($clients, 'a');
 	my @held = map { held($worker{$_}) } 0 .. 2;
 	is($held[0] + $held[1] + $held[2], 3 * LIMIT, 'the others have all connections');
@@ -43,7 +43,7 @@ subtest 'all siblings are heirs' => sub {
 	my %worker  = $server->workers;
 	my @before  = map { held($worker{$_}) } 0 .. 2;
 	$server->signal('TTOU');
-	ok($server->wait_log(qr/worker 3 [(]\d+[)] has ended/), 'one leaves');
+	ok($server->wait_log(qr/worker 3 [(]\d+[)] has ended/), 'the surplus worker ends');
 	echo($clients, 'a');
 	my @more = map { held($worker{$_}) - $before[$_] } 0 .. 2;
 	ok(!(grep { $_ == 0 } @more), "each has got some of its connections: @more");
@@ -78,12 +78,12 @@ subtest 'no room' => sub {
 	echo($clients, 'b');
 	is(held($worker{0}), LIMIT, 'the sibling has no more than before');
 	kill 'KILL', $worker{1};
-	ok($server->wait_log(qr/worker 1 .* killed by signal 9/), 'which is killed');
+	ok($server->wait_log(qr/worker 1 .* killed by signal 9/), 'the log reports the kill of the worker that kept connections');
 	echo($clients, 'k');
 	close $_ for splice @{$clients}, 0, 5;
-	ok(wait_for(sub { held($worker{0}) == LIMIT }), 'it takes more as others end');
+	ok(wait_for(sub { held($worker{0}) == LIMIT }), 'the sibling takes connections as its own ones end');
 	close $_ for splice @{$clients}, 0, LIMIT - 5;
-	ok($server->wait_log(qr/worker 1 [(]\d+[)] has ended/), 'and all in the end');
+	ok($server->wait_log(qr/worker 1 [(]\d+[)] has ended/), 'the leaving worker ends when the sibling has all its connections');
 	echo($clients, 'c');
 	is($server->stop, 0, 'it stops');
 };

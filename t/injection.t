@@ -192,12 +192,12 @@ sub while_it_runs {
 
 		break_it($call, $number);
 		$break->();
-		ok($server->wait_log($told, undef, $from), "$call ($why) $name: told");
+		ok($server->wait_log($told, undef, $from), "$call ($why) $name: a line has the cause");
 		serves($server);
 		mend($call);
-		ok($server->wait_log($end, undef, $from), 'then it is well');
+		ok($server->wait_log($end, undef, $from), "$call ($why) $name: a line says that it works again");
 		my $log = substr $server->log_text, $from;
-		is_deeply([ $log =~ /$told/g ], [$what], 'once');
+		is_deeply([ $log =~ /$told/g ], [$what], "$call ($why) $name: one line has the cause");
 		serves($server);
 	};
 
@@ -257,19 +257,19 @@ sub no_watches_later {
 	my $new = $server->tcp_socket;
 	syswrite $new, 'after';
 	ok($server->wait_log(qr/cannot\swatch\sa\sdescriptor:\s\Q$why\E;\strying\sagain/x,
-		undef, $from), "epoll_ctl ($why) later: told");
-	is(echo_once($old, 'meanwhile'), 'meanwhile', 'the old one is served');
+		undef, $from), "epoll_ctl ($why) later: a line has the cause and the retry");
+	is(echo_once($old, 'meanwhile'), 'meanwhile', 'a connection that is watched already is served');
 	mend('epoll_ctl');
-	is(echo_once($new, ' that'), 'after', 'and the new one, once it can be');
+	is(echo_once($new, ' that'), 'after', 'the new connection is served once it can be watched');
 	ok($server->wait_log(qr/descriptors\sare\swatched\sagain/x, undef, $from),
-		'which is told');
+		'a line says that all descriptors are watched again');
 	break_it('epoll_ctl', $number);
 	$from = $server->log_size;
 	$server->signal('HUP');
 	# The master says so once in 10 s; on a busy machine it has done it above.
-	ok($server->wait_log(qr/\[master.*cannot\swatch.*\Q$why\E/x), 'a reload waits');
+	ok($server->wait_log(qr/\[master.*cannot\swatch.*\Q$why\E/x), 'the master logs that it cannot watch a descriptor for the reload');
 	mend('epoll_ctl');
-	ok($server->wait_log(qr/reloaded:\s2/x, undef, $from), 'and is made then');
+	ok($server->wait_log(qr/reloaded:\s2/x, undef, $from), 'the reload is carried out once the master can watch');
 	serves($server);
 	is($server->stop, 0, 'exit status');
 	return;
@@ -289,7 +289,7 @@ sub no_watches_for_the_log {
 		ok($server->wait_log(qr/^\[worker-1\s\($pid\)\]\sserving\son/mx, undef, $from),
 			"$name: the log has a worker's line");
 		my $told = count(substr($server->log_text, $from), qr/cannot\swatch\sa\swriter's\spipe/x);
-		ok($broken ? $told : !$told, 'and tells of the fault, if there is one');
+		ok($broken ? $told : !$told, "$name: the log has the cause exactly if there is a fault");
 		mend('epoll_ctl.pipe');
 	}
 	is($server->stop, 0, 'exit status');

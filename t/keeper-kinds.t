@@ -134,7 +134,7 @@ sub clocks_go_on {
 		},
 		10 * IDLE
 	);
-	ok($closed && sysread($socket, my $byte, 1) == 0, 'it is closed, however often its worker is killed');
+	ok($closed && sysread($socket, my $byte, 1) == 0, 'a closed connection is closed, however often its worker is killed');
 	is($server->stop, 0, 'idle: exit status');
 	return;
 }
@@ -176,8 +176,8 @@ sub machine_pauses {
 	kill 'CONT', reverse @all;
 	is(echo_once($_, 'x'), 'x', 'a pause: goes on') for @sockets;
 	pause(1.5 * TIMEOUT);
-	is_deeply([ sort(all_of($server)) ], [ sort @all ], 'a pause is no hang');
-	unlike($server->log_text, qr/hangs/, 'and nobody says so');
+	is_deeply([ sort(all_of($server)) ], [ sort @all ], 'the same workers and keepers run after a pause');
+	unlike($server->log_text, qr/hangs/, 'the log reports no hang after a pause');
 	is($server->stop, 0, 'a pause: exit status');
 	return;
 }

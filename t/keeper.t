@@ -117,10 +117,10 @@ sub without_master {
 			signal\s9\s\(SIGKILL\);\srestarted/mx), 'the keeper logs the death');
 	$server->signal('CONT');
 	ok($server->wait_log(qr/^\[master\s.*started\sworker\s0\s\((?!$worker\))/mx),
-		'the master learns of it');
-	is(count($server->log_text, qr/\($worker\)\skilled/x), 1, 'it is logged once');
+		'the master, continued, logs the successor of the keeper');
+	is(count($server->log_text, qr/\($worker\)\skilled/x), 1, 'the death of the worker is logged once');
 	kill_worker($server, 0);
-	is(echo_once($socket, 'again'), 'again', 'and once more');
+	is(echo_once($socket, 'again'), 'again', 'goes on after a second kill');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -139,7 +139,7 @@ sub without_keeper {
 		'its worker is replaced');
 	is(echo_once($_, 'x'), 'x', 'a connection goes on') for @sockets;
 	kill_worker($server, 0);
-	is(echo_once($_, 'x'), 'x', 'and so it does with the new keeper') for @sockets;
+	is(echo_once($_, 'x'), 'x', 'a connection goes on after a kill under the new keeper') for @sockets;
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -155,12 +155,12 @@ sub with_its_keeper {
 	$server->signal('STOP');
 	kill 'KILL', keeper_of($server, 0);
 	kill 'KILL', $worker;
-	is(sysread($_, my $in, 1) // 0, 0, 'which ends with its keeper') for @sockets;
+	is(sysread($_, my $in, 1) // 0, 0, 'the peer sees the end when worker and keeper are dead') for @sockets;
 	$server->signal('CONT');
 	ok($server->wait_log(qr/8\sconnections\sended[ ]with\sworker\s0\s\($worker\),\sbecause\sits\skeeper/x),
 		'the log says how many have ended');
 	my (undef, $metrics) = run_cmd(Prefork::program('prefork-ctl'), '-s', "$dir/sock", 'metrics');
-	like($metrics, qr/closed_total\{[^}]*cause="error"[^}]*\}\s8$/mx, 'and so do the metrics');
+	like($metrics, qr/closed_total\{[^}]*cause="error"[^}]*\}\s8$/mx, 'the metrics count the 8 connections as ended by an error');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -212,7 +212,7 @@ sub idle {
 	ok(wait_for(sub { %after = fds({ $server->workers }->{0}); keys %after == keys %before }, 10),
 		'as many descriptors after many deaths as before');
 	is(echo_once($socket, 'x'), 'x', 'a connection goes on after many deaths');
-	is(count($server->log_text, qr/restarting\sin/x), 0, 'none has a delay');
+	is(count($server->log_text, qr/restarting\sin/x), 0, 'no restart was delayed');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -231,7 +231,7 @@ sub one_at_fault {
 		'the worker waits');
 	kill_worker($server, 0, 'SEGV');
 	is(echo_once($socket, 'x'), 'x', 'goes on after a crash that it had no part in');
-	like($server->log_text, qr/killed\sby\ssignal\s11\s\(SIGSEGV\).*;\srestarting/x, 'logged');
+	like($server->log_text, qr/killed\sby\ssignal\s11\s\(SIGSEGV\).*;\srestarting/x, 'the master logs the crash, and restarts the worker');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -244,8 +244,8 @@ sub as_another_user {
 		my ($uid)  = (stat '/proc/' . keeper_of($server, 0))[4];
 		is($uid, (getpwnam 'nobody')[2], 'the keeper has dropped privileges too');
 		my $worker = kill_worker($server, 0);
-		is((stat "/proc/$worker")[4], $uid, 'and so has a successor');
-		is(echo_once($socket, 'x'), 'x', 'which goes on');
+		is((stat "/proc/$worker")[4], $uid, 'the successor of a killed worker runs as that user, too');
+		is(echo_once($socket, 'x'), 'x', 'the connection goes on at the successor');
 		is($server->stop, 0, 'exit status');
 	}
 	return;

@@ -49,8 +49,8 @@ sub is_killed {
 
 	my ($code, $output, $errors) = order($server, $name);
 	is("$code $errors", '0 ', $note);
-	like($output, qr/\Aclosed\s1\sconnection\sof\s\Q$name\E,\sin\sslot\s[01]\n\z/x, 'and where it was');
-	is(sysread($socket, my $buffer, 1), undef, 'its peer gets a reset');
+	like($output, qr/\Aclosed\s1\sconnection\sof\s\Q$name\E,\sin\sslot\s[01]\n\z/x, 'the answer names the peer and the slot');
+	is(sysread($socket, my $buffer, 1), undef, 'the peer gets a reset');
 	return;
 }
 
@@ -61,14 +61,14 @@ sub ends_one {
 	is(echo_once($_, 'x'), 'x', 'a client') for @sockets;
 	my $before = closed_by_drain($server);
 	is_killed($server, $sockets[3], 'one is ended');
-	is(closed_by_drain($server), $before + 1, 'and counted');
+	is(closed_by_drain($server), $before + 1, 'the ended connection is counted as closed by the drain');
 	is(echo_once($sockets[$_], 'y'), 'y', 'the others go on') for grep { $_ != 3 } 0 .. 7;
 	my ($code, $output, $errors) = order($server, name_of($sockets[4]) =~ s/\d+\z/1/r);
-	is("$code $output", '1 ', 'one that nobody has');
-	like($errors, qr/\Aprefork-ctl:\sno\sworker\shas\sa\sconnection\sof\s127/x, 'is named');
+	is("$code $output", '1 ', 'a peer without a connection: exit status 1');
+	like($errors, qr/\Aprefork-ctl:\sno\sworker\shas\sa\sconnection\sof\s127/x, 'the error names the peer without a connection');
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
 	wait_for(sub { !@{ status($server)->{leaving} } });
-	is_killed($server, $sockets[5], 'one is ended after it');
+	is_killed($server, $sockets[5], 'a connection is ended after a reload');
 	is(echo_once($sockets[6], 'z'), 'z', 'the others go on');
 	is($server->stop, 0, 'exit status');
 	return;
@@ -81,10 +81,10 @@ sub under_load {
 	my $victim = $server->tcp_socket;
 
 	$victim->blocking(0);
-	ok(wait_for(sub { !defined syswrite $victim, 'x' x 65_536 }), 'one that does not read');
+	ok(wait_for(sub { !defined syswrite $victim, 'x' x 65_536 }), 'a peer that does not read fills its connection');
 	$victim->blocking(1);
 	my ($code, $output, $errors) = order($server, name_of($victim));
-	is("$code $errors", '0 ', 'is ended at once');
+	is("$code $errors", '0 ', 'the connection of a peer that does not read is ended');
 	my ($text, $n);
 	while ($n = sysread $victim, $text, 65_536) { }
 	is($n, undef, 'by a reset');
@@ -102,8 +102,8 @@ sub is_refused {
 		is("$code $output", '64 ', "'$bad' is refused");
 		like($errors, qr/kill\stakes\sADDR:PORT/x, 'with the form');
 	}
-	is((order($server))[0], 64, 'nothing, too');
-	is((order($server, '127.0.0.1:80', '127.0.0.1:81'))[0], 64, 'and two');
+	is((order($server))[0], 64, 'no address is refused');
+	is((order($server, '127.0.0.1:80', '127.0.0.1:81'))[0], 64, 'two addresses are refused');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -117,9 +117,9 @@ sub stands_still {
 	kill 'STOP', $pid;
 	my ($code, $output, $errors) = order($server, name_of($socket));
 	is("$code $output", '1 ', 'a worker that stands still: exit 1');
-	like($errors, qr/\Aprefork-ctl:\sno\sanswer\syet\sof\sworker\s0\s[(]$pid[)]/x, 'it is named');
+	like($errors, qr/\Aprefork-ctl:\sno\sanswer\syet\sof\sworker\s0\s[(]$pid[)]/x, 'the error names the worker that stands still');
 	kill 'CONT', $pid;
-	is(sysread($socket, my $buffer, 1), undef, 'and carries the order out when it goes on');
+	is(sysread($socket, my $buffer, 1), undef, 'the worker carries the order out after it was continued');
 	# One that dies in the middle of an order.
 	$socket = $server->tcp_socket;
 	is(echo_once($socket, 'x'), 'x', 'another client');
@@ -127,7 +127,7 @@ sub stands_still {
 	my $asker = connect_control($server);
 	syswrite $asker, '1 kill ' . name_of($socket) . "\n";
 	kill 'KILL', $pid;
-	like(read_until_eof($asker), qr/\A(?:OK\nclosed\s1|ERR\s75\sworker\s0\s.*\stry\sagain)/x, 'its death is told');
+	like(read_until_eof($asker), qr/\A(?:OK\nclosed\s1|ERR\s75\sworker\s0\s.*\stry\sagain)/x, 'the answer reports the connection closed, or the worker dead');
 	is($server->stop, 0, 'exit status');
 	return;
 }

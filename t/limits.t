@@ -73,7 +73,7 @@ sub out_of_descriptors {
 
 	close $_ for @clients;
 	ok(wait_for(sub { (echo_once($server->tcp_socket, 'z') // q{}) eq 'z' }),
-		'they leave: it accepts again');
+		'clients leave: the worker accepts again');
 	is(echo_once($first, 'z'), 'z', 'a connected client is still served');
 	close $first;
 	is($server->stop, 0, 'exit status');
@@ -91,9 +91,9 @@ sub max_connections {
 	is(echo_once($in[2], 'in'), 'in', 'a connected client is served');
 	close shift @in;
 	ok(readable($waiting[0], 10), 'one leaves: the first that waits is served');
-	ok(!readable($waiting[1], 0.3), 'and no other');
+	ok(!readable($waiting[1], 0.3), 'a second waiting client is not accepted for one free place');
 	close shift @in;
-	ok(readable($waiting[1], 10), 'then the other');
+	ok(readable($waiting[1], 10), 'the second waiting client is served when a second one leaves');
 	close $_ for @in, @waiting;
 	is($server->stop, 0, 'exit status');
 	return;
@@ -107,7 +107,7 @@ sub max_connections_and_the_rlimit {
 
 	is(echo_once($first, 'x'), 'x', '-n by default');
 	after(0.5);
-	is(scalar(grep { readable($_) } @clients), 0, 'nobody is shed');
+	is(scalar(grep { readable($_) } @clients), 0, 'no connection is closed at the limit of descriptors');
 	unlike($server->log_text, qr/Too\smany\sopen\sfiles/x,
 		'the descriptors are enough');
 	my $served = 0;
@@ -235,10 +235,10 @@ sub idle_timeout {
 		pause(0.05);
 		last if $lost;
 	}
-	is($lost, 0, 'the one with traffic stays');
-	ok(readable($idle), 'the other is closed');
-	is((read_until_eof($idle))[1], 'eof', 'with an end, not a reset');
-	is((read_until_eof($active))[1], 'eof', 'so is the first when it rests');
+	is($lost, 0, 'a connection with traffic stays open');
+	ok(readable($idle), 'a connection without traffic is closed');
+	is((read_until_eof($idle))[1], 'eof', 'an idle connection ends with FIN, not a reset');
+	is((read_until_eof($active))[1], 'eof', 'the other connection is closed when its traffic ends');
 	cmp_ok(now() - $start, '<', 5, 'in time');
 	close $_ for $active, $idle;
 	is($server->stop, 0, 'exit status');

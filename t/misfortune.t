@@ -63,8 +63,8 @@ sub stalled_heir {
 	ok($server->wait_log(qr/worker\s1\s\($pid\)\sis\sleaving/x),
 		'a worker leaves, and its heir stands still');
 	kill 'CONT', $heir;
-	is(echo_once($socket, 'x'), 'x', 'its connection is served in the end');
-	ok($server->wait_log(qr/worker\s1\s\($pid\)\shas\sended/x), 'it ends');
+	is(echo_once($socket, 'x'), 'x', 'the connection of the leaving worker is served by its continued heir');
+	ok($server->wait_log(qr/worker\s1\s\($pid\)\shas\sended/x), 'the leaving worker ends');
 	is(echo_once($socket, 'y'), 'y', 'and the connection goes on');
 	is($server->stop, 0, 'exit status');
 	return;
@@ -95,7 +95,7 @@ sub timeout_by_reload {
 		kill 'CONT', $pid;
 		is(echo_once($server->tcp_socket, 'x'), 'x',
 			"$seconds s by a reload: it may stand still for a while");
-		unlike(substr($server->log_text, $from), qr/hangs/, 'nobody minds');
+		unlike(substr($server->log_text, $from), qr/hangs/, "$seconds s by a reload: the log reports no hang");
 	}
 	is($server->stop, 0, 'exit status');
 	return;

@@ -40,10 +40,10 @@ sub master {
 	}
 	is($server->wait_exit, 71, "$limit descriptors are too few: exit 71");
 	$log = $server->log_text;
-	is(count($log, qr/Too\smany\sopen\sfiles|no\sdescriptor\sis\sfree/x), 1, 'which is told once')
+	is(count($log, qr/Too\smany\sopen\sfiles|no\sdescriptor\sis\sfree/x), 1, 'one line says that descriptors have run out')
 	    or diag($log);
-	unlike($log, qr/garbage|sent|died/, 'and nobody is blamed');
-	is(scalar $server->workers_alive, 0, 'nobody is left');
+	unlike($log, qr/garbage|sent|died/, 'no line calls a process faulty');
+	is(scalar $server->workers_alive, 0, 'no worker is left');
 	return;
 }
 
@@ -61,7 +61,7 @@ sub worker {
 	ok($server->wait_log(qr/\]\sreloaded:/x, undef, $from), 'reloaded');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended/x, undef, $from),
 		'it leaves, because its listeners make room');
-	is(echo_once($socket, 'x'), 'x', 'and its connection goes on');
+	is(echo_once($socket, 'x'), 'x', 'the connection goes on at the successor');
 	close $socket;
 	unlike($server->log_text, qr/master\shas\sdied|garbage/x,
 		'the master lives, and talks sense');

@@ -63,10 +63,10 @@ sub life {
 	my ($uptime) = slurp('/proc/uptime') =~ /^([\d.]+)/x;
 	cmp_ok(abs($usec / 1e6 - $uptime), '<', 30, 'begins, at a time of the monotonic clock');
 	like(told(qr/READY/), qr/^STATUS=2\sof\s2\sworkers\sserve,.*,\sreload\s\d+s\sago:\sok$/mx,
-		'and ends');
+		'READY ends the reload, and has its result');
 	$server->signal('TERM');
-	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, 'it stops');
-	like(told(qr/EXTEND/), qr/\AEXTEND_TIMEOUT_USEC=\d+$/mx, 'and asks for time');
+	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, 'STOPPING is sent at a stop');
+	like(told(qr/EXTEND/), qr/\AEXTEND_TIMEOUT_USEC=\d+$/mx, 'a stop asks for more time');
 	is($server->wait_exit, 0, 'exit status');
 	return;
 }
@@ -78,21 +78,21 @@ sub lame_duck {
 
 	told(qr/READY/);
 	$server->signal('TERM');
-	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, '--stop-delay: it is to stop');
-	like(told(qr/EXTEND/), qr/STATUS=1\sof\s1.*,\sstopping$/mx, 'and tells so');
+	like(told(qr/STOPPING/), qr/\ASTOPPING=1$/mx, '--stop-delay: STOPPING is sent at once');
+	like(told(qr/EXTEND/), qr/STATUS=1\sof\s1.*,\sstopping$/mx, 'the status line ends with "stopping"');
 	like((ctl('-s', $socket, 'status'))[1], qr/\A\S+\sstopping,/x, 'as the status does');
 	like((ctl('-s', $socket, 'metrics'))[1], qr/^prefork_ready\{.*\}\s0$/mx, 'it is not ready');
-	is(echo_once($server->tcp_socket(4), 'new'), 'new', 'and serves a new client');
-	cmp_ok((ctl('-s', $socket, 'upgrade'))[0], '!=', 0, 'but no upgrade undoes the stop');
+	is(echo_once($server->tcp_socket(4), 'new'), 'new', 'a new client is served during the delay');
+	cmp_ok((ctl('-s', $socket, 'upgrade'))[0], '!=', 0, 'an upgrade during the delay is refused');
 	is((ctl('-s', $socket, qw(reload)))[0], 0, 'a reload does not, either');
-	like((ctl('-s', $socket, 'status'))[1], qr/\A\S+\sstopping,/x, 'it is to stop still');
+	like((ctl('-s', $socket, 'status'))[1], qr/\A\S+\sstopping,/x, 'the status is still "stopping" after a reload');
 	is((ctl('-s', $socket, qw(stop --now)))[0], 0, 'it stops by another order');
 	is($server->wait_exit, 0, 'exit status');
 
 	$server = start({}, qw(-w 1 --stop-delay 0.2));
 	$server->signal('TERM');
 	is($server->wait_exit, 0, 'or when the delay has passed');
-	like($server->log_text, qr/stopping\sin\s0\.2\ss;.*\sstopping$/msx, 'as it has said');
+	like($server->log_text, qr/stopping\sin\s0\.2\ss;.*\sstopping$/msx, 'the log has the delay and the stop');
 	return;
 }
 
@@ -105,7 +105,7 @@ sub bad_file {
 	write_file($file, 'colour blue');
 	$server->signal('HUP');
 	ok(told(qr/RELOADING/), 'a reload of a bad file begins');
-	like(told(qr/READY/), qr/reload\s\d+s\sago:\srefused$/mx, 'and ends');
+	like(told(qr/READY/), qr/reload\s\d+s\sago:\srefused$/mx, 'READY ends the refused reload');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -114,18 +114,18 @@ sub bad_file {
 sub watchdog {
 	my $server = start({ WATCHDOG_USEC => 300_000 }, qw(-w 1));
 
-	ok(told(qr/\AWATCHDOG=1\z/), 'the watchdog is told') for 1 .. 3;
+	ok(told(qr/\AWATCHDOG=1\z/), 'WATCHDOG is sent') for 1 .. 3;
 	$server->signal('STOP');
 	ok(wait_for(sub { slurp('/proc/' . $server->pid . '/stat') =~ /[)]\sT/ }), 'a stopped master');
 	recv $manager, my $text, 4096, 0 while IO::Select->new($manager)->can_read(0);
-	ok(!IO::Select->new($manager)->can_read(1), 'tells nothing');
+	ok(!IO::Select->new($manager)->can_read(1), 'a stopped master sends no WATCHDOG');
 	$server->signal('CONT');
-	ok(told(qr/WATCHDOG/), 'and goes on');
+	ok(told(qr/WATCHDOG/), 'a continued master sends WATCHDOG again');
 	is($server->stop, 0, 'exit status');
 
 	$server = start({ WATCHDOG_USEC => 300_000, WATCHDOG_PID => 1 }, qw(-w 1));
-	ok(told(qr/READY/), 'a watchdog of another process');
-	ok(!IO::Select->new($manager)->can_read(1), 'is not told');
+	ok(told(qr/READY/), 'WATCHDOG_PID of another process: READY is sent');
+	ok(!IO::Select->new($manager)->can_read(1), 'WATCHDOG_PID of another process: no WATCHDOG is sent');
 	is($server->stop, 0, 'exit status');
 	return;
 }

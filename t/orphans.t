@@ -89,9 +89,9 @@ sub twice {
 		kill_master($old);
 		served("without a master, $time", @clients, tcp('127.0.0.1', $port));
 		$server = start($port);
-		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next one takes them over');
-		ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'and replaces them');
-		gone($old, 'which end');
+		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next master takes three workers over');
+		ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'the next master replaces the workers that it took over');
+		gone($old, 'the orphans end');
 		served("with the next one, $time", @clients, tcp('127.0.0.1', $port));
 	}
 	is($server->stop, 0, 'exit status');
@@ -107,9 +107,9 @@ sub another_configuration {
 	my $server = Prefork->start('-w', 2, '-b', "127.0.0.1:$port", '-b', "127.0.0.2:$port",
 		'--control', "$dir/$port.sock");
 	ok($server->wait_log(qr/\]\sreloaded:\s2\sworkers/x), 'fewer workers, one address more');
-	ok($server->wait_log(qr/worker\s2\s\(\d+\)\sis\sleaving/x), 'the surplus one hands over');
-	gone($old, 'the old ones end');
-	unlike($server->log_text, qr/failed\sto\sstart/x, 'one after the other opens it');
+	ok($server->wait_log(qr/worker\s2\s\(\d+\)\sis\sleaving/x), 'the surplus orphan leaves');
+	gone($old, 'the orphans end');
+	unlike($server->log_text, qr/failed\sto\sstart/x, 'no worker fails to open the new address');
 	served('as before', @clients, map { tcp($_, $port) } '127.0.0.1', '127.0.0.2');
 	is($server->stop, 0, 'exit status');
 	return;
@@ -124,7 +124,7 @@ sub killed_meanwhile {
 	kill 'KILL', values %{ { $old->workers } };
 	served('an orphan is killed', @clients);
 	my $server = start($port);
-	gone($old, 'and taken over');
+	gone($old, 'the killed orphans are replaced');
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
 	return;
@@ -143,8 +143,8 @@ sub without_keepers {
 	kill_master($old);
 	served('keepers and master are dead', @clients);
 	my $server = start($port);
-	like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next one takes them over');
-	gone($old, 'and replaces them');
+	like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'the next master takes workers over that have no keeper');
+	gone($old, 'the workers without a keeper end');
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
 	return;
@@ -174,14 +174,14 @@ sub one_stands_still {
 sub hung_meanwhile {
 	my ($server, $old, $still, @clients) = one_stands_still('--worker-timeout', 0);
 
-	like($server->log_text, qr/took[ ]over\s2\sworkers/x, 'one stands still: the others are taken over');
-	ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'and replaced');
+	like($server->log_text, qr/took[ ]over\s2\sworkers/x, 'the workers that do not stand still are taken over');
+	ok($server->wait_log(qr/\]\sreloaded:\s3\sworkers/x), 'the next master has three workers of its own');
 	kill 'CONT', $still;
-	ok($server->wait_log(qr/took[ ]over\sworker\s\d\s\($still\).*later/x), 'the last one comes late');
-	gone($old, 'and ends');
+	ok($server->wait_log(qr/took[ ]over\sworker\s\d\s\($still\).*later/x), 'the worker that stood still is taken over late');
+	gone($old, 'the late worker ends');
 	served('with the next master', @clients);
 	is(() = $old->log_text =~ /worker-\d\s\($still\)\]\sthe\smaster\shas\sdied/gx, 1,
-		'it has said once that its master has died');
+		'the late worker has logged the death of its master once');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -209,8 +209,8 @@ sub all_hung {
 	kill_master($old, scalar @workers);
 	my $server = start($port);
 	like($server->log_text, qr/a\sworker\sof\sa\smaster\sthat\shas\sdied,\swhich\sdoes\snot\sanswer/x,
-		'it waits for the keepers');
-	gone($old, 'which replace the workers');
+		'the next master waits for the keepers');
+	gone($old, 'the workers that stood still end');
 	served('with the next master', @clients, tcp('127.0.0.1', $port));
 	is($server->stop, 0, 'exit status');
 	return;
@@ -231,7 +231,7 @@ sub all_stopped {
 	my $server = start($port, '-w', $after, '--worker-timeout', 1);
 	is(count($server->log_text, qr/keeper\sof\sa\sworker\swhose\smaster\shas\sdied,\swas\sstopped:\scontinued/x),
 		scalar @workers, 'stopped keepers are continued');
-	gone($old, 'and replace their workers');
+	gone($old, 'the continued keepers replace their workers');
 	served('with the next master', @clients, tcp('127.0.0.1', $port));
 	is($server->stop, 0, 'exit status');
 	return;
@@ -250,7 +250,7 @@ sub never_continued {
 		'the keeper and the cure are named');
 	kill 'CONT', @stopped;
 	my $server = start($port);
-	gone($old, 'which works');
+	gone($old, 'a start works after kill -CONT');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -266,16 +266,16 @@ sub failing_start {
 		'--control', "$dir/$port.sock");
 	is($second->wait_exit, 75, 'a start fails: exit 75');
 	like($second->log_text, qr/took[ ]over\s3\sworkers.*\scannot\sstart:.*192[.]0[.]2[.]1/xs,
-		'when it has the workers');
-	like($second->log_text, qr/3\sworkers\sof\sthe\smaster\sbefore\sserve\son/x, 'and says that they stay');
-	ok(-S "$dir/$port.sock", 'as does the socket');
+		'the start fails after it has taken the workers over');
+	like($second->log_text, qr/3\sworkers\sof\sthe\smaster\sbefore\sserve\son/x, 'the log says that the workers serve on');
+	ok(-S "$dir/$port.sock", 'the control socket stays');
 	served('meanwhile', @clients);
 	my $server = start($port);
 	ok($server->wait_log(qr/took[ ]over\s3\sworkers/x), 'the next start takes them over');
-	gone($old, 'which end');
+	gone($old, 'the orphans end');
 	served('with the next master', @clients);
 	is($server->stop, 0, 'exit status');
-	ok(!-e "$dir/$port.sock", 'with the socket');
+	ok(!-e "$dir/$port.sock", 'the stop removes the control socket');
 	return;
 }
 
@@ -306,10 +306,10 @@ sub from_another_user {
 		kill_master($old);
 		my ($code, undef, $err) = run_cmd(@{$as}, public_program($public), '-w', 3, '-b', "127.0.0.1:$port");
 		is($code, 75, 'another user cannot start it: exit 75');
-		like($err, qr/in\suse\sby/x, 'and is told the cause');
+		like($err, qr/in\suse\sby/x, 'the error says that the address is in use');
 		served('meanwhile', @clients);
 		my $server = start($port);
-		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'its own user can');
+		like($server->log_text, qr/took[ ]over\s3\sworkers/x, 'a start of the same user takes the workers over');
 		gone($old, 'the orphans end');
 		served('with the next master', @clients);
 		is($server->stop, 0, 'exit status');
@@ -329,11 +329,11 @@ sub with_another_user {
 		my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port", '--control', "$dir/$port.sock");
 		is($second->wait_exit, 75, 'without --user: exit 75');
 		like($second->log_text, qr/its\smaster\shas\sdied,\sand\sits\suser,\s\d+,.*start\sthe\sservice[ ]with\sthe\s--user/x,
-			'the cause and the cure');
-		unlike($second->log_text, qr/waiting\suntil/x, 'at once');
+			'the error has the cause, and --user as the cure');
+		unlike($second->log_text, qr/waiting\suntil/x, 'the start does not wait before it fails');
 		served('meanwhile', $client);
 		my $server = start($port, '--user', 'nobody');
-		gone($old, 'which works');
+		gone($old, 'a start with --user replaces the orphans');
 		served('with the next master', $client);
 		is($server->stop, 0, 'exit status');
 	}
@@ -355,18 +355,18 @@ sub seen_and_ended {
 	is_deeply(
 		[ sort grep { $out =~ /^worker\s$_\s\($worker{$_}\)\sserves\son:\sorphan\ssince\s[\d:]+\suntil\s[\d:]+$/mx } 0 .. 2 ],
 		[ 0 .. 2 ],
-		'its workers serve on'
+		'status shows each worker as an orphan that serves'
 	) or diag($out);
-	like($err, qr/has\sdied;\sstart\sit\sagain/x, 'and what to do');
+	like($err, qr/has\sdied;\sstart\sit\sagain/x, 'status advises to start the service again');
 	served('meanwhile', $client);
 	close $client;
 	is_deeply([ run_cmd(@ctl, 'stop') ], [ 0, "ended 3 workers of a master that had died\n", q{} ],
 		'stop ends them');
-	gone($server, 'at once');
+	gone($server, 'the workers end at once');
 	($code, undef, $err) = run_cmd(@ctl, 'stop');
-	is($code, 69, 'nobody is left');
-	like($err, qr/the\sservice\shas\sdied/x, 'to end');
-	unlike($server->log_text, qr/cannot\ssend/x, 'they tell no master');
+	is($code, 69, 'stop without a worker: exit status 69');
+	like($err, qr/the\sservice\shas\sdied/x, 'stop without a worker: the error says that the service has died');
+	unlike($server->log_text, qr/cannot\ssend/x, 'no worker tried to send a message to the dead master');
 	among_strangers("$dir/$port.sock", @ctl);
 	return;
 }
@@ -401,7 +401,7 @@ sub a_stopped_master {
 	my $second = Prefork->spawn('-w', 3, '-b', "127.0.0.1:$port",
 		'--control', "$dir/$port.sock");
 	is($second->wait_exit, 75, 'a stopped master is not dead: exit 75');
-	like($second->log_text, qr/process\s${\$server->pid}\s\(which\sis\sstopped:[ ]see[ ]kill\s-CONT\)/x, 'which says so');
+	like($second->log_text, qr/process\s${\$server->pid}\s\(which\sis\sstopped:[ ]see[ ]kill\s-CONT\)/x, 'the error says that the master is stopped, and names kill -CONT');
 	$server->signal('CONT');
 	served('it keeps its workers', $client);
 	is($server->stop, 0, 'exit status');

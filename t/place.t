@@ -67,10 +67,10 @@ sub directories {
 		my $server = Prefork->start({ env => $env }, @echo);
 		my ($socket, @more) = sockets_in($where);
 		ok($socket && !@more, "$name: the socket is there");
-		like(ask($socket, '1 status'), qr/\AOK\n/, 'and answers');
-		unlike($server->log_text, qr/control\ssocket/x, 'and the log is silent');
+		like(ask($socket, '1 status'), qr/\AOK\n/, "$name: the control socket answers");
+		unlike($server->log_text, qr/control\ssocket/x, "$name: no line of the log is about the control socket");
 		is($server->stop, 0, 'exit status');
-		is_deeply([ glob "$where/*" ], [], 'and is left empty');
+		is_deeply([ glob "$where/*" ], [], "$name: the directory is empty after the stop");
 	}
 	return;
 }
@@ -88,8 +88,8 @@ sub run_prefork {
 		my $run = '/proc/' . $server->pid . '/root/run/prefork';
 		is((stat $run)[2] & oct 7777, oct 755, '/run/prefork');
 		my ($socket) = glob "$run/*.sock";
-		like(ask($socket, '1 status'), qr/\AOK\n/, 'has the socket');
-		is((stat $socket)[2] & oct 777, oct 666, 'which everybody may connect to');
+		like(ask($socket, '1 status'), qr/\AOK\n/, '/run/prefork has the control socket');
+		is((stat $socket)[2] & oct 777, oct 666, 'any user may connect to the control socket');
 		is($server->stop, 0, 'exit status');
 	}
 	return;
@@ -113,10 +113,10 @@ sub swept {
 			env => { RUNTIME_DIRECTORY => q{}, XDG_RUNTIME_DIR => $gone } },
 			'--name', 'next', @echo);
 		my $where = is_root() ? '/proc/' . $server->pid . '/root/run/prefork' : $xdg;
-		ok(!-e "$where/gone.lock" && !-e "$where/gone.sock", 'a start removes them');
-		ok(-e "$where/dead.sock", 'but not where orphans may look for it');
+		ok(!-e "$where/gone.lock" && !-e "$where/gone.sock", 'a start removes lock and socket of a service dead for long');
+		ok(-e "$where/dead.sock", 'a start keeps the socket that orphans may look for');
 		like(slurp("$where/dead.lock"), qr/\A1234\norphans\s0\ndead\s\d+\n\z/x,
-			'which it notes');
+			'a start writes the time of death into the lock');
 		is($server->stop, 0, 'exit status');
 	}
 	return;
@@ -144,9 +144,9 @@ sub removed_at_exit {
 	my $pid    = $server->pid;
 
 	is(slurp($lock), "$pid\norphans 60\n", 'the lock has the pid, and the time for orphans');
-	is((stat $lock)[2] & oct 777, oct 600, 'and nobody else can take it');
+	is((stat $lock)[2] & oct 777, oct 600, 'no other user can open the lock');
 	is($server->stop('INT'), 0, 'exit status');
-	ok(!-e $lock && !-e place() . '/clean.sock', 'both go with the service');
+	ok(!-e $lock && !-e place() . '/clean.sock', 'lock and socket are removed at the stop');
 	return;
 }
 
@@ -154,7 +154,7 @@ sub off {
 	my $server = Prefork->start('--control', 'off', '--name', 'none', @echo);
 
 	is_deeply([ glob place() . '/*' ], [], '--control off: no socket, no lock');
-	unlike($server->log_text, qr/control/, 'and no word');
+	unlike($server->log_text, qr/control/, '--control off: no line of the log is about it');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -165,7 +165,7 @@ sub explicit_path {
 
 	like(ask("$dir/here.sock", '1 status'), qr/\AOK\n/, '--control with a relative path');
 	ok(-e "$dir/here.lock", 'the lock is beside it');
-	is_deeply([ glob place() . '/*' ], [], 'and nothing at the default place');
+	is_deeply([ glob place() . '/*' ], [], 'nothing is made at the default place');
 	my ($code, undef, $errors) =
 	    run_cmd(Prefork::program(), '--control', "$dir/here.sock", @echo);
 	is($code, 75, 'a second one: exit 75');
@@ -228,10 +228,10 @@ sub race {
 	my ($winner, @more) = grep { !$_->ended } @starts;
 	$code{ $_->exit_status }++ for grep { $_->ended } @starts;
 	is_deeply(\%code, { 75 => STARTS - 1 }, 'with status 75');
-	ok($winner && !@more && $winner->wait_ready, 'one serves') or return;
-	like(slurp(place() . '/race.lock'), qr/\A@{[ $winner->pid ]}\n/x, 'it has the lock');
+	ok($winner && !@more && $winner->wait_ready, 'the remaining one serves') or return;
+	like(slurp(place() . '/race.lock'), qr/\A@{[ $winner->pid ]}\n/x, 'the lock has the pid of the one that serves');
 	like(ask(place() . '/race.sock', '1 status'), qr/pid\s@{[ $winner->pid ]}$/mx,
-		'and the socket');
+		'the control socket is that of the one that serves');
 	is($winner->stop, 0, 'exit status');
 	return;
 }
@@ -245,7 +245,7 @@ sub after_kill {
 		ok(-S place() . '/again.sock', 'a stale socket is left');
 	}
 	my $server = Prefork->start('--name', 'again', @echo);
-	like(ask($server, '1 status'), qr/\AOK\n/, 'and replaced');
+	like(ask($server, '1 status'), qr/\AOK\n/, 'the next start replaces the stale socket');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -312,9 +312,9 @@ sub foreign_directory {
 			my $server = Prefork->start({ program => $program, wrapper => \@user,
 				env => \%env }, @echo);
 			my @said = $server->log_text =~ /^(.*no\scontrol\ssocket.*)$/gmx;
-			is(@said, 1, "/tmp/prefork-UID $name: told once");
-			like($said[0], qr/\Q$path\E.*$why/x, 'and why');
-			is(echo_once($server->tcp_socket, 'x'), 'x', 'and it serves');
+			is(@said, 1, "/tmp/prefork-UID $name: one line says that there is no control socket");
+			like($said[0], qr/\Q$path\E.*$why/x, "/tmp/prefork-UID $name: that line has the path and the cause");
+			is(echo_once($server->tcp_socket, 'x'), 'x', "/tmp/prefork-UID $name: the service runs without it");
 			is($server->stop, 0, 'exit status');
 			-l $path ? unlink $path : rmdir $path;
 		}
@@ -322,9 +322,9 @@ sub foreign_directory {
 		my $server = Prefork->start({ program => $program, wrapper => \@user,
 			env => \%env }, @echo);
 		is((stat $path)[2] & oct 777, oct 700, 'else it is made, for this user alone');
-		is(scalar(my @found = sockets_in($path)), 1, 'and has the socket');
+		is(scalar(my @found = sockets_in($path)), 1, '/tmp/prefork-UID has the control socket');
 		is($server->stop, 0, 'exit status');
-		ok(rmdir $path, 'and is left empty');
+		ok(rmdir $path, '/tmp/prefork-UID is empty after the stop');
 	}
 	return;
 }
@@ -345,7 +345,7 @@ sub vanished {
 		ok($server->wait_log(qr/was\sremoved;\smade\sit\sanew/x, undef, $from),
 			"$name was removed");
 		ok(wait_for(sub { (ask("$own/v.sock", '1 status') // q{}) =~ /\AOK\n/ }),
-			'and it answers again');
+			"$name: the control socket answers again");
 		my ($code) = run_cmd({ env => { RUNTIME_DIRECTORY => $own } },
 			Prefork::program(), '-q', '--name', 'v', @echo);
 		is($code, 75, 'and is still the only one');

@@ -125,16 +125,16 @@ sub falls_back {
 	my $server = proxy('--check-interval', 1, upstream($port, $second));
 
 	is(talk($server, 'a'), 'second a|eof', 'the second one, while the first is down');
-	like($server->log_text, qr/upstream\s127.0.0.1:$port\sis\sdown:\s.*refused/, 'it is logged');
+	like($server->log_text, qr/upstream\s127.0.0.1:$port\sis\sdown:\s.*refused/, 'the log has the upstream that is down, and the cause');
 	my $first = named('first ', LocalPort => $port, ReuseAddr => 1);
 	ok($server->wait_log(qr/upstream\s127.0.0.1:$port\sis\sup/), 'the check finds the first one');
-	is(talk($server, 'b'), 'first b|eof', 'and it is used');
+	is(talk($server, 'b'), 'first b|eof', 'the first upstream is used again');
 	undef $first;
-	is(talk($server, 'c'), 'second c|eof', 'until it is down again');
+	is(talk($server, 'c'), 'second c|eof', 'the second upstream is used when the first is down again');
 	undef $second;
 	my $socket = $server->tcp_socket;
 	my ($got) = read_until_eof($socket);
-	is($got, q{}, 'none is there: the client is sent away');
+	is($got, q{}, 'all upstreams are down: the client gets no byte');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -257,7 +257,7 @@ sub reloaded {
 	$server->signal('HUP');
 	ok($server->wait_log(qr/\]\sreloaded:/, undef, $from), 'it is reloaded');
 	is(echo_once($socket, 'after'), 'after', 'an old connection goes on');
-	is(talk($server, 'new'), 'new|eof', 'and new ones come');
+	is(talk($server, 'new'), 'new|eof', 'a new connection is served after the reload');
 	$server->signal('TERM');
 	ok($server->wait_log(qr/\]\sstopping/), 'it stops');
 	is(echo_once($socket, 'still'), 'still', 'a connection goes on until its end');
@@ -277,7 +277,7 @@ sub options {
 	for my $reason (sort keys %wrong) {
 		my ($code, undef, $errors) = run_cmd("$Prefork::O/examples/proxy", '-t', @{ $wrong{$reason} });
 		is($code, 64, $reason);
-		like($errors, qr/\Q$reason\E/, 'and says so');
+		like($errors, qr/\Q$reason\E/, 'the error has the cause');
 	}
 	my ($code, $out) = run_cmd("$Prefork::O/examples/proxy", qw(-T --upstream a.example:1 --upstream), '[::1]:2');
 	like($out, qr/^upstream\sa[.]example:1\nupstream\s\[::1\]:2$/m, 'both are in the dump');

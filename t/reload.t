@@ -72,12 +72,12 @@ sub in_order {
 			$log,
 			qr/^\[worker-$slot\s\($new{$slot}\)\]\sserving.*
 			   ^\[master\s.*worker\s$slot\s\($old{$slot}\)\sis\sleaving/msx,
-			'which serves before the old one leaves'
+			"slot $slot: the new worker serves before the old one leaves"
 		);
 		ok(wait_for(sub { number_of_fds($new{$slot}) == $before{$slot} }, 10),
-			'and has as many descriptors');
+			"slot $slot: the new worker has as many descriptors as the old one");
 	}
-	like($log, qr/reloaded:\s3\sworkers$/mx, 'the log tells the end');
+	like($log, qr/reloaded:\s3\sworkers$/mx, 'the log has the end of the reload');
 	is_deeply(
 		[ settled_workers($server, 3) ],
 		[ sort { $a <=> $b } values %new ],
@@ -97,8 +97,8 @@ sub connections_survive {
 	reload($server) for 1 .. 2;
 	is(echo_once($socket, 'after'), 'after', 'it survives two reloads');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
-		'without its old worker');
-	is(echo_once($socket, 'later'), 'later', 'and goes on');
+		'the old worker has ended');
+	is(echo_once($socket, 'later'), 'later', 'the connection goes on after its old worker has ended');
 	return;
 }
 
@@ -111,12 +111,12 @@ sub drain_timeout {
 	my ($socket, $pid) = connect_to($server, 0);
 
 	is(echo_once($socket, 'x'), 'x', '--drain-timeout: a last echo');
-	is((read_until_eof($socket))[1], 'eof', 'and our end');
+	is((read_until_eof($socket))[1], 'eof', 'the server closes after the echo');
 	reload($server);
 	ok($server->wait_log(qr/worker-0 \($pid\)\] drain timeout: closing 1 connection$/m),
 		'the old worker waits so long for the peer\'s end');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended$/mx),
-		'and ends');
+		'the old worker ends at the drain timeout');
 	return;
 }
 
@@ -127,15 +127,15 @@ sub many_reloads {
 	my $leaving = qr/worker\s0\s\($pid\)\shas\sbeen\sleaving/x;
 
 	is(echo_once($socket, 'x'), 'x', 'no bound: a last echo');
-	is((read_until_eof($socket))[1], 'eof', 'and our end');
+	is((read_until_eof($socket))[1], 'eof', 'the server closes after the echo');
 	reload($server) for 0 .. 8;
 	# The line of the last one may come behind its end.
 	ok(wait_for(sub { 8 == (() = $server->log_text =~ /$leaving[ ]for[ ].*bound[ ]this[ ]time$/gm) }, 20),
 		'eight more reloads name the old worker');
-	ok(kill(0, $pid), 'which is there');
+	ok(kill(0, $pid), 'the old worker lives after eight more reloads');
 	reload($server);
 	ok($server->wait_log(qr/$leaving[ ].*[ ]reloads;[ ]killing[ ]it$/m), 'the next one kills it');
-	ok($server->wait_log(qr/worker\s0\s\($pid\)\s.*SIGKILL/mx), 'and it has ended');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\s.*SIGKILL/mx), 'the log has the end of the old worker by SIGKILL');
 	return;
 }
 
@@ -152,8 +152,8 @@ sub reads_the_file {
 	is(echo_once($socket, 'x'), 'x', 'an old connection keeps the old option');
 	my $new = $server->tcp_socket;
 	is(echo_once($new, 'x'), 'x', 'a new one');
-	is((read_until_eof($new))[1], 'eof', 'has the new option');
-	ok($server->wait_log(qr/recv:\sb'x'$/mx), 'and so has the log');
+	is((read_until_eof($new))[1], 'eof', 'a new connection has the new option');
+	ok($server->wait_log(qr/recv:\sb'x'$/mx), 'the log has the new option');
 
 	write_file($file, 'workers 1', 'port 0', 'bind 127.0.0.1');
 	like(reload($server), qr/reloaded:\s1\sworker$/mx, 'fewer workers');
@@ -175,15 +175,15 @@ sub addresses_come_and_go {
 	is(port_of(reload($server), '127.0.0.2'), $port, 'an address more');
 	is(echo_once(tcp('127.0.0.2', $port), $_), $_, "connection $_") for 1 .. 4;
 	my $second = tcp('127.0.0.2', $port);
-	is(echo_once($second, 'x'), 'x', 'one that stays');
+	is(echo_once($second, 'x'), 'x', 'a connection of the second address is served');
 
 	write_file($file, 'workers 2', "bind 127.0.0.1:0");
 	reload($server);
 	ok(wait_for(sub { !defined tcp('127.0.0.2', $port) }, 10),
-		'the address is gone');
-	is(echo_once($second, 'x'), 'x', 'its old connection is not');
-	is(echo_once($socket, 'x'), 'x', 'nor that of the other');
-	is(echo_once($server->tcp_socket, 'x'), 'x', 'which still listens');
+		'the removed address refuses connections');
+	is(echo_once($second, 'x'), 'x', 'a connection of the removed address stays open');
+	is(echo_once($socket, 'x'), 'x', 'a connection of the kept address stays open');
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'the kept address still listens');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -142,13 +142,13 @@ sub all_killed {
 	is($server->port, $port, 'the next start has the port');
 	like($server->log_text, qr/\]\stook[ ]over\s4\slisteners\sthat\sthe\sservice\smanager\shas[ ]kept$/mx,
 		'because it has the listeners');
-	like($server->log_text, qr/\]\sserving\son\stcp\s127[.]0[.]0[.]1:$port[ ]with\s2\sworkers$/mx, 'and says so');
+	like($server->log_text, qr/\]\sserving\son\stcp\s127[.]0[.]0[.]1:$port[ ]with\s2\sworkers$/mx, 'the log has the address and the number of workers');
 	is_deeply([ map { IO::Select->new($_)->can_read(10) && sysread $_, my $got, 5; $got } @waiting ],
 		[ ('early') x 8 ], 'the clients are served');
 	all_served($port, 'new ones, too');
 	$manager->read_messages;
-	is_deeply([ sort $manager->names ], \@names, 'the store has the same');
-	is_deeply([ $manager->told ], [], 'without a message');
+	is_deeply([ sort $manager->names ], \@names, 'the store has the same listeners');
+	is_deeply([ $manager->told ], [], 'the start sends the store no message');
 	end($server);
 	return;
 }
@@ -168,7 +168,7 @@ sub master_killed {
 	$manager->read_messages;
 	is($next->port, $port, 'the master is killed, and the next has the port');
 	is(echo_once($client, 'two'), 'two', 'the client stays');
-	ok(wait_for(sub { $next->log_text =~ /\]\sreloaded|worker\s1\s\(\d+\)\shas\sended/x }, 20), 'the workers are renewed');
+	ok(wait_for(sub { $next->log_text =~ /\]\sreloaded|worker\s1\s\(\d+\)\shas\sended/x }, 20), 'the next master replaces the workers');
 	$manager->read_messages;
 	is_deeply([ sort $manager->names ], \@names, 'the store has the same') or diag($next->log_text);
 	is_deeply([ $manager->told ], [], 'without a message');
@@ -185,9 +185,9 @@ sub fewer {
 	$server->kill_tree;
 	$server = start(qw(-w 1));
 	all_served($port, 'fewer workers: a sibling serves the listeners of others');
-	ok($server->wait_log(qr/closed\sthe\slisteners\sof\sremoved\sslots;\s1\sworker/x, 30), 'they are closed');
+	ok($server->wait_log(qr/closed\sthe\slisteners\sof\sremoved\sslots;\s1\sworker/x, 30), 'the listeners of removed slots are closed');
 	$manager->wait_message(qr/BARRIER/);
-	is(scalar $manager->names, 2, 'and not stored any more');
+	is(scalar $manager->names, 2, 'the store has the listeners of one slot only');
 	all_served($port, 'all are served');
 	end($server);
 	return;

@@ -64,8 +64,8 @@ sub kill_and_note {
 sub by_signal {
 	my $server = Prefork->start({%plain}, qw(-w 2 -p 0 -4));
 
-	is(why($server), "no worker has died since the start\n", 'none');
-	is(why($server, 1), "no worker 1 has died since the start\n", 'none in the slot');
+	is(why($server), "no worker has died since the start\n", 'why without a death says that there was none');
+	is(why($server, 1), "no worker 1 has died since the start\n", 'why of a slot without a death says that there was none');
 	my $first  = kill_and_note($server, 0, 'KILL');
 	my $second = kill_and_note($server, 1, 'SEGV');
 	my $text   = why($server);
@@ -80,7 +80,7 @@ sub by_signal {
 	is("$death->{pid} $death->{signal}", "$second 11", 'in JSON, too');
 	is($death->{exit_status}, undef, 'it has no exit status');
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
-	is(@{ status($server)->{deaths} }, 2, 'is no death');
+	is(@{ status($server)->{deaths} }, 2, 'a reload does not count as a death');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -135,7 +135,7 @@ sub hung {
 	kill 'STOP', $worker;
 	ok(wait_for(sub { @{ status($server)->{deaths} } }, 20), 'a worker that hangs is killed');
 	like(why($server), qr/\($worker\).*^\s+cause:\s+its\sloop\sstood\sstill\sfor\s\d+\sms,\sso
-		\sthe\smaster\saborted\sit$/msx, 'and why tells it');
+		\sthe\smaster\saborted\sit$/msx, 'why has the time that the loop stood still');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -145,8 +145,8 @@ sub without_keeper {
 
 	kill_worker($server, 0);
 	my $text = why($server);
-	like($text, qr/connections:\sthey\sended[ ]with[ ]it$/mx, 'without a keeper they have ended');
-	unlike($text, qr/it\swas:/x, 'and its callback is unknown');
+	like($text, qr/connections:\sthey\sended[ ]with[ ]it$/mx, 'why without a keeper: the connections have ended');
+	unlike($text, qr/it\swas:/x, 'why without a keeper has no callback');
 	is($server->stop, 0, 'exit status');
 	return;
 }
