@@ -328,10 +328,11 @@ struct pfk_loop *pfk_loop_new(const char *backend);
 
 /*
  * Release the loop: pending callbacks are dropped, none is called, and old
- * signal dispositions come back.  Connections, servers and endpoints must have
- * ended before, by pfk_loop_drain and pfk_loop_run.  Descriptors other than its
- * own stay open.  In a child of the process that made it, it only closes.  From
- * a callback of l it does nothing, and the log says so.
+ * signal dispositions come back.  Descriptors other than its own stay open.  In
+ * a child of the process that made it, it only closes.  NULL is no loop.
+ * EBUSY: from a callback of l, or while it has connections, servers or
+ * endpoints, which end by pfk_loop_drain and pfk_loop_run: it does nothing, and
+ * the log says so.
  */
 void pfk_loop_free(struct pfk_loop *l);
 

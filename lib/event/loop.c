@@ -119,16 +119,10 @@ pfk_loop_new(const char *backend)
 }
 
 void
-pfk_loop_free(struct pfk_loop *l)
+pfk__loop_free(struct pfk_loop *l)
 {
 	if (l == NULL)
 		return;
-	if (l->running && l->forks == pfk__forks) {
-		pfk__misuse(EBUSY,
-		    "pfk_loop_free: the loop runs; stop it, and free it when "
-		    "pfk_loop_run has returned");
-		return;
-	}
 	pfk__fork_unwatch(l);
 	pfk__signals_release(l);
 	pfk__soon_free(l);
@@ -142,6 +136,29 @@ pfk_loop_free(struct pfk_loop *l)
 	free(l->dirty);
 	free(l->table);
 	free(l);
+}
+
+/* -1: it is in use, and to be kept. */
+static int
+check_unused(const struct pfk_loop *l)
+{
+	if (l->running)
+		return pfk__misuse(EBUSY,
+		    "pfk_loop_free: the loop runs; stop it, and free it when "
+		    "pfk_loop_run has returned");
+	if (!LIST_EMPTY(&l->members))
+		return pfk__misuse(EBUSY,
+		    "pfk_loop_free: the loop has servers, connections or "
+		    "endpoints; end them first, by pfk_loop_drain and "
+		    "pfk_loop_run");
+	return 0;
+}
+
+void
+pfk_loop_free(struct pfk_loop *l)
+{
+	if (l == NULL || l->forks != pfk__forks || check_unused(l) == 0)
+		pfk__loop_free(l);
 }
 
 const char *

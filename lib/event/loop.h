@@ -244,6 +244,9 @@ uint64_t pfk__clock_now(void);
 struct pfk_loop *pfk__loop_new_with(const char *backend,
     struct pfk__ledger *ledger);
 
+/* With all that is on it, and for NULL it does nothing. */
+void pfk__loop_free(struct pfk_loop *l);
+
 /*
  * Embedded registrations: the owner keeps the memory.  Starting one makes no
  * system call; where the back-end cannot watch such a descriptor at all, cb

@@ -51,7 +51,7 @@ be_worker(struct pfk__master *m, const struct pfk__child *c, int channel)
 	if (pfk__pages_keep(&m->pages, c->pulse.page) == -1)
 		_exit(EX_OSERR);
 	pfk__use_loop(NULL);
-	pfk_loop_free(m->loop);
+	pfk__loop_free(m->loop);
 	pfk__exit_forked();
 	pfk__keeper_main(&w);
 }

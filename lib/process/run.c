@@ -166,7 +166,7 @@ tear_down(struct pfk__master *m)
 	cancel_all(m);
 	pfk__logger_stop(&m->logger);
 	pfk__use_loop(NULL);
-	pfk_loop_free(m->loop);
+	pfk__loop_free(m->loop);
 	if (m->hooks->on_exit != NULL)
 		m->hooks->on_exit(m->status, m->arg);
 	pfk__control_end(m);

@@ -492,6 +492,6 @@ pfk__worker_main(struct pfk_worker *w)
 	pfk__orphan_cancel(w);
 	pfk_io_cancel(&w->io);
 	pfk__log_tap(NULL, NULL);
-	pfk_loop_free(w->loop);
+	pfk__loop_free(w->loop);
 	exit(status);
 }
