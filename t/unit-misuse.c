@@ -266,6 +266,50 @@ stream_nobody(void)
 
 #define HALF "the protocol has hand_over and no connection_resumed"
 
+static int
+connect_datagram_no_host(void)
+{
+	struct pfk_connect_options o = {.port = 1};
+
+	return pfk_datagram_connect(misuse_loop, &o, &datagrams, NULL,
+		   failed) == NULL
+	    ? errno
+	    : 0;
+}
+
+static void
+connected(struct pfk_stream *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+}
+
+static int
+stream_udp(void)
+{
+	int fd = new_socket(SOCK_DGRAM | SOCK_NONBLOCK);
+
+	return refused(pfk_stream_serve(misuse_loop, fd, connected, NULL, NULL),
+	    fd);
+}
+
+static int
+stream_deaf(void)
+{
+	int fd = new_socket(SOCK_STREAM | SOCK_NONBLOCK);
+
+	return refused(pfk_stream_serve(misuse_loop, fd, connected, NULL, NULL),
+	    fd);
+}
+
+static int
+stream_no_host(void)
+{
+	struct pfk_connect_options o = {.port = 1};
+
+	return pfk_stream_open(misuse_loop, &o, NULL, NULL) == NULL ? errno : 0;
+}
+
 static const struct misuse rows[] = {
     {"no connection_made", no_made, EINVAL, "has no connection_made"},
     {"no protocol", no_protocol, EINVAL, "pfk_serve: no protocol"},
@@ -301,6 +345,13 @@ static const struct misuse rows[] = {
 	"a callback for its failure"},
     {"connect without connection_made", connect_no_made, EINVAL,
 	"pfk_connect: the protocol has no connection_made"},
+    {"connect datagrams without a host", connect_datagram_no_host, EINVAL,
+	"pfk_datagram_connect: it needs a host"},
+    {"streams on a UDP socket", stream_udp, EINVAL, "pfk_stream_serve: "},
+    {"streams on a socket that does not listen", stream_deaf, EINVAL,
+	"pfk_stream_serve: "},
+    {"a stream without a host", stream_no_host, EINVAL,
+	"pfk_stream_open: it needs a host"},
     {"streams for nobody", stream_nobody, EINVAL,
 	"pfk_stream_serve: the callback is NULL"},
 };

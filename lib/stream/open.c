@@ -9,6 +9,7 @@
 
 #include "base/misuse.h"
 #include "stream/stream.h"
+#include "transport/connector.h"
 #include "transport/server.h"
 
 /* serving */
@@ -50,7 +51,8 @@ pfk_stream_serve(struct pfk_loop *l, int fd,
 	if (service == NULL)
 		return NULL;
 	*service = (struct service){.connected = connected, .arg = arg};
-	server = pfk_serve(l, fd, &accepting, service, options);
+	server = pfk__serve("pfk_stream_serve", l, fd, &accepting, service,
+	    options);
 	if (server == NULL) {
 		free(service);
 		return NULL;
@@ -106,7 +108,8 @@ pfk_stream_open(struct pfk_loop *l, const struct pfk_connect_options *options,
 	if (s == NULL)
 		return NULL;
 	pfk__stream_begin(s, &s->open, cb, arg);
-	s->connector = pfk_connect(l, options, &connecting, s, failed);
+	s->connector = pfk__connect("pfk_stream_open", l, options, &connecting,
+	    s, failed);
 	if (s->connector == NULL) {
 		pfk__stream_free(s);
 		return NULL;

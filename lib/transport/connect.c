@@ -274,16 +274,16 @@ static const struct pfk__connector_kind kind = {
 };
 
 struct pfk_connector *
-pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
-    const struct pfk_protocol *proto, void *arg,
-    void (*failed)(void *arg, int error, const char *causes))
+pfk__connect(const char *call, struct pfk_loop *l,
+    const struct pfk_connect_options *o, const struct pfk_protocol *proto,
+    void *arg, void (*failed)(void *arg, int error, const char *causes))
 {
 	struct pfk__connector *base;
 	struct connector *c;
 
-	if (pfk__protocol_check("pfk_connect", proto) == -1)
+	if (pfk__protocol_check(call, proto) == -1)
 		return NULL;
-	base = pfk__connector_new(l, &kind, o, arg, failed);
+	base = pfk__connector_new(call, l, &kind, o, arg, failed);
 	c = (struct connector *)base;
 	if (c == NULL)
 		return NULL;
@@ -300,4 +300,12 @@ pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
 	memcpy(c->first, o->first, o->first_len);
 	c->first_len = o->first_len;
 	return pfk__connector_handle(base);
+}
+
+struct pfk_connector *
+pfk_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
+    const struct pfk_protocol *proto, void *arg,
+    void (*failed)(void *arg, int error, const char *causes))
+{
+	return pfk__connect("pfk_connect", l, o, proto, arg, failed);
 }

@@ -126,7 +126,8 @@ pfk_datagram_connect(struct pfk_loop *l, const struct pfk_connect_options *o,
 		pfk__misuse(EINVAL, "pfk_datagram_connect: no protocol");
 		return NULL;
 	}
-	base = pfk__connector_new(l, &kind, o, arg, failed);
+	base = pfk__connector_new("pfk_datagram_connect", l, &kind, o, arg,
+	    failed);
 	if (base == NULL)
 		return NULL;
 	((struct connector *)base)->proto = proto;

@@ -170,17 +170,17 @@ start(struct pfk__connector *c, const struct pfk_connect_options *o)
 }
 
 struct pfk__connector *
-pfk__connector_new(struct pfk_loop *l, const struct pfk__connector_kind *kind,
-    const struct pfk_connect_options *o, void *arg,
-    void (*failed)(void *arg, int error, const char *causes))
+pfk__connector_new(const char *call, struct pfk_loop *l,
+    const struct pfk__connector_kind *kind, const struct pfk_connect_options *o,
+    void *arg, void (*failed)(void *arg, int error, const char *causes))
 {
 	static uintptr_t number;
 	struct pfk__connector *c;
 
 	if (failed == NULL || o == NULL || o->host == NULL) {
 		pfk__misuse(EINVAL,
-		    "pfk_connect: it needs a host, and a callback for its "
-		    "failure");
+		    "%s: it needs a host, and a callback for its failure",
+		    call);
 		return NULL;
 	}
 	c = calloc(1, kind->size);

@@ -51,9 +51,14 @@ struct pfk__connector {
 	char causes[PFK_CAUSES_SIZE];
 };
 
-/* Find the addresses, from the loop.  NULL with errno. */
-struct pfk__connector *pfk__connector_new(struct pfk_loop *l,
+/* Find the addresses, from the loop, for the program's call.  NULL with errno. */
+struct pfk__connector *pfk__connector_new(const char *call, struct pfk_loop *l,
     const struct pfk__connector_kind *kind, const struct pfk_connect_options *o,
+    void *arg, void (*failed)(void *arg, int error, const char *causes));
+
+/* As pfk_connect, for the program's call. */
+struct pfk_connector *pfk__connect(const char *call, struct pfk_loop *l,
+    const struct pfk_connect_options *options, const struct pfk_protocol *proto,
     void *arg, void (*failed)(void *arg, int error, const char *causes));
 
 static inline struct pfk_connector *

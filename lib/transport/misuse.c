@@ -91,18 +91,18 @@ check_socket(const char *call, int fd, int type)
 }
 
 int
-pfk__listener_check(struct pfk_loop *l, int fd)
+pfk__listener_check(const char *call, struct pfk_loop *l, int fd)
 {
 	const struct pfk__record *r = pfk__record(l->ledger, fd);
 
-	if (check_socket("pfk_serve", fd, SOCK_STREAM) == -1)
+	if (check_socket(call, fd, SOCK_STREAM) == -1)
 		return -1;
 	/* One of pfk_worker_listen may have been shut down from outside. */
 	if (r != NULL && r->entry == PFK__ENTRY_LISTENER)
 		return 0;
 	if (option(fd, SO_ACCEPTCONN) == 0)
 		return pfk__misuse(EINVAL,
-		    "pfk_serve: descriptor %d does not listen; listen(2) first",
+		    "%s: descriptor %d does not listen; listen(2) first", call,
 		    fd);
 	return 0;
 }

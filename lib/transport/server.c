@@ -227,15 +227,16 @@ set_nodelay(int listener, int on)
 }
 
 struct pfk_server *
-pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
-    void *arg, const struct pfk_server_options *options)
+pfk__serve(const char *call, struct pfk_loop *l, int fd,
+    const struct pfk_protocol *proto, void *arg,
+    const struct pfk_server_options *options)
 {
 	const struct pfk__record *r = pfk__record(l->ledger, fd);
 	bool left = r != NULL && r->entry == PFK__ENTRY_LEFT;
 	struct pfk_server *s;
 
-	if (pfk__protocol_check("pfk_serve", proto) == -1 ||
-	    (!left && pfk__listener_check(l, fd) == -1))
+	if (pfk__protocol_check(call, proto) == -1 ||
+	    (!left && pfk__listener_check(call, l, fd) == -1))
 		return NULL;
 	if (pfk__may_accept() == -1) {
 		pfk_warn("cannot accept connections: accept4(2)");
@@ -282,6 +283,13 @@ err2:
 err1:
 	free(s);
 	return NULL;
+}
+
+struct pfk_server *
+pfk_serve(struct pfk_loop *l, int fd, const struct pfk_protocol *proto,
+    void *arg, const struct pfk_server_options *options)
+{
+	return pfk__serve("pfk_serve", l, fd, proto, arg, options);
 }
 
 void

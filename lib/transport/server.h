@@ -33,10 +33,15 @@ struct pfk_server {
  * cannot work; a descriptor that is no listener, or no socket for datagrams.
  */
 int pfk__protocol_check(const char *call, const struct pfk_protocol *proto);
-int pfk__listener_check(struct pfk_loop *l, int fd);
+int pfk__listener_check(const char *call, struct pfk_loop *l, int fd);
 int pfk__datagram_check(int fd);
 /* The same for a connected stream socket; and its peer. */
 int pfk__connection_check(int fd, struct pfk_addr *peer);
+
+/* As pfk_serve, for the program's call. */
+struct pfk_server *pfk__serve(const char *call, struct pfk_loop *l, int fd,
+    const struct pfk_protocol *proto, void *arg,
+    const struct pfk_server_options *options);
 
 /* The loop's servers, one after the other; NULL before the first. */
 struct pfk_server *pfk__server_next(const struct pfk_loop *l,
