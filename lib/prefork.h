@@ -659,7 +659,8 @@ bool pfk_addr_equal(const struct pfk_addr *a, const struct pfk_addr *b);
  * Returns their number, at least 1, or -1, and *errstr, valid until
  * the next call, says why.
  *
- * EINVAL: host is neither an address nor a name.  ENODEV: there is no interface
+ * EINVAL: host is neither an address nor a name; family is another one; max is
+ * less than 1.  ENODEV: there is no interface
  * of its zone's name.  ENOENT: it is a name without such an address.  EAGAIN: no
  * name server answers now, or no process can be started.  ETIMEDOUT.  EPERM: the
  * worker is in a sandbox.  Others are possible.
@@ -997,8 +998,8 @@ struct pfk_connector;
  * for a host without an address, and with every cause as text, in less than
  * PFK_CAUSES_SIZE bytes.  Nothing of options is kept.  The connection belongs
  * to the loop and drains with it; a worker does not stay for it
- * (pfk_loop_hold), and it is not handed over.  EINVAL: no host, no failed, or a
- * proto as in pfk_serve.
+ * (pfk_loop_hold), and it is not handed over.  EINVAL: no host, no failed,
+ * another family, or a proto as in pfk_serve.
  *
  * An attempt that would connect to itself, which TCP allows where nobody
  * listens and the own port is the server's, is ECONNREFUSED.
@@ -1281,7 +1282,8 @@ struct pfk_datagram *pfk_datagram_open(struct pfk_loop *l, int fd,
  * by pfk_connect; pfk_connect_cancel cancels.  Only that peer's datagrams are
  * received, and ICMP's errors reach error_received.  The kernel's choice of the
  * own port is repeated while it is the peer's port; ECONNREFUSED: the socket's
- * own address is the peer's.  EINVAL: no host, no failed, or no proto.
+ * own address is the peer's.  EINVAL: no host, no failed, another family, or no
+ * proto.
  */
 struct pfk_connector *pfk_datagram_connect(struct pfk_loop *l,
     const struct pfk_connect_options *options,

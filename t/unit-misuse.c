@@ -267,6 +267,17 @@ stream_nobody(void)
 #define HALF "the protocol has hand_over and no connection_resumed"
 
 static int
+connect_family(void)
+{
+	struct pfk_connect_options o = {.host = "127.0.0.1",
+	    .port = 1,
+	    .family = 77};
+
+	return pfk_connect(misuse_loop, &o, &good, NULL, failed) == NULL ? errno
+									 : 0;
+}
+
+static int
 connect_datagram_no_host(void)
 {
 	struct pfk_connect_options o = {.port = 1};
@@ -345,6 +356,9 @@ static const struct misuse rows[] = {
 	"a callback for its failure"},
     {"connect without connection_made", connect_no_made, EINVAL,
 	"pfk_connect: the protocol has no connection_made"},
+    {"connect by another family", connect_family, EINVAL,
+	"pfk_connect: address family 77 is none of AF_UNSPEC, AF_INET and "
+	"AF_INET6"},
     {"connect datagrams without a host", connect_datagram_no_host, EINVAL,
 	"pfk_datagram_connect: it needs a host"},
     {"streams on a UDP socket", stream_udp, EINVAL, "pfk_stream_serve: "},

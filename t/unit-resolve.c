@@ -113,6 +113,12 @@ main(void)
 	longest[sizeof(longest) - 1] = '\0';
 	none(longest, AF_UNSPEC);
 
+	is_int(resolve("127.0.0.1", AF_UNSPEC, BOUND_NS, 0), -1, "no room");
+	is_int(errno, EINVAL, "no room: its errno");
+	is_int(resolve("localhost", AF_UNSPEC, BOUND_NS, -1), -1, "less");
+	is_int(errno, EINVAL, "less: its errno");
+	none_because("127.0.0.1", 77, EINVAL, "address family 77 is asked");
+	none_because("localhost", AF_UNIX, EINVAL, "address family 1 is");
 	is_int(resolve("localhost", AF_UNSPEC, 0, 16), -1, "no time at all");
 	ok(errstr != NULL, "has a reason: %s", errstr);
 	return done_testing();

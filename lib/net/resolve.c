@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "base/signals.h"
 #include "base/why.h"
 #include "net/addr.h"
@@ -200,6 +201,34 @@ pfk__resolve_numeric(const char *host, uint16_t port, int family,
 }
 
 int
+pfk__family_check(const char *call, int family)
+{
+	if (family == AF_UNSPEC || family == AF_INET || family == AF_INET6)
+		return 0;
+	return pfk__misuse(EINVAL,
+	    "%s: address family %d is none of AF_UNSPEC, AF_INET and AF_INET6",
+	    call, family);
+}
+
+static int
+check_use(int family, int max, const char **errstr)
+{
+	static char text[64];
+
+	if (max < 1) {
+		*errstr = "there is no room for an address";
+		return pfk__misuse(EINVAL, "pfk_resolve: room for %d addresses",
+		    max);
+	}
+	if (pfk__family_check("pfk_resolve", family) == 0)
+		return 0;
+	snprintf(text, sizeof(text),
+	    "address family %d is asked, and not IPv4 or IPv6", family);
+	*errstr = text;
+	return -1;
+}
+
+int
 pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
     struct pfk_addr *addrs, int max, const char **errstr)
 {
@@ -208,9 +237,11 @@ pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
 	struct pfk_addr numeric;
 	int n = 0, rc, saved_errno;
 
+	if (check_use(family, max, errstr) == -1)
+		return -1;
 	rc = pfk__resolve_numeric(host, port, family, &numeric, errstr);
 	if (rc != 0) {
-		if (rc == 1 && max > 0)
+		if (rc == 1)
 			addrs[0] = numeric;
 		return rc;
 	}

@@ -6,6 +6,9 @@
 
 #include <prefork.h>
 
+/* -1 with EINVAL: the program's call has been given a family of no host. */
+int pfk__family_check(const char *call, int family);
+
 struct pfk__lookup {
 	int fd; /* readable when there is something to take */
 	pid_t pid;

@@ -183,6 +183,8 @@ pfk__connector_new(const char *call, struct pfk_loop *l,
 		    call);
 		return NULL;
 	}
+	if (pfk__family_check(call, o->family) == -1)
+		return NULL;
 	c = calloc(1, kind->size);
 	if (c == NULL)
 		return NULL;
