@@ -119,6 +119,9 @@ main(void)
 	is_int(errno, EINVAL, "less: its errno");
 	none_because("127.0.0.1", 77, EINVAL, "address family 77 is asked");
 	none_because("localhost", AF_UNIX, EINVAL, "address family 1 is");
+	ok(resolve("localhost", AF_UNSPEC, UINT64_MAX, 16) > 0,
+	    "time without a bound: %s", errstr);
+
 	is_int(resolve("localhost", AF_UNSPEC, 0, 16), -1, "no time at all");
 	ok(errstr != NULL, "has a reason: %s", errstr);
 	return done_testing();

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <prefork.h>
@@ -173,7 +174,8 @@ wait_readable(int fd, uint64_t deadline)
 	uint64_t now;
 
 	while ((now = clock_now()) < deadline) {
-		int n = poll(&p, 1, (int)((deadline - now) / PFK_MSEC_NS) + 1);
+		uint64_t ms = (deadline - now) / PFK_MSEC_NS + 1;
+		int n = poll(&p, 1, ms < INT_MAX ? (int)ms : INT_MAX);
 
 		if (n == 1)
 			return true;
@@ -228,11 +230,20 @@ check_use(int family, int max, const char **errstr)
 	return -1;
 }
 
+/* The latest one stands for a time that no clock reaches. */
+static uint64_t
+deadline_in(uint64_t ns)
+{
+	uint64_t now = clock_now();
+
+	return ns < UINT64_MAX - now ? now + ns : UINT64_MAX;
+}
+
 int
 pfk_resolve(const char *host, uint16_t port, int family, uint64_t timeout_ns,
     struct pfk_addr *addrs, int max, const char **errstr)
 {
-	uint64_t deadline = clock_now() + timeout_ns;
+	uint64_t deadline = deadline_in(timeout_ns);
 	struct pfk__lookup k;
 	struct pfk_addr numeric;
 	int n = 0, rc, saved_errno;
