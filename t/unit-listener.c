@@ -4,6 +4,7 @@
 #include "net/listener.h"
 #include "net/sockopts.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -147,43 +148,124 @@ test_wildcard(void)
 }
 
 /* A worker has spoilt them; connections would inherit that. */
+struct spoilt {
+	const char *name;
+	int level, option, value;
+};
+
+static const struct spoilt of_tcp[] = {
+    {"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 65536},
+    {"SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE, 0},
+    {"SO_TIMESTAMPING", SOL_SOCKET, SO_TIMESTAMPING, 0x12},
+    {"SO_TIMESTAMPNS", SOL_SOCKET, SO_TIMESTAMPNS, 1},
+    {"TCP_CORK", IPPROTO_TCP, TCP_CORK, 1},
+    {"TCP_TX_DELAY", IPPROTO_TCP, 37, 1000000},
+    {"TCP_MAXSEG", IPPROTO_TCP, TCP_MAXSEG, 88},
+    {"TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2, -1},
+    {"IP_TTL", IPPROTO_IP, IP_TTL, 1},
+    {"IP_RECVERR", IPPROTO_IP, IP_RECVERR, 1},
+};
+
+static const struct spoilt of_udp[] = {
+    {"UDP_CORK", IPPROTO_UDP, UDP_CORK, 1},
+    {"UDP_SEGMENT", IPPROTO_UDP, 103, 4},
+    {"UDP_ENCAP", IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP},
+    {"IP_PKTINFO", IPPROTO_IP, IP_PKTINFO, 0},
+    {"IP_UNICAST_IF", IPPROTO_IP, 50, 0x01000000},
+};
+
+static const struct spoilt of_udp6[] = {
+    {"UDP_NO_CHECK6_TX", IPPROTO_UDP, UDP_NO_CHECK6_TX, 1},
+    {"UDP_NO_CHECK6_RX", IPPROTO_UDP, UDP_NO_CHECK6_RX, 1},
+    {"IPV6_RECVPKTINFO", IPPROTO_IPV6, IPV6_RECVPKTINFO, 0},
+    {"IPV6_UNICAST_IF", IPPROTO_IPV6, 76, 0x01000000},
+    {"IPV6_UNICAST_HOPS", IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1},
+    {"IPV6_RECVERR", IPPROTO_IPV6, IPV6_RECVERR, 1},
+};
+
+#define ROWS(a) a, sizeof(a) / sizeof((a)[0])
+
+static void
+test_spoilt(int fd, const struct spoilt *rows, size_t n)
+{
+	for (const struct spoilt *r = rows; r < rows + n; r++) {
+		int before = option(fd, r->level, r->option);
+
+		if (setsockopt(fd, r->level, r->option, &r->value,
+			sizeof(r->value)) == -1) {
+			skip(2, "%s: %s", r->name, strerror(errno));
+			continue;
+		}
+		ok(option(fd, r->level, r->option) != before, "%s: set",
+		    r->name);
+		pfk__listener_reclaim(fd);
+		is_int(option(fd, r->level, r->option), before, "%s: as before",
+		    r->name);
+	}
+}
+
+static socklen_t
+length(int fd, int level, int name)
+{
+	char buf[256];
+	socklen_t len = sizeof(buf);
+
+	return getsockopt(fd, level, name, buf, &len) == 0 ? len : 0;
+}
+
 static void
 test_reclaim(void)
 {
-	static const struct {
-		const char *name;
-		int level, option, spoilt;
-	} rows[] = {
-	    {"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT, 65536},
-	    {"TCP_CORK", IPPROTO_TCP, TCP_CORK, 1},
-	    {"IP_TTL", IPPROTO_IP, IP_TTL, 1},
-	};
+	struct linger wait = {.l_onoff = 1, .l_linger = 32400}, got;
+	socklen_t len = sizeof(got);
 	struct pfk_addr addr, bound;
-	int fd, before, on = 1, far = 255;
+	int fd, on = 1, far = 255, narrow = 1;
 
 	pfk_addr_parse(&addr, "127.0.0.1", 0);
 	fd = start(PFK_TCP, &addr, PFK__GROUP_FOUND, &bound);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		before = option(fd, rows[i].level, rows[i].option);
-		setsockopt(fd, rows[i].level, rows[i].option, &rows[i].spoilt,
-		    sizeof(rows[i].spoilt));
-		is_int(option(fd, rows[i].level, rows[i].option),
-		    rows[i].spoilt, "%s: set", rows[i].name);
-		pfk__listener_reclaim(fd);
-		is_int(option(fd, rows[i].level, rows[i].option), before,
-		    "%s: as before", rows[i].name);
-	}
+	test_spoilt(fd, ROWS(of_tcp));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &wait, sizeof(wait));
+	setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &narrow, sizeof(narrow));
 	setsockopt(fd, IPPROTO_IP, IP_TTL, &far, sizeof(far));
 	pfk__listener_reclaim(fd);
+	getsockopt(fd, SOL_SOCKET, SO_LINGER, &got, &len);
+	is_int(got.l_onoff, 0, "SO_LINGER: off");
+	ok(option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP) >= 65535,
+	    "TCP_WINDOW_CLAMP: wide");
 	is_int(option(fd, IPPROTO_IP, IP_TTL), far, "a high TTL stays");
 	ok(pfk__listener_fault(fd, PFK_TCP) == NULL, "no fault");
 	setsockopt(fd, SOL_SOCKET, SO_DONTROUTE, &on, sizeof(on));
 	ok(pfk__listener_fault(fd, PFK_TCP) != NULL, "SO_DONTROUTE: a fault");
 	close(fd);
+}
+
+/* The option has a route by a host of the worker's choice. */
+static void
+test_reclaim_udp(void)
+{
+	static const unsigned char source[] = {131, 7, 4, 127, 0, 0, 9, 1};
+	unsigned char segment[24] = {0, 2, 4, 0};
+	struct pfk_addr addr, bound;
+	int fd;
+
+	pfk_addr_parse(&addr, "0.0.0.0", 0);
 	fd = start(PFK_UDP, &addr, PFK__GROUP_FOUND, &bound);
-	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on));
+	test_spoilt(fd, ROWS(of_udp));
+	setsockopt(fd, IPPROTO_IP, IP_OPTIONS, source, sizeof(source));
 	pfk__listener_reclaim(fd);
-	is_int(option(fd, IPPROTO_UDP, UDP_CORK), 0, "UDP_CORK: as before");
+	is_int(length(fd, IPPROTO_IP, IP_OPTIONS), 0, "IP_OPTIONS: none");
+	close(fd);
+	pfk_addr_parse(&addr, "::", 0);
+	fd = start(PFK_UDP, &addr, PFK__GROUP_FOUND, &bound);
+	if (fd == -1) {
+		skip(13, "no IPv6 here");
+		return;
+	}
+	test_spoilt(fd, ROWS(of_udp6));
+	inet_pton(AF_INET6, "fd09::9", segment + 8);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, segment, sizeof(segment));
+	pfk__listener_reclaim(fd);
+	is_int(length(fd, IPPROTO_IPV6, IPV6_RTHDR), 0, "IPV6_RTHDR: none");
 	close(fd);
 }
 
@@ -316,6 +398,7 @@ main(void)
 	test_refused();
 	test_wildcard();
 	test_reclaim();
+	test_reclaim_udp();
 	test_holder();
 	test_options();
 	return done_testing();

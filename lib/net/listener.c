@@ -14,22 +14,16 @@
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "net/defaults.h"
 #include "net/sockopts.h"
 
 #ifndef IPV6_MINHOPCOUNT
 #define IPV6_MINHOPCOUNT 73
 #endif
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-
-/* Answers with a lower TTL do not reach most clients. */
-#define LOW_TTL 32
 
 static int
 set(int fd, int level, int option, int value, const char *name,
@@ -121,33 +115,6 @@ pfk__listener_fault(int fd, enum pfk_kind kind)
 	return NULL;
 }
 
-static void
-raise_ttl(int fd, int level, int option)
-{
-	int ttl = LOW_TTL, usual = -1;
-	socklen_t len = sizeof(ttl);
-
-	if (getsockopt(fd, level, option, &ttl, &len) == 0 && ttl < LOW_TTL)
-		setsockopt(fd, level, option, &usual, sizeof(usual));
-}
-
-/*
- * Connections inherit these: they would wait for more bytes than a client sends,
- * hold answers back, or send them not far enough.
- */
-static void
-restore_defaults(int fd)
-{
-	static const int one = 1, off = 0;
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
-	setsockopt(fd, IPPROTO_UDP, UDP_CORK, &off, sizeof(off));
-	setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(off));
-	raise_ttl(fd, IPPROTO_IP, IP_TTL);
-	raise_ttl(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS);
-}
-
 void
 pfk__listener_reclaim(int fd)
 {
@@ -156,7 +123,7 @@ pfk__listener_reclaim(int fd)
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on));
-	restore_defaults(fd);
+	pfk__defaults_restore(fd);
 }
 
 /* Set the options that take effect only before bind(2). */

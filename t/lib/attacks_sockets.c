@@ -144,6 +144,36 @@ starve(void)
 	setsockopt(attacker.listener, IPPROTO_IP, IP_TTL, &on, sizeof(on));
 }
 
+/* The kernel queues a report for each send of a connection: nobody reads it. */
+static void
+ask_reports(void)
+{
+	int flags = 0x212, on = 1;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_TIMESTAMPING, &flags,
+	    sizeof(flags));
+	setsockopt(attacker.listener, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+}
+
+/* Connections wait at their end, lose urgent bytes, and are slow. */
+static void
+spoil_connections(void)
+{
+	struct linger wait = {.l_onoff = 1, .l_linger = 32400};
+	int off = 0, one = 1, never = -1, small = 88;
+
+	setsockopt(attacker.listener, SOL_SOCKET, SO_LINGER, &wait,
+	    sizeof(wait));
+	setsockopt(attacker.listener, SOL_SOCKET, SO_OOBINLINE, &off,
+	    sizeof(off));
+	setsockopt(attacker.listener, IPPROTO_TCP, TCP_LINGER2, &never,
+	    sizeof(never));
+	setsockopt(attacker.listener, IPPROTO_TCP, TCP_MAXSEG, &small,
+	    sizeof(small));
+	setsockopt(attacker.listener, IPPROTO_TCP, TCP_WINDOW_CLAMP, &one,
+	    sizeof(one));
+}
+
 static void
 bypass_routes(void)
 {
@@ -187,6 +217,8 @@ const struct attack socket_attacks[] = {
     {"SO_REUSEPORT cleared", leave_group},
     {"a listener bound to a device", bind_device},
     {"options that starve clients", starve},
+    {"reports that nobody reads", ask_reports},
+    {"options that spoil connections", spoil_connections},
     {"a listener that sends past the routes", bypass_routes},
     {"a listener shut down", shut_down},
     {"a listener made a connection", make_connection},
