@@ -20,7 +20,7 @@ subtest 'the only worker, for a while' => sub {
 	kill 'STOP', $pid;
 	is(echo_once($server->tcp_socket, 'new'), 'new', 'a new client is served');
 	is(echo_once($server->udp_socket, 'new'), 'new', 'a datagram is answered while the only worker is stopped');
-	like($server->log_text, qr/worker\s0\s\($pid\)\s$replaced/x, 'the log says that a successor replaces the stopped worker');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\s$replaced/x), 'the log says that a successor replaces the stopped worker');
 	kill 'CONT', $pid;
 	is(echo_once($old, 'old'), 'old', 'a connection goes on');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\shas\sended/x), 'the stopped worker ends after it handed its connection over');
@@ -32,9 +32,9 @@ subtest 'the only worker, for ever' => sub {
 
 	kill 'STOP', $pid;
 	is(echo_once($server->tcp_socket, 'new'), 'new', 'a new client is served');
-	like($server->log_text, qr/worker\s0\s\($pid\)\s$replaced/x, 'by a successor');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\s$replaced/x), 'by a successor');
 	is(echo_once($old, 'old'), 'old', 'a connection goes on');
-	like($server->log_text, qr/worker\s0\s\($pid\)\shangs:/x, 'once its worker is aborted');
+	ok($server->wait_log(qr/worker\s0\s\($pid\)\shangs:/x), 'once its worker is aborted');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'all is well');
 	is($server->stop, 0, 'exit status');
 };
@@ -46,7 +46,7 @@ subtest 'the worker that helps stands still, too' => sub {
 	kill 'STOP', values %worker;
 	my @new = map { $server->tcp_socket } 1 .. 40;
 	is(scalar(grep { (echo_once($_, 'new') // q{}) eq 'new' } @new), 40, 'new clients are served');
-	like($server->log_text, $replaced, 'by a successor');
+	ok($server->wait_log($replaced), 'by a successor');
 	kill 'CONT', values %worker;
 	is(echo_once($old, 'old'), 'old', 'a connection goes on');
 	is($server->stop, 0, 'exit status');

@@ -126,7 +126,7 @@ sub fails {
 		qw(-w 2 -p 0 -b 127.0.0.1), @{$arguments});
 
 	is($server->wait_exit, 71, "$call: $why: the start fails");
-	like($server->log_text, qr/\b\Q$call\E\(2\):\s\Q$why\E/x, "$call: and names it");
+	ok($server->wait_log(qr/\b\Q$call\E\(2\):\s\Q$why\E/x), "$call: and names it");
 	is(scalar $server->workers_alive, 0, "$call: nobody is left");
 	return;
 }

@@ -285,9 +285,13 @@ sub full_disk {
 		echo_once($client, 'again.');
 		ok(wait_for(sub { slurp("$root/log") =~ $after }, 20),
 			'there is room: the log says how long there was none');
-		my $log = slurp("$root/log");
-		my %got = map { $_ => 1 } $log =~ /recv:\sb'n(\d+)[.]'$/gmx;
-		is_deeply([ grep { !$got{$_} } 1 .. $n ], [], 'no line is lost') if !$killed;
+		my $log  = q{};
+		my $lost = sub {
+			$log = slurp("$root/log");
+			my %got = map { $_ => 1 } $log =~ /recv:\sb'n(\d+)[.]'$/gmx;
+			return grep { !$got{$_} } 1 .. $n;
+		};
+		ok(wait_for(sub { !$lost->() }, 20), 'no line is lost') if !$killed;
 		my @cut = grep { !/^\S+Z\s\[/ } split /\n/, $log;
 		cmp_ok(scalar @cut, '<=', $killed ? 1 : 0, 'each begins, but one of which hardly a byte was written');
 		unlike($log, qr/Z\s\[.*Z\s\[/x, 'on a line of its own');

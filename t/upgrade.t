@@ -303,7 +303,7 @@ sub by_control_socket {
 	in_charge("$path.sock", 'the stand-in');
 	served('after all', $client);
 	close $client;
-	$server->signal('TERM');
+	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
 	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
 	return;
 }
@@ -345,7 +345,7 @@ sub clients_meanwhile {
 	my $seen = do { local $/ = undef; <$results> };
 	waitpid $pid, 0;
 	like($seen, qr/\A(?:ERR[ ]75=\d+[ ])?OK=\d+\z/x, 'each client has an answer');
-	$server->signal('TERM');
+	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
 	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'stopped');
 	return;
 }
@@ -435,7 +435,7 @@ sub comes_back {
 	ok($server->wait_log(qr/upgraded:/x, undef, $from), 'and can be replaced');
 	served("$name and is mended", @clients);
 	close $_ for @clients;
-	$server->signal('TERM');
+	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
 	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
 	return;
 }
@@ -458,7 +458,7 @@ sub not_even_taken_over {
 	ok($server->wait_log(qr/the\sold\sone\sis\sthe\smaster\sagain.*reloaded:/xs), 'is killed');
 	served('after', $client);
 	close $client;
-	$server->signal('TERM');
+	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
 	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
 	return;
 }
