@@ -127,6 +127,7 @@ sub fails {
 
 	is($server->wait_exit, 71, "$call: $why: the start fails");
 	ok($server->wait_log(qr/\b\Q$call\E\(2\):\s\Q$why\E/x), "$call: and names it");
+	unlike($server->log_text, qr/reader\sis\stoo\sslow/x, "$call: $why: the log's reader is not blamed");
 	is(scalar $server->workers_alive, 0, "$call: nobody is left");
 	return;
 }

@@ -425,7 +425,7 @@ await_flushed(struct pfk__logger *lg)
 		if (rc == 0)
 			return EPIPE;
 	}
-	return ETIMEDOUT;
+	return rc == 0 ? ETIMEDOUT : errno;
 }
 
 void
