@@ -1792,8 +1792,8 @@ struct pfk_subprocess;
  * and no successor is told.  The other end of a socket pair that it has as a
  * standard descriptor is closed then, and so it can notice.
  *
- * The errno of posix_spawn(3), as ENOENT; EINVAL: no ended; EPERM: the worker is
- * in a sandbox.
+ * The errno of posix_spawn(3), as ENOENT; EINVAL: no ended, or argv has no
+ * program; EPERM: the worker is in a sandbox.
  */
 struct pfk_subprocess *pfk_subprocess_start(struct pfk_loop *l,
     char *const *argv, const int *fds, void (*ended)(void *arg, int status),
@@ -1802,7 +1802,7 @@ struct pfk_subprocess *pfk_subprocess_start(struct pfk_loop *l,
 /*
  * The same for a process that runs already: ended gets -1 if it is no child of
  * this process, or was waited for elsewhere.  ESRCH: there is no such process.
- * EPERM: the worker is in a sandbox.
+ * EINVAL: no ended, or pid is less than 1.  EPERM: the worker is in a sandbox.
  */
 struct pfk_subprocess *pfk_subprocess_watch(struct pfk_loop *l, pid_t pid,
     void (*ended)(void *arg, int status), void *arg);

@@ -1,6 +1,6 @@
 /*
- * unit-misuse-event.c: mistakes in the use of loops, timers, descriptors and
- * signals. Each one fails with its errno and one line that names it.
+ * unit-misuse-event.c: mistakes in the use of loops, timers, descriptors, signals
+ * and subprocesses. Each one fails with its errno and one line that names it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -205,6 +205,44 @@ run_in_child(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
+static void
+ended(void *arg, int status)
+{
+	(void)arg;
+	(void)status;
+}
+
+static int
+start(char *const *argv)
+{
+	return pfk_subprocess_start(misuse_loop, argv, NULL, ended, NULL) ==
+		NULL
+	    ? errno
+	    : 0;
+}
+
+static int
+start_nothing(void)
+{
+	char *const none[] = {NULL};
+
+	return start(none);
+}
+
+static int
+start_no_list(void)
+{
+	return start(NULL);
+}
+
+static int
+watch_nothing(void)
+{
+	return pfk_subprocess_watch(misuse_loop, -1, ended, NULL) == NULL
+	    ? errno
+	    : 0;
+}
+
 static const struct misuse rows[] = {
     {"release of a loop that is not held", release_unheld, EINVAL,
 	"pfk_loop_release: the loop is not held"},
@@ -223,6 +261,12 @@ static const struct misuse rows[] = {
     {"a signal without callback", signal_nothing, EINVAL,
 	"pfk_signal_add: the callback is NULL"},
     {"a signal twice", signal_twice, EBUSY, "signal 12 is taken"},
+    {"a subprocess of no program", start_nothing, EINVAL,
+	"pfk_subprocess_start: no program"},
+    {"a subprocess of no list", start_no_list, EINVAL,
+	"pfk_subprocess_start: no program"},
+    {"a watch of no process", watch_nothing, EINVAL,
+	"pfk_subprocess_watch: -1 is no process"},
     {"a nested loop", nested_loop, EBUSY, "the loop runs already"},
     {"a loop freed by its callback", freed_inside, EBUSY,
 	"pfk_loop_free: the loop runs"},

@@ -87,6 +87,11 @@ pfk_subprocess_watch(struct pfk_loop *l, pid_t pid,
 
 	if (pfk__need_callback("pfk_subprocess_watch", ended != NULL) == -1)
 		return NULL;
+	if (pid < 1) {
+		pfk__misuse(EINVAL, "pfk_subprocess_watch: %d is no process",
+		    (int)pid);
+		return NULL;
+	}
 	if (pfk__sandbox_denies("pidfd_open")) {
 		errno = EPERM;
 		return NULL;
@@ -180,6 +185,11 @@ pfk_subprocess_start(struct pfk_loop *l, char *const *argv, const int *fds,
 
 	if (pfk__need_callback("pfk_subprocess_start", ended != NULL) == -1)
 		return NULL;
+	/* The C library would crash in the child. */
+	if (argv == NULL || argv[0] == NULL) {
+		pfk__misuse(EINVAL, "pfk_subprocess_start: no program");
+		return NULL;
+	}
 	if (pfk__sandbox_denies("execve")) {
 		errno = EPERM;
 		return NULL;
