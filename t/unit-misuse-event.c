@@ -21,6 +21,12 @@ nothing(void *arg)
 }
 
 static int
+strange_backend(void)
+{
+	return pfk_loop_new("kqueue") == NULL ? errno : 0;
+}
+
+static int
 soon_nothing(void)
 {
 	return pfk_soon(misuse_loop, NULL, NULL) == -1 ? errno : 0;
@@ -244,6 +250,8 @@ watch_nothing(void)
 }
 
 static const struct misuse rows[] = {
+    {"a back-end that there is not", strange_backend, EINVAL,
+	"pfk_loop_new: the back-end is kqueue; it is epoll, poll or auto"},
     {"release of a loop that is not held", release_unheld, EINVAL,
 	"pfk_loop_release: the loop is not held"},
     {"soon nothing", soon_nothing, EINVAL, "pfk_soon: the callback is NULL"},

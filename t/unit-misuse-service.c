@@ -35,6 +35,17 @@ run_master(int workers, const struct pfk_hooks *hooks)
 }
 
 static int
+strange_poller(void)
+{
+	struct pfk_master_config config = {.workers = 1,
+	    .control = "off",
+	    .poller = "kqueue"};
+	const struct pfk_hooks hooks = {.worker_init = init};
+
+	return pfk_master_run(&config, &hooks, NULL);
+}
+
+static int
 no_workers(void)
 {
 	return run_master(0, &(struct pfk_hooks){.worker_init = init});
@@ -167,6 +178,8 @@ static const struct misuse rows[] = {
     {"0 workers", no_workers, EX_SOFTWARE, "0 workers; it is 1 to 1024"},
     {"-1 workers", negative_workers, EX_SOFTWARE, "-1 workers"},
     {"1025 workers", too_many_workers, EX_SOFTWARE, "1025 workers"},
+    {"a poller that there is not", strange_poller, EX_SOFTWARE,
+	"pfk_master_run: the poller is kqueue; it is epoll, poll or auto"},
     {"no worker_init", no_init, EX_SOFTWARE, "no worker_init"},
     {"no hooks", no_hooks, EX_SOFTWARE, "no hooks"},
     {"no configuration", no_config, EX_SOFTWARE, "no configuration"},
@@ -259,6 +272,44 @@ test_fork_in_worker(const char *kind)
 	close(fd);
 }
 
+/* A configuration that no worker could boot with. */
+
+static void (*spoil)(struct pfk_master_config *config);
+
+static void
+spoil_workers(struct pfk_master_config *config)
+{
+	config->workers = 0;
+}
+
+static void
+spoil_poller(struct pfk_master_config *config)
+{
+	config->poller = "kqueue";
+}
+
+static int
+on_reload(struct pfk_master_config *config, void *arg)
+{
+	(void)arg;
+	spoil(config);
+	return 0;
+}
+
+static void
+test_reload(void (*by)(struct pfk_master_config *config), const char *line)
+{
+	const struct pfk_hooks hooks = {.worker_init = init,
+	    .on_reload = on_reload};
+
+	spoil = by;
+	service_start(&hooks, 1);
+	ok(service_wait(0, "ready: 1"), "%s: ready", line);
+	service_signal(SIGHUP);
+	ok(service_wait(0, line), "%s: refused", line);
+	is_int(service_end(SIGTERM), 0, "%s: end", line);
+}
+
 int
 main(void)
 {
@@ -270,5 +321,8 @@ main(void)
 		skip_all("no memory");
 	test_fork_in_worker("plain");
 	test_fork_in_worker("survivor");
+	test_reload(spoil_workers, "on_reload set 0 workers");
+	test_reload(spoil_poller,
+	    "on_reload set the poller kqueue; it is epoll, poll or auto");
 	return done_testing();
 }

@@ -43,10 +43,26 @@ pfk__clock_now(void)
 	return (uint64_t)ts.tv_sec * PFK_SECOND_NS + (uint64_t)ts.tv_nsec;
 }
 
+static bool
+is_any(const char *name)
+{
+	return name == NULL || strcmp(name, "auto") == 0;
+}
+
+bool
+pfk__loop_knows(const char *backend)
+{
+	for (size_t i = 0; i < sizeof(pollers) / sizeof(pollers[0]); i++) {
+		if (!is_any(backend) && strcmp(backend, pollers[i]->name) == 0)
+			return true;
+	}
+	return is_any(backend);
+}
+
 static int
 open_backend(struct pfk_loop *l, const char *name)
 {
-	bool any = name == NULL || strcmp(name, "auto") == 0;
+	bool any = is_any(name);
 	const char *failed;
 
 	errno = EINVAL;
@@ -115,6 +131,12 @@ err1:
 struct pfk_loop *
 pfk_loop_new(const char *backend)
 {
+	if (!pfk__loop_knows(backend)) {
+		pfk__misuse(EINVAL,
+		    "pfk_loop_new: the back-end is %s; it is " PFK__BACKENDS,
+		    backend);
+		return NULL;
+	}
 	return pfk__loop_new_with(backend, NULL);
 }
 

@@ -236,6 +236,10 @@ void pfk__loop_coalesce(struct pfk_loop *l, bool on);
 /* The clock itself; l->now is its value at the turn's begin. */
 uint64_t pfk__clock_now(void);
 
+/* Whether there is a back-end of the name, which may be NULL. */
+#define PFK__BACKENDS "epoll, poll or auto"
+bool pfk__loop_knows(const char *backend);
+
 /*
  * A loop that keeps its records in the ledger, which outlives it.  With a
  * ledger that a predecessor filled, it goes on with that one's poller, if the

@@ -136,12 +136,20 @@ renew(struct pfk__master *m, int slot)
 
 /* If not, the program goes back from a configuration that it has taken. */
 static bool
-has_workers(const struct pfk__master *m, const struct pfk_master_config *config)
+is_usable(const struct pfk__master *m, const struct pfk_master_config *config)
 {
-	if (config->workers >= 1 && config->workers <= PFK_WORKERS_MAX)
+	bool has_workers = config->workers >= 1 &&
+	    config->workers <= PFK_WORKERS_MAX;
+
+	if (has_workers && pfk__loop_knows(config->poller))
 		return true;
-	pfk_reload_fail("on_reload set %d workers; it is 1 to %d",
-	    config->workers, PFK_WORKERS_MAX);
+	if (!has_workers)
+		pfk_reload_fail("on_reload set %d workers; it is 1 to %d",
+		    config->workers, PFK_WORKERS_MAX);
+	else
+		pfk_reload_fail(
+		    "on_reload set the poller %s; it is " PFK__BACKENDS,
+		    config->poller);
 	if (m->hooks->reload_done != NULL)
 		m->hooks->reload_done(false, m->arg);
 	return false;
@@ -155,7 +163,7 @@ try(struct pfk__master *m)
 
 	if (m->hooks->on_reload != NULL &&
 	    (m->hooks->on_reload(&config, m->arg) != 0 ||
-		!has_workers(m, &config))) {
+		!is_usable(m, &config))) {
 		pfk__reload_refusal(why, sizeof(why));
 		refuse(m, why);
 		return;

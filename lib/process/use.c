@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/misuse.h"
+#include "event/loop.h"
 #include "net/listener.h"
 
 static bool in_service;
@@ -26,6 +27,10 @@ pfk__use_begin(const struct pfk_master_config *config,
 		return pfk__misuse(EINVAL,
 		    "pfk_master_run: %d workers; it is 1 to %d",
 		    config->workers, PFK_WORKERS_MAX);
+	if (!pfk__loop_knows(config->poller))
+		return pfk__misuse(EINVAL,
+		    "pfk_master_run: the poller is %s; it is " PFK__BACKENDS,
+		    config->poller);
 	if (in_service)
 		return pfk__misuse(EBUSY,
 		    "pfk_master_run: it runs already, in this process or in "
