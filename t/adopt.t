@@ -58,7 +58,7 @@ subtest 'a worker that stops right after its sibling did' => sub {
 	my $ill    = now();
 	kill 'STOP', $worker{1};
 	serves('with one stopped');
-	ok($server->wait_log(qr/serves for slot 1/, 20, $from), 'worker 0 adopts the queue of worker 1, which is stopped');
+	ok($server->wait_log(qr/serves for slot 1, because its worker's loop does not turn$/m, 20, $from), 'worker 0 adopts the queue of worker 1, which is stopped');
 	kill 'CONT', $worker{1};
 	ok(wait_for(sub { empty_queues() }), 'worker 1 empties its queue after it was continued');
 	kill 'STOP', $worker{0};
@@ -122,7 +122,7 @@ subtest 'fewer workers' => sub {
 	my $from = $server->log_size;
 	my %fds  = fds($server->pid);
 	$server->signal('TTOU');
-	ok($server->wait_log(qr/worker 0 .* serves for slot 1/, 20, $from),
+	ok($server->wait_log(qr/worker 0 .* serves for slot 1, because it has no worker$/m, 20, $from),
 		'its sockets are adopted');
 	serves('with one worker');
 	$server->signal('HUP');
@@ -223,7 +223,7 @@ sub calm {
 		my %helper;
 
 		for (split /\n/, $server->log_text) {
-			$helper{$2} = $1 if /\sworker\s\d+\s[(](\d+)[)]\sserves\sfor\sslot\s(\d+)$/x;
+			$helper{$2} = $1 if /\sworker\s\d+\s[(](\d+)[)]\sserves\sfor\sslot\s(\d+),/x;
 			delete $helper{$1} if /\sslot\s(\d+)\srecovered;/x;
 			# A worker that leaves or dies helps no more.
 			next if !/\sworker\s\d+\s[(](\d+)[)]\s(?!serves)/x;

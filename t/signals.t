@@ -248,7 +248,7 @@ sub count_of_workers {
 	my $server = Prefork->start('-v', '-w', 2, '-p', 0, '-4');
 
 	$server->signal('TTIN');
-	ok($server->wait_log(qr/\]\snow\s3\sworkers$/mx), 'TTIN: one more');
+	ok($server->wait_log(qr/\]\sthe\snumber\sof\sworkers\sis\s3\s/x), 'TTIN: one more');
 	my ($socket, $pid) = connect_to($server, 2);
 	is(echo_once($socket, 'x'), 'x', 'it serves');
 	is(scalar(@{ [ settled_workers($server, 3) ] }), 3, 'three run');
@@ -261,7 +261,7 @@ sub count_of_workers {
 	ok($server->wait_log(qr/worker\s2\s\($pid\)\shas\sended$/mx),
 		'it ends with its connection');
 	$server->signal('TTOU');
-	ok($server->wait_log(qr/\]\snow\s1\sworker$/mx), 'TTOU again');
+	ok($server->wait_log(qr/\]\sthe\snumber\sof\sworkers\sis\s1\s/x), 'TTOU again');
 	my %workers = $server->workers;
 	is_deeply([ settled_workers($server, 1) ], [ $workers{0} ], 'one runs');
 	$server->signal('TTOU');
@@ -391,7 +391,7 @@ sub tostop {
 		is(scalar(@{ [ children($master // $child) ] }), 4,
 			'with all its workers');
 		kill 'TTOU', $master // ();
-		ok(wait_for(sub { slurp($log) =~ /now\s3\sworkers/x }),
+		ok(wait_for(sub { slurp($log) =~ /the\snumber\sof\sworkers\sis\s3\s/x }),
 			'TTOU is an order still');
 		kill 'TERM', $master // ();
 		ok(wait_for(sub { slurp($log) =~ /\]\sstopping/x && !-e $pid }),
@@ -426,7 +426,7 @@ sub tostop_of_the_master {
 	ok(wait_for(sub { !-e $pid }), 'TERM stops it') or kill 'KILL', $master;
 	ok(wait_for(sub { waitpid($child, POSIX::WNOHANG()) == $child }), 'the terminal is closed')
 	    or kill 'KILL', $child;
-	unlike(slurp("$dir/lost/log"), qr/now\s1\sworker/x, 'no worker was given up');
+	unlike(slurp("$dir/lost/log"), qr/the\snumber\sof\sworkers\sis\s1\s/x, 'no worker was given up');
 	return;
 }
 

@@ -134,7 +134,7 @@ stall(int slot)
 	pid_t pid = service_worker(0, slot);
 
 	kill(pid, SIGSTOP);
-	snprintf(text, sizeof(text), "serves for slot %d\n", slot);
+	snprintf(text, sizeof(text), "serves for slot %d, ", slot);
 	ok(clients_until(from, text), "slot %d stands still, and has help",
 	    slot);
 	from = service_log_size();
@@ -170,7 +170,7 @@ serves_the_queue(void)
 	from = service_log_size();
 	pid = service_worker(0, 0);
 	kill(pid, SIGSTOP);
-	ok(clients_until(from, "serves for slot 0\n"),
+	ok(clients_until(from, "serves for slot 0, "),
 	    "its sibling stops, and it serves for it");
 	kill(pid, SIGCONT);
 	end();

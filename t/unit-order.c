@@ -110,7 +110,8 @@ main(void)
 
 	is_int(*last_has, 1, "the last slot's listeners were announced");
 	service_signal(SIGTTOU);
-	ok((at = service_wait(at, "now 2 workers")) != 0, "a worker fewer");
+	ok((at = service_wait(at, "the number of workers is 2 ")) != 0,
+	    "a worker fewer");
 	ok(service_wait(at,
 	       "closed the listeners of removed slots; 2 workers") != 0,
 	    "its listeners are closed");

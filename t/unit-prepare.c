@@ -151,7 +151,7 @@ goes_on(void)
 	kill(service_worker(0, 1), SIGKILL);
 	ok(service_wait(at, "serves with configuration 1") != 0,
 	    "a worker that dies meanwhile is replaced");
-	signalled(SIGTTIN, "now 3 workers");
+	signalled(SIGTTIN, "the number of workers is 3 ");
 	ok(service_wait(at, "started worker 2 (") != 0, "one more is started");
 	at = signalled(SIGHUP, "a reload is under way; the next one starts");
 	gate->how = GOOD;

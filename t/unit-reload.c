@@ -150,7 +150,7 @@ roll_meets_a_boot(void)
 	size_t at;
 
 	start(2);
-	signalled(SIGTTOU, "now 1 worker");
+	signalled(SIGTTOU, "the number of workers is 1 ");
 	ok(service_wait(0, "worker 1 (") != 0, "slot 1 is given up");
 	hold(1, 1);
 	signalled(SIGTTIN, "waits with version 1");
@@ -253,7 +253,7 @@ roll_meets_a_removal(void)
 	start(2);
 	hold(1, 2);
 	signalled(SIGHUP, "waits with version 2");
-	at = signalled(SIGTTOU, "now 1 worker");
+	at = signalled(SIGTTOU, "the number of workers is 1 ");
 	hold(-1, 0);
 	ok(service_wait(at, "reloaded: 1 worker\n") != 0,
 	    "a slot that is removed: the reload ends");
@@ -297,9 +297,9 @@ nobody_joins_a_trial(bool succeeds)
 	kill(service_worker(0, 1), SIGKILL);
 	ok(service_wait(trial, "restarting when the reload is decided") != 0,
 	    "a slot whose worker dies waits for the end of the trial");
-	ok(service_wait(trial, "serves for slot 1\n") != 0,
+	ok(service_wait(trial, "serves for slot 1, ") != 0,
 	    "and a sibling serves its queue meanwhile");
-	signalled(SIGTTIN, "now 3 workers");
+	signalled(SIGTTIN, "the number of workers is 3 ");
 	gate->fails = !succeeds;
 	hold(-1, 0);
 	over = service_wait(trial,

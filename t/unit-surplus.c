@@ -136,7 +136,8 @@ main(void)
 	ok(two != 0, "which the second worker has last");
 	is_int(served("127.0.0.2", port_of("127.0.0.2")), CLIENTS, "it serves");
 	service_signal(SIGTTOU);
-	ok((at = service_wait(at, "now 2 workers")) != 0, "a worker fewer");
+	ok((at = service_wait(at, "the number of workers is 2 ")) != 0,
+	    "a worker fewer");
 	ok((at = service_wait(at, "2 workers serve them")) != 0,
 	    "its sockets cannot all be closed");
 	is_int(service_count("closed the listeners"), 0, "and nobody says so");

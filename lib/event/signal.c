@@ -86,7 +86,8 @@ open_pipe(struct pfk_loop *l)
 	}
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) == -1) {
 		if (pfk__is_denied(errno))
-			pfk_warn("cannot take signals: pipe2(2)");
+			pfk_warn("cannot receive signals: a sandbox denies "
+				 "pipe2(2)");
 		return -1;
 	}
 	if (pfk__io_start(l, &l->wake, fds[0], PFK_READ, on_wake, l) == -1) {

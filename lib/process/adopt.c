@@ -61,6 +61,16 @@ sibling(const struct pfk__master *m, int slot)
 	return m->places[slot].serving == NULL ? still : NULL;
 }
 
+static const char *
+cause_of_need(const struct pfk__place *p)
+{
+	if (p->serving == NULL)
+		return "it has no worker";
+	if (p->serving->pulse.page->full != 0)
+		return "its worker has no room for connections";
+	return "its worker's loop does not turn";
+}
+
 static void
 adopt(struct pfk__master *m, int slot)
 {
@@ -80,8 +90,8 @@ adopt(struct pfk__master *m, int slot)
 	}
 	p->adopter = c;
 	c->adopted = true;
-	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d", c->slot,
-	    (int)pfk__child_pid(c), slot);
+	pfk_log(PFK_INFO, "worker %d (%d) serves for slot %d, because %s",
+	    c->slot, (int)pfk__child_pid(c), slot, cause_of_need(p));
 }
 
 void

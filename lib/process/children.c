@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/received.h"
+#include "base/why.h"
 #include "event/zone.h"
 #include "logger/logger.h"
 #include "process/control.h"
@@ -197,10 +198,14 @@ pfk__child_tell(struct pfk__child *c, struct pfk__message *msg, int pass)
 	c->channel_full = rc == -1 && errno == EAGAIN;
 	if (rc == 0)
 		return 0;
-	/* If it has gone, its death is told. */
+	/* If it has gone, its death is logged. */
 	if (errno != EPIPE && errno != ECONNRESET)
-		pfk_warn("cannot send a message to worker %d (%d)", c->slot,
-		    (int)pfk__child_pid(c));
+		pfk_log(PFK_WARNING,
+		    "cannot send an order to worker %d (%d), which goes on "
+		    "without it: %s",
+		    c->slot, (int)pfk__child_pid(c),
+		    errno == EAGAIN ? "it does not read its channel"
+				    : pfk__why(errno));
 	return -1;
 }
 

@@ -95,11 +95,15 @@ pfk__orders_reopen(struct pfk__master *m)
 void
 pfk__orders_workers(struct pfk__master *m, int workers)
 {
+	int before = m->workers;
+
 	m->workers = workers;
 	pfk__drains_end(m);
 	m->resized = m->reload == PFK__RELOAD_PREPARING ||
 	    m->reload == PFK__RELOAD_TRYING;
-	pfk_log(PFK_INFO, "now %d worker%s", workers, workers == 1 ? "" : "s");
+	pfk_log(PFK_INFO,
+	    "the number of workers is %d until the next reload; it was %d",
+	    workers, before);
 	if (m->hooks->workers_changed != NULL)
 		m->hooks->workers_changed(workers, m->arg);
 	pfk__master_wake(m);

@@ -63,7 +63,9 @@ run(struct pfk__master *m)
 	if (m->stop != PFK__STOP_NONE && LIST_EMPTY(&m->children))
 		return;
 	if (pfk_loop_run(m->loop) == -1) {
-		pfk_warn("the event loop failed");
+		pfk_log(PFK_ERROR,
+		    "cannot wait for events: %s; the service stops",
+		    strerror(errno));
 		pfk__children_signal(m, SIGTERM);
 		m->status = EX_OSERR;
 	}
@@ -141,10 +143,14 @@ start(struct pfk__master *m)
 	m->loop = pfk_loop_new(NULL);
 	pfk__use_loop(m->loop);
 	pfk__custody_init(&m->custody, m->loop, pfk__adopt_queued, m);
-	if (m->loop == NULL || pfk__orders_by_signal(m) == -1) {
-		pfk_warn("cannot start");
+	if (m->loop == NULL) {
+		pfk_warn("cannot start: cannot create the event loop");
+	} else if (pfk__orders_by_signal(m) == -1) {
+		pfk_warn("cannot start: cannot receive signals");
 	} else if (pfk__io_arm_first(m->loop, &cause) == -1) {
-		pfk_log(PFK_ERROR, "cannot start: cannot watch a pipe: %s",
+		pfk_log(PFK_ERROR,
+		    "cannot start: cannot watch the pipe of the signal "
+		    "handlers: %s",
 		    cause);
 	} else if ((m->logger = pfk__logger_start(m->loop, &step)) == NULL) {
 		pfk_complain("cannot start the log process: %s(2): %s", step,

@@ -454,7 +454,9 @@ serve(struct pfk_worker *w)
 	int status = EXIT_SUCCESS;
 
 	if (pfk_loop_run(w->loop) == -1) {
-		pfk_warn("the event loop failed");
+		pfk_log(PFK_ERROR,
+		    "cannot wait for events: %s; this worker ends",
+		    strerror(errno));
 		status = EX_OSERR;
 	}
 	/* Stopped before the last connection's end: close the rest. */

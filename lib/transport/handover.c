@@ -414,7 +414,10 @@ add_giver(struct pfk_loop *l, int fd)
 
 	if (g == NULL ||
 	    pfk__io_start(l, &g->io, fd, 0, on_giver_ready, g) == -1) {
-		pfk_warn("cannot hand over connections");
+		pfk_log(PFK_WARNING,
+		    "cannot watch a channel to hand connections over: %s; they "
+		    "go to other workers, or stay here until they end",
+		    strerror(errno));
 		free(g);
 		close(fd);
 		return;

@@ -358,6 +358,20 @@ adopt_again(struct pfk_loop *l)
 	}
 }
 
+static void
+log_result(size_t kept, size_t lost)
+{
+	const char *s = kept == 1 ? "" : "s";
+
+	if (lost == 0)
+		pfk_log(PFK_INFO, "went on with %zu connection%s", kept, s);
+	else
+		pfk_log(PFK_INFO,
+		    "went on with %zu connection%s; %zu more had ended, or "
+		    "their protocol does not outlive a worker",
+		    kept, s, lost);
+}
+
 int
 pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 {
@@ -382,9 +396,7 @@ pfk__rebuild_streams(struct pfk_loop *l, int accepted, int listener)
 	else if (accepted != -1)
 		close(accepted);
 	l->ledger->head->accepting = -1;
-	pfk_log(PFK_INFO, "went on with %zu connection%s%s", w.n - w.lost,
-	    w.n - w.lost == 1 ? "" : "s",
-	    w.lost > 0 ? "; some could not be continued" : "");
+	log_result(w.n - w.lost, w.lost);
 out:
 	pfk__inventory_close(&w.chunks);
 	free(w.fds);

@@ -318,7 +318,10 @@ pfk__handover_take(struct pfk_loop *l, int fd, bool bounded, int version)
 		pfk__member_add(l, &t->member, drain_taker);
 		return;
 	}
-	pfk_warn("cannot take connections over");
+	pfk_log(PFK_WARNING,
+	    "cannot watch a channel to take connections over: %s; they stay in "
+	    "the worker that offers them",
+	    strerror(errno));
 	free(t);
 	close(fd);
 	if (l->taken != NULL)

@@ -253,7 +253,7 @@ sub do_resize {
 	my ($self) = @_;
 
 	kill 'TTOU', $self->{pid};
-	$self->expect($self->{mark}, qr/\]\snow\s1\sworker/) or return $self->find('no worker less');
+	$self->expect($self->{mark}, qr/\]\sthe\snumber\sof\sworkers\sis\s1\s/) or return $self->find('no worker less');
 	$self->check_clients;
 	my $from = -s "$self->{dir}/log";
 	kill 'TTIN', $self->{pid};

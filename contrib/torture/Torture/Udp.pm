@@ -70,7 +70,7 @@ sub flows {
 			my ($server) = @_;
 			$server->{on_line} = sub {
 				my ($line) = @_;
-				$adopted->{$1} = 1      if $line =~ /\sserves\sfor\sslot\s(\d+)$/x;
+				$adopted->{$1} = 1      if $line =~ /\sserves\sfor\sslot\s(\d+),/x;
 				delete $adopted->{$1} if $line =~ /\]\sslot\s(\d+)\srecovered;/x;
 				$slots{$2} = $1 if $line =~ /^\[worker-(\d+).*\]\sdatagram\sfrom\s(.*)/x;
 			};
