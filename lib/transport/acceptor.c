@@ -48,6 +48,7 @@ add_connection(struct pfk_server *s, int fd, const struct pfk_addr *peer)
 	pfk__limits_complain(s->limits, "refused %s: %s",
 	    pfk_addr_format(name, peer),
 	    errno == EDQUOT ? "max-per-source" : strerror(errno));
+	pfk__never_linger(fd);
 	close(fd);
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/fds.h"
 #include "base/misuse.h"
+#include "base/received.h"
 #include "event/loop.h"
 #include "transport/sources.h"
 
@@ -194,6 +195,7 @@ pfk__limits_shed(struct pfk__limits *lim, int listener)
 	if (fd != -1) {
 		lim->loop->stats->counts[PFK__COUNT_ACCEPTED]++;
 		lim->loop->stats->counts[PFK__COUNT_CLOSED_LIMIT]++;
+		pfk__never_linger(fd);
 		close(fd);
 	}
 	lim->spare = open_spare();

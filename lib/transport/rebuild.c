@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/received.h"
 #include "transport/acceptor.h"
 #include "transport/inventory.h"
 #include "transport/join.h"
@@ -200,10 +201,12 @@ static void
 lose(struct work *w, int fd, struct pfk_transport *tr)
 {
 	w->lost++;
-	if (tr == NULL)
-		pfk__ledger_end(w->l->ledger, fd);
-	else
+	if (tr != NULL) {
 		pfk__tcp_end(tr);
+		return;
+	}
+	pfk__never_linger(fd);
+	pfk__ledger_end(w->l->ledger, fd);
 }
 
 static bool

@@ -61,8 +61,8 @@ on_lost(void *arg)
 	pfk__tcp_note(tr);
 	pfk__tx_end(tr->io.loop);
 	pfk__point(tr->io.loop->ledger);
-	/* The other process that has it may have turned SO_LINGER on. */
-	if (tr->shared)
+	/* Another process may have turned SO_LINGER on: there, or on the listener. */
+	if (tr->shared || tr->roster->server != NULL)
 		pfk__never_linger(tr->io.fd);
 	pfk__ledger_end(tr->io.loop->ledger, tr->io.fd);
 	pfk__roster_leave(tr);
