@@ -371,7 +371,8 @@ void pfk_loop_stop(struct pfk_loop *l);
  * Every server on l stops accepting, in the soon-queue's next round;
  * pfk_loop_run returns after the last transport.  Bytes that have come already
  * are delivered before.  It may be called again with a larger `how`, to go
- * further.  In a worker the library calls it.
+ * further.  In a worker the library calls it.  EINVAL: another number; it does
+ * nothing, and the log says so.
  */
 void pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how);
 
@@ -480,7 +481,7 @@ enum pfk_metric_kind {
  * name has at most 63 lower-case letters, digits and underscores, and begins
  * with the program's own prefix, "chat_lines_total"; "prefork_" is taken.  help
  * is one line, of which 127 bytes are kept.  Returns the metric's number, or
- * -1.  EINVAL: name or help has another form.  EEXIST: the name is defined
+ * -1.  EINVAL: name, help or kind has another form.  EEXIST: the name is defined
  * already.  ENOSPC: 32 counters and gauges, or 4 of times, are.
  */
 int pfk_metric_define(enum pfk_metric_kind kind, const char *name,
@@ -571,8 +572,8 @@ int pfk_zone_show(struct pfk_zone *z, const void *key, size_t key_len,
  * and how->flags are the item's, how->version is that of PFK_ZONE_SAME; NULL is all
  * zero.  EEXIST: there is one (NEW); ENOENT: there is none (OLD, SAME); ESTALE: it has
  * changed (SAME).  E2BIG: it is larger than 4 MiB, or a small zone, or the 64th part of
- * a large one.  EINVAL: the key is empty, or longer than
- * PFK_ZONE_KEY_MAX.
+ * a large one.  EINVAL: the key is empty, or longer than PFK_ZONE_KEY_MAX, or
+ * `when` is another number.
  */
 int pfk_zone_put(struct pfk_zone *z, const void *key, size_t key_len,
     const void *value, size_t len, enum pfk_zone_when when,
@@ -746,7 +747,7 @@ void pfk_sockopts_init(struct pfk_sockopts *o);
  * kernel does not count the bytes of this family.
  *
  * EADDRINUSE: it serves somebody.  EEXIST: the path is no socket.  EINVAL: it is
- * empty.  ENAMETOOLONG: over 103 bytes.
+ * empty, or backlog is negative.  ENAMETOOLONG: over 103 bytes.
  */
 int pfk_unix_listen(const char *path, mode_t mode, int backlog);
 

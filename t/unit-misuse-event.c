@@ -1,6 +1,6 @@
 /*
- * unit-misuse-event.c: mistakes in the use of loops, timers, descriptors, signals
- * and subprocesses. Each one fails with its errno and one line that names it.
+ * unit-misuse-event.c: mistakes in the use of loops and of the calls beside
+ * them, timers to zones. Each one fails with its errno and one line that names it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -211,6 +211,57 @@ run_in_child(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
+static int
+drain(int how)
+{
+	errno = 0;
+	pfk_loop_drain(misuse_loop, (enum pfk_drain)how);
+	return errno;
+}
+
+static int
+drain_further(void)
+{
+	return drain(7);
+}
+
+static int
+drain_less(void)
+{
+	return drain(-5);
+}
+
+static int
+put_when(int when)
+{
+	struct pfk_zone *z = pfk_zone_open(NULL, 1 << 20);
+
+	return pfk_zone_put(z, "k", 1, "v", 1, (enum pfk_zone_when)when,
+		   NULL) == -1
+	    ? errno
+	    : 0;
+}
+
+static int
+put_strangely(void)
+{
+	return put_when(9);
+}
+
+static int
+put_never(void)
+{
+	return put_when(-1);
+}
+
+static int
+strange_metric(void)
+{
+	return pfk_metric_define((enum pfk_metric_kind)7, "a_total", "A.") == -1
+	    ? errno
+	    : 0;
+}
+
 static void
 ended(void *arg, int status)
 {
@@ -269,6 +320,14 @@ static const struct misuse rows[] = {
     {"a signal without callback", signal_nothing, EINVAL,
 	"pfk_signal_add: the callback is NULL"},
     {"a signal twice", signal_twice, EBUSY, "signal 12 is taken"},
+    {"a drain that there is not", drain_further, EINVAL,
+	"pfk_loop_drain: `how` is 7"},
+    {"a negative drain", drain_less, EINVAL, "pfk_loop_drain: `how` is -5"},
+    {"put at a strange time", put_strangely, EINVAL,
+	"pfk_zone_put: `when` is 9"},
+    {"put at a negative time", put_never, EINVAL, "pfk_zone_put: `when` is -1"},
+    {"a metric of no kind", strange_metric, EINVAL,
+	"pfk_metric_define: 7 is no enum pfk_metric_kind"},
     {"a subprocess of no program", start_nothing, EINVAL,
 	"pfk_subprocess_start: no program"},
     {"a subprocess of no list", start_no_list, EINVAL,

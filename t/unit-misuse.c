@@ -267,6 +267,12 @@ stream_nobody(void)
 #define HALF "the protocol has hand_over and no connection_resumed"
 
 static int
+listen_negative(void)
+{
+	return pfk_unix_listen("@unit-misuse", 0600, -7) == -1 ? errno : 0;
+}
+
+static int
 connect_family(void)
 {
 	struct pfk_connect_options o = {.host = "127.0.0.1",
@@ -356,6 +362,8 @@ static const struct misuse rows[] = {
 	"a callback for its failure"},
     {"connect without connection_made", connect_no_made, EINVAL,
 	"pfk_connect: the protocol has no connection_made"},
+    {"a negative backlog", listen_negative, EINVAL,
+	"pfk_unix_listen: the backlog is -7"},
     {"connect by another family", connect_family, EINVAL,
 	"pfk_connect: address family 77 is none of AF_UNSPEC, AF_INET and "
 	"AF_INET6"},

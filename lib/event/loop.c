@@ -288,6 +288,11 @@ drain_members(void *arg)
 void
 pfk_loop_drain(struct pfk_loop *l, enum pfk_drain how)
 {
+	if ((unsigned)how > PFK_DRAIN_NOW) {
+		pfk__misuse(EINVAL,
+		    "pfk_loop_drain: `how` is %d, no enum pfk_drain", (int)how);
+		return;
+	}
 	if ((int)how > l->drained)
 		l->drained = (int)how;
 	pfk__soon_add(l, &l->drain, drain_members, l);

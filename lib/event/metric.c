@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "event/loop.h"
 
 static struct {
@@ -53,6 +54,10 @@ pfk_metric_define(enum pfk_metric_kind kind, const char *name, const char *help)
 	int *taken = kind == PFK_TIMES ? &defined.times : &defined.values;
 	int max = kind == PFK_TIMES ? PFK__METRIC_TIMES_MAX : PFK__METRICS_MAX;
 
+	if ((unsigned)kind > PFK_TIMES)
+		return pfk__misuse(EINVAL,
+		    "pfk_metric_define: %d is no enum pfk_metric_kind",
+		    (int)kind);
 	errno = EINVAL;
 	if (!is_name(kind, name) || strlen(name) >= sizeof(m->name) ||
 	    help[0] == '\0' || strchr(help, '\n') != NULL)

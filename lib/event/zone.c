@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "event/ledger.h"
 #include "event/loop.h"
 
@@ -193,6 +194,10 @@ pfk_zone_put(struct pfk_zone *z, const void *key, size_t key_len,
 	struct pfk__deed d;
 	int error;
 
+	if ((unsigned)when > PFK_ZONE_SAME)
+		return pfk__misuse(EINVAL,
+		    "pfk_zone_put: `when` is %d, no enum pfk_zone_when",
+		    (int)when);
 	if (locate(z, &p, key, key_len) == -1)
 		return -1;
 	if (pfk__deed_done(z, PFK__DEED_PUT, p.hash, &d))

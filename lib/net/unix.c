@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/misuse.h"
 #include "base/received.h"
 #include "base/safe_open.h"
 #include "net/addr.h"
@@ -248,6 +249,9 @@ open_at(const char *path, int type, mode_t mode, int backlog)
 int
 pfk_unix_listen(const char *path, mode_t mode, int backlog)
 {
+	if (backlog < 0 && backlog != PFK_UNSET)
+		return pfk__misuse(EINVAL, "pfk_unix_listen: the backlog is %d",
+		    backlog);
 	return open_at(path, SOCK_STREAM, mode,
 	    backlog != PFK_UNSET ? backlog : SOMAXCONN);
 }
