@@ -17,10 +17,14 @@
  *    their contracts say.  They may call anything, also close their own object.
  *  - Nothing here is thread-safe but pfk_wake, and no object is used on the
  *    other side of a fork.
- *  - A mistake that can be seen when it is made fails with EINVAL, EBUSY or
- *    ECHILD, and one line in the log names it.  A callback may fork, and its
- *    child ends by _exit(2) or execve(2); a child that returns from the callback
- *    is ended.
+ *  - A mistake of the program that can be seen when it is made fails with
+ *    EINVAL, EBADF, EBUSY or ECHILD, and one line in the log names it, "misuse
+ *    of libprefork: ...".  A function without a result does nothing then but
+ *    set errno.  There is no line where a user or a peer may have chosen the
+ *    value: a host, an address, an option's value, the key of an item, the path
+ *    of pfk_unix_sendto, the name of a system call.
+ *  - A callback may fork, and its child ends by _exit(2) or execve(2); a child
+ *    that returns from the callback is ended.
  *  - Times are nanoseconds (_ns) on CLOCK_MONOTONIC, sizes are bytes.
  */
 #ifndef PREFORK_H

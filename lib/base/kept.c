@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/misuse.h"
+
 /* Without /proc the numbers up to this are tried. */
 #define TRIED_MAX 65536
 
@@ -72,10 +74,13 @@ enter(int fd, bool keep)
 int
 pfk_keep_fd(int fd, bool keep)
 {
-	if (fd <= STDERR_FILENO) {
-		errno = EINVAL;
+	if (fd >= 0 && fd <= STDERR_FILENO)
+		return pfk__misuse(EINVAL,
+		    "pfk_keep_fd: descriptor %d is a standard one, which the "
+		    "library replaces in workers",
+		    fd);
+	if (pfk__need_open("pfk_keep_fd", fd) == -1)
 		return -1;
-	}
 	return enter(fd, keep);
 }
 

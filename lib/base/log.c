@@ -53,15 +53,22 @@ use(const struct pfk__sink *s)
 	the_log.torn = pfk__sink_is_torn(&the_log.sink);
 }
 
+/* -1: the log process has it. */
+static int
+check_free(const char *call)
+{
+	if (the_log.relay.fd == -1)
+		return 0;
+	return pfk__misuse(EBUSY, "%s: call it before pfk_master_run", call);
+}
+
 int
 pfk_log_open(const char *target)
 {
 	struct pfk__sink s;
 
-	if (the_log.relay.fd != -1) {
-		errno = EBUSY;
+	if (check_free("pfk_log_open") == -1)
 		return -1;
-	}
 	if (pfk__sink_open(&s, target) == -1)
 		return -1;
 	use(&s);
@@ -76,12 +83,9 @@ pfk_log_to(void (*call)(void *arg, const char *line), void *arg)
 	    .call = call,
 	    .arg = arg};
 
-	if (pfk__need_callback("pfk_log_to", call != NULL) == -1)
+	if (pfk__need_callback("pfk_log_to", call != NULL) == -1 ||
+	    check_free("pfk_log_to") == -1)
 		return -1;
-	if (the_log.relay.fd != -1) {
-		errno = EBUSY;
-		return -1;
-	}
 	use(&s);
 	return 0;
 }

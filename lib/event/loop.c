@@ -365,16 +365,22 @@ enter(struct pfk_loop *l, const char *call)
 }
 
 int
-pfk_loop_run(struct pfk_loop *l)
+pfk__loop_run(const char *call, struct pfk_loop *l)
 {
 	int rc = 0;
 
-	if (enter(l, "pfk_loop_run") == -1)
+	if (enter(l, call) == -1)
 		return -1;
 	while (rc == 0 && !finished(l))
 		rc = turn(l, true);
 	l->running = false;
 	return rc;
+}
+
+int
+pfk_loop_run(struct pfk_loop *l)
+{
+	return pfk__loop_run("pfk_loop_run", l);
 }
 
 int

@@ -248,6 +248,9 @@ bool pfk__loop_knows(const char *backend);
 struct pfk_loop *pfk__loop_new_with(const char *backend,
     struct pfk__ledger *ledger);
 
+/* As pfk_loop_run, for the program's call. */
+int pfk__loop_run(const char *call, struct pfk_loop *l);
+
 /* With all that is on it, and for NULL it does nothing. */
 void pfk__loop_free(struct pfk_loop *l);
 

@@ -58,10 +58,13 @@ pfk_metric_define(enum pfk_metric_kind kind, const char *name, const char *help)
 		return pfk__misuse(EINVAL,
 		    "pfk_metric_define: %d is no enum pfk_metric_kind",
 		    (int)kind);
-	errno = EINVAL;
-	if (!is_name(kind, name) || strlen(name) >= sizeof(m->name) ||
-	    help[0] == '\0' || strchr(help, '\n') != NULL)
-		return -1;
+	if (!is_name(kind, name) || strlen(name) >= sizeof(m->name))
+		return pfk__misuse(EINVAL,
+		    "pfk_metric_define: %s is no name of a metric of this kind",
+		    name);
+	if (help[0] == '\0' || strchr(help, '\n') != NULL)
+		return pfk__misuse(EINVAL,
+		    "pfk_metric_define: the help of %s is not one line", name);
 	errno = EEXIST;
 	for (int i = 0; i < defined.n; i++) {
 		if (strcmp(defined.list[i].name, name) == 0)

@@ -80,10 +80,9 @@ open_pipe(struct pfk_loop *l)
 
 	if (owner == l)
 		return 0;
-	if (owner != NULL) {
-		errno = EBUSY;
-		return -1;
-	}
+	if (owner != NULL)
+		return pfk__misuse(EBUSY,
+		    "pfk_signal_add: another loop of this process has signals");
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) == -1) {
 		if (pfk__is_denied(errno))
 			pfk_warn("cannot receive signals: a sandbox denies "
@@ -147,6 +146,10 @@ pfk_signal_add(struct pfk_loop *l, int signo, void (*cb)(void *arg, int signo),
 	    .arg = arg};
 	sigfillset(&sa.sa_mask);
 	if (sigaction(signo, &sa, &s->old) == -1) {
+		if (errno == EINVAL)
+			pfk__misuse(EINVAL,
+			    "pfk_signal_add: signal %d cannot be caught",
+			    signo);
 		free(s);
 		if (LIST_EMPTY(&registered))
 			close_pipe();

@@ -43,6 +43,7 @@ locate(const struct pfk_zone *z, struct place *p, const void *key, size_t len)
 {
 	if (pfk__zone_is_shown(z))
 		return -1;
+	/* No line: a client may have sent the key. */
 	if (len == 0 || len > PFK_ZONE_KEY_MAX) {
 		errno = EINVAL;
 		return -1;

@@ -48,6 +48,18 @@ pfk__unix_name(struct sockaddr_un *un, socklen_t *len, const char *path)
 	return 0;
 }
 
+/* The same for the program's call. */
+static int
+name_for(const char *call, struct sockaddr_un *un, socklen_t *len,
+    const char *path)
+{
+	if (pfk__unix_name(un, len, path) == 0)
+		return 0;
+	return errno == EINVAL
+	    ? pfk__misuse(EINVAL, "%s: the path is empty", call)
+	    : -1;
+}
+
 static int
 new_socket(int type)
 {
@@ -73,7 +85,7 @@ pfk_unix_connect(const char *path)
 	socklen_t len;
 	int fd, on = 1;
 
-	if (pfk__unix_name(&un, &len, path) == -1 ||
+	if (name_for("pfk_unix_connect", &un, &len, path) == -1 ||
 	    (fd = new_socket(SOCK_STREAM)) == -1)
 		return -1;
 	/* As pfk_connect does: urgent data would be lost to recv(2). */
@@ -91,7 +103,7 @@ pfk_unix_datagram(const char *path)
 	socklen_t len;
 	int fd;
 
-	if (pfk__unix_name(&un, &len, path) == -1 ||
+	if (name_for("pfk_unix_datagram", &un, &len, path) == -1 ||
 	    (fd = new_socket(SOCK_DGRAM)) == -1)
 		return -1;
 	/* A name of the kernel's, at which it is answered. */
@@ -225,13 +237,13 @@ listen_locked(int fd, const char *path, mode_t mode, int backlog)
 }
 
 static int
-open_at(const char *path, int type, mode_t mode, int backlog)
+open_at(const char *call, const char *path, int type, mode_t mode, int backlog)
 {
 	struct sockaddr_un un;
 	socklen_t len;
 	int fd, rc;
 
-	if (pfk__unix_name(&un, &len, path) == -1)
+	if (name_for(call, &un, &len, path) == -1)
 		return -1;
 	fd = new_socket(type);
 	if (fd == -1)
@@ -252,14 +264,14 @@ pfk_unix_listen(const char *path, mode_t mode, int backlog)
 	if (backlog < 0 && backlog != PFK_UNSET)
 		return pfk__misuse(EINVAL, "pfk_unix_listen: the backlog is %d",
 		    backlog);
-	return open_at(path, SOCK_STREAM, mode,
+	return open_at("pfk_unix_listen", path, SOCK_STREAM, mode,
 	    backlog != PFK_UNSET ? backlog : SOMAXCONN);
 }
 
 int
 pfk_unix_bind(const char *path, mode_t mode)
 {
-	int fd = open_at(path, SOCK_DGRAM, mode, NO_BACKLOG);
+	int fd = open_at("pfk_unix_bind", path, SOCK_DGRAM, mode, NO_BACKLOG);
 	int bytes = PFK_UDP_BUFFER;
 
 	/* It holds the answers that connected clients have not read. */

@@ -107,7 +107,7 @@ pfk_stream_open(struct pfk_loop *l, const struct pfk_connect_options *options,
 
 	if (s == NULL)
 		return NULL;
-	pfk__stream_begin(s, &s->open, cb, arg);
+	pfk__stream_begin("pfk_stream_open", s, &s->open, cb, arg);
 	s->connector = pfk__connect("pfk_stream_open", l, options, &connecting,
 	    s, failed);
 	if (s->connector == NULL) {

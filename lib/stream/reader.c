@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "stream/stream.h"
 
 static size_t
@@ -140,14 +141,18 @@ pfk__reader_adjust(struct pfk_stream *s)
 }
 
 static int
-begin(struct pfk_stream *s, enum pfk__read_kind kind, size_t n, char last,
-    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+begin(const char *name, struct pfk_stream *s, enum pfk__read_kind kind,
+    size_t n, char last, void (*cb)(void *arg, const struct pfk_result *r),
+    void *arg)
 {
-	if (n == 0 || s->connector != NULL) {
-		errno = n == 0 ? EINVAL : ENOTCONN;
+	if (n == 0)
+		return pfk__misuse(EINVAL, "%s: 0 bytes; it is 1 at least",
+		    name);
+	if (s->connector != NULL) {
+		errno = ENOTCONN;
 		return -1;
 	}
-	if (pfk__stream_begin(s, &s->read, cb, arg) == -1)
+	if (pfk__stream_begin(name, s, &s->read, cb, arg) == -1)
 		return -1;
 	if (!s->delivering)
 		pfk__reader_drop_held(s);
@@ -163,21 +168,22 @@ int
 pfk_read(struct pfk_stream *s, size_t max,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__READ_SOME, max, 0, cb, arg);
+	return begin("pfk_read", s, PFK__READ_SOME, max, 0, cb, arg);
 }
 
 int
 pfk_read_exactly(struct pfk_stream *s, size_t n,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__READ_EXACTLY, n, 0, cb, arg);
+	return begin("pfk_read_exactly", s, PFK__READ_EXACTLY, n, 0, cb, arg);
 }
 
 int
 pfk_read_until(struct pfk_stream *s, char last,
     void (*cb)(void *arg, const struct pfk_result *r), void *arg)
 {
-	return begin(s, PFK__READ_UNTIL, SIZE_MAX, last, cb, arg);
+	return begin("pfk_read_until", s, PFK__READ_UNTIL, SIZE_MAX, last, cb,
+	    arg);
 }
 
 bool

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 
+#include "base/misuse.h"
+#include "event/loop.h"
 #include "stream/stream.h"
 
 struct deadline {
@@ -30,10 +32,10 @@ pfk_run_until(struct pfk_loop *l, struct pfk_stream *s, uint64_t deadline_ns,
 	uint64_t now = pfk_loop_now(l);
 	int rc = 0;
 
-	if (s->sync == PFK__SYNC_NONE) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (s->sync == PFK__SYNC_NONE)
+		return pfk__misuse(EINVAL,
+		    "pfk_run_until: the stream has no call without a "
+		    "callback");
 	if (s->sync == PFK__SYNC_PENDING) {
 		if (deadline_ns != UINT64_MAX &&
 		    pfk_timer_set(&d.timer, l,
@@ -41,7 +43,7 @@ pfk_run_until(struct pfk_loop *l, struct pfk_stream *s, uint64_t deadline_ns,
 			&d) == -1)
 			return -1;
 		s->running = true;
-		rc = pfk_loop_run(l);
+		rc = pfk__loop_run("pfk_run_until", l);
 		s->running = false;
 		pfk_timer_cancel(&d.timer);
 	}

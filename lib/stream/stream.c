@@ -45,13 +45,18 @@ pfk__stream_release(struct pfk_stream *s)
 /* calls */
 
 int
-pfk__stream_begin(struct pfk_stream *s, struct pfk__call *call,
-    void (*cb)(void *arg, const struct pfk_result *r), void *arg)
+pfk__stream_begin(const char *name, struct pfk_stream *s,
+    struct pfk__call *call, void (*cb)(void *arg, const struct pfk_result *r),
+    void *arg)
 {
-	if (call->pending || (cb == NULL && s->sync == PFK__SYNC_PENDING)) {
-		errno = EBUSY;
-		return -1;
-	}
+	if (call->pending)
+		return pfk__misuse(EBUSY,
+		    "%s: one is pending; wait for its result", name);
+	if (cb == NULL && s->sync == PFK__SYNC_PENDING)
+		return pfk__misuse(EBUSY,
+		    "%s: another call without a callback is pending; fetch its "
+		    "result by pfk_run_until",
+		    name);
 	if (cb == NULL)
 		s->sync = PFK__SYNC_PENDING;
 	*call = (struct pfk__call){.cb = cb, .arg = arg, .pending = true};
@@ -255,7 +260,7 @@ pfk_stream_drain(struct pfk_stream *s,
 		errno = ENOTCONN;
 		return -1;
 	}
-	if (pfk__stream_begin(s, &s->drain, cb, arg) == -1)
+	if (pfk__stream_begin("pfk_stream_drain", s, &s->drain, cb, arg) == -1)
 		return -1;
 	/* Soon, and so after the pause that a write before may have queued. */
 	pfk__stream_pump_soon(s);
@@ -274,10 +279,10 @@ pfk_stream_write_eof(struct pfk_stream *s)
 int
 pfk_stream_set_limit(struct pfk_stream *s, size_t limit)
 {
-	if (limit == 0 || limit > SIZE_MAX / 4) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (limit == 0 || limit > SIZE_MAX / 4)
+		return pfk__misuse(EINVAL,
+		    "pfk_stream_set_limit: %zu; it is 1 to %zu", limit,
+		    SIZE_MAX / 4);
 	s->limit = limit;
 	return 0;
 }

@@ -63,9 +63,10 @@ struct pfk_stream *pfk__stream_new(struct pfk_loop *l);
 void pfk__stream_free(struct pfk_stream *s);
 extern const struct pfk_protocol pfk__stream_protocol;
 
-/* Note that a call begins: EBUSY. */
-int pfk__stream_begin(struct pfk_stream *s, struct pfk__call *call,
-    void (*cb)(void *arg, const struct pfk_result *r), void *arg);
+/* Note that the call of that name begins: EBUSY. */
+int pfk__stream_begin(const char *name, struct pfk_stream *s,
+    struct pfk__call *call, void (*cb)(void *arg, const struct pfk_result *r),
+    void *arg);
 /* It ends: from the loop only. */
 void pfk__stream_end(struct pfk_stream *s, struct pfk__call *call,
     const struct pfk_result *r);

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "base/misuse.h"
 #include "transport/cork.h"
 #include "transport/input.h"
 #include "transport/join.h"
@@ -76,10 +77,9 @@ pfk_extra_info(const struct pfk_transport *tr, const char *name, void *value,
 		return getsockopt(tr->io.fd, SOL_SOCKET, SO_PEERCRED, value,
 		    &len);
 	}
-	if (size < sizeof(int)) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (size < sizeof(int))
+		return pfk__misuse(EINVAL,
+		    "pfk_extra_info: %zu bytes are too few for %s", size, name);
 	for (const struct row *r = rows; r < rows + ROWS; r++) {
 		if (strcmp(r->name, name) == 0)
 			return getsockopt(tr->io.fd, r->level, r->option, value,
@@ -117,10 +117,11 @@ pfk_resume_reading(struct pfk_transport *tr)
 int
 pfk_set_write_limits(struct pfk_transport *tr, size_t low, size_t high)
 {
-	if (low > high || high > UINT32_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (low > high || high > UINT32_MAX)
+		return pfk__misuse(EINVAL,
+		    "pfk_set_write_limits: low is %zu and high %zu; it is low "
+		    "<= high <= %u",
+		    low, high, UINT32_MAX);
 	tr->low = (uint32_t)low;
 	tr->high = (uint32_t)high;
 	pfk__tcp_note(tr);

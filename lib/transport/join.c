@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "transport/cork.h"
 #include "transport/input.h"
 #include "transport/server.h"
@@ -287,18 +288,20 @@ pfk__join_receive(struct pfk_transport *from)
 int
 pfk_join(struct pfk_transport *from, struct pfk_transport *to)
 {
-	errno = EINVAL;
 	if (from->io.loop != to->io.loop)
-		return -1;
+		return pfk__misuse(EINVAL,
+		    "pfk_join: the transports are on different loops");
 	pfk__tcp_uncork(to);
 	errno = EPIPE;
 	if (from->state != PFK__TCP_OPEN || to->state != PFK__TCP_OPEN ||
 	    to->eof_wanted)
 		return -1;
-	errno = EBUSY;
-	if (pfk__join_sink(from) != NULL || to->echoes ||
-	    (to->joint != NULL && to->joint->source != NULL))
-		return -1;
+	if (pfk__join_sink(from) != NULL)
+		return pfk__misuse(EBUSY,
+		    "pfk_join: `from` has a sink already");
+	if (to->echoes || (to->joint != NULL && to->joint->source != NULL))
+		return pfk__misuse(EBUSY,
+		    "pfk_join: `to` has a source already");
 	if (from == to) {
 		from->echoes = true;
 		pfk__tcp_note(from);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "base/misuse.h"
 #include "net/addr.h"
 #include "transport/acceptor.h"
 #include "transport/handover.h"
@@ -205,15 +206,20 @@ static const struct pfk__serving serving = {.adopt = pfk__acceptor_adopt,
 
 /* All servers of a loop have blocks of one size: that of the first one. */
 static int
-reserve_blocks(struct pfk__ledger *g, const struct pfk_protocol *proto)
+reserve_blocks(const char *call, struct pfk__ledger *g,
+    const struct pfk_protocol *proto)
 {
 	uint32_t bytes = (uint32_t)(proto->block_bytes + 63) / 64 * 64;
 
-	if (proto->block_bytes > PFK_BLOCK_MAX ||
-	    (g->head->block_bytes != 0 && bytes > g->head->block_bytes)) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (proto->block_bytes > PFK_BLOCK_MAX)
+		return pfk__misuse(EINVAL,
+		    "%s: block_bytes is %zu; it is %d at most", call,
+		    proto->block_bytes, PFK_BLOCK_MAX);
+	if (g->head->block_bytes != 0 && bytes > g->head->block_bytes)
+		return pfk__misuse(EINVAL,
+		    "%s: block_bytes is %zu, and the loop's first server has "
+		    "blocks of %u",
+		    call, proto->block_bytes, g->head->block_bytes);
 	if (g->head->block_bytes == 0)
 		g->head->block_bytes = bytes;
 	return 0;
@@ -249,7 +255,7 @@ pfk__serve(const char *call, struct pfk_loop *l, int fd,
 	if (s->limits == NULL)
 		goto err1;
 	s->listener = fd;
-	if (proto->survives && reserve_blocks(l->ledger, proto) == -1)
+	if (proto->survives && reserve_blocks(call, l->ledger, proto) == -1)
 		goto err2;
 	s->roster.loop = l;
 	LIST_INIT(&s->acceptors);

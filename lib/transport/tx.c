@@ -204,7 +204,9 @@ pfk_loop_state(struct pfk_loop *l, size_t bytes)
 	char *next = g->state + !copy * PFK__STATE_MAX;
 
 	if (bytes > PFK__STATE_MAX) {
-		errno = EINVAL;
+		pfk__misuse(EINVAL,
+		    "pfk_loop_state: %zu bytes; it is %zu at most", bytes,
+		    (size_t)PFK__STATE_MAX);
 		return NULL;
 	}
 	l->tx_end = pfk__tx_end;
