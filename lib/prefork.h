@@ -635,8 +635,9 @@ int pfk_host_split(const char *str, char *host, uint16_t *port,
     const char **errstr);
 
 /*
- * The numeric address of host, in the forms of inet_pton(3), with a zone where
- * IPv6 has one.  EINVAL: any other host: names, but also 127.1 and the like,
+ * The numeric address of host, in the forms of inet_pton(3).  A zone after it, as
+ * in fe80::1%eth0, counts for link-local and multicast addresses; the kernel
+ * ignores it for others, and so does this call.  EINVAL: any other host: names, but also 127.1 and the like,
  * which no look-up of the library finds either.
  */
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);

@@ -105,6 +105,15 @@ subtest 'an interface that is not there' => sub {
 	like($errors, qr/\A.*fe80::1%no-such.*no\sinterface\sof\sthat\sname\n\z/, 'one line says why');
 };
 
+subtest 'an interface that the kernel ignores' => sub {
+	plan skip_all => 'no IPv6 here' if !local_addresses6();
+	my $server = Prefork->start(qw(-w 2 -p 0 -b ::1%lo));
+
+	is_deeply([ map { $_->[1] } $server->addresses ], [ '::1', '::1' ], 'the ready line');
+	serves('::1', $server->port, '-b ::1%lo');
+	is($server->stop, 0, 'exit status');
+};
+
 subtest 'every address' => sub {
 	my @own = (own_address(0), local_addresses6() ? '::1' : ());
 	my $server = Prefork->start(qw(-w 2 -p 0 -b *));

@@ -123,7 +123,7 @@ test_zone(void)
 	unsigned lo = if_nametoindex("lo");
 
 	if (lo == 0) {
-		skip(9, "no interface lo");
+		skip(11, "no interface lo");
 		return;
 	}
 	is_int(pfk_addr_parse(&a, "fe80::1%lo", 7), 0, "a zone");
@@ -135,10 +135,16 @@ test_zone(void)
 	ok(!pfk_addr_equal(&a, &b), "and makes another address");
 	ok(!pfk__addr_lacks_zone(&a) && pfk__addr_lacks_zone(&b),
 	    "and is needed there");
-	pfk_addr_parse(&b, "::1", 7);
-	ok(!pfk__addr_lacks_zone(&b), "but not by ::1");
 	pfk_addr_parse(&b, "169.254.0.1", 7);
-	ok(!pfk__addr_lacks_zone(&b), "nor by IPv4");
+	ok(!pfk__addr_lacks_zone(&b), "but not by IPv4");
+	pfk_addr_parse(&b, "::1", 7);
+	ok(!pfk__addr_lacks_zone(&b), "nor by ::1");
+	pfk_addr_parse(&a, "::1%lo", 7);
+	ok(pfk_addr_equal(&a, &b),
+	    "and ignored for an address of each machine");
+	pfk_addr_parse(&a, "ff02::1%lo", 7);
+	is_int(a.in6.sin6_scope_id, lo, "but not for multicast");
+	pfk_addr_parse(&a, "fe80::1%lo", 7);
 	a.in6.sin6_scope_id = UINT32_MAX;
 	is_str(pfk_addr_format(dst, &a), "[fe80::1%4294967295]:7",
 	    "an unknown one is a number");

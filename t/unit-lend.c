@@ -91,6 +91,28 @@ test_names(int tcp, const struct pfk_addr *bound)
 	wrong_name(&m, tcp, "a length that cannot be");
 }
 
+/* The kernel ignores the interface, and getsockname(2) does not return it. */
+static void
+test_zone(void)
+{
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pfk_addr asked, bound;
+	struct pfk__message m;
+
+	pfk_addr_parse(&asked, "::1", 0);
+	if (bind(fd, &asked.sa, asked.len) == -1) {
+		skip(1, "no IPv6");
+		close(fd);
+		return;
+	}
+	bound = asked;
+	getsockname(fd, &bound.sa, &bound.len);
+	m = message(PFK_UDP, &bound);
+	m.asked.in6.sin6_scope_id = 1;
+	is_str(pfk__lend_check(&custody, &m, fd), NULL, "asked for ::1%%lo");
+	close(fd);
+}
+
 static void
 test_limit(int tcp, const struct pfk_addr *bound)
 {
@@ -115,6 +137,7 @@ main(void)
 	good(PFK_UDP, &udp_bound, udp);
 	test_descriptors(tcp, udp, &tcp_bound);
 	test_names(tcp, &tcp_bound);
+	test_zone();
 	test_limit(tcp, &tcp_bound);
 	close(tcp);
 	close(udp);

@@ -148,6 +148,7 @@ pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port)
 		a->len = sizeof(a->in6);
 		a->in6.sin6_family = AF_INET6;
 		a->in6.sin6_port = htons(port);
+		pfk__addr_drop_zone(a);
 		return 0;
 	}
 	errno = EINVAL;
@@ -259,4 +260,13 @@ pfk__addr_lacks_zone(const struct pfk_addr *a)
 	return a->sa.sa_family == AF_INET6 && a->in6.sin6_scope_id == 0 &&
 	    (IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) ||
 		IN6_IS_ADDR_MC_LINKLOCAL(&a->in6.sin6_addr));
+}
+
+void
+pfk__addr_drop_zone(struct pfk_addr *a)
+{
+	if (a->sa.sa_family == AF_INET6 &&
+	    !IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr) &&
+	    !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr))
+		a->in6.sin6_scope_id = 0;
 }

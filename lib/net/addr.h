@@ -40,4 +40,10 @@ bool pfk__addr_is_any(const struct pfk_addr *a);
  */
 bool pfk__addr_lacks_zone(const struct pfk_addr *a);
 
+/*
+ * Remove the interface from an address that is not link-local, as ::1%lo is, because
+ * the kernel ignores it there, and getsockname(2) does not return it.
+ */
+void pfk__addr_drop_zone(struct pfk_addr *a);
+
 #endif

@@ -23,7 +23,10 @@ is_inet(const struct pfk_addr *a)
 	    (a->sa.sa_family == AF_INET6 && a->len == sizeof(a->in6));
 }
 
-/* Whether binding `asked` may yield `bound` (port 0 becomes a port). */
+/*
+ * Whether binding `asked` may yield `bound`: port 0 becomes a port, and ::1%lo
+ * becomes ::1.
+ */
 static bool
 answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
 {
@@ -31,6 +34,7 @@ answers(const struct pfk_addr *bound, const struct pfk_addr *asked)
 
 	if (pfk_addr_port(&a) == 0)
 		pfk__addr_set_port(&a, pfk_addr_port(bound));
+	pfk__addr_drop_zone(&a);
 	return a.len == bound->len && pfk_addr_equal(&a, bound);
 }
 
