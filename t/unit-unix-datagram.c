@@ -2,8 +2,10 @@
  * udp_unix.c: a service of datagrams of AF_UNIX: answers, peers without a name, a
  * full queue, garbage, a reload and killed workers.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <prefork.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +19,13 @@
 #include "service.h"
 #include "tap.h"
 #include "unit.h"
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 static char dir[] = "/tmp/prefork-unix-XXXXXX", path[64], lock[80], own[64];
 static int bound;
@@ -159,25 +168,89 @@ test_answers(int named)
 	close(fd);
 }
 
-/* Nothing of this may end or hold up the service. */
-static void
-test_garbage(int named)
+static bool
+has_pidfd(pid_t pid)
 {
-	char *large = calloc(1, 100000);
+	char name[320], target[80];
+	struct dirent *e;
+	bool found = false;
+	ssize_t n;
+	DIR *d;
+
+	snprintf(name, sizeof(name), "/proc/%d/fd", (int)pid);
+	d = opendir(name);
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		snprintf(name, sizeof(name), "/proc/%d/fd/%s", (int)pid,
+		    e->d_name);
+		n = readlink(name, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		found = found || strstr(target, "pidfd") != NULL;
+	}
+	if (d != NULL)
+		closedir(d);
+	return found;
+}
+
+static void
+send_descriptor(int named, const char *state)
+{
 	union {
 		struct cmsghdr h;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = {.h = {.cmsg_len = CMSG_LEN(sizeof(int)),
 			 .cmsg_level = SOL_SOCKET,
 			 .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {large, 4};
+	char bytes[100] = "each";
+	struct iovec iov = {bytes, 4};
 	struct msghdr h = {.msg_iov = &iov,
 	    .msg_iovlen = 1,
 	    .msg_control = &control,
 	    .msg_controllen = sizeof(control)};
+	struct pollfd end = {.events = POLLIN};
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		skip_all("no pipe");
+	memcpy(CMSG_DATA(&control.h), &ends[1], sizeof(int));
+	if (sendmsg(named, &h, 0) == 4)
+		is_int(recv(named, bytes, 100, 0), 4, "%s: descriptors come",
+		    state);
+	else
+		pass("%s: the kernel refuses descriptors", state);
+	close(ends[1]);
+	end.fd = ends[0];
+	is_int(poll(&end, 1, 10000), 1, "%s: and are not kept", state);
+	close(ends[0]);
+}
+
+/* Each worker has the socket, and so has a hostile one. */
+static void
+test_spoilt(int named)
+{
+	int on = 1, off = 0;
+
+	send_descriptor(named, "as it was opened");
+	setsockopt(bound, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+	setsockopt(bound, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off));
+	send_descriptor(named, "without identities");
+	setsockopt(bound, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on));
+	for (int i = 0; i < 64; i++)
+		answer(named, "each");
+	for (int i = 0; i < 2; i++)
+		ok(!has_pidfd(service_worker(0, i)), "worker %d keeps no pidfd",
+		    i);
+	setsockopt(bound, SOL_SOCKET, SO_PASSPIDFD, &off, sizeof(off));
+	setsockopt(bound, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	setsockopt(bound, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
+/* Nothing of this may end or hold up the service. */
+static void
+test_garbage(int named)
+{
+	char *large = calloc(1, 100000);
 	size_t at = service_log_size();
-	int nameless = client(""), ends[2];
-	char byte;
+	int nameless = client("");
 
 	expect_error();
 	ok(send(nameless, "abc", 3, 0) == 3, "a peer without a name");
@@ -190,17 +263,6 @@ test_garbage(int named)
 	expect_error();
 	ok(send(named, large, 100000, 0) == 100000, "one over 64 KiB");
 	ok(has_error(EMSGSIZE), "is dropped, and reported");
-	if (pipe2(ends, O_CLOEXEC) == -1)
-		skip_all("no pipe");
-	strlcpy(large, "each", sizeof("each"));
-	memcpy(CMSG_DATA(&control.h), &ends[1], sizeof(int));
-	if (sendmsg(named, &h, 0) == 4)
-		is_int(recv(named, large, 100, 0), 4, "descriptors come");
-	else
-		pass("the kernel refuses descriptors");
-	close(ends[1]);
-	is_int(read(ends[0], &byte, 1), 0, "and are not kept");
-	close(ends[0]);
 	is_str(answer(named, "each"), "each", "the service goes on");
 	close(nameless);
 	free(large);
@@ -300,6 +362,7 @@ main(void)
 	named = client(own);
 	test_answers(named);
 	test_garbage(named);
+	test_spoilt(named);
 	test_full_queue(named);
 	test_deaths(named);
 	is_int(service_end(SIGTERM), 0, "exit status");

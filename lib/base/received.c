@@ -29,16 +29,38 @@ option(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
 }
 
+/* The next descriptor of a control message, from the first on; or -1. */
+static int
+next_sent(const struct cmsghdr *cm, size_t *i)
+{
+	int fd;
+
+	if (cm->cmsg_level != SOL_SOCKET ||
+	    (cm->cmsg_type != SCM_RIGHTS && cm->cmsg_type != SCM_PIDFD) ||
+	    CMSG_LEN((*i + 1) * sizeof(int)) > cm->cmsg_len)
+		return -1;
+	memcpy(&fd, CMSG_DATA(cm) + (*i)++ * sizeof(int), sizeof(int));
+	return fd;
+}
+
+void
+pfk__close_sent(const struct cmsghdr *cm)
+{
+	size_t i = 0;
+	int fd;
+
+	while ((fd = next_sent(cm, &i)) != -1)
+		pfk__close_received(fd);
+}
+
 /* Keep the first descriptors of a control message, and close the others. */
 static void
-take(struct pfk__parcel *p, struct cmsghdr *cm)
+take(struct pfk__parcel *p, const struct cmsghdr *cm)
 {
-	size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	size_t i = 0;
+	int fd;
 
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(int));
+	while ((fd = next_sent(cm, &i)) != -1) {
 		if (cm->cmsg_type == SCM_RIGHTS && p->n < PFK__PARCEL_FDS)
 			p->fds[p->n] = fd;
 		else
@@ -76,11 +98,8 @@ pfk__receive(int fd, void *buf, size_t len, struct pfk__parcel *p)
 	p->too_long = (h.msg_flags & MSG_TRUNC) != 0;
 	p->is_end = n == 0 && h.msg_controllen == 0 && !p->no_room;
 	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&h); cm != NULL;
-	     cm = CMSG_NXTHDR(&h, cm)) {
-		if (cm->cmsg_level == SOL_SOCKET &&
-		    (cm->cmsg_type == SCM_RIGHTS || cm->cmsg_type == SCM_PIDFD))
-			take(p, cm);
-	}
+	     cm = CMSG_NXTHDR(&h, cm))
+		take(p, cm);
 	return n;
 }
 

@@ -44,6 +44,10 @@ void pfk__never_linger(int fd);
 /* Close a descriptor that another process has sent. */
 void pfk__close_received(int fd);
 
+/* The same for all of a control message, of any type. */
+struct cmsghdr;
+void pfk__close_sent(const struct cmsghdr *cm);
+
 /*
  * Close our own end of a unix(7) socket: nothing can be sent to it any more,
  * and the descriptors in its queue are closed one by one.

@@ -19,7 +19,11 @@ static_assert(offsetof(union pfk__sender, addr.sa) ==
 	offsetof(union pfk__sender, local.un),
     "the kernel writes both there");
 
-/* Room for the identity alone: the kernel drops descriptors that were sent. */
+/*
+ * Room for the identity alone: the kernel drops descriptors that were sent.  But
+ * another process that has the socket may have turned the identity off, and then a few
+ * descriptors have the room.
+ */
 void
 pfk__udp_unix_prepare(struct pfk__batch *b)
 {
@@ -55,6 +59,8 @@ pfk__udp_unix_meet(struct pfk_datagram *d, struct pfk__batch *b, unsigned i,
 		if (cm->cmsg_level == SOL_SOCKET &&
 		    cm->cmsg_type == SCM_CREDENTIALS)
 			memcpy(&o->cred, CMSG_DATA(cm), sizeof(o->cred));
+		else
+			pfk__close_sent(cm);
 	}
 	if (h->msg_namelen > offsetof(struct sockaddr_un, sun_path)) {
 		s->local.len = h->msg_namelen;
