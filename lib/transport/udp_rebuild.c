@@ -39,8 +39,8 @@ look_for_fault(struct pfk_loop *l, struct pfk__batch *b, unsigned n)
 	b->skipping = 1;
 	len = b->in[i].msg_len;
 	pfk_log(PFK_ERROR,
-	    "a datagram from %s crashed the worker before; dropped it and "
-	    "the datagrams received with it, %u byte%s",
+	    "the worker before died while it handled a datagram from %s; "
+	    "dropped it, and all that was received with it: %u byte%s",
 	    pfk_addr_format(name, &b->senders[i].addr), len,
 	    len == 1 ? "" : "s");
 }
