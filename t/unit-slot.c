@@ -28,6 +28,7 @@ static const char *const event_names[] = {"WANT", "FOUND", "UNWANT", "RENEW",
 
 #define STATES (sizeof(state_names) / sizeof(state_names[0]))
 #define EVENTS (sizeof(event_names) / sizeof(event_names[0]))
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct edge {
 	enum pfk__slot_state from;
@@ -53,6 +54,7 @@ static const struct edge {
     {STARTING, 0, 0, 0, PFK__SLOT_WANT, STARTING, 0, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_FOUND, STARTING, 0, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, KILL, 0},
+    {STARTING, 1, 0, 0, PFK__SLOT_UNWANT, EMPTY, KILL, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_RENEW, STARTING, 0, 1},
     {STARTING, 1, 0, 0, PFK__SLOT_KEEP, STARTING, 0, 0},
     {STARTING, 0, 0, 0, PFK__SLOT_READY, SERVING, PROMOTE, 0},
@@ -68,6 +70,7 @@ static const struct edge {
     {SERVING, 0, 0, 0, PFK__SLOT_WANT, SERVING, 0, 0},
     {SERVING, 0, 0, 0, PFK__SLOT_FOUND, SERVING, 0, 0},
     {SERVING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, RETIRE, 0},
+    {SERVING, 1, 1, LATER, PFK__SLOT_UNWANT, EMPTY, RETIRE, 0},
     {SERVING, 0, 0, 0, PFK__SLOT_RENEW, REPLACING, SPAWN, 0},
     {SERVING, 1, 1, LATER, PFK__SLOT_RENEW, REPLACING, SPAWN, 0},
     {SERVING, 1, 1, LATER, PFK__SLOT_KEEP, SERVING, 0, 0},
@@ -84,6 +87,7 @@ static const struct edge {
     {REPLACING, 0, 0, 0, PFK__SLOT_WANT, REPLACING, 0, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_FOUND, REPLACING, 0, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_UNWANT, EMPTY, RETIRE | KILL, 0},
+    {REPLACING, 1, 0, 0, PFK__SLOT_UNWANT, EMPTY, RETIRE | KILL, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_RENEW, REPLACING, 0, 1},
     {REPLACING, 1, 0, 0, PFK__SLOT_KEEP, REPLACING, 0, 0},
     {REPLACING, 0, 0, 0, PFK__SLOT_READY, SERVING, PROMOTE | RETIRE, 0},
@@ -137,6 +141,29 @@ test_edges(void)
 	for (size_t i = 0; i < STATES * EVENTS; i++)
 		missing += !seen[i / EVENTS][i % EVENTS];
 	is_int(missing, 0, "no state with an event was left out");
+}
+
+/* A wrong state ends the master, so that no event may lead to one. */
+static void
+test_states(void)
+{
+	static const unsigned failures[] = {0, 2, 3};
+
+	for (size_t i = 0; i < STATES * EVENTS * LENGTH(failures) * 4; i++) {
+		struct pfk__slot s = {.state = i / 4 % STATES,
+		    .renew = i % 2 != 0,
+		    .left = i / 2 % 2 != 0,
+		    .failures = failures[i / 4 / STATES / EVENTS],
+		    .ready_ns = NOW,
+		    .retry_ns = NOW};
+		bool idle = s.state == EMPTY || s.state == BACKOFF;
+
+		if ((idle && s.renew) || (s.state == BACKOFF && s.failures < 3))
+			continue;
+		pfk__slot_step(&s, i / 4 / STATES % EVENTS, NOW, HALF);
+		pfk__slot_check(&s);
+	}
+	ok(true, "each event leads to a state that makes sense");
 }
 
 /* The wait before restart number n of a worker that dies in its boot. */
@@ -239,6 +266,7 @@ int
 main(void)
 {
 	test_edges();
+	test_states();
 	test_backoff();
 	test_forgiveness();
 	test_renewal();

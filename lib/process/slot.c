@@ -62,6 +62,15 @@ spawn(struct pfk__slot *s, enum pfk__slot_state state)
 	return PFK__DO_SPAWN;
 }
 
+/* With the wish to renew a process, which ends with the slot's last one. */
+static unsigned
+empty(struct pfk__slot *s, unsigned todo)
+{
+	s->state = PFK__SLOT_EMPTY;
+	s->renew = false;
+	return todo;
+}
+
 static unsigned
 in_starting(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
     uint32_t random)
@@ -79,8 +88,7 @@ in_starting(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 		s->renew = true;
 		return 0;
 	case PFK__SLOT_UNWANT:
-		s->state = PFK__SLOT_EMPTY;
-		return PFK__DO_KILL_BOOTING;
+		return empty(s, PFK__DO_KILL_BOOTING);
 	default:
 		return 0;
 	}
@@ -108,8 +116,7 @@ in_serving(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 			return spawn(s, PFK__SLOT_REPLACING);
 		return 0;
 	case PFK__SLOT_UNWANT:
-		s->state = PFK__SLOT_EMPTY;
-		return PFK__DO_RETIRE;
+		return empty(s, PFK__DO_RETIRE);
 	default:
 		return 0;
 	}
@@ -140,8 +147,7 @@ in_replacing(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now,
 		s->renew = true;
 		return 0;
 	case PFK__SLOT_UNWANT:
-		s->state = PFK__SLOT_EMPTY;
-		return PFK__DO_RETIRE | PFK__DO_KILL_BOOTING;
+		return empty(s, PFK__DO_RETIRE | PFK__DO_KILL_BOOTING);
 	default:
 		return 0;
 	}
@@ -162,8 +168,7 @@ in_backoff(struct pfk__slot *s, enum pfk__slot_event event, uint64_t now)
 		 */
 		return spawn(s, PFK__SLOT_STARTING);
 	case PFK__SLOT_UNWANT:
-		s->state = PFK__SLOT_EMPTY;
-		return 0;
+		return empty(s, 0);
 	default:
 		return 0;
 	}
