@@ -33,7 +33,7 @@ for my $round (1 .. ROUNDS) {
 	my %old  = $server->workers;
 	my $from = $server->log_size;
 	my ($signal, $done) = @{
-		[ [ 'HUP', qr/reloaded: 3/ ], [ 'TTOU', qr/now 2/ ], [ 'TTIN', qr/now 3/ ] ]
+		[ [ 'HUP', qr/reloaded: 3/ ], [ 'TTOU', qr/workers is 2/ ], [ 'TTIN', qr/workers is 3/ ] ]
 		->[ ($round - 1) % 3 ]
 	};
 	$server->signal($signal);

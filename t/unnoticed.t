@@ -35,8 +35,8 @@ for my $load (@loads) {
 		sub { told($server, 'HUP', qr/reloaded: 3/) });
 	unnoticed("$name: resize", $server, \@options,
 		sub {
-			told($server, 'TTOU', qr/now 2 .*worker 2 \(\d+\) has ended/s);
-			told($server, 'TTIN', qr/now 3 .*slot 2 recovered/s);
+			told($server, 'TTOU', qr/number of workers is 2 .*worker 2 \(\d+\) has ended/s);
+			told($server, 'TTIN', qr/number of workers is 3 .*slot 2 recovered/s);
 		});
 	killed("$name: a killed worker", $server, \@options);
 	ok(wait_for(sub { $server->workers_alive == 3 }, 20), "$name: three workers");

@@ -123,7 +123,7 @@ sub note {
 		$self->{counts}{upgraded}++;
 	} elsif ($line =~ /\]\sreload\s(?:refused|failed)/x) {
 		$self->{counts}{refused}++;
-	} elsif ($line =~ /\]\snow\s(\d+)\sworker/x) {
+	} elsif ($line =~ /\]\sthe\snumber\sof\sworkers\sis\s(\d+)\s/x) {
 		$self->{counts}{resized}++;
 		$self->{wanted} = $1;
 		$self->{most} = $1 if $1 > ($self->{most} // 0);
