@@ -50,6 +50,7 @@ static const struct deed {
     {'o', NULL, "signal itself"},
     {'p', "setsockopt", "let a listener want signatures"},
     {'q', NULL, "set other options of TCP"},
+    {'r', "setsockopt", "let a socket take descriptors again"},
 };
 
 static void
@@ -82,8 +83,18 @@ set_tcp(int fd)
 }
 
 static void
+take_descriptors(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &on, sizeof(on));
+}
+
+static void
 set_other(char byte, int fd)
 {
+	if (byte == 'r')
+		take_descriptors(fd);
 	if (byte == 'p')
 		want_signatures(fd);
 	if (byte == 'q')

@@ -230,10 +230,19 @@ pfk__close_emptied(int fd)
 	errno = saved_errno;
 }
 
+static bool fixed;
+
+void
+pfk__receive_fixed(void)
+{
+	fixed = true;
+}
+
 void
 pfk__receive_none(int fd)
 {
 	int off = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	if (!fixed)
+		setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }

@@ -54,7 +54,11 @@ void pfk__close_sent(const struct cmsghdr *cm);
  */
 void pfk__close_emptied(int fd);
 
-/* Let the kernel refuse descriptors that are sent to fd, where it can. */
+/*
+ * Let the kernel refuse descriptors that are sent to fd, where it can; and leave that
+ * as it is for each socket from now on, because the sandbox denies the call.
+ */
 void pfk__receive_none(int fd);
+void pfk__receive_fixed(void);
 
 #endif

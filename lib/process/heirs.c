@@ -72,6 +72,8 @@ open_handover(const struct pfk__child *c, struct pfk__child *heir)
 
 	if (pfk__channel_pair(fds) == -1)
 		return -1;
+	/* The giver gets answers alone; in its sandbox it cannot say so. */
+	pfk__receive_none(fds[0]);
 	if (pfk__child_tell(heir, &msg, fds[1]) == 0) {
 		heir->receiving++;
 	} else {

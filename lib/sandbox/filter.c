@@ -70,11 +70,15 @@ static const char *const plain[] = {
     /* the end */
     "exit", "exit_group"};
 
+/*
+ * Without SO_PASSRIGHTS: a listener of AF_UNIX belongs to all workers, and each would
+ * take descriptors again whose close waits.
+ */
 static const int options[] = {SO_LINGER, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF,
     SO_RCVLOWAT, SO_SNDLOWAT, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO,
     SO_SNDTIMEO, SO_BUSY_POLL, SO_ZEROCOPY, SO_TIMESTAMP, SO_TIMESTAMPNS,
     SO_TIMESTAMPING, SO_RXQ_OVFL, SO_MAX_PACING_RATE, SO_REUSEADDR,
-    SO_REUSEPORT, SO_PASSCRED, SO_DETACH_FILTER, 83 /* SO_PASSRIGHTS */};
+    SO_REUSEPORT, SO_PASSCRED, SO_DETACH_FILTER};
 
 /*
  * The options of TCP up to 13 are allowed as a range, and these: none has a key of TCP_MD5SIG or

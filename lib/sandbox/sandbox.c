@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "base/received.h"
 #include "base/valgrind.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -107,6 +108,7 @@ pfk__sandbox_enter(void)
 	if (pfk__filter_load() == 0) {
 		parts |= PFK__SANDBOX_CALLS;
 		entered = true;
+		pfk__receive_fixed();
 	}
 	return parts;
 }
