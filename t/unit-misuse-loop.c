@@ -149,11 +149,12 @@ static void
 test_child(void)
 {
 	struct pfk_addr bound;
+	struct pfk_server *s;
 	int status = -1;
 	pid_t pid;
 
 	begin();
-	pfk_serve(loop, unit_listen(&bound), &protocol, NULL, NULL);
+	s = pfk_serve(loop, unit_listen(&bound), &protocol, NULL, NULL);
 	pid = fork();
 	if (pid == 0) {
 		pfk_loop_free(loop);
@@ -162,6 +163,7 @@ test_child(void)
 	waitpid(pid, &status, 0);
 	is_int(status, 0, "a child may free its copy");
 	refuse("in the parent");
+	pfk_server_close(&s);
 	end(0, "a parent");
 }
 
