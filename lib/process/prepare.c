@@ -8,6 +8,7 @@
  */
 #include "process/prepare.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -68,6 +69,7 @@ be_preparer(const struct pfk__master *m, int out)
 static void
 end(void)
 {
+	assert(preparation.io != NULL);
 	pfk_io_cancel(&preparation.io);
 	close(preparation.fd);
 	if (preparation.pid != 0)
@@ -145,6 +147,7 @@ pfk__prepare_start(struct pfk__master *m)
 {
 	int fds[2], saved_errno;
 
+	assert(preparation.io == NULL && m->reload != PFK__RELOAD_PREPARING);
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return -1;
 	preparation.fd = fds[0];

@@ -5,6 +5,7 @@
  * twice the limit is unread, and goes on below the limit or when somebody
  * waits for more.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 static size_t
 unread(const struct pfk_stream *s)
 {
+	assert(s->held <= s->in.len);
 	return s->in.len - s->held;
 }
 
@@ -33,6 +35,7 @@ give(struct pfk_stream *s, size_t n, int error)
 {
 	struct pfk_result r = {.len = n, .error = error};
 
+	assert(n <= unread(s));
 	if (n > 0)
 		r.buf = s->in.base + s->in.offset + s->held;
 	s->held += n;

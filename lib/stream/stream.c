@@ -5,6 +5,7 @@
  */
 #include "stream/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -30,6 +31,8 @@ pfk__stream_new(struct pfk_loop *l)
 void
 pfk__stream_free(struct pfk_stream *s)
 {
+	assert(s->tr == NULL && s->connector == NULL);
+	assert(!s->delivering && !s->running);
 	pfk__soon_cancel(s->loop, &s->soon);
 	pfk__buffer_clear(&s->in);
 	free(s);
@@ -69,6 +72,7 @@ pfk__stream_end(struct pfk_stream *s, struct pfk__call *call,
 {
 	struct pfk__call ended = *call;
 
+	assert(call->pending && !s->delivering);
 	call->pending = false;
 	if (ended.cb == NULL) {
 		s->result = *r;
@@ -91,6 +95,8 @@ pfk__stream_fetch(struct pfk_stream *s)
 {
 	struct pfk_result r = s->result;
 
+	assert(s->sync == PFK__SYNC_DONE);
+	assert(r.len == 0 || s->result_at + r.len <= s->in.len);
 	if (r.len > 0)
 		r.buf = s->in.base + s->in.offset + s->result_at;
 	s->sync = PFK__SYNC_NONE;

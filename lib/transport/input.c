@@ -122,6 +122,7 @@ give(struct pfk_transport *tr, struct view *v, size_t n)
 	if (tr->proto->data_received != NULL)
 		tr->proto->data_received(tr->self, v->base + v->at, n);
 	l->giving = NULL;
+	assert(in->unread <= n);
 	v->at += n - in->unread;
 	/* The same bytes would be given for ever. */
 	return in->unread == 0 ||
@@ -159,6 +160,7 @@ keep_rest(struct pfk_transport *tr, const struct view *v,
 	size_t old = v->len - v->fresh, rest = v->len - v->at;
 	uint64_t pos = PFK__INPUT + tr->received - rest;
 
+	assert(v->at <= v->len && v->fresh <= v->len);
 	pfk__outq_init(fresh);
 	in->left_len = rest;
 	if (v->at < old)

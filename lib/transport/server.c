@@ -141,6 +141,7 @@ pfk__server_shut(struct pfk_server *s, enum pfk_drain how)
 void
 pfk__server_release(struct pfk_server *s)
 {
+	assert(s->roster.count == 0 && !s->open && LIST_EMPTY(&s->acceptors));
 	if (s->handle)
 		return;
 	pfk__limits_drop(&s->limits);

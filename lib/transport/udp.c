@@ -46,6 +46,7 @@ pfk__udp_report(struct pfk_datagram *d, int error)
 void
 pfk__udp_prepare(struct pfk__batch *b, unsigned i, char *scratch)
 {
+	assert(i < PFK__BATCH);
 	b->in_iov[i].iov_base = scratch + (size_t)i * PFK__PACKET_BYTES;
 	b->in_iov[i].iov_len = PFK__PACKET_BYTES;
 	b->in[i].msg_hdr = (struct msghdr){.msg_name = &b->senders[i].addr.sa,
@@ -231,6 +232,7 @@ pfk__udp_handle(struct pfk_datagram *d, struct pfk__batch *b, unsigned n)
 	uint64_t sent = l->stats->counts[PFK__COUNT_DATAGRAMS_OUT];
 	uint64_t begun = (l->turns & 15) == 0 ? pfk__clock_now() : 0;
 
+	assert(n <= PFK__BATCH);
 	pfk__record_event(l->recorder, l->now, PFK__HAPPENED_DATAGRAMS,
 	    d->io.fd, n);
 	b->reader = d;
@@ -299,6 +301,7 @@ on_lost(void *arg)
 {
 	struct pfk_datagram *d = arg;
 
+	assert(d->closed);
 	if (d->proto->connection_lost != NULL)
 		d->proto->connection_lost(d->self, 0);
 	pfk__member_remove(d->io.loop, &d->member);
