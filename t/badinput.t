@@ -98,6 +98,14 @@ sub command_line {
 		refused(73, qr{$dir/none/x\s.*directory\s\Q$dir\E/none:\sNo\ssuch}x, '-t', $option, "$dir/none/x");
 		refused(73, qr{directory\s\Q$program\E:\sNot\sa\sdir}x, '-t', $option, "$program/x");
 	}
+	refused(73, qr/\s\Q$dir\E:\sIs\sa\sdirectory/x, '-t', $_, $dir) for qw(--log --pid-file);
+	refused(73, qr/'':\sNo\ssuch\sfile/x, '-t', $_, q{}) for qw(--log --pid-file);
+	refused(64, qr/control:.*empty/x, '-t', '--control', q{});
+	refused(64, qr/exporter\s'\Q$_->[0]\E':\s.*$_->[1]/x, '-t', '--exporter', $_->[0])
+	    for [ q{}, 'missing' ], [ q{:}, 'missing' ], [ 'x:y', 'port' ], [ '127.0.0.1:65536', 'port' ],
+	    [ '[::1', '\]' ], [ '1.2.3.4.5', 'IPv4' ], [ 'a' x 256, 'long' ];
+	is((run_cmd($program, '-t', '--exporter', $_))[0], 0, "--exporter $_ is good")
+	    for '*', '*:1', ':1', '1', 'localhost', '[::1]:1', 'not-looked-up.invalid:1', 'fe80::1%none';
 	refused(67, qr/group.*'no-such-group'/x, '-t', '-u', 'nobody:no-such-group');
 	refused(67, qr/user.*'u{100}/x,         '-t', '-u', 'u' x 3000);
 	return;
@@ -163,7 +171,7 @@ sub binds {
 	    for 'no-such-host.invalid', 'a' x 255;
 	refused(64, qr/'\Q$_\E'/x, '-t', '-b', $_)
 	    for '256.0.0.1', '[1:2]:80', '::1::2';
-	refused(78, qr/'\Q$_\E'.*fe80::1%eth0/x, '-t', '-b', $_)
+	refused(64, qr/'\Q$_\E'.*fe80::1%eth0/x, '-t', '-b', $_)
 	    for 'fe80::1', '[fe80::1]:80', 'udp:fe80::1';
 	refused(64, qr/'\Q$_\E'.*multicast/x, '-t', '-b', $_) for '224.0.0.1', 'udp:ff02::1';
 	refused(64, qr/'::1'.*IPv4/x,  '-t', '-4', '-b', '::1');

@@ -1,13 +1,16 @@
 /*
  * bind.c: --bind [tcp:|udp:]HOST[:PORT][,SERVICE].
  *
- * Layer: main.  HOST * is every address, and so is :PORT or PORT alone.
+ * Layer: main.  HOST * is every address, and so is :PORT or PORT alone; the same
+ * holds for the address of --exporter.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "main/program.h"
+#include "net/addr.h"
 
 void
 pfk__binds_free(struct pfk__settings *s)
@@ -51,6 +54,25 @@ split_host(struct pfk__bind *b, const char *at, const char **errstr)
 	if (!has_port)
 		b->port = -1;
 	return 0;
+}
+
+int
+pfk__host_check(const char *value, const char **errstr)
+{
+	struct pfk__bind b = {0};
+	struct pfk_addr a;
+
+	if (strlen(value) >= PFK_HOST_SIZE) {
+		*errstr = "it is too long for a host";
+		return -1;
+	}
+	if (split_host(&b, value, errstr) == -1)
+		return -1;
+	if (strcmp(b.host, "*") == 0 || pfk_addr_parse(&a, b.host, 0) == 0)
+		return 0;
+	*errstr = pfk__addr_fault(b.host);
+	/* The interface may be there later. */
+	return *errstr == NULL || errno == ENODEV ? 0 : -1;
 }
 
 static int

@@ -136,8 +136,7 @@ addresses(const struct pfk__settings *s, const struct pfk__bind *b,
 
 /* Whether a socket can be bound to it; if not, why. */
 static int
-check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
-    int *status)
+check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err)
 {
 	if (is_mapped(a)) {
 		snprintf(err, PFK_ERROR_SIZE,
@@ -161,7 +160,6 @@ check_address(const struct pfk__bind *b, const struct pfk_addr *a, char *err,
 	}
 	if (!pfk__addr_lacks_zone(a))
 		return 0;
-	*status = EX_CONFIG;
 	snprintf(err, PFK_ERROR_SIZE,
 	    "bind '%.260s': a link-local address; name its interface, as in "
 	    "fe80::1%%eth0",
@@ -210,7 +208,7 @@ expand(struct pfk__settings *s, const struct pfk__bind *b, char *err,
 		if (!allowed(s, &list[i]) || repeats(list, i))
 			continue;
 		used++;
-		if (check_address(b, &list[i], err, status) == -1 ||
+		if (check_address(b, &list[i], err) == -1 ||
 		    (tcp &&
 			add(s, b, PFK_TCP, &list[i], optional, err) == -1) ||
 		    (udp && add(s, b, PFK_UDP, &list[i], optional, err) == -1))

@@ -38,13 +38,34 @@ check_directory(const char *what, const char *path)
 	return EX_CANTCREAT;
 }
 
+/* A start opens it as a file, but for these names of --log. */
+static int
+check_file(const char *what, const char *path)
+{
+	struct stat st;
+	int error = 0;
+
+	if (path == NULL || strcmp(path, "-") == 0 ||
+	    strcmp(path, "syslog") == 0)
+		return EX_OK;
+	if (path[0] == '\0')
+		error = ENOENT;
+	else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		error = EISDIR;
+	if (error == 0)
+		return check_directory(what, path);
+	pfk_complain("cannot open %s %s: %s", what,
+	    error == ENOENT ? "''" : path, strerror(error));
+	return EX_CANTCREAT;
+}
+
 int
 pfk__places_check(const struct pfk__settings *s)
 {
-	int status = check_directory("log", s->log);
+	int status = check_file("log", s->log);
 
 	if (status == EX_OK)
-		status = check_directory("pid file", s->pid_file);
+		status = check_file("pid file", s->pid_file);
 	if (status == EX_OK)
 		status = check_directory("control socket", s->control);
 	return status;

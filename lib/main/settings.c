@@ -154,9 +154,12 @@ is_good_name(const char *name)
 	    name[strspn(name, good)] == '\0';
 }
 
+/* The values that no start takes, in the words of the option. */
 static int
-check_control(const struct pfk__settings *s, char *err, int *status)
+check_values(const struct pfk__settings *s, char *err, int *status)
 {
+	const char *why = NULL;
+
 	*status = status_of(s);
 	if (s->name != NULL && !is_good_name(s->name)) {
 		snprintf(err, PFK_ERROR_SIZE,
@@ -170,7 +173,11 @@ check_control(const struct pfk__settings *s, char *err, int *status)
 		    PFK_ERROR_SIZE);
 		return -1;
 	}
-	return 0;
+	if (s->exporter == NULL || pfk__host_check(s->exporter, &why) == 0)
+		return 0;
+	snprintf(err, PFK_ERROR_SIZE, "exporter '%.260s': %s", s->exporter,
+	    why);
+	return -1;
 }
 
 /*
@@ -214,7 +221,7 @@ pfk__settings_read(const struct pfk__main *m, bool again, char *err,
 			goto fail;
 	}
 	if (check_combination(s, err, status) == -1 ||
-	    check_control(s, err, status) == -1)
+	    check_values(s, err, status) == -1)
 		goto fail;
 	return s;
 fail:

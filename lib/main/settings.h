@@ -115,6 +115,12 @@ int pfk__bind_parse(void *settings, const char *value, bool first,
 bool pfk__bind_format(const void *settings, int i, char *buf, size_t size);
 void pfk__binds_free(struct pfk__settings *s);
 
+/*
+ * bind.c: whether value is *, PORT, :PORT, HOST or HOST:PORT; no name is looked up.
+ * -1 with *errstr.
+ */
+int pfk__host_check(const char *value, const char **errstr);
+
 /* options.c: the library's own, with defaults in words. */
 extern const struct pfk_option pfk__main_options[];
 /* By enum pfk_sandbox. */
