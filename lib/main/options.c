@@ -397,8 +397,8 @@ const struct pfk_option pfk__main_options[] = {
 		"faster (on)"},
     {0, "max-per-source", "N|auto", CUSTOM(parse_per_source, format_per_source),
 	AT(max_per_source),
-	.help = "TCP connections per worker from one IPv4 address or IPv6 "
-		"/64; 0: no limit; auto: a quarter of -n, but for loopback "
-		"(auto)"},
+	.help = "TCP connections to all workers from one IPv4 address or IPv6 "
+		"/64; 0: no limit; auto: a quarter of -n for all workers, "
+		"but none for loopback and without -n (auto)"},
     {0},
 };
