@@ -78,7 +78,10 @@ sub get {
 sub options {
 	for my $case (
 		[ [qw(--port 1)] => 64, qr/port/ ],
-		[ [qw(-l :99999)] => 69, qr/99999/ ],
+		[ [qw(-l :99999)] => 64, qr/99999/ ],
+		[ [qw(-l 1.2.3.4.5)] => 64, qr/not\san\sIPv4\saddress/ ],
+		[ [ '-l', q{} ] => 64, qr/host\sis\smissing/ ],
+		[ [qw(--channel 99)] => 64, qr/\A\N*--channel\s99:\sBad\sfile\sdescriptor\n\z/ ],
 		[ [ 'x' x 200 ] => 64, qr/no\spath\sof\sa\ssocket/x ],
 		[ [ q{} ] => 64, qr/no\sbyte/x ],
 		[ [qw(-l 192.0.2.1:0)] => 69, qr/no\ssuch\saddress/x ],

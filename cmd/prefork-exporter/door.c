@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "door.h"
@@ -242,20 +243,24 @@ open_one(struct pfk_addr *a, bool both)
 	return 0;
 }
 
-/* "*", ":PORT" and "PORT" are every address. */
+/*
+ * "*", ":PORT" and "PORT" are every address.  -1, after a complaint, with EINVAL
+ * where no look-up can find it.
+ */
 static int
 resolve(const char *where, struct pfk_addr *addrs, bool *both)
 {
 	const char *digits = where + (where[0] == ':'), *errstr;
 	char host[PFK_HOST_SIZE], text[PFK_HOST_SIZE + 16];
 	uint16_t port = EXPORTER_PORT;
-	int n;
+	int n, saved;
 
 	strlcpy(text, where, sizeof(text));
 	if (digits[0] != '\0' && digits[strspn(digits, "0123456789")] == '\0')
 		snprintf(text, sizeof(text), "*:%.100s", digits);
 	if (pfk_host_split(text, host, &port, &errstr) == -1) {
 		pfk_complain("--listen '%s': %s", where, errstr);
+		errno = EINVAL;
 		return -1;
 	}
 	*both = strcmp(host, "*") == 0;
@@ -263,8 +268,10 @@ resolve(const char *where, struct pfk_addr *addrs, bool *both)
 		strlcpy(host, "::", sizeof(host));
 	n = pfk_resolve(host, port, AF_UNSPEC, 30 * PFK_SECOND_NS, addrs,
 	    ADDRESSES_MAX, &errstr);
+	saved = errno;
 	if (n == -1)
 		pfk_complain("--listen '%s': %s", where, errstr);
+	errno = saved;
 	return n;
 }
 
@@ -278,24 +285,24 @@ door_open(struct pfk_loop *l, const char *where)
 	door.loop = l;
 	TAILQ_INIT(&door.conns);
 	if (n == -1)
-		return -1;
+		return errno == EINVAL ? EX_USAGE : EX_UNAVAILABLE;
 	for (int i = 0; i < n; i++) {
 		/* With port 0 all get the first one's. */
 		if (i > 0 && pfk_addr_port(&addrs[i]) == 0)
 			addrs[i].in4.sin_port = addrs[0].in4.sin_port;
 		if (open_one(&addrs[i], both) == -1)
-			return -1;
+			return EX_UNAVAILABLE;
 	}
 	if (both && door.n == 0) {
 		/* A machine without IPv6. */
 		pfk_addr_parse(&addrs[0], "0.0.0.0", pfk_addr_port(&addrs[0]));
 		if (open_one(&addrs[0], false) == -1)
-			return -1;
+			return EX_UNAVAILABLE;
 	}
 	if (door.n > 0)
-		return 0;
+		return EX_OK;
 	pfk_complain("--listen '%s': this machine has no such address", where);
-	return -1;
+	return EX_UNAVAILABLE;
 }
 
 void

@@ -84,7 +84,10 @@ bool merge_health(const struct reply *list, int n, bool ready, char *text,
 int http_start(struct pfk_loop *l, const struct settings *s);
 void http_stop(void);
 
-/* Listen on the addresses of HOST[:PORT].  -1: after a complaint. */
+/*
+ * Listen on the addresses of HOST[:PORT].  0, or an exit status after a complaint:
+ * EX_USAGE where it is no address or name, so that another try is in vain.
+ */
 int door_open(struct pfk_loop *l, const char *where);
 void door_close(void);
 

@@ -103,13 +103,15 @@ on_channel(void *arg, unsigned ready)
 static struct pfk_io *
 watch_channel(struct pfk_loop *l, int fd)
 {
-	struct pfk_io *io = pfk_io_add(l, fd, PFK_READ, on_channel, l);
+	struct pfk_io *io = NULL;
 
+	/* Not open, it would be called a misuse of the library. */
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+		io = pfk_io_add(l, fd, PFK_READ, on_channel, l);
 	if (io == NULL) {
 		pfk_complain("--channel %d: %s", fd, strerror(errno));
 		return NULL;
 	}
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	find_by_channel(fd);
 	return io;
 }
@@ -146,9 +148,9 @@ serve(const struct settings *s)
 	    (channel = watch_channel(l, s->channel)) == NULL) {
 		status = EX_USAGE;
 	} else if (http_start(l, s) == 0) {
-		status = EX_UNAVAILABLE;
-		if (door_open(l, s->listen != NULL ? s->listen : "localhost") ==
-		    0) {
+		status = door_open(l,
+		    s->listen != NULL ? s->listen : "localhost");
+		if (status == EX_OK) {
 			harden();
 			pfk_log(PFK_INFO, "ready");
 			status = pfk_loop_run(l) == 0 ? EX_OK : EX_OSERR;
