@@ -370,8 +370,7 @@ log_result(size_t kept, size_t lost)
 		pfk_log(PFK_INFO, "went on with %zu connection%s", kept, s);
 	else
 		pfk_log(PFK_INFO,
-		    "went on with %zu connection%s; %zu more had ended, or "
-		    "their protocol does not outlive a worker",
+		    "went on with %zu connection%s; %zu could not be continued",
 		    kept, s, lost);
 }
 
