@@ -1493,7 +1493,8 @@ struct pfk_master_config {
 	uint64_t shutdown_ns; /* bound of a graceful stop; 0: none */
 	/*
 	 * Bound of the connections that a reload leaves over; 0: until they end,
-	 * but a worker that leaves over more than 8 reloads is killed.
+	 * but a worker that leaves over more than 8 reloads, and for more than
+	 * 1 s, is killed.
 	 */
 	uint64_t drain_ns;
 	/*

@@ -16,8 +16,13 @@
 /* Beyond its own time to drain; then a worker is killed. */
 #define LEAVE_GRACE_NS (2 * PFK_SECOND_NS)
 
-/* The most reloads that it stays over without such a time. */
+/*
+ * The most reloads that it stays over without such a time, and the shortest time that it
+ * has all the same, because reloads may follow each other faster than heirs for its
+ * connections are found.
+ */
 #define RELOADS_MAX 8
+#define RELOADS_NS PFK_SECOND_NS
 
 static void
 kill_leaving(struct pfk__child *c)
@@ -72,12 +77,13 @@ pfk__retire_clinging(struct pfk__child *c)
 static void
 count_reload(struct pfk__child *c)
 {
-	double since = (double)(pfk_loop_now(c->master->loop) - c->leaving_ns) /
-	    PFK_SECOND_NS;
+	uint64_t ns = pfk_loop_now(c->master->loop) - c->leaving_ns;
+	double since = (double)ns / PFK_SECOND_NS;
 
 	if (pfk__retire_clinging(c))
 		return;
-	if (c->bound != NULL || ++c->outlived <= RELOADS_MAX) {
+	if (c->bound != NULL || ++c->outlived <= RELOADS_MAX ||
+	    ns < RELOADS_NS) {
 		pfk_log(PFK_WARNING,
 		    "worker %d (%d) has been leaving for %.0f s, since before "
 		    "this reload; set --drain-timeout to bound this time",
