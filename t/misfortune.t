@@ -2,7 +2,8 @@
 
 # Misfortunes that happened once: helpers that stand still themselves, a
 # time-out that a reload changes, a parent that ignores SIGCHLD, being process
-# 1, and a syslog daemon that stands still, or ends.
+# 1, a master that dies while a new program is tested, and a syslog daemon that
+# stands still, or ends.
 
 use strict;
 use warnings;
@@ -11,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use IO::Socket::UNIX;
+use POSIX ();
 use Prefork;
 use Prefork::Life;
 use Socket qw(SOCK_DGRAM MSG_DONTWAIT);
@@ -25,6 +27,7 @@ stalled_heir();
 timeout_by_reload();
 sigchld_ignored();
 process_1();
+master_dies_in_test();
 many_addresses();
 syslog_stream();
 syslog_socket();
@@ -143,6 +146,23 @@ sub process_1 {
 }
 
 # Hundreds of addresses: all are served, before and after a reload.
+# The test of the new program waits for a configuration that does not come.
+sub master_dies_in_test {
+	my $file = "$dir/becomes-a-fifo";
+	write_file($file, 'workers 1');
+	my $server = Prefork->start('-c', $file, qw(-p 0 -4 --orphan-timeout 1));
+
+	unlink $file or die "$file: $!\n";
+	POSIX::mkfifo($file, oct 600) or die "$file: $!\n";
+	$server->signal('USR2');
+	open my $fifo, '>', $file or die "$file: $!\n";
+	$server->signal('KILL');
+	local $SIG{PIPE} = 'IGNORE';
+	ok(wait_for(sub { !defined syswrite $fifo, '#' }, 10), 'the test ends with the master');
+	close $fifo or die "$file: $!\n";
+	return;
+}
+
 sub many_addresses {
 	my @hosts  = map { "127.1.$_.1" } 1 .. 200;
 	my $server = Prefork->start('-w', 2, '-p', 0, map { ('-b', "tcp:$_") } @hosts);

@@ -1,12 +1,14 @@
 /*
- * parent.c: read /proc/PID/stat.
+ * parent.c: read /proc/PID/stat, and die with the parent.
  *
  * Layer: base.
  */
 #include "base/parent.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 pid_t
@@ -29,4 +31,16 @@ pfk__parent_of(pid_t pid)
 	if (end == NULL || sscanf(end + 1, " %*c %d", &parent) != 1)
 		return 0;
 	return parent;
+}
+
+void
+pfk__end_with(pid_t parent)
+{
+	pid_t now;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	now = getppid();
+	/* 0: the parent is in another PID namespace. */
+	if (now != parent && now != 0)
+		_exit(1);
 }

@@ -3,7 +3,8 @@
  *
  * Layer: net.  getaddrinfo(3) blocks for as long as it likes and opens
  * Internet sockets of its own, which a master must not have; a child that is
- * killed at the deadline does neither to its parent.
+ * killed at the deadline does neither to its parent.  It ends with its parent, too,
+ * because it has the parent's standard error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 
 #include "base/fds.h"
 #include "base/misuse.h"
+#include "base/parent.h"
 #include "base/signals.h"
 #include "base/why.h"
 #include "net/addr.h"
@@ -68,6 +70,7 @@ int
 pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
     int family)
 {
+	pid_t parent = getpid();
 	int fds[2], keep, saved_errno;
 
 	if (pfk__sandbox_denies("clone")) {
@@ -81,6 +84,7 @@ pfk__lookup_start(struct pfk__lookup *k, const char *host, uint16_t port,
 	k->fd = fds[0];
 	k->pid = fork();
 	if (k->pid == 0) {
+		pfk__end_with(parent);
 		pfk__signals_forked();
 		pfk__close_others(&keep, 1);
 		look_up(fds[1], host, port, family);

@@ -14,12 +14,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/fds.h"
 #include "base/log.h"
+#include "base/parent.h"
 #include "base/signals.h"
 #include "base/title.h"
 #include "base/why.h"
@@ -45,12 +45,12 @@ static struct {
 /* the child */
 
 static void __attribute__((noreturn))
-be_preparer(const struct pfk__master *m, int out)
+be_preparer(const struct pfk__master *m, pid_t parent, int out)
 {
 	struct verdict v = {.code = VERDICT_GOOD};
 	int keep[] = {out, pfk__log_fd()};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pfk__end_with(parent);
 	pfk__signals_forked();
 	pfk__close_others(keep, 2);
 	pfk__title_set("reload");
@@ -127,8 +127,8 @@ on_answer(void *arg, unsigned ready)
 static pid_t
 fork_preparer(const struct pfk__master *m, const int fds[2])
 {
+	pid_t pid, parent = getpid();
 	sigset_t all, old;
-	pid_t pid;
 
 	/* The child's handlers are its own only once it has set them. */
 	sigfillset(&all);
@@ -136,7 +136,7 @@ fork_preparer(const struct pfk__master *m, const int fds[2])
 	pid = fork();
 	if (pid == 0) {
 		sigprocmask(SIG_SETMASK, &old, NULL);
-		be_preparer(m, fds[1]);
+		be_preparer(m, parent, fds[1]);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;

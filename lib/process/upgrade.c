@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/inherit.h"
+#include "base/parent.h"
 #include "base/program.h"
 #include "base/signals.h"
 #include "process/control.h"
@@ -52,13 +53,14 @@ refuse(struct pfk__master *m, const char *why)
 }
 
 /* The test is an option: it comes before any operand. */
-static void __attribute__((noreturn)) run_trial(int out)
+static void __attribute__((noreturn)) run_trial(pid_t master, int out)
 {
 	char *const *argv = pfk__program_argv();
 	char **args, test[] = "-t";
 	struct sigaction now;
 	size_t n = 0;
 
+	pfk__end_with(master);
 	/* exec(2) resets caught signals, and no handler may run before it. */
 	for (int signo = 1; signo < NSIG; signo++) {
 		if (sigaction(signo, NULL, &now) == 0 &&
@@ -163,6 +165,7 @@ pfk__upgrade_begin(struct pfk__master *m)
 {
 	struct pfk__trial *t = &m->trial;
 	const char *why = obstacle(m);
+	pid_t master = getpid();
 	sigset_t old;
 	int fds[2];
 
@@ -177,7 +180,7 @@ pfk__upgrade_begin(struct pfk__master *m)
 	pfk__signals_block(&old);
 	t->pid = fork();
 	if (t->pid == 0)
-		run_trial(fds[1]);
+		run_trial(master, fds[1]);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(fds[1]);
 	t->io = pfk_io_add(m->loop, t->fd, PFK_READ, on_text, m);

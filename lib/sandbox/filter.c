@@ -95,8 +95,9 @@ static const int controls[] = {F_GETFL, F_GETFD, F_SETFD, F_DUPFD,
 static const int requests[] = {FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK,
     SIOCGIFNAME, TCGETS, TIOCGWINSZ};
 
-static const int processes[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_TIMERSLACK,
-    PR_GET_TIMERSLACK, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA */};
+static const int processes[] = {PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME,
+    PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_GET_DUMPABLE,
+    0x53564d41 /* PR_SET_VMA */};
 
 /* Add a rule for one call, unless the program has asked for all of the call. */
 static void
