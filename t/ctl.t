@@ -83,6 +83,7 @@ sub usage {
 	fails(64, qr/exclude/, qw(-s x -P y status));
 	fails(64, qr/--timeout/, qw(--timeout soon status));
 	my @help = ctl('help');
+	is_deeply([ ctl(qw(help reload)) ], \@help, 'help of a command is the help');
 	is_deeply(\@help, [ ctl('--help') ], 'help is --help');
 	is($help[0], 0, 'and succeeds');
 	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "which has $_")

@@ -153,7 +153,7 @@ options_read(struct ctl *c, int argc, char *const *argv, char *err)
 	if ((c->socket != NULL) + (c->pid_file != NULL) + (c->name != NULL) > 1)
 		return bad_usage(err,
 		    "--socket, --pid-file and --name exclude each other");
-	if (n == 1 && strcmp(c->words[0], "help") == 0)
+	if (n > 0 && strcmp(c->words[0], "help") == 0)
 		c->help = true;
 	if (n == 0 && !c->help && !c->version)
 		return bad_usage(err, "a command is missing");
