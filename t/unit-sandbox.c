@@ -51,6 +51,7 @@ static const struct deed {
     {'p', "setsockopt", "let a listener want signatures"},
     {'q', NULL, "set other options of TCP"},
     {'r', "setsockopt", "let a socket take descriptors again"},
+    {'s', "setsockopt", "let a connection keep its port"},
 };
 
 static void
@@ -91,8 +92,18 @@ take_descriptors(int fd)
 }
 
 static void
+keep_port(int fd)
+{
+	int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+}
+
+static void
 set_other(char byte, int fd)
 {
+	if (byte == 's')
+		keep_port(fd);
 	if (byte == 'r')
 		take_descriptors(fd);
 	if (byte == 'p')

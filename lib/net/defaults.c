@@ -3,7 +3,8 @@
  *
  * Layer: net.  socket(7), ip(7), ipv6(7), tcp(7), udp(7).  Each option is read first,
  * because some have a lasting effect even where the value stays the same.  All of them
- * are in the sandbox's list: a worker restores the listeners that it adopts.
+ * are in the sandbox's list, but for SO_REUSEADDR: a worker restores the listeners that it
+ * adopts.
  */
 #include "net/defaults.h"
 
@@ -102,11 +103,16 @@ static void
 restore_own(int fd)
 {
 	struct pfk_addr name = {.len = sizeof(name.in6)};
-	int type = 0, on = 1;
+	int type = 0, value, on = 1;
 
 	read_int(fd, SOL_SOCKET, SO_TYPE, &type);
 	if (type == SOCK_STREAM) {
 		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+		/* In the sandbox nobody can have cleared it, or can set it. */
+		if (read_int(fd, SOL_SOCKET, SO_REUSEADDR, &value) &&
+		    value == 0)
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+			    sizeof(on));
 		return;
 	}
 	if (getsockname(fd, &name.sa, &name.len) == -1 ||

@@ -72,13 +72,14 @@ static const char *const plain[] = {
 
 /*
  * Without SO_PASSRIGHTS: a listener of AF_UNIX belongs to all workers, and each would
- * take descriptors again whose close waits.
+ * take descriptors again whose close waits.  Without SO_REUSEADDR: a connection that has
+ * lost it keeps its port in TIME_WAIT, so that the service cannot be started again.
  */
 static const int options[] = {SO_LINGER, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF,
     SO_RCVLOWAT, SO_SNDLOWAT, SO_OOBINLINE, SO_PRIORITY, SO_RCVTIMEO,
     SO_SNDTIMEO, SO_BUSY_POLL, SO_ZEROCOPY, SO_TIMESTAMP, SO_TIMESTAMPNS,
-    SO_TIMESTAMPING, SO_RXQ_OVFL, SO_MAX_PACING_RATE, SO_REUSEADDR,
-    SO_REUSEPORT, SO_PASSCRED, SO_DETACH_FILTER};
+    SO_TIMESTAMPING, SO_RXQ_OVFL, SO_MAX_PACING_RATE, SO_REUSEPORT, SO_PASSCRED,
+    SO_DETACH_FILTER};
 
 /*
  * The options of TCP up to 13 are allowed as a range, and these: none has a key of TCP_MD5SIG or
@@ -164,6 +165,11 @@ add_sockets(scmp_filter_ctx c, int *rc)
 		rule(c, rc, SCMP_ACT_ALLOW, "setsockopt", 2,
 		    SCMP_CMP32(1, SCMP_CMP_EQ, SOL_SOCKET),
 		    SCMP_CMP32(2, SCMP_CMP_EQ, (uint32_t)options[i]));
+	/* Each client socket has it. */
+	if (pfk__sandbox_asked("socket"))
+		rule(c, rc, SCMP_ACT_ALLOW, "setsockopt", 2,
+		    SCMP_CMP32(1, SCMP_CMP_EQ, SOL_SOCKET),
+		    SCMP_CMP32(2, SCMP_CMP_EQ, SO_REUSEADDR));
 	/* To knock at the next master's, when this one has died. */
 	allow_if(c, rc, "socket", SCMP_CMP32(0, SCMP_CMP_EQ, AF_UNIX));
 	allow_if(c, rc, "socketpair", SCMP_CMP32(0, SCMP_CMP_EQ, AF_UNIX));
