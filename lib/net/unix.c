@@ -55,9 +55,9 @@ name_for(const char *call, struct sockaddr_un *un, socklen_t *len,
 {
 	if (pfk__unix_name(un, len, path) == 0)
 		return 0;
-	return errno == EINVAL
-	    ? pfk__misuse(EINVAL, "%s: the path is empty", call)
-	    : -1;
+	if (errno == EINVAL)
+		pfk__misuse(EINVAL, "%s: the path is empty", call);
+	return -1;
 }
 
 static int
