@@ -1800,7 +1800,8 @@ struct pfk_subprocess;
  * standard descriptor is closed then, and so it can notice.
  *
  * The errno of posix_spawn(3), as ENOENT; EINVAL: no ended, or argv has no
- * program; EPERM: the worker is in a sandbox.
+ * program; EBADF: fds has a descriptor that is not open; EPERM: the worker is in
+ * a sandbox.
  */
 struct pfk_subprocess *pfk_subprocess_start(struct pfk_loop *l,
     char *const *argv, const int *fds, void (*ended)(void *arg, int status),

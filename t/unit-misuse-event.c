@@ -293,6 +293,17 @@ start_no_list(void)
 }
 
 static int
+start_closed(void)
+{
+	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+	const int fds[3] = {-1, 9999, -1};
+
+	return pfk_subprocess_start(misuse_loop, argv, fds, ended, NULL) == NULL
+	    ? errno
+	    : 0;
+}
+
+static int
 watch_nothing(void)
 {
 	return pfk_subprocess_watch(misuse_loop, -1, ended, NULL) == NULL
@@ -332,6 +343,8 @@ static const struct misuse rows[] = {
 	"pfk_subprocess_start: no program"},
     {"a subprocess of no list", start_no_list, EINVAL,
 	"pfk_subprocess_start: no program"},
+    {"a subprocess with a closed descriptor", start_closed, EBADF,
+	"pfk_subprocess_start: descriptor 9999 is not open"},
     {"a watch of no process", watch_nothing, EINVAL,
 	"pfk_subprocess_watch: -1 is no process"},
     {"a nested loop", nested_loop, EBUSY, "the loop runs already"},

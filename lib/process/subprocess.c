@@ -175,6 +175,17 @@ spawn(pid_t *pid, char *const *argv, const int *fds)
 	return rc;
 }
 
+static int
+check_descriptors(const int *fds)
+{
+	for (int i = 0; fds != NULL && i < 3; i++) {
+		if (fds[i] != -1 &&
+		    pfk__need_open("pfk_subprocess_start", fds[i]) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 struct pfk_subprocess *
 pfk_subprocess_start(struct pfk_loop *l, char *const *argv, const int *fds,
     void (*ended)(void *arg, int status), void *arg)
@@ -190,6 +201,8 @@ pfk_subprocess_start(struct pfk_loop *l, char *const *argv, const int *fds,
 		pfk__misuse(EINVAL, "pfk_subprocess_start: no program");
 		return NULL;
 	}
+	if (check_descriptors(fds) == -1)
+		return NULL;
 	if (pfk__sandbox_denies("execve")) {
 		errno = EPERM;
 		return NULL;
