@@ -112,7 +112,7 @@ sub runs_old_programs {
 	$server->signal('HUP');
 	$server->wait_log(qr/reloaded/);
 	is(echo_once($client, 'again'), 'again', 'over a reload, too');
-	is($server->stop, 0, 'and stops');
+	is($server->stop, 0, 'an old server stops');
 
 	write_file("$dir/version.c", <<'END');
 #include <prefork.h>

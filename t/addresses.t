@@ -199,7 +199,7 @@ subtest 'port 0 is one port' => sub {
 	my %ports = map { $_->[2] => 1 } $server->addresses;
 
 	is_deeply([ sort { $a <=> $b } keys %ports ],
-		[ sort { $a <=> $b } 7777, $server->port ], 'and the given one');
+		[ sort { $a <=> $b } 7777, $server->port ], 'both ports are served, the free one and 7777');
 	serves($_, $server->port, $_) for '127.0.0.1', $own, @six ? '::1' : ();
 
 	my @others = map { Prefork->start(qw(-w 2 -p 0)) } 1 .. 5;

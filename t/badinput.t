@@ -301,7 +301,7 @@ sub good_ends {
 		($code, undef, $errors) =
 		    run_cmd('/bin/sh', '-c', "'$program' $option >/dev/full");
 		is($code, 74, "$option into a full file");
-		like($errors, qr/\Aprefork-echo: cannot write: [^\n]+\n\z/, 'says so');
+		like($errors, qr/\Aprefork-echo: cannot write: [^\n]+\n\z/, "$option: the error says that it cannot write");
 	}
 	# An empty line, comments, and lines from another system are all good.
 	for my $text (" \n", "# nothing\n", "port 0\r\nonce\r\n", "port=0 # any\n") {

@@ -102,7 +102,7 @@ subtest 'a pair' => sub {
 	    run_cmd({ timeout => TIMEOUT }, $bench, qw(--rounds 2 --seconds 0.02 --at-most 1000), @pair);
 
 	is($code, 1, 'two rounds decide nothing') or diag($output . $errors);
-	like($output, qr/\b2\srounds\sare\stoo\sfew/, 'and it says so');
+	like($output, qr/\b2\srounds\sare\stoo\sfew/, 'the output says that two rounds are too few');
 	like(slurp("$dir/order"), qr/^A+B+A+$/, 'they alternate, and take turns to be the first');
 	my %cpus = map { $_ => 1 } split /\n/, slurp("$dir/cpus");
 	is_deeply([ grep { !/^\d+$/ } keys %cpus ], [], 'each is on one CPU');

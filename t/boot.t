@@ -101,7 +101,7 @@ sub reloaded {
 	write_file($file, 'workers 1', 'port 0', 'bind echo.example.org');
 	$server->signal('HUP');
 	ok($server->wait_log(qr/reload\srefused:.*echo[.]example[.]org/x),
-		'nor for a name server');
+		'a reload does not wait for a name server');
 	is($server->stop, 0, 'exit status');
 	return;
 }

@@ -118,7 +118,7 @@ sub opened_anew {
 			"slot $slot opens it anew"
 		);
 		ok($server->wait_log(qr/worker $slot [(]\d+[)] has ended/, 20, $from),
-			'and its old worker ends');
+			"slot $slot: its old worker ends");
 	}
 	return;
 }

@@ -43,11 +43,11 @@ sub elsewhere {
 	mkdir "$dir/elsewhere" or die "mkdir: $!\n";
 	my ($code, $output, $errors) = make({ dir => "$dir/elsewhere" }, '-f', "$Prefork::ROOT/GNUmakefile");
 	is($code, 2, 'from another directory it fails');
-	like($errors, qr{no\slib/prefork[.]h\sin\s\S+/elsewhere:\srun\s`make\s-C}, 'and names the cure');
-	is_deeply([ glob "$dir/elsewhere/*" ], [], 'and builds nothing');
+	like($errors, qr{no\slib/prefork[.]h\sin\s\S+/elsewhere:\srun\s`make\s-C}, 'the error names make -C as the cure');
+	is_deeply([ glob "$dir/elsewhere/*" ], [], 'make from another directory builds nothing');
 	($code, $output, $errors) = make('-C', $Prefork::ROOT, 'O=a b', 'help');
 	is($code, 2, 'an output directory with a blank is refused');
-	like($errors, qr/O="a\sb":\sthe\sname\sof\san\soutput\sdirectory\shas\sno\sblanks/, 'and why');
+	like($errors, qr/O="a\sb":\sthe\sname\sof\san\soutput\sdirectory\shas\sno\sblanks/, 'the error says that the name must have no blanks');
 	return;
 }
 
@@ -58,7 +58,7 @@ sub help {
 	for my $target (qw(check install uninstall coverage tags compile_commands.json)) {
 		like($output, qr/^\s+make\s\Q$target\E\s/m, "it names $target");
 	}
-	unlike($output, qr/^#|VERSION/m, 'and nothing else');
+	unlike($output, qr/^#|VERSION/m, 'make help prints no comment and no variable');
 	return;
 }
 
@@ -93,7 +93,7 @@ sub flags {
 	($compile, $link) = noted('HARDEN=');
 	unlike("$compile $link", qr/FORTIFY|protector|relro/, 'HARDEN= leaves them out');
 	($compile) = noted('SANITIZE=1');
-	unlike($compile, qr/FORTIFY/, 'and so do the sanitizers');
+	unlike($compile, qr/FORTIFY/, 'SANITIZE=1 leaves FORTIFY out');
 	return;
 }
 
@@ -109,7 +109,7 @@ sub compiler_is_used {
 	is_deeply(\@by_name, [], 'tests and tools compile with $CC');
 	local @ENV{qw(CC CFLAGS LDFLAGS)} = ('ccache  cc', '-m64', '-s');
 	is_deeply([ compiler() ], [qw(ccache cc)], 'of several words');
-	is_deeply([ compiler('flags') ], [qw(ccache cc -m64 -s)], 'and with the flags');
+	is_deeply([ compiler('flags') ], [qw(ccache cc -m64 -s)], 'the compiler, its words and the flags are printed');
 	return;
 }
 

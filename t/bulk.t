@@ -67,7 +67,7 @@ my ($rest, $how) = read_until_eof($socket);
 $got .= $rest;
 is($how, 'eof', 'a stop ends it in order');
 cmp_ok(length $got, '>', CHUNK, 'much has come');
-ok($got eq substr($sent, 0, length $got), 'and is the beginning of the bytes sent');
+ok($got eq substr($sent, 0, length $got), 'the received bytes are the beginning of those sent');
 is($server->wait_exit, 0, 'it stops');
 done_testing();
 

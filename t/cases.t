@@ -33,7 +33,7 @@ for my $name (@files) {
 is("$code $errors", "2 run: no case 'no-such-case'; -l names them\n", 'an unknown name');
 ($code, $output, $errors) = run_cmd($run, '-O', "$dir");
 is($code, 2, 'no build');
-like($errors, qr{no\sprefork-echo\sin\s'\Q$dir\E':\smake\sbuilds\sit}, 'and the cure');
+like($errors, qr{no\sprefork-echo\sin\s'\Q$dir\E':\smake\sbuilds\sit}, 'the error names make as the cure');
 ($code) = run_cmd($run, '-x');
 is($code, 2, 'usage');
 
@@ -43,7 +43,7 @@ push @unshare, '--map-root-user' if !is_root();
 if ($code ne '0') {
 	($code, $output) = run_cmd($run, '-O', $Prefork::O);
 	is($code, 0, 'without namespaces nothing fails');
-	like($output, qr/^no\scase\sruns:\sno\snamespaces\shere:\s\S/, 'and the reason is printed');
+	like($output, qr/^no\scase\sruns:\sno\snamespaces\shere:\s\S/, 'the output says that there are no namespaces');
 	done_testing();
 	exit 0;
 }

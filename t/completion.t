@@ -113,7 +113,7 @@ sub options {
 	    map { [/^\s+(?:(-\w),\s)?(--[\w-]+)/] } split /\n/, $help;
 
 	cmp_ok(scalar @options, '>', 5, "$program has options");
-	is_deeply([ offered($program, q{-}) ], [ sort @options ], 'which are offered');
+	is_deeply([ offered($program, q{-}) ], [ sort @options ], "$program: each option of --help is offered");
 	is_deeply([ offered($program, q{--}) ], [ sort grep { /^--/ } @options ], 'the long ones, too');
 	return;
 }

@@ -80,7 +80,7 @@ sub refusals {
 		my ($line, $status, $why) = @{$case};
 		my ($answer, $end) = ask($server, $line);
 		like($answer, qr/\AERR\s$status\s[^\n]*$why[^\n]*\n\z/x, "'$line'");
-		is($end, 'eof', 'and the end');
+		is($end, 'eof', "the connection ends after '$line'");
 	}
 	is((ask($server, "1 status\r"))[0] =~ /\AOK\n/ ? 1 : 0, 1, 'a carriage return is no fault');
 	return;
@@ -109,7 +109,7 @@ sub garbage {
 		close $socket if $_ % 2;
 	}
 	like(ask($server, '1 status'), qr/\AOK\n/, 'it answers after 200 times noise');
-	is(echo_once($server->tcp_socket, 'x'), 'x', 'and echoes');
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'it echoes after 200 times noise');
 	return;
 }
 
@@ -126,7 +126,7 @@ sub long_line {
 	like(ask($server, '1 status'), qr/\AOK\n/, 'ten idle peers and it delay nobody');
 	my ($answer) = read_until_eof($socket);
 	like($answer, qr/\AERR\s64\s[^\n]*over\s256\sbytes[^\n]*\n\z/x, 'it is refused');
-	is(syswrite($socket, 'x'), undef, 'and the connection has ended');
+	is(syswrite($socket, 'x'), undef, 'the connection has ended after a line that is too long');
 	is(scalar(grep { defined } @idle), 10, 'the idle peers were there');
 	return;
 }
@@ -176,9 +176,9 @@ sub flood {
 	is(grep({ defined } @idle), FLOOD, 'a flood of connections');
 	cmp_ok(keys(%fds) - keys(%before), '<=', LIMIT + 1, 'it holds a few of them only');
 	for my $round (1 .. 3) {
-		like(ask($server, '1 status'), qr/\AOK\n/, 'and others are answered');
+		like(ask($server, '1 status'), qr/\AOK\n/, 'a client is answered during a flood');
 	}
-	is(echo_once($server->tcp_socket, 'x'), 'x', 'and it echoes');
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'it echoes after the flood');
 	my $ended = grep { (read_until_eof($_, 5))[1] ne 'timeout' } @idle[ 0 .. 99 ];
 	is($ended, 100, 'the oldest have seen the end');
 	return;
@@ -249,7 +249,7 @@ sub strangers {
 		like(ask_as($path, 12_345, 4321, undef, '1 status'), $permitted, 'the group reads');
 		like(ask_as($path, 12_345, 12_345, '99,4321', '1 status json'), $permitted,
 			'as a supplementary group');
-		like(ask_as($path, 12_345, 4321, undef, "1 $_"), $refused, "and may not: $_")
+		like(ask_as($path, 12_345, 4321, undef, "1 $_"), $refused, "the group may not: $_")
 		    for 'reload', 'stop', 'workers 2', 'loglevel debug', 'dump', 'reopen';
 		like(ask_as($path, 65_534, 65_534, undef, "1 $_"), $refused, "the workers' user: $_")
 		    for 'status', 'stop';

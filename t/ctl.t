@@ -66,7 +66,7 @@ sub fails {
 
 	is($code, $status, "@arguments: exit $status");
 	like($errors, qr/\Aprefork-ctl:\s[^\n]*$why[^\n]*\n\z/x, 'one line');
-	return is($output, q{}, 'and no output');
+	return is($output, q{}, "@arguments: nothing on standard output");
 }
 
 sub usage {
@@ -85,11 +85,11 @@ sub usage {
 	my @help = ctl('help');
 	is_deeply([ ctl(qw(help reload)) ], \@help, 'help of a command is the help');
 	is_deeply(\@help, [ ctl('--help') ], 'help is --help');
-	is($help[0], 0, 'and succeeds');
-	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "which has $_")
+	is($help[0], 0, 'help: exit status 0');
+	like($help[1], qr/^[ ]{4}\Q$_\E$/mx, "help has $_")
 	    for 'prefork-ctl upgrade', '/usr/share/doc/prefork/monitoring/grafana.json',
 	    'kubectl apply -f /usr/share/doc/prefork/kubernetes/echo.yaml', '(no line: nothing is)';
-	like($help[1], qr/^[A-Z].*\?[ ]{2}\Q$_\E$/mx, "and a question for $_")
+	like($help[1], qr/^[A-Z].*\?[ ]{2}\Q$_\E$/mx, "help has a question for $_")
 	    for 'status', 'doctor', 'why 2', 'connections --by source';
 	is((ctl('--version'))[1], "prefork-ctl 1.0.0-rc1\n", '--version');
 	like((ctl('--help'))[1], qr/^\s+status\s.*^\s+reload\s.*--timeout/msx, '--help');
@@ -127,7 +127,7 @@ sub finding {
 	for my $how ([ '-s', $path ], [qw(--name one)], [ '-P', "$dir/pid" ]) {
 		my ($code, $output) = ctl(@{$how}, 'status');
 		is($code, 0, "$how->[0] finds it");
-		like($output, qr/\Aone:\srunning,\s1\sof\s1\sworkers\sserve/x, 'and it is the one');
+		like($output, qr/\Aone:\srunning,\s1\sof\s1\sworkers\sserve/x, "$how->[0] shows the status of the service one");
 	}
 	kill 'KILL', $one->pid;
 	$one->wait_exit;
@@ -151,7 +151,7 @@ sub finding {
 	close $client;
 	my ($code, $output) = $finish->();
 	is($code, 76, 'another program at the socket: exit 76');
-	like($output, qr/this\sis\sno\scontrol\ssocket:\sit\ssays\s'220/x, 'and it is quoted');
+	like($output, qr/this\sis\sno\scontrol\ssocket:\sit\ssays\s'220/x, 'the error quotes the other program');
 
 	SKIP: {
 		skip 'other services are running', 5 if @others;
@@ -159,7 +159,7 @@ sub finding {
 		my (undef, undef, $errors) = ctl('status');
 		is((ctl('status'))[0], 64, 'two: exit 64');
 		like($errors, qr/2\sservices\sare\srunning.*--name\s$_\s+pid\s\d+,\s\S+$_[.]sock$/msx,
-			"and $_ is listed") for qw(first second);
+			"two: the error lists $_") for qw(first second);
 		is($two[0]->stop, 0, 'exit status');
 		like((ctl('status'))[1], qr/\Asecond:\srunning/x, 'one: no option is needed');
 		is($two[1]->stop, 0, 'exit status');
@@ -189,8 +189,8 @@ sub describes {
 	for my $slot (@{ $s->{slots} }) {
 		is("$slot->{pid} $slot->{state} $slot->{restarts}",
 			"$pids{ $slot->{slot} } serving 0", "slot $slot->{slot}");
-		is($slot->{keeper}, keeper_of($slot->{pid}), 'and its keeper');
-		cmp_ok($slot->{accept_queue_max}, '>', 0, 'and the length of its queue');
+		is($slot->{keeper}, keeper_of($slot->{pid}), "slot $slot->{slot} has the pid of its keeper");
+		cmp_ok($slot->{accept_queue_max}, '>', 0, "slot $slot->{slot} has the length of its accept queue");
 	}
 	shows_queue($server);
 	shows_restart($server);
@@ -468,7 +468,7 @@ sub no_answer {
 	ok(wait_for(sub { slurp("/proc/${\$server->pid}/stat") =~ /\A\d+\s\([^)]*\)\sT/x }), 'the master is stopped');
 	fails(75, qr/the\smaster\s\(${\$server->pid}\)\sis\sstopped;\slet\sit\sgo\son/x, qw(--name n status));
 	kill 'CONT', $server->pid;
-	is((ctl(qw(--name n status --timeout 20)))[0], 0, 'and then it answers');
+	is((ctl(qw(--name n status --timeout 20)))[0], 0, 'the master answers after it was continued');
 	is($server->stop, 0, 'exit status');
 	my $silent = IO::Socket::UNIX->new(Local => "$dir/silent", Listen => 1) or die "listen: $!\n";
 	fails(75, qr/no\sanswer\swithin\s0[.]3\ss/x, '-s', "$dir/silent", qw(--timeout 0.3 status));

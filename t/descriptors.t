@@ -33,7 +33,7 @@ accounted('after deaths', 2, 2);
 happens('TTIN', qr/\]\sstarted\sworker\s2/x);
 accounted('with one worker more', 3, 2);
 happens('TTOU', qr{closed\sthe\slisteners\sof\sremoved\sslots;\s2\sworkers\sleft}x);
-accounted('and one fewer', 2, 2);
+accounted('with one worker fewer', 2, 2);
 reconfigured('an address more', 2, 4, @more);
 reconfigured('an address fewer', 2, 2, @both);
 reconfigured('without UDP', 2, 1, @tcp);

@@ -240,7 +240,7 @@ sub truncated {
 	is($form->($big), '0 1 1 0 0 1', '100 strings in any datagram');
 	cmp_ok($big->{length}, '<=', UDP_EDNS, 'not more than fits into a packet');
 	my $tcp = header(tcp_ask($server->tcp_socket, query('big.example.org', TXT)));
-	is($form->($tcp), '0 0 1 100 0 0', 'and by TCP');
+	is($form->($tcp), '0 0 1 100 0 0', '100 strings by TCP');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -294,7 +294,7 @@ sub reloaded {
 	ok($server->wait_log(qr/\]\sreloaded:/, undef, $from), 'it is reloaded');
 	# The last worker that leaves may not have been told yet.
 	ok(wait_for(sub { ask($udp, $one)->{counts} eq '1 1 0 0' }, TIMEOUT), 'a new name, by UDP');
-	ok(wait_for(sub { header(tcp_ask($tcp, $one))->{counts} eq '1 1 0 0' }, TIMEOUT), 'and on the connection from before');
+	ok(wait_for(sub { header(tcp_ask($tcp, $one))->{counts} eq '1 1 0 0' }, TIMEOUT), 'a new name, on a connection from before the reload');
 	for my $bad ('web A 192.0.2', 'x.example.net. A 192.0.2.1') {
 		write_file($path, @zone, $bad);
 		$from = $server->log_size;
@@ -362,7 +362,7 @@ sub refused {
 	my ($code, undef, $errors) = run_cmd("$Prefork::O/examples/dns", '-t', @arguments);
 
 	is($code, EX_USAGE, substr $name, -30);
-	like($errors, $reason, 'and says why');
+	like($errors, $reason, 'the error has the cause');
 	return;
 }
 

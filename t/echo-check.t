@@ -144,7 +144,7 @@ subtest 'cannot start' => sub {
 	# No descriptor left: but the loader needs one.
 	my ($code, undef, $errors) = run_cmd('sh', '-c', 'exec 3>&-; ulimit -n 4; exec ' . PROGRAM);
 	is($code, 2, 'out of descriptors');
-	like($errors, qr/^echo-check:\sOTHER:\s.*\n\z/x, 'says so');
+	like($errors, qr/^echo-check:\sOTHER:\s.*\n\z/x, 'out of descriptors: the line begins with OTHER');
 };
 
 subtest 'a black hole' => sub {
@@ -186,12 +186,12 @@ subtest 'version, full disk' => sub {
 	my ($code, $output) = run_cmd(PROGRAM, '--version');
 
 	is($code, 0, '--version');
-	like($output, qr/^echo-check\s\d+[.]\d+[.]\d+(?:-rc\d+)?\n\z/x, 'and nothing else');
+	like($output, qr/^echo-check\s\d+[.]\d+[.]\d+(?:-rc\d+)?\n\z/x, '--version prints the version only');
 	for my $option ('--help', '--version', '--json', '--tap', '-c') {
 		($code, undef, my $errors) = run_cmd('sh', '-c',
 			"exec @{[PROGRAM]} $option -d 0.1 -p $port >/dev/full");
 		is($code, 2, "$option >/dev/full");
-		like($errors, qr/\Aecho-check: cannot write: [^\n]+\n\z/, 'says so');
+		like($errors, qr/\Aecho-check: cannot write: [^\n]+\n\z/, "$option: the error says that it cannot write");
 	}
 };
 
@@ -312,7 +312,7 @@ sub plots {
 	cmp_ok(abs($sum - 100), '<', 0.5, 'the distribution adds up');
 	like($distribution, qr/[ ][#]{40}$/mx, 'its longest bar fills the line');
 	like($course, qr/\|.*o/, 'the course has a median');
-	unlike($output, qr/[^\n]{80}/, 'and no line is too long');
+	unlike($output, qr/[^\n]{80}/, 'no line has 80 characters');
 	unlike($course, qr/^\s+lost/mx, 'nothing was lost');
 	my ($end) = $course =~ /([\d.]+)[ ]s\n\z/x;
 	cmp_ok($end, '>=', DURATION, 'it goes on to the end');

@@ -49,7 +49,7 @@ subtest 'usage' => sub {
 		($code, undef, my $errors) = run_cmd('sh', '-c',
 			"exec \"\$0\" $option >/dev/full", Prefork::program('echo-client'));
 		is($code, 2, "$option into a full file");
-		like($errors, qr/\Aecho-client: OTHER: standard output: .*\n\z/, 'says so');
+		like($errors, qr/\Aecho-client: OTHER: standard output: .*\n\z/, "$option: the error names standard output");
 	}
 };
 

@@ -114,7 +114,7 @@ subtest 'options' => sub {
 	my ($code, $output) = client('-u', '-p', $port, '--count', 3, '--interval', 0.1);
 	is($code, 0, '-u --count');
 	like($output, qr/^3 sent, 3 received, 0 lost/, 'has a summary');
-	like($output, qr/^round trip min\/avg\/max [\d.\/]+ ms$/m, 'and round trips');
+	like($output, qr/^round trip min\/avg\/max [\d.\/]+ ms$/m, '-u --count prints the round trips');
 	is((client('-q', '-u', '-p', $port, '--count', 2, '--interval', 0))[1],
 		q{}, 'not with -q');
 };

@@ -147,7 +147,7 @@ sub kv_flooded {
 	shutdown $socket, SHUT_WR;
 	my ($got, $end) = read_until_eof($socket, 60);
 	ok($got eq "a=$value\n" x int($sent / 6), 'all answers come');
-	is($end, 'eof', 'and the end');
+	is($end, 'eof', 'the connection ends after all answers');
 	SKIP: {
 		skip 'with ASan memory is another', 1 if $Prefork::O =~ /-asan$/;
 		cmp_ok(peak_memory($worker{0}), '<', 16 * MIB, 'little memory is used');
@@ -174,7 +174,7 @@ sub kv_full {
 	is($answers[5999], 'ERROR', 'the last does not');
 	my ($full) = grep { $answers[$_ - 1] eq 'ERROR' } 1 .. 6000;
 	cmp_ok($full, '>', 3000, "number $full is the first that does not");
-	is(talk($server, "DEL k1\nDEL k2\nSET k$full 1\n"), "NONE\nNONE\nk$full=1\n|eof", 'but after others went');
+	is(talk($server, "DEL k1\nDEL k2\nSET k$full 1\n"), "NONE\nNONE\nk$full=1\n|eof", 'an item fits in after others were deleted');
 	ends($server);
 	return;
 }
@@ -234,7 +234,7 @@ sub daytime {
 		for my $socket (@sockets) {
 			my ($text, $end) = read_until_eof($socket);
 			like($text, $time, 'TCP');
-			is($end, 'eof', 'and the end');
+			is($end, 'eof', 'TCP: the connection ends after the time');
 		}
 		# Neither bytes sent to it nor a client that leaves at once is
 		# in the way.
@@ -289,6 +289,6 @@ sub udptime {
 	no_loop(own_address(), $port);
 	ends($server);
 	is(sum0($server->log_text =~ /\]\sslot\s\d+:\s(\d+)\sanswered,\s0\sfailed$/gm),
-		is_root() ? 120 : 100, 'and it has counted them');
+		is_root() ? 120 : 100, 'the log has the number of answers');
 	return;
 }

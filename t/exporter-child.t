@@ -72,12 +72,12 @@ sub serves {
 	like(fetch($where, '/metrics'), qr/\nprefork_up[{]service="prefork-echo[^"]*"[}]\s1\n/x,
 		'metrics, though the control socket is off');
 	like(fetch($where, '/livez'), qr/\AHTTP\S+\s200\s/x, 'it lives');
-	like(fetch($where, '/readyz'), qr/\AHTTP\S+\s200\s/x, 'and is ready');
+	like(fetch($where, '/readyz'), qr/\AHTTP\S+\s200\s/x, '/readyz is 200');
 	like(fetch($where, '/status.json'), qr/"state":\s"running"/x, 'status');
 	my ($pid) = exporters($server);
 	kill 'KILL', $pid;
 	ok($server->wait_log(qr/the\sexporter\s[(]$pid[)]\skilled\sby\ssignal\s9.*again\sin\s1\ss/x), 'its death is logged');
-	like(fetch(address($server, 2), '/livez'), qr/\s200\s/x, 'and another one serves');
+	like(fetch(address($server, 2), '/livez'), qr/\s200\s/x, 'a successor of the killed exporter serves');
 	is(echo_once($client, 'y'), 'y', 'the client has not noticed');
 	($pid) = exporters($server);
 	is($server->stop, 0, 'exit status');
@@ -157,7 +157,7 @@ sub is_missing {
 
 	ok($server->wait_log(qr/\[exporter\s[(]\d+[)]\].*Address\salready\sin\suse/x), 'an address in use is logged');
 	ok($server->wait_log(qr/the\sexporter\s[(]\d+[)]\sexited[ ]with[ ]status\s69;\sstarting\sit\sagain\sin\s2\ss/x),
-		'and tried again later');
+		'the exporter is started again in 2 s');
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'the service serves');
 	is($server->stop, 0, 'exit status');
 	return;

@@ -201,7 +201,7 @@ sub listening {
 sub arguments {
 	my ($code, $output, $errors) = run_cmd($program, ('x.sock') x 65);
 	is($code, 64, '65 sockets are refused');
-	like($errors, qr/65[ ]sockets[ ]are[ ]too[ ]many;[ ]it[ ]asks[ ]at[ ]most[ ]64/x, 'and why');
+	like($errors, qr/65[ ]sockets[ ]are[ ]too[ ]many;[ ]it[ ]asks[ ]at[ ]most[ ]64/x, 'the error says that 64 sockets are the most');
 	for my $option (qw(--help --version)) {
 		($code, $output, $errors) = run_cmd('sh', '-c', '"$0" "$1" >/dev/full', $program, $option);
 		is($code, 74, "$option to a full device fails");

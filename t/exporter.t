@@ -159,7 +159,7 @@ sub page {
 
 	is($status, 200, 'the page');
 	is(() = $text =~ /<(?:script|style)\snonce="$nonce">/gx, 2, 'its script and style may run');
-	unlike($text, qr/@@|https?:|<script\s[^>]*src/x, 'and it loads nothing from elsewhere');
+	unlike($text, qr/@@|https?:|<script\s[^>]*src/x, 'the page loads nothing from elsewhere');
 	my ($second) = (get(q{/}))[1] =~ /nonce-(\w+)/;
 	cmp_ok($second, 'ne', $nonce, 'the next one has another nonce');
 	return;

@@ -83,6 +83,6 @@ sub found_before {
 		map { ('--only', $_) } @kinds);
 
 	is($code, 0, 'faults that were found before are none') or diag("$output$errors");
-	like($output, qr/^\d+\sfaults:\s0\sfindings/m, 'and it says so');
+	like($output, qr/^\d+\sfaults:\s0\sfindings/m, 'the output has 0 findings');
 	return;
 }

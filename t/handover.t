@@ -49,7 +49,7 @@ for my $round (1 .. ROUNDS) {
 is(length drain($slow, $sent), $sent, 'unsent and unread bytes came');
 is(length drain($half, $owed), $owed, 'after its end as well');
 my ($rest, $how) = read_until_eof($half);
-is($how, 'eof', 'and then our end');
+is($how, 'eof', 'the half-closed connection ends after the owed bytes');
 undef $_ for @clients;
 is($server->stop, 0, 'it stops');
 done_testing();

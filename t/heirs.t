@@ -33,7 +33,7 @@ subtest 'fewer workers' => sub {
 	echo($clients, 'a');
 	my @held = map { held($worker{$_}) } 0 .. 2;
 	is($held[0] + $held[1] + $held[2], 3 * LIMIT, 'the others have all connections');
-	ok(!(grep { $_ > LIMIT } @held), "and none more than it may: @held");
+	ok(!(grep { $_ > LIMIT } @held), "no heir has more connections than it may: @held");
 	is($server->stop, 0, 'it stops');
 };
 

@@ -282,7 +282,7 @@ sub no_watches_for_the_log {
 
 	for my $broken (1, 0) {
 		my $from = $server->log_size;
-		my $name = $broken ? "epoll_ctl ($why) of its pipe" : 'and later';
+		my $name = $broken ? "epoll_ctl ($why) of its pipe" : 'after the fault';
 
 		break_it('epoll_ctl.pipe', $number) if $broken;
 		my $pid = kill_worker($server, 1);

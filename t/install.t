@@ -59,7 +59,7 @@ sub uninstalls {
 	ok(!-e "$usr/share/doc/prefork", 'the directory of our own is gone');
 	my ($code, $output, $errors) = run_cmd({ timeout => TIMEOUT }, @make, 'install', 'PREFIX=/a b');
 	cmp_ok($code, '!=', 0, 'a PREFIX with blanks is refused');
-	like($errors, qr{/a\sb:\sa\splace\sof\sinstallation\shas\sno\sblanks}, 'and why');
+	like($errors, qr{/a\sb:\sa\splace\sof\sinstallation\shas\sno\sblanks}, 'the error says that a place has no blanks');
 	return;
 }
 
@@ -130,7 +130,7 @@ sub checks_configuration {
 			'tcp 127.0.0.1:8888, once', 'udp 127.0.0.1:8888',
 			'tcp 127.0.0.1:9999'
 		],
-		'and means the two servers'
+		'the configuration has the listeners of both servers'
 	);
 	return;
 }
@@ -146,12 +146,12 @@ sub checks_units {
 		open my $in, '<', "$usr/lib/systemd/system/$name" or return fail("$name: $!");
 		my $unit = join q{}, <$in>;
 		like($unit, qr{^ExecStart=/usr/bin/prefork-(?:echo|exporter)\s}m, "$name names its program");
-		like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, 'and the reload command')
+		like($unit, qr{^ExecReload=/usr/bin/prefork-ctl\s.*reload$}mx, "$name has the reload command")
 		    if $name =~ /echo/;
-		like($unit, qr/^FileDescriptorStoreMax=(\d+)\nEnvironment=FDSTORE=\1$/mx, 'and a store of listeners')
+		like($unit, qr/^FileDescriptorStoreMax=(\d+)\nEnvironment=FDSTORE=\1$/mx, "$name has a store of listeners")
 		    if $name =~ /echo/;
-		like($unit, qr/^OOMScoreAdjust=-\d+$/mx, 'and a score for want of memory') if $name =~ /echo/;
-		like($unit, qr/^SystemCallFilter=landlock_create_ruleset\s(?:\w+\s)*seccomp$/mx, 'and calls to confine workers')
+		like($unit, qr/^OOMScoreAdjust=-\d+$/mx, "$name has a score for want of memory") if $name =~ /echo/;
+		like($unit, qr/^SystemCallFilter=landlock_create_ruleset\s(?:\w+\s)*seccomp$/mx, "$name allows the calls that confine workers")
 		    if $name =~ /echo/;
 		comes_back($name, $unit =~ /^(\w+)=(.*)$/gm);
 		$unit =~ s{=/usr/bin/}{=$plain/usr/bin/}g;
@@ -180,7 +180,7 @@ sub comes_back {
 	is($value{Restart}, 'on-failure', "$name is started again");
 	cmp_ok($value{RestartSec} // 0.1, '>', 2, 'never five times in 10 s');
 	unlike($value{RestartPreventExitStatus}, qr/\b(?:69|7[0-6])\b/, 'whenever the cause may pass');
-	unlike($value{Type} // q{}, qr{forking}, 'which systemd can tell by the exit status');
+	unlike($value{Type} // q{}, qr{forking}, "$name does not fork, so that systemd sees its exit status");
 	return;
 }
 
@@ -240,7 +240,7 @@ END
 		"$object.c", flags());
 	is("$code $errors", '0 ', 'a shared object builds');
 	($code, undef, $errors) = run_cmd({ timeout => TIMEOUT }, @cc, '-o', $program, "$program.c");
-	is("$code $errors", '0 ', 'and so does a program that loads it');
+	is("$code $errors", '0 ', 'a program that loads the shared object builds');
 	($code, undef, $errors) = run_cmd({ env => { LD_LIBRARY_PATH => "$usr/lib" } }, $program, $object);
 	is($code, 42, 'dlopen(3) loads it, and its service runs') or diag($errors);
 	unlike($errors, qr/setproctitle/, 'without a complaint about titles');

@@ -51,7 +51,7 @@ sub same_port {
 	like($second->log_text, qr/\A[^\n]*127[.]0[.]0[.]1:$port[^\n]*\n\z/x,
 		'one line, with the address');
 	my ($pid) = $second->log_text =~ /in\suse\sby\sprocess\s(\d+)\s/x;
-	ok($holder{ $pid // 0 }, 'and the process that holds it')
+	ok($holder{ $pid // 0 }, 'the line names a process that holds the address')
 	    or diag($second->log_text);
 	is(echo_once($first->tcp_socket, 'x'), 'x', 'the first goes on');
 	is($first->stop, 0, 'exit status');
@@ -165,7 +165,7 @@ sub shared_lock {
 	is(slurp($file), $pid, 'a shared lock does not stop a start');
 	is_deeply([ run_cmd($program, '-P', $file, '-s', 'stop') ],
 		[ 0, q{}, q{} ], '-s stop');
-	is($server->wait_exit, 0, 'is done');
+	is($server->wait_exit, 0, '-s stop stops the service');
 	ok(!-e $file, 'the pid file is gone');
 	is_deeply([ glob "$dir/.pid-*" ], [], 'nothing else is left');
 	return;
@@ -238,15 +238,15 @@ sub command {
 		my ($name, $line) = @{$_};
 		my $offset = $server->log_size;
 		is_deeply([ run_cmd(@signal, $name) ], [ 0, q{}, q{} ], "-s $name");
-		ok($server->wait_log($line, undef, $offset), 'is done');
+		ok($server->wait_log($line, undef, $offset), "-s $name has its line in the log");
 	}
 	is_deeply([ run_cmd(@signal, 'quit') ], [ 0, q{}, q{} ], '-s quit');
-	is($server->wait_exit, 0, 'is done');
+	is($server->wait_exit, 0, '-s quit stops the service');
 
 	$server =
 	    Prefork->start('-P', $file, '-w', 1, '-p', 0, '-b', '127.0.0.1');
 	is_deeply([ run_cmd(@signal, 'stop') ], [ 0, q{}, q{} ], '-s stop');
-	is($server->wait_exit, 0, 'is done');
+	is($server->wait_exit, 0, '-s stop stops the service');
 	return;
 }
 
@@ -349,7 +349,7 @@ sub dump_config {
 		write_file($file, split /\n/, $first);
 		($code, my $second, $errors) = run_cmd($program, '-T', '-c', $file);
 		is("$code$errors", '0', 'the dump is a good file');
-		is($second, $first, 'and gives the same dump');
+		is($second, $first, 'the dump of the dump is the same');
 	}
 	my ($code) = run_cmd('/bin/sh', '-c', "'$program' -T >/dev/full");
 	cmp_ok($code, '!=', 0, '-T into a full file does not exit 0');

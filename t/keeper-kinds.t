@@ -202,7 +202,7 @@ sub debugged {
 		waitpid $tracer, 0;
 		skip 'ptrace(2) is not allowed', 1 if $?;
 		is(echo_once($socket, 'y'), 'y', 'a debugger: it goes on afterwards');
-		is({ $server->workers }->{0}, $worker, 'and is the same');
+		is({ $server->workers }->{0}, $worker, 'a debugger: the worker is not replaced');
 		unlike($server->log_text, qr/hangs/, 'it did not hang');
 		is($server->stop, 0, 'a debugger: exit status');
 	}

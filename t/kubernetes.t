@@ -28,7 +28,7 @@ for my $name (qw(echo mesh)) {
 	is($code, 0, 'takes its arguments') or diag($errors);
 	my %of = @{ $args[0] };
 	my ($grace) = $text =~ /^\s*terminationGracePeriodSeconds:\s(\d+)$/mx;
-	cmp_ok($of{'--stop-delay'} + 8, '<', $grace, 'which can stop in the time that is granted');
+	cmp_ok($of{'--stop-delay'} + 8, '<', $grace, 'the stop delay and timeout are less than the grace period');
 	my ($version) = slurp("$Prefork::ROOT/GNUmakefile") =~ /^VERSION\s=\s(\S+)$/mx;
 	is_deeply([ grep { $_ ne "prefork-echo:$version" } $text =~ /^\s*image:\s(\S+)$/mxg ],
 		[], 'the image is of this version');
@@ -60,7 +60,7 @@ sub probes {
 		is($code, 0, "a probe: @rest") or diag($errors);
 	}
 	is((ctl('-s', "$dir/echo.sock", 'status'))[0], 0, 'the command in its comment');
-	is((ctl('-s', "$dir/echo.sock", 'stop', '--now'))[0], 0, 'and a stop');
+	is((ctl('-s', "$dir/echo.sock", 'stop', '--now'))[0], 0, 'prefork-ctl stop succeeds');
 	for my $probe (@probes) {
 		my ($program, @rest) = map { s/\A8888\z/$port/rx } @{$probe};
 		cmp_ok((run_cmd(bin($program =~ s{/}{}r), @rest))[0], '!=', 0, 'without a server a probe fails');

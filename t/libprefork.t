@@ -179,7 +179,7 @@ sub runs_examples {
 		[ 0, "too long\n", q{} ], 'a line that is too long');
 	is($server->stop, 0, 'the server stops');
 	is_deeply([ run_cmd($client, $server->port, 'hello') ],
-		[ 1, q{}, "client: Connection refused\n" ], 'and is gone');
+		[ 1, q{}, "client: Connection refused\n" ], 'a client is refused after the server has stopped');
 	is_deeply([ run_cmd($program, 'localhost:1') ],
 		[ 64, q{}, "server: bad address: must be numeric\n" ], 'usage');
 	return;

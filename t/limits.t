@@ -134,7 +134,7 @@ sub max_per_source {
 	my $there =
 	    tcp('127.0.0.1', $server->port, LocalHost => '127.0.0.2');
 	is(echo_once($there, 'x'), 'x', 'another source is not concerned');
-	is(echo_once($_, 'y'), 'y', 'nor are connected clients') for @here;
+	is(echo_once($_, 'y'), 'y', 'connected clients of the source are served') for @here;
 	close shift @here;
 	ok(
 		wait_for(
@@ -176,18 +176,18 @@ sub max_per_source_of_all {
 		kill 'KILL', $worker{ $round % 3 };
 		$server->wait_log(qr/killed\sby\ssignal/x, 20, $from);
 		is((grep { (echo_once($_, 'y') // q{}) eq 'y' } @kept), 5, 'a worker is killed: all go on');
-		is(served_of($server, \@kept, 12), 0, 'and count once');
+		is(served_of($server, \@kept, 12), 0, 'the source has no place more after the kill');
 	}
 	close pop @kept for 1 .. 3;
 	ok(wait_for(sub { served_of($server, \@kept, 1); return @kept == 5 }), 'three leave: three may come');
-	is(served_of($server, \@kept, 12), 0, 'and no more');
+	is(served_of($server, \@kept, 12), 0, 'the source has three places more and no fourth one');
 	my $from = $server->log_size;
 	$server->signal('HUP');
 	$server->wait_log(qr/reloaded/x, 20, $from);
-	is(served_of($server, \@kept, 12), 0, 'nor after a reload');
+	is(served_of($server, \@kept, 12), 0, 'the source has no place more after a reload');
 	close $_ for splice @kept;
 	ok(wait_for(sub { served_of($server, \@kept, 1); return @kept == 5 }), 'all leave: five may come');
-	is(served_of($server, \@kept, 12), 0, 'and no more');
+	is(served_of($server, \@kept, 12), 0, 'the source has five places and no sixth one');
 	close $_ for @kept;
 	is($server->stop, 0, 'exit status');
 	return;

@@ -65,7 +65,7 @@ sub stands_still {
 	ok(wait_for(sub { my @now = current_workers($server);
 				@now == 2 && !grep { $old{$_} } @now }, 20),
 		'a reload goes through');
-	is(echo_once($_, 'x'), 'x', 'and nobody has noticed') for @open;
+	is(echo_once($_, 'x'), 'x', 'a connection goes on after the reload') for @open;
 	pull($reader, \$log);
 	my $from = 1 + rindex $log, "\n";
 	ok(wait_for(sub {

@@ -59,7 +59,7 @@ sub killed {
 		is(echo_once($server->tcp_socket, "echo $time"), "echo $time",
 			"log process killed, time $time: the service goes on");
 		ok($server->wait_log(qr/log\sprocess\s\($pid\)\shas\sdied/x, undef, $from), 'the log says so');
-		ok($server->wait_log(qr/recv:\sb'echo\s$time'/x, undef, $from), 'and has the line');
+		ok($server->wait_log(qr/recv:\sb'echo\s$time'/x, undef, $from), "the log has the line of the service, time $time");
 		ok($server->wait_log(qr/started\slog\sprocess/x, undef, $from), 'by another');
 	}
 	is_deeply({ map { $_ => { fds($_) } } current_workers($server) },
@@ -81,7 +81,7 @@ sub master_killed {
 	kill 'KILL', $server->pid;
 	ok($server->wait_log(qr/^\[worker-0\s.*the\smaster\shas\sdied/mx, undef, $from),
 		'the master is killed: the worker logs that');
-	ok($server->wait_log(qr/^\[worker-0\s.*disconnected/mx, undef, $from), 'and its last line');
+	ok($server->wait_log(qr/^\[worker-0\s.*disconnected/mx, undef, $from), 'the log has the last line of the worker');
 	ok(wait_for(sub { !alive($pid) }, 20), 'then the log process ends');
 	return;
 }
@@ -106,7 +106,7 @@ sub keeper_logs {
 		my ($next) = workers_of($server->pid);
 		is(echo_once($client, 'after'), 'after', 'its successor goes on');
 		ok($server->wait_log(qr/^\[worker-0\s\($next\)\]\srecv:\sb'after'/mx, undef, $from),
-			'and logs, by its pid');
+			'the log has a line of the successor, with its pid');
 		my %after = fds($next);
 		my @same = grep { $before->{$_} =~ /^pipe:/x && ($after{$_} // q{}) eq $before->{$_} } keys %{$before};
 		ok((grep { $_ == 2 } @same) && @same >= 2, 'to the same pipe by the same numbers');
@@ -177,7 +177,7 @@ sub rotated_under_load {
 	my $all = join q{}, map { slurp($_) } map({ "$file.$_" } 1 .. 5), $file;
 	my %got = map { $_ => 1 } $all =~ /recv:\sb'n(\d+)[.]'$/gmx;
 	is_deeply([ grep { !$got{$_} } 1 .. $n ], [], "none of $n lines is lost");
-	unlike($all, qr/^(?!\S+Z\s\[(?:master|worker-\d|log)\s\(\d+\)\]\s)/mx, 'and none is torn');
+	unlike($all, qr/^(?!\S+Z\s\[(?:master|worker-\d|log)\s\(\d+\)\]\s)/mx, 'no line is torn');
 	unlike($all, qr/log\slines?\sdropped/x, 'none was dropped');
 	return;
 }
@@ -193,10 +193,10 @@ sub file_is_not_one {
 	link $file, "$dir/hardlink" or die "link: $!\n";
 	my ($code, undef, $errors) = run_cmd(@run, "$dir/symlink");
 	is($code, 73, 'a symbolic link: exit 73');
-	like($errors, qr/symlink:\sit\sis\sa\ssymbolic\slink/x, 'says so');
+	like($errors, qr/symlink:\sit\sis\sa\ssymbolic\slink/x, 'the error names the symbolic link');
 	($code, undef, $errors) = run_cmd(@run, "$dir/hardlink");
 	is($code, 73, 'a second hard link: exit 73');
-	like($errors, qr/hardlink:.*hard\slink/x, 'says so');
+	like($errors, qr/hardlink:.*hard\slink/x, 'the error names the hard link');
 	is(-s $file, 0, 'nothing is written to it');
 	for my $good ('/dev/null', '/dev/stderr', '/dev/fd/2') {
 		my $server = Prefork->spawn('-l', $good, '-w', 1, '-p', 0, '-4', '-P', "$dir/pid");
@@ -231,7 +231,7 @@ sub foreign_file {
 		my @run = (Prefork::program(), '-q', '-w', 1, '-p', 0, '-4', '-l');
 		my ($code, undef, $errors) = run_cmd(@run, "$theirs/log");
 		is($code, 73, 'a file of another user: exit 73');
-		like($errors, qr/belongs\sto\sanother\suser/x, 'says so');
+		like($errors, qr/belongs\sto\sanother\suser/x, 'the error says that the file belongs to another user');
 		($code) = run_cmd(@run, "$theirs/link/log");
 		is($code, 73, 'by a symbolic link of another user: exit 73');
 		ok(!-e "$dir/ours/log", 'no file is made');

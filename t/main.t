@@ -68,9 +68,9 @@ sub options {
 	like($help, qr/^Say[ ]a[ ]line[ ]to[ ]each[ ]client[.]/mx, 'about');
 	like($help, qr/^\s+-g,\s--greeting\sTEXT\s+a\sline/mx, 'its own options');
 	like($help, qr/--port\sPORT\s.*[(]7777[)]/mx, 'its default port');
-	like($help, qr/--idle-timeout\sSEC\s.*never\s[(]0[)]/msx, 'and idle time');
+	like($help, qr/--idle-timeout\sSEC\s.*never\s[(]0[)]/msx, 'its default idle timeout');
 	unlike($help, qr/\[,/x, 'no names of services where there is one');
-	unlike($help, qr/Example/x, 'nor an example where it has none');
+	unlike($help, qr/Example/x, 'no example where the program has none');
 	like($help, qr/prefork-ctl[ ]--help/x, 'the program that commands it');
 	is_deeply([ greet('--version') ], [ 0, "greet 1.0\n", q{} ], '--version');
 	return;
@@ -100,7 +100,7 @@ sub dump_config {
 	like($output, qr/^times\s4$/mx,             'a value of its own');
 	write_file($file, split /\n/, $output);
 	is_deeply([ greet('-T', '-c', $file) ], [ 0, $output, q{} ],
-		'and it reads its own dump');
+		'the dump of the dump is the same');
 	return;
 }
 
@@ -137,13 +137,13 @@ sub serves_and_reloads {
 	is_deeply([ run_cmd(@ctl, 'reload') ],
 		[ 0, "reloaded: 2 workers, changed: greeting one -> two, times 2 -> 1\n", q{} ],
 		'reload tells the changes of its own options');
-	greets($server, "two\n", 'and they are in force');
+	greets($server, "two\n", 'the new values of its own options are in force');
 
 	write_file($file, 'greeting ' . 'x' x 100, 'times 1000');
 	my ($code, undef, $errors) = run_cmd(@ctl, 'reload');
 	is($code, 1, 'its check refuses a reload');
 	like($errors, qr/greeting\sand\stimes\smake\smore\sthan\s65536/x,
-		'and prefork-ctl prints the reason');
+		'prefork-ctl prints the reason of its check');
 	ok($server->wait_log(qr/reload\srefused:\sgreeting\sand\stimes/x),
 		'as the log does');
 	greets($server, "two\n", 'nothing has changed');
@@ -183,7 +183,7 @@ sub by_pid_file {
 	ok($server->wait_log(qr/\]\sreloaded:/x), 'reloads');
 	is((greet('-s', 'stop', '-P', $pid_file))[0], 0, '-s stop');
 	is($server->wait_exit, 0, 'stops');
-	ok(!-e $pid_file, 'and the pid file is gone');
+	ok(!-e $pid_file, 'the stop removes the pid file');
 	return;
 }
 
@@ -203,7 +203,7 @@ sub wrong_programs {
 		builds($binary, $fields);
 		my ($code, undef, $errors) = run_cmd($binary);
 		is($code, 70, "$fields: exit status");
-		like($errors, qr/\Qpfk_main: $wrong{$fields}\E$/mx, 'and its line');
+		like($errors, qr/\Qpfk_main: $wrong{$fields}\E$/mx, "$fields: the line names the cause");
 	}
 	return;
 }

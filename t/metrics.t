@@ -95,7 +95,7 @@ sub form {
 	my ($open) = scrape($server, '1 metrics openmetrics');
 	like($open, qr/\n[#][ ]EOF\n\z/x, 'OpenMetrics has an end');
 	like($open, qr/^[#][ ]TYPE[ ]prefork_reloads[ ]counter\nprefork_reloads_total[{]/mx,
-		'and names of counters without their suffix');
+		'OpenMetrics names counters without their suffix');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -132,7 +132,7 @@ sub ends {
 	close $reset;
 	my $sample = closed($server, 'error', 1);
 	is(total($sample, 'prefork_connections_accepted_total'), 9, 'all were accepted');
-	is(total($sample, 'prefork_connections_closed_total'), 9, 'and have ended')
+	is(total($sample, 'prefork_connections_closed_total'), 9, 'all connections have ended')
 	    or diag(join "\n", grep { /closed/ && $sample->{$_} } %{$sample});
 	is(total($sample, 'prefork_connections'), 0, 'none is open');
 	is($server->stop, 0, 'exit status');
@@ -171,12 +171,12 @@ sub traffic {
 	);
 	is(total($sample, "prefork_$_"), $want{$_}, $_) for sort keys %want;
 	cmp_ok(total($sample, 'prefork_response_seconds_count'), '>=', 2, 'some responses are timed');
-	cmp_ok(total($sample, 'prefork_loop_turn_seconds_count'), '>=', 100, 'and all turns');
+	cmp_ok(total($sample, 'prefork_loop_turn_seconds_count'), '>=', 100, 'all turns of the loop are timed');
 	my $s = status($server);
 	is("@{$s->{totals}}{qw(connections accepted messages_received datagrams_sent bytes_sent)}",
 		'1 1 100 5 1000', 'the status has them, too');
 	my ($slot) = grep { $_->{accepted} } @{ $s->{slots} };
-	cmp_ok($slot->{loop_turn_p99_seconds}, '>=', $slot->{loop_turn_p50_seconds}, 'and percentiles');
+	cmp_ok($slot->{loop_turn_p99_seconds}, '>=', $slot->{loop_turn_p50_seconds}, 'the p99 of a turn is not below the p50');
 	like((ctl('-s', control_socket($server), 'status'))[1],
 		qr/^SLOT\s.*\n(?:.*\n)?\s+\d\s+\d+\s+\w+\s+\d+s\s+1\s+1\s+10\d\s+1[.]0k\s+1[.]0k\s/mx,
 		'also as text');
@@ -193,7 +193,7 @@ sub traffic {
 	}, 20);
 	is(total($sample, 'prefork_messages_received_total'), 101, 'it goes on');
 	is(total($sample, 'prefork_connections_handed_over_total'), 1, 'one was handed over');
-	is(total($sample, 'prefork_connections_resumed_total'), 1, 'and resumed');
+	is(total($sample, 'prefork_connections_resumed_total'), 1, 'one connection was resumed');
 
 	# So do a predecessor program's, which ends with a reload.
 	is((ctl('-s', control_socket($server), 'upgrade'))[0], 0, 'an upgrade');
@@ -243,7 +243,7 @@ sub never_fall {
 	}
 	is_deeply(\@wrong, [], 'no counter falls');
 	cmp_ok(total($was, 'prefork_messages_received_total'), '>=', $echoes,
-		'and all messages are counted');
+		'all messages that clients saw are counted');
 	cmp_ok($echoes, '>', ROUNDS, 'of which there were many');
 	for my $cause (qw(killed crashed left)) {
 		cmp_ok(total($was, 'prefork_restarts_total', qr/cause="$cause"/), '>=', 1,
@@ -264,7 +264,7 @@ sub balance {
 	kill 'KILL', (current_workers($server))[0];
 	is(echo_once($_, 'y'), 'y', 'it goes on') for @open;
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
-	is(echo_once($_, 'z'), 'z', 'and again') for @open;
+	is(echo_once($_, 'z'), 'z', 'a connection goes on after the reload') for @open;
 	my $sample;
 	ok(wait_for(sub {
 		(undef, $sample) = scrape($server);
@@ -334,20 +334,20 @@ sub textfile {
 
 	is_deeply([ ctl(@ctl, $file) ], [ 0, q{}, q{} ], 'metrics --output');
 	like(slurp($file), qr/\A[#]\sHELP\sprefork_up\s/x, 'the file is replaced');
-	is_deeply([ glob "$dir/*" ], [$file], 'and nothing is left beside it');
+	is_deeply([ glob "$dir/*" ], [$file], 'no temporary file is left beside the written one');
 	is((stat $file)[2] & oct 777, oct 644, 'others may read it');
 	my ($code, undef, $errors) = ctl(@ctl, "$dir/none/prefork.prom");
 	is($code, 73, 'no such directory: exit 73');
-	like($errors, qr/cannot\swrite\s\S+prom:\sNo\ssuch/x, 'and why');
+	like($errors, qr/cannot\swrite\s\S+prom:\sNo\ssuch/x, 'the error says that there is no such directory');
 	# Longer than a buffer, so that the last write is not the one that fails.
 	my $ctl = Prefork::program('prefork-ctl');
 	($code, undef, $errors) = run_cmd('sh', '-c', 'exec "$@" >/dev/full', 'sh', $ctl, @ctl[ 0, 1 ], 'metrics');
 	is($code, 74, 'a full disk: exit 74');
-	is($errors, "prefork-ctl: cannot write: No space left on device\n", 'and why');
+	is($errors, "prefork-ctl: cannot write: No space left on device\n", 'the error says that there is no space left');
 	mkdir "$dir/full";
 	my ($failed) = ctl(@ctl, "$dir/full");
 	is($failed, 73, 'a directory is in the way');
-	is_deeply([ sort glob "$dir/*" ], [ "$dir/full", $file ], 'and nothing is left beside it');
+	is_deeply([ sort glob "$dir/*" ], [ "$dir/full", $file ], 'no temporary file is left beside the directory');
 	is($server->stop, 0, 'exit status');
 	return;
 }

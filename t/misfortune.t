@@ -68,7 +68,7 @@ sub stalled_heir {
 	kill 'CONT', $heir;
 	is(echo_once($socket, 'x'), 'x', 'the connection of the leaving worker is served by its continued heir');
 	ok($server->wait_log(qr/worker\s1\s\($pid\)\shas\sended/x), 'the leaving worker ends');
-	is(echo_once($socket, 'y'), 'y', 'and the connection goes on');
+	is(echo_once($socket, 'y'), 'y', 'the connection goes on at the heir');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -115,7 +115,7 @@ sub sigchld_ignored {
 	my ($code, undef, $errors) = run_cmd({ setup => $ignore },
 		Prefork::program(), qw(-D -q -l /dev/null -w 1), '-b', '127.0.0.1:' . $server->port);
 	is($code, 75, '-D: its exit status comes through');
-	like($errors, qr/\A[^\n]*in\suse[^\n]*\n\z/x, 'and why');
+	like($errors, qr/\A[^\n]*in\suse[^\n]*\n\z/x, '-D: one line says that the address is in use');
 	is($server->stop, 0, 'exit status');
 	return;
 }
@@ -140,7 +140,7 @@ sub process_1 {
 		# it are killed.
 		like(join(q{|}, run_cmd(@enter, Prefork::program(), '-P', $file, '-s', 'stop')),
 			qr/^(?:0|137)\|\|$/, '-s stop');
-		is($server->wait_exit, 0, 'is done');
+		is($server->wait_exit, 0, '-s stop stops the service');
 	}
 	return;
 }
@@ -243,7 +243,7 @@ sub syslog_socket {
 		my @open = map { tcp('127.0.0.1', $port) } 1 .. 8;
 		is_deeply([ map { echo_once($_, 'x') } @open ], [ ('x') x 8 ],
 			'no process gets its lines');
-		ok(wait_for(sub { $hear->() =~ /recv:\sb'x'/ }), 'which comes there');
+		ok(wait_for(sub { $hear->() =~ /recv:\sb'x'/ }), 'the new syslog daemon gets the lines');
 		like($text, qr/^<30>\w{3}\s[ \d]\d\s[\d:]{8}\sprefork-echo:\s\[master\s.*\sready:/mx,
 			'as syslog(3) sends it');
 
@@ -252,7 +252,7 @@ sub syslog_socket {
 			[ ('y') x 400 ], 'a daemon that stands still holds up nobody');
 		$hear->();
 		ok(wait_for(sub { my $n = () = $hear->() =~ /recv:\sb'y'/g; $n == 400 }),
-			'and then hears all of it');
+			'the continued daemon gets all 400 lines');
 
 		# Another takes its place.
 		close $log;

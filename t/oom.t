@@ -60,7 +60,7 @@ sub prefers {
 		kill 'KILL', keys %old;
 		is(echo_once($client, 'x'), 'x', "successors go on, $name");
 		ok(wait_for(sub { my @new = grep { !$old{$_} } workers_of($server->pid);
-			@new == 2 && !grep { (score($_) // 2000) != $wanted } @new }), "and have the same, $name");
+			@new == 2 && !grep { (score($_) // 2000) != $wanted } @new }), "successors have the same score, $name");
 	}
 	is($server->stop, 0, "exit status, $name");
 	return;

@@ -209,7 +209,7 @@ sub second_start {
 	($code, undef, $errors) =
 	    run_cmd(Prefork::program(), '-q', '-D', '-l', "$dir/log", '--name', 'one', @echo);
 	is($code, 75, 'with -D, too');
-	like($errors, qr/already\srunning:\sprocess\s$pid\s/x, 'and it says why');
+	like($errors, qr/already\srunning:\sprocess\s$pid\s/x, 'with -D the error names the process that has the name');
 	like(ask($first, '1 status'), qr/\AOK\n/, 'the first goes on');
 	kill 'STOP', $pid;
 	($code) = run_cmd(Prefork::program(), '-q', '--name', 'one', @echo);
@@ -348,7 +348,7 @@ sub vanished {
 			"$name: the control socket answers again");
 		my ($code) = run_cmd({ env => { RUNTIME_DIRECTORY => $own } },
 			Prefork::program(), '-q', '--name', 'v', @echo);
-		is($code, 75, 'and is still the only one');
+		is($code, 75, "$name: a second service of this name is refused");
 	}
 	is($server->stop, 0, 'exit status');
 	is_deeply([ glob "$own/*" ], [], 'nothing is left');
@@ -369,7 +369,7 @@ sub of_master_alone {
 	my $inode = (sockets_of_master($server))[0];
 	for my $pid (current_workers($server)) {
 		my %fds = fds($pid);
-		ok(!(grep { $_ eq "socket:[$inode]" } values %fds), 'and not the socket');
+		ok(!(grep { $_ eq "socket:[$inode]" } values %fds), "worker $pid does not have the control socket open");
 	}
 	is($server->stop, 0, 'exit status');
 	return;

@@ -95,7 +95,7 @@ sub bad_usage {
 		my ($arguments, $why) = @{$case};
 		my ($code, $output, $errors) = run_cmd(PROGRAM, @{$arguments});
 		is($code, 2, "@{$arguments}");
-		like($errors, $why, 'and why');
+		like($errors, $why, "@{$arguments}: the error has the cause");
 	}
 	return;
 }
@@ -119,7 +119,7 @@ sub counts {
 		cmp_ok($sample->{"prefork_probe_$name"} // 0, '>', 0, $want{$name}) or diag($text);
 	}
 	is($sample->{qq(prefork_probe_lost_total{target="127.0.0.1:$port",protocol="tcp",family="ipv4",cause="$_"})},
-		0, "and no $_") for qw(refused timeout mismatch);
+		0, "no probe is lost by $_") for qw(refused timeout mismatch);
 	my ($body) = $text =~ /\r\n\r\n(.*)\z/sx;
 	SKIP: {
 		skip 'promtool is not installed', 1 if !have('promtool');

@@ -84,7 +84,7 @@ sub forwards {
 	my $socket = $server->tcp_socket;
 
 	ok(echo_once($socket, $bytes, 60) eq $bytes, '4 MiB there and back');
-	is(echo_once($socket, 'abc'), 'abc', 'and few bytes');
+	is(echo_once($socket, 'abc'), 'abc', 'three bytes there and back');
 	is(talk($server, 'until the end'), 'until the end|eof', 'a half-close passes, and the rest comes');
 	is(talk($server, q{}), '|eof', 'nothing but the end');
 	my @sockets = map { $server->tcp_socket } 1 .. 50;

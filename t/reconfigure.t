@@ -28,14 +28,14 @@ my @load   = map { start('-d', BOUND, @{$_}, '-p', $port) }[qw(-n 4)],
     [qw(-c -n 4 -r 200)];
 
 becomes('UDP off');
-ok(wait_for(sub { !answers(udp('127.0.0.1', $port)) }), 'which nobody answers');
+ok(wait_for(sub { !answers(udp('127.0.0.1', $port)) }), 'UDP off: datagrams are not answered');
 becomes('UDP on', 'bind udp:127.0.0.1');
 ok(answers(udp('127.0.0.1', $port)), 'datagrams are answered');
 push @load, start('-u', '-d', BOUND, '-n', 4, '-p', $port);
 becomes('an address more', 'bind udp:127.0.0.1', 'bind 127.0.0.2');
-ok(answers($_->('127.0.0.2', $port)), 'which serves') for \&tcp, \&udp;
+ok(answers($_->('127.0.0.2', $port)), 'the added address serves') for \&tcp, \&udp;
 becomes('an address fewer', 'bind udp:127.0.0.1');
-ok(wait_for(sub { !defined tcp('127.0.0.2', $port) }), 'which is gone');
+ok(wait_for(sub { !defined tcp('127.0.0.2', $port) }), 'the removed address refuses connections');
 ok(wait_for(sub { !answers(udp('127.0.0.2', $port)) }), 'for datagrams too');
 becomes("poller $_", 'bind udp:127.0.0.1', "poller $_") for qw(poll epoll);
 becomes('more workers', 'bind udp:127.0.0.1', 'workers 4');

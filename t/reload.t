@@ -134,9 +134,9 @@ sub many_reloads {
 		'eight more reloads name the old worker');
 	ok(kill(0, $pid), 'the old worker lives after eight more reloads');
 	my $killed = qr/$leaving[ ]for[ ]([\d.]+)[ ]s,[ ]over[ ].*[ ]reloads;[ ]killing[ ]it$/m;
-	ok(wait_for(sub { reload($server); $server->log_text =~ $killed }, 20), 'a later one kills it');
+	ok(wait_for(sub { reload($server); $server->log_text =~ $killed }, 20), 'a later reload kills the old worker');
 	my ($age) = $server->log_text =~ $killed;
-	cmp_ok($age, '>=', 1, 'but not within 1 s');
+	cmp_ok($age, '>=', 1, 'the old worker is not killed within 1 s');
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\s.*SIGKILL/mx), 'the log has the end of the old worker by SIGKILL');
 	return;
 }

@@ -57,13 +57,13 @@ sub one_death {
 	is(echo_once($kept, 'still here'), 'still here',
 		"another worker's connection lives on");
 	is(echo_once($victim, 'me too'), 'me too',
-		'and so does one of the killed worker');
+		'a connection of the killed worker lives on');
 	my ($fresh, $served_by) = connect_to($server, 0);
 	is(echo_once($fresh, 'new'), 'new', 'the slot answers again');
 	is($served_by, $pid, 'by its new worker');
 	my %after = fds($pid);
 	is(scalar keys %after, 1 + keys %before,
-		'which has the descriptors of the old one, and one connection more');
+		'the new worker has the descriptors of the old one, and one connection more');
 	is_deeply([ current_workers($server) ],
 		[ sort { $a <=> $b } values %{ { $server->workers } } ],
 		'two workers as before');
@@ -82,7 +82,7 @@ sub ways_to_die {
 		my $server = Prefork->start('-w', 1, '-p', 0, '-4');
 		my (undef, $line) = replace($server, 0, $signal);
 		like($line, $how, "SIG$signal: the log says how it died");
-		is(echo_once($server->tcp_socket, 'x'), 'x', 'and it goes on');
+		is(echo_once($server->tcp_socket, 'x'), 'x', "SIG$signal: the service goes on");
 	}
 	return;
 }
@@ -98,7 +98,7 @@ sub standing_still {
 	ok($server->wait_log(qr/worker\s0\s\($pid\)\skilled\sby\ssignal/x),
 		'a worker that stands still is killed');
 	my ($socket, $successor) = connect_to($server, 0);
-	cmp_ok($successor, '!=', $pid, 'and replaced');
+	cmp_ok($successor, '!=', $pid, 'a successor serves in the place of the killed worker');
 	is(echo_once($_, 'x'), 'x', 'a connected client is served')
 	    for $kept, $held, $socket;
 	is($server->stop, 0, 'exit status');

@@ -38,7 +38,7 @@ my ($code, undef, $why) = run_cmd(Prefork::program(), qw(-t --sandbox on -p 0));
 is($code, 0, '--sandbox on is an option') or diag($why);
 ($code, undef, $why) = run_cmd(Prefork::program(), qw(-t --sandbox open -p 0));
 is($code, 64, 'with three values');
-like($why, qr/auto,\son\sor\soff/x, 'which are named');
+like($why, qr/auto,\son\sor\soff/x, 'the error names the values of --sandbox');
 
 my $probe = Prefork->spawn(qw(--sandbox auto -w 1 -p 0 -4));
 ok($probe->wait_ready, 'auto: it starts');
@@ -197,7 +197,7 @@ sub without_master {
 	ok($first->wait_log(qr/(?:serving\son\sfor.*){2}/xs), 'the master dies');
 	my $second = Prefork->start(@options);
 	like($second->log_text, qr/took[ ]over\s2\sworkers/x, 'the next one takes them over');
-	ok($second->wait_log(qr/\]\sreloaded:/x), 'and replaces them');
+	ok($second->wait_log(qr/\]\sreloaded:/x), 'the next master replaces the workers that it took over');
 	is(echo_once($_, 'y'), 'y', 'the connection goes on') for @clients;
 	unlike($first->log_text . $second->log_text, qr/denied/, 'no call was denied');
 	is($second->stop, 0, 'exit status');

@@ -37,7 +37,7 @@ for my $options ([], ['-v']) {
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'one that reads is served');
 	drain_all(\@clients);
 	my @bad = grep { $clients[$_]{got} ne bytes($clients[$_]{sent}) } 0 .. $#clients;
-	is_deeply(\@bad, [], 'and then everybody gets all bytes');
+	is_deeply(\@bad, [], 'each client that reads again gets all its bytes');
 	undef @clients;
 	is($server->stop, 0, 'exit status');
 }

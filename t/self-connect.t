@@ -49,7 +49,7 @@ for my $mode ([], ['-c'], ['-u']) {
 	my ($code, undef, $errors) = run_cmd(Prefork::program('echo-check'),
 		qw(-q -n 1 -d 1 -t 1), @{$mode}, '-p', PORT, '127.0.0.1');
 	is($code, 2, "echo-check @{$mode} by chance: exit status");
-	like($errors, qr/\Aecho-check:\sREFUSED:.*\n\z/x, 'says so');
+	like($errors, qr/\Aecho-check:\sREFUSED:.*\n\z/x, "echo-check @{$mode} by chance: the line begins with REFUSED");
 }
 is(ss('-ta'), q{}, 'no TIME_WAIT is left');
 
@@ -78,7 +78,7 @@ sub refused {
 		'--timeout', 5, @arguments, '-p', PORT, $host, 'hello');
 
 	is($code, 2, "$host: $name: exit status");
-	return like($errors, qr/\Aecho-client:\sREFUSED:.*\n\z/x, 'says so');
+	return like($errors, qr/\Aecho-client:\sREFUSED:.*\n\z/x, "$host: $name: the line begins with REFUSED");
 }
 
 # While its server is away, echo-check has one port to connect from: the
@@ -126,7 +126,7 @@ sub beside_clients {
 		waitpid $pid, 0;
 		# A busy kernel comes to our FIN after close(2) has returned.
 		my $waits = sub { ss('-ta', 'sport', '=', ':' . ($chance - 1)) =~ /TIME-WAIT/ };
-		ok(wait_for($waits), 'and leaves TIME_WAIT');
+		ok(wait_for($waits), 'the client leaves TIME_WAIT');
 		is(Prefork->start(@server)->stop, 0, 'a server is started there');
 	}
 	return;

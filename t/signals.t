@@ -102,7 +102,7 @@ sub term_with_data_under_way {
 		my ($socket, $name) = @{$_};
 		my ($got, $end) = read_until_eof($socket);
 		is(length $got, length $data, "$name: all is echoed");
-		is($end, 'eof', 'and then ended');
+		is($end, 'eof', "$name: it ends after the echo");
 		close $socket;
 	}
 	is($server->wait_exit, 0, 'exit status');
@@ -117,7 +117,7 @@ sub term_and_a_deaf_peer {
 
 	is($code, 0, 'TERM and a peer that does not read: exit status');
 	cmp_ok($took, '>', 0.9, 'it got its time');
-	cmp_ok($took, '<', 5,   'and no more');
+	cmp_ok($took, '<', 5,   'TERM and a peer that does not read: it takes less than 5 s');
 	unlike($server->log_text, qr/SIGKILL/, 'nobody had to be killed');
 	return;
 }
@@ -233,7 +233,7 @@ sub reopen {
 	$server->signal('USR1');
 	ok(wait_for(sub { slurp($file) =~ /\s\[master\s.*reopened/x }),
 		'the master logs to the new file');
-	ok(all_log($file, $port, @pids), 'and so do both workers');
+	ok(all_log($file, $port, @pids), 'both workers log to the new file');
 	kill 'KILL', $pids[0];
 	ok(wait_for(sub { slurp($file) =~ /\s\[worker-\d\s.*serving/x }),
 		'a new worker logs to it too');
@@ -319,7 +319,7 @@ sub every_signal_to_the_master {
 		ok($victim->wait_log(qr/serving\son\sfor\s0\.1\ss/x),
 			'its worker serves on');
 		ok(wait_for(sub { !$victim->workers_alive }),
-			'and ends when its time is up');
+			"$signal: the orphan ends after --orphan-timeout");
 	}
 	return;
 }
@@ -337,7 +337,7 @@ sub every_signal_to_a_worker {
 		    or return;
 	}
 	is(echo_once($server->tcp_socket, 'x'), 'x', 'it still accepts');
-	is_deeply([ current_workers($server) ], [$pid], 'and is the only one');
+	is_deeply([ current_workers($server) ], [$pid], 'the worker that ignored the signals is the only one');
 	for my $signal (grep { $_ ne 'KILL' && $_ ne 'ABRT' } FATAL) {
 		my (undef, $victim) = connect_to($server, 0);
 		kill $signal, $victim;
@@ -458,7 +458,7 @@ sub file_size_limit {
 	my ($code, undef, $errors) = run_cmd(@limit, Prefork::program(),
 		'-q', '-w', 1, '-p', 0, '-4', '-P', "$dir/none");
 	is($code, 73, 'no room for a pid file: exit 73');
-	like($errors, qr{pid\sfile\s\Q$dir\E/none:.*File\stoo\slarge}x, 'says so');
+	like($errors, qr{pid\sfile\s\Q$dir\E/none:.*File\stoo\slarge}x, 'the error names the pid file and the cause');
 	return;
 }
 
@@ -477,7 +477,7 @@ sub leaving_worker {
 		'it ends in good order');
 	my ($new, $successor) = connect_to($server, 0);
 	cmp_ok($successor, '!=', $pid, 'another takes its place');
-	is(echo_once($new, 'x'), 'x', 'and serves');
+	is(echo_once($new, 'x'), 'x', 'the successor serves');
 	if ($signal ne 'INT') {
 		is(echo_once($socket, 'x'), 'x', "$signal to a worker: its connection goes on");
 	}

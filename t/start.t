@@ -153,7 +153,7 @@ subtest 'the master opens no Internet socket' => sub {
 	is(@bound, 1, 'the master binds one socket');
 	ok($own, 'an AF_UNIX one') or diag(@bound);
 	is_deeply([ grep { /$inet/ && !/\b(?:listen|accept4)\($own,/ } @{ $calls{$master} } ],
-		[], 'and no Internet socket');
+		[], 'the master binds no Internet socket');
 	for my $slot (sort keys %workers) {
 		my %names = map { /^\d+\s+(\w+)\(/ ? ($1 => 1) : () }
 		    grep { /$inet/ } @{ $calls{ $workers{$slot} } };

@@ -200,7 +200,7 @@ sub other_addresses {
 	$server = start(qw(-b tcp:127.0.0.2));
 	ok(stored(2), 'another address: only its listeners are stored');
 	is_deeply([ map { Socket::inet_ntoa((Socket::unpack_sockaddr_in(getsockname $_))[1]) } $manager->handles ],
-		[ ('127.0.0.2') x 2 ], 'and none of the address before');
+		[ ('127.0.0.2') x 2 ], 'no listener of the address before is stored');
 	end($server);
 	return;
 }
@@ -222,7 +222,7 @@ sub resized {
 	$manager->wait_message(qr/BARRIER/);
 	my @told = $manager->told;
 	is(scalar(grep { /\AFDSTOREREMOVE=1\nFDNAME=prefork-1-/ } @told), 2, 'they are removed');
-	is($told[-1], 'BARRIER=1', 'and it waits for that');
+	is($told[-1], 'BARRIER=1', 'the last message is BARRIER=1, so that it waits for the removal');
 	is((ctl('-s', control_socket($server), qw(workers 2)))[0], 0, 'one worker more');
 	ok(stored(4), 'its listeners are stored');
 	all_served($port, 'all are served');
@@ -294,7 +294,7 @@ sub full {
 	ok($server->wait_log(qr/keeps\s3\sof\s4\slisteners;\sraise\sFileDescriptorStoreMax=/x, 20),
 		'the log tells that one of four is not stored');
 	is((ctl('-s', control_socket($server), 'reload'))[0], 0, 'a reload');
-	is(count($server->log_text, qr/FileDescriptorStoreMax/), 1, 'and tells it once');
+	is(count($server->log_text, qr/FileDescriptorStoreMax/), 1, 'the log tells it once, over a reload');
 	end($server);
 	return;
 }
@@ -322,7 +322,7 @@ sub strangers {
 		'those with a name like ours are removed');
 	my ($worker) = current_workers($server);
 	is(scalar(grep { (readlink($_) // q{}) eq readlink '/proc/self/fd/' . fileno $socket } map { glob "/proc/$_/fd/*" } $server->pid, $worker),
-		0, 'and no process has them');
+		0, 'no process has a removed descriptor open');
 	all_served($server->port, 'it serves');
 	end($server);
 	$manager = manager();
@@ -346,7 +346,7 @@ sub environment {
 		my $closed = count($server->log_text, qr/closed\s1\sdescriptor\sof\sthe\sservice\smanager/x);
 		is($closed, $pid eq 'me' && $count =~ /^[14]$/ ? 1 : 0, "LISTEN_PID $pid, LISTEN_FDS $count: so many are told");
 		my $name = readlink '/proc/self/fd/' . fileno $socket;
-		is(scalar(grep { (readlink($_) // q{}) eq $name } glob '/proc/' . $server->pid . '/fd/*'), 0, 'and none is open');
+		is(scalar(grep { (readlink($_) // q{}) eq $name } glob '/proc/' . $server->pid . '/fd/*'), 0, "LISTEN_PID $pid, LISTEN_FDS $count: the master has none of them open");
 		is(echo_once($server->tcp_socket, 'x'), 'x', 'it serves');
 		is($server->stop, 0, 'exit status');
 	}

@@ -130,7 +130,7 @@ sub slots {
 	my ($columns, $rows) = $design =~ /^[|] event [|] (.*?) [|]\n(.*?)^$/ms;
 	is_deeply([ $means =~ /^[|] ([A-Z]+) /mg ], $names{state}, 'DESIGN.md explains each state of a slot');
 	is_deeply([ split / [|] /, $columns ], $names{state}, 'its table of events has a column for each');
-	is_deeply([ $rows =~ /^[|] ([A-Z_]+) /mg ], $names{event}, 'and a row for each event');
+	is_deeply([ $rows =~ /^[|] ([A-Z_]+) /mg ], $names{event}, 'its table of events has a row for each event');
 	return;
 }
 

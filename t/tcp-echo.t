@@ -106,7 +106,7 @@ subtest 'no descriptor is left' => sub {
 	ok(wait_for(sub { $open->() <= $before }), 'after connects that say nothing');
 	my @silent = map { $server->tcp_socket } 1 .. 20;
 	ok(wait_for(sub { $open->() == $before + @silent }), 'silent connections stay');
-	is(echo_once($silent[0], 'abc'), 'abc', 'and are served');
+	is(echo_once($silent[0], 'abc'), 'abc', 'a silent connection is served when it sends');
 	reset_connection($_) for @silent;
 	ok(wait_for(sub { $open->() <= $before }), 'after silent connections');
 	is_deeply({ $server->workers }, \%workers, 'the workers are the same');
@@ -133,7 +133,7 @@ subtest 'a peer that does not read is not read from' => sub {
 		note sprintf '%d bytes a peer', $more / PEERS;
 		cmp_ok($more, '<', PEERS * WRITE_LIMIT * SLACK, 'memory of the worker');
 		ok(echo_once($other, $data) eq $data, 'another one is served');
-		ok(echo_once($picky->tcp_socket, $data) eq $data, 'and a new one');
+		ok(echo_once($picky->tcp_socket, $data) eq $data, 'a new connection is served beside the peers that do not read');
 
 		my $ticks = cpu_ticks($worker);
 		is(IO::Select->new($other)->can_read(0.3), undef, 'for a while, nothing');
@@ -175,7 +175,7 @@ subtest 'no accept too many' => sub {
 	# counts a connection after it has queued it, so that one may find nobody.
 	my @vain = grep { !/^\d|EBADF/x } @results;
 	is_deeply([ grep { !/EAGAIN/x } @vain ], [], 'no other error');
-	cmp_ok(scalar(@vain), '<', ACCEPTED / 4, 'and hardly an accept found nobody');
+	cmp_ok(scalar(@vain), '<', ACCEPTED / 4, 'less than a quarter of the accepts found no connection');
 };
 done_testing();
 

@@ -39,7 +39,7 @@ subtest 'the receive buffer is full' => sub {
 	    .*receive\sbuffer\s\(8192\sbytes\).*net[.]core[.]rmem_max/x;
 
 	cmp_ok($lost, '>', 0, "$lost of a burst are lost");
-	ok($server->wait_log($told), 'which the log tells');
+	ok($server->wait_log($told), 'the log has the loss, the buffer and the sysctl');
 	$lost += overrun($server, $client) for 1 .. 2;
 	# The first report comes after a second, the next one after a minute.
 	my $from = $server->log_size;
@@ -64,7 +64,7 @@ subtest 'the next worker counts from there on' => sub {
 	ok($server->wait_log(qr/\]\sreloaded:/x, undef, $from), 'reloaded');
 	is(echo_once($client, 'abc'), 'abc', 'the successor answers');
 	is($server->stop, 0, 'exit status');
-	unlike(substr($server->log_text, $from), qr/dropped\s\d/, 'and has dropped nothing');
+	unlike(substr($server->log_text, $from), qr/dropped\s\d/, 'no line after the reload reports drops');
 };
 
 subtest 'answers that cannot be sent' => sub {
@@ -81,7 +81,7 @@ subtest 'answers that cannot be sent' => sub {
 	($code, undef, $errors) = run_cmd(@forge, NOWHERE, 3);
 	is($code, 0, 'sent from where no route leads to') or diag($errors);
 	ok($server->wait_log(qr/\sudp\s\S+:\scould\snot\ssend\s3\sdatagrams,\sthe\slast\sto\s192[.]0[.]2[.]1:\d+:
-	    \sNetwork\sis\sunreachable;/x), 'which the log tells');
+	    \sNetwork\sis\sunreachable;/x), 'the log has the number of unsent datagrams, and the cause');
 	run_cmd(@forge, map { (SILENT . ".$_", 10) } 1 .. 20);
 	is($server->stop, 0, 'exit status');
 	like($server->log_text, qr/\sudp\s\S+:\sdropped\s\d+\sdatagrams\sto\sbe\ssent,

@@ -93,7 +93,7 @@ subtest '--udp-rate' => sub {
 	my $told   = qr/udp-rate:\sdropped\s(\d+)\sdatagrams?,.*over\s200\s.*over\s500\sa\ssecond/x;
 
 	cmp_ok($came, '>=', 200, "$came of 1000 by one client come back");
-	cmp_ok($came, '<=', 200 * (2 + now() - $begun), 'and not many more than allowed');
+	cmp_ok($came, '<=', 200 * (2 + now() - $begun), "$came of 1000 are not many more than allowed");
 	# The others share the network.
 	my @others = map { stream($server->udp_socket, 150, sub { sprintf '%08d', $_[0] }) } 1 .. 10;
 	my $sum = 0;
@@ -111,7 +111,7 @@ for my $bad (qw(x -1 1: :1 1:x 0:5 1:2:3 1000000000)) {
 for my $good ([ 0, '0' ], [ 5, '5:50' ], [ '5:7', '5:7' ], [ '5:0', '5:0' ]) {
 	my ($code, $output) = run_cmd(Prefork::program(), '-T', '--udp-rate', $good->[0]);
 	is($code, 0, "--udp-rate $good->[0] is taken");
-	like($output, qr/^udp-rate\s\Q$good->[1]\E$/mx, 'and printed');
+	like($output, qr/^udp-rate\s\Q$good->[1]\E$/mx, "--udp-rate $good->[0] is printed as $good->[1]");
 }
 done_testing();
 

@@ -171,7 +171,7 @@ sub upgrades {
 		is(signals_of($server), $signals, 'the same signals are ignored and caught');
 		cmp_ok(accepted($server, $path), '>=', $accepted + $time, 'the counters go on');
 		my $passed = now() - $read;
-		cmp_ok(uptime($path) - $uptime, '>=', $passed - 0.01, 'as does the time since the start');
+		cmp_ok(uptime($path) - $uptime, '>=', $passed - 0.01, 'the time since the start goes on');
 	}
 	is(count($server->log_text, qr/has\sdied/x), 0, 'nobody takes it for a death');
 	is(count($server->log_text, qr/took[ ]over\s2\sworkers\sof\sthe\sprogram\sbefore/x), 3,
@@ -250,7 +250,7 @@ sub as_a_daemon {
 	served('after', $client);
 	is(slurp($file), $pid, 'the pid file stays');
 	is_deeply([ map { (Time::HiRes::stat($_))[9] } $file, "$path.d.lock" ], \@written,
-		'and needs no room on its disk, as the lock');
+		'pid file and lock are not written again');
 	is((run_cmd($path, '-P', $file, '-s', 'stop'))[0], 0, '-s stop');
 	ok(wait_for(sub { !-e $file }), 'stops the new one');
 	return;
@@ -268,7 +268,7 @@ sub in_a_later_place {
 		'-w', 1, '-p', $port, '-4', '--name', "later-$$");
 	my $client = $server->tcp_socket;
 	served('in another place', $client);
-	is_deeply([ glob "$dir/run/*" ], [], 'which is not the first one');
+	is_deeply([ glob "$dir/run/*" ], [], 'the first place has no file of the new service');
 	chmod 0700, "$dir/run";
 	$server->signal('USR2');
 	ok($server->wait_log(qr/upgraded:/x), 'the new program finds it');
@@ -290,21 +290,21 @@ sub by_control_socket {
 	script($path, 'exit 1', 'echo broken; exit 78');
 	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 1, 'a refusal');
-	like($err, qr/upgrade\srefused:.*:\sbroken;\snothing\shas\schanged/x, 'is told');
+	like($err, qr/upgrade\srefused:.*:\sbroken;\snothing\shas\schanged/x, 'prefork-ctl prints the refusal, and the output of the new program');
 	script($path, 'exec "$real" "$@" -b 192.0.2.1:1', 'exit 0');
 	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 1, 'a failure');
-	like($err, qr/the\sold\sone\sis\sback/x, 'is told, too');
+	like($err, qr/the\sold\sone\sis\sback/x, 'prefork-ctl says that the old program is back');
 	in_charge("$path.sock", 'the old program');
 	script($path, 'kill -KILL $$', 'exit 0');
 	($status, $out, $err) = run_cmd($ctl, '-s', "$path.sock", 'upgrade');
 	is($status, 1, 'a program that is killed');
-	like($err, qr/the\sold\sone\sis\sback/x, 'is told, too');
+	like($err, qr/the\sold\sone\sis\sback/x, 'prefork-ctl says that the old program is back after a kill');
 	in_charge("$path.sock", 'the stand-in');
 	served('after all', $client);
 	close $client;
 	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
-	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'the stand-in stops');
 	return;
 }
 
@@ -409,7 +409,7 @@ sub refused {
 	ok(wait_for(sub { keepers($pid) == 2 }, 10), 'with nothing left over')
 	    or diag(join q{ }, children($pid));
 	$server->signal('HUP');
-	ok($server->wait_log(qr/reloaded/x), 'which obeys');
+	ok($server->wait_log(qr/reloaded/x), 'the same process reloads at SIGHUP');
 	close $client;
 	is($server->stop, 0, 'exit status');
 	return;
@@ -432,11 +432,11 @@ sub comes_back {
 	script($path, 'exec "$real" "$@"', 'exit 0');
 	my $from = $server->log_size;
 	$server->signal('USR2');
-	ok($server->wait_log(qr/upgraded:/x, undef, $from), 'and can be replaced');
+	ok($server->wait_log(qr/upgraded:/x, undef, $from), 'the stand-in is replaced by the mended program');
 	served("$name and is mended", @clients);
 	close $_ for @clients;
 	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
-	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'the mended program stops');
 	return;
 }
 
@@ -459,7 +459,7 @@ sub not_even_taken_over {
 	served('after', $client);
 	close $client;
 	run_cmd(Prefork::program('prefork-ctl'), '-s', "$path.sock", 'stop');
-	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'and stopped');
+	ok($server->wait_log(qr/stopping.*(?:has\sended.*){2}/xs), 'the old program stops');
 	return;
 }
 

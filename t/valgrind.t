@@ -61,7 +61,7 @@ for (1 .. 2) {
 	recv $udp, my $back, 100, 0;
 	is($back, 'data', 'UDP');
 	my @check = (qw(-d 0.2 -c), '-p', $checked->port, '127.0.0.1');
-	is((run_cmd(Prefork::program('echo-check'), @check))[0], 0, 'and load');
+	is((run_cmd(Prefork::program('echo-check'), @check))[0], 0, 'a load is echoed');
 	last if $_ == 2;
 	my $offset = $checked->log_size;
 	$checked->signal('HUP');

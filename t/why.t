@@ -93,7 +93,7 @@ sub many {
 	my @pids = map { kill_and_note($server, 0, 'KILL') } 1 .. OF_SLOT + 2;
 	is_deeply([ map { $_->{pid} } deaths($server, 0) ],
 		[ reverse @pids[ 2 .. $#pids ] ], 'the last deaths of the slot');
-	is(deaths($server, 1), 1, "and the other slot's");
+	is(deaths($server, 1), 1, 'why lists the death of the other slot, too');
 	is(status($server)->{slots}[0]{restarts}, @pids, 'all restarts are counted');
 	is($server->stop, 0, 'exit status');
 	return;

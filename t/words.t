@@ -3,6 +3,7 @@
 # The words of comments, manuals and pages: clauses with "what" or "who" as their
 # noun are rare, because only a reader who knows the answer understands them. The
 # measure is the number of these words in 1,000. contrib/HACKING.md has the rules.
+# And the names of tests: each is read alone.
 
 use strict;
 use warnings;
@@ -41,8 +42,28 @@ for my $kind (sort keys %LIMITS) {
 	}
 	is_deeply($over{$kind} // [], [], "$kind: no file has many");
 }
+is_deeply([ riddles() ], [], 'no name of a test depends on the line before it');
 samples();
 done_testing();
+
+# Names of tests that begin with a conjunction, or have no subject: a reader of a TAP
+# line does not see the lines before it.
+sub riddles {
+	my @found;
+
+	for my $path (glob 't/*.t') {
+		next if !-T $path || $path eq 't/words.t';
+		push @found, map { "$path: $_" } riddles_of(text_of($path));
+	}
+	return @found;
+}
+
+sub riddles_of {
+	my ($text) = @_;
+
+	return $text =~ /["']((?:and|nor|which|but|as\sdoes|so\sdo|so\sdoes)\s[^"'\n]*
+	    |is\stold|says\sso|is\sdone)["']/gx;
+}
 
 # The counting itself.
 sub samples {
@@ -54,6 +75,8 @@ END
 	is_deeply(count(comments_of_c($c)), { words => 6, what => 1, who => 1 }, 'comments of C');
 	my $perl = "#!/what\n# who asks\nmy \$x = q{# what}; # what else\nmy \$n = \$#what;\n";
 	is_deeply(count(comments_of_script($perl)), { words => 4, what => 1, who => 1 }, 'comments of a script');
+	is_deeply([ riddles_of(q{ok(1, 'and why'); ok(2, "nor $_"); ok(3, 'says so'); ok(4, 'an android');}) ],
+		[ 'and why', 'nor $_', 'says so' ], 'riddles of a test');
 	return;
 }
 
@@ -74,12 +97,18 @@ sub sources {
 	return sort @files;
 }
 
-# The kind of a file, and its text that counts.
-sub words_of {
+sub text_of {
 	my ($path) = @_;
 
 	open my $file, '<', $path or die "$path: $!\n";
-	my $text = do { local $/ = undef; <$file> };
+	return do { local $/ = undef; <$file> };
+}
+
+# The kind of a file, and its text that counts.
+sub words_of {
+	my ($path) = @_;
+	my $text = text_of($path);
+
 	return (pages    => $text)                     if $path =~ /[.]md$/;
 	return (manuals  => $text)                     if $path =~ /[.][1-8]$/;
 	return (comments => comments_of_c($text))      if $path =~ /[.][ch]$/;
