@@ -18,6 +18,7 @@
 #include "process/control.h"
 #include "process/master.h"
 #include "process/prepare.h"
+#include "process/use.h"
 
 uint64_t pfk__reload_bound_ns = 30 * PFK_SECOND_NS;
 
@@ -168,6 +169,7 @@ try(struct pfk__master *m)
 		refuse(m, why);
 		return;
 	}
+	pfk__use_bound(&config);
 	pfk__control_reload_changes(m, said.changes);
 	m->old_config = m->config;
 	m->config = config;

@@ -93,6 +93,7 @@ set_up(struct pfk__master *m, const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg)
 {
 	m->config = *config;
+	pfk__use_bound(&m->config);
 	m->hooks = hooks;
 	m->arg = arg;
 	m->workers = config->workers;

@@ -6,10 +6,12 @@
 #include "process/use.h"
 
 #include <errno.h>
+#include <sys/param.h>
 
 #include "base/misuse.h"
 #include "event/loop.h"
 #include "net/listener.h"
+#include "process/lock.h"
 
 static bool in_service;
 static struct pfk_loop *loop; /* the master's */
@@ -37,6 +39,17 @@ pfk__use_begin(const struct pfk_master_config *config,
 		    "its master");
 	in_service = true;
 	return 0;
+}
+
+void
+pfk__use_bound(struct pfk_master_config *config)
+{
+	const uint64_t longest = PFK__LOCK_ORPHAN_MAX_S * PFK_SECOND_NS;
+	uint64_t *const times[] = {&config->shutdown_ns, &config->drain_ns,
+	    &config->stop_delay_ns, &config->hang_ns, &config->orphan_ns};
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		*times[i] = MIN(*times[i], longest);
 }
 
 void

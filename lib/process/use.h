@@ -14,6 +14,9 @@ int pfk__use_begin(const struct pfk_master_config *config,
     const struct pfk_hooks *hooks);
 void pfk__use_end(void);
 
+/* Make times that no clock reaches so long that a sum with them does not overflow. */
+void pfk__use_bound(struct pfk_master_config *config);
+
 /* The master's loop, which hooks in the master may use; NULL: no longer. */
 void pfk__use_loop(struct pfk_loop *l);
 
