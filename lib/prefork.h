@@ -332,8 +332,10 @@ struct pfk_loop *pfk_loop_new(const char *backend);
 
 /*
  * Release the loop: pending callbacks are dropped, none is called, and old
- * signal dispositions come back.  Descriptors other than its own stay open.  In
- * a child of the process that made it, it only closes.  NULL is no loop.
+ * signal dispositions come back.  The operations of pfk_connect and of
+ * pfk_datagram_connect end as if they were cancelled.  Descriptors other than its
+ * own stay open.  Other handles of l, but for those of timers, which are
+ * cleared, mean nothing any more.  In a child of the process that made it, it only closes.  NULL is no loop.
  * EBUSY: from a callback of l, or while it has connections, servers or
  * endpoints, which end by pfk_loop_drain and pfk_loop_run: it does nothing, and
  * the log says so.

@@ -1,6 +1,7 @@
 /*
  * unit-misuse-loop.c: a loop that is freed too early. It stays as it is, with all
- * that is on it, and one line names the mistake.
+ * that is on it, and one line names the mistake; but connections that are not there
+ * yet end with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -167,6 +168,52 @@ test_child(void)
 	end(0, "a parent");
 }
 
+/* connections that are on their way */
+
+static int ends;
+
+static void
+on_failed(void *arg, int error, const char *causes)
+{
+	(void)arg;
+	(void)error;
+	(void)causes;
+	ends++;
+}
+
+static void
+on_stop(void *arg)
+{
+	(void)arg;
+	pfk_loop_stop(loop);
+}
+
+/* They end with the loop, and cancelling does nothing then. */
+static void
+test_connector(const char *host, bool begun, const char *name)
+{
+	struct pfk_addr bound;
+	int listener = unit_listen(&bound), fds = unit_count_fds();
+	struct pfk_connect_options o = {.host = host,
+	    .port = pfk_addr_port(&bound)};
+	struct pfk_connector *c;
+
+	begin();
+	ends = 0;
+	c = pfk_connect(loop, &o, &protocol, NULL, on_failed);
+	/* It has a socket then, and the loop has not waited yet. */
+	pfk_soon(loop, on_stop, NULL);
+	if (begun)
+		pfk_loop_run(loop);
+	pfk_loop_free(loop);
+	is_int(unit_count_fds(), fds, "%s: no descriptor is left", name);
+	is_int(unit_count_children(), 0, "%s: nor a child", name);
+	pfk_connect_cancel(&c);
+	ok(c == NULL && ends == 0 && made == 0, "%s: no callback", name);
+	is_int(lines, 0, "%s: no line", name);
+	close(listener);
+}
+
 int
 main(void)
 {
@@ -175,5 +222,8 @@ main(void)
 	test_connection();
 	test_endpoint();
 	test_child();
+	test_connector("localhost", false, "a look-up");
+	test_connector("127.0.0.1", false, "a connection to begin");
+	test_connector("127.0.0.1", true, "a connection begun");
 	return done_testing();
 }

@@ -146,6 +146,9 @@ pfk__loop_free(struct pfk_loop *l)
 {
 	if (l == NULL)
 		return;
+	/* Look-ups are children of the process that has made the loop. */
+	if (l->drop_connectors != NULL && l->forks == pfk__forks)
+		l->drop_connectors(l);
 	pfk__fork_unwatch(l);
 	pfk__signals_release(l);
 	pfk__soon_free(l);

@@ -43,6 +43,17 @@ pfk__connector_free(struct pfk__connector *c)
 	free(c);
 }
 
+static void
+drop_all(struct pfk_loop *l)
+{
+	struct pfk__connector *c, *next;
+
+	RB_FOREACH_SAFE(c, connectors, &all, next) {
+		if (c->loop == l)
+			pfk__connector_free(c);
+	}
+}
+
 void
 pfk__connector_fail(struct pfk__connector *c, int error)
 {
@@ -190,6 +201,7 @@ pfk__connector_new(const char *call, struct pfk_loop *l,
 		return NULL;
 	c->number = ++number;
 	RB_INSERT(connectors, &all, c);
+	l->drop_connectors = drop_all;
 	c->kind = kind;
 	c->loop = l;
 	c->arg = arg;
