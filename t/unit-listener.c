@@ -168,6 +168,7 @@ static const struct spoilt of_tcp[] = {
 };
 
 static const struct spoilt of_udp[] = {
+    {"SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR, 1},
     {"UDP_CORK", IPPROTO_UDP, UDP_CORK, 1},
     {"UDP_SEGMENT", IPPROTO_UDP, 103, 4},
     {"UDP_ENCAP", IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP},

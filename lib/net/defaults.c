@@ -103,16 +103,16 @@ static void
 restore_own(int fd)
 {
 	struct pfk_addr name = {.len = sizeof(name.in6)};
-	int type = 0, value, on = 1;
+	int type = 0, shares, value, on = 1;
 
 	read_int(fd, SOL_SOCKET, SO_TYPE, &type);
+	shares = type == SOCK_STREAM;
+	/* In the sandbox nobody can have changed it, or can set it. */
+	if (read_int(fd, SOL_SOCKET, SO_REUSEADDR, &value) && value != shares)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &shares,
+		    sizeof(shares));
 	if (type == SOCK_STREAM) {
 		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		/* In the sandbox nobody can have cleared it, or can set it. */
-		if (read_int(fd, SOL_SOCKET, SO_REUSEADDR, &value) &&
-		    value == 0)
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-			    sizeof(on));
 		return;
 	}
 	if (getsockname(fd, &name.sa, &name.len) == -1 ||
