@@ -344,7 +344,7 @@ sub environment {
 		};
 		my $server = Prefork->start({ setup => $setup }, qw(-p 0 -w 1 -b tcp:127.0.0.1));
 		my $closed = count($server->log_text, qr/closed\s1\sdescriptor\sof\sthe\sservice\smanager/x);
-		is($closed, $pid eq 'me' && $count =~ /^[14]$/ ? 1 : 0, "LISTEN_PID $pid, LISTEN_FDS $count: so many are told");
+		is($closed, $pid eq 'me' && $count =~ /^[14]$/ ? 1 : 0, "LISTEN_PID $pid, LISTEN_FDS $count: its close is logged where it is ours");
 		my $name = readlink '/proc/self/fd/' . fileno $socket;
 		is(scalar(grep { (readlink($_) // q{}) eq $name } glob '/proc/' . $server->pid . '/fd/*'), 0, "LISTEN_PID $pid, LISTEN_FDS $count: the master has none of them open");
 		is(echo_once($server->tcp_socket, 'x'), 'x', 'it serves');
