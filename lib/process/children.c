@@ -158,6 +158,8 @@ pfk__child_found(struct pfk__master *m, int slot, uint64_t generation, int fd)
 static void
 forget(struct pfk__child *c)
 {
+	pfk__listing_forget(c);
+	pfk__kill_forget(c);
 	pfk__child_forget(c);
 	if (c->keeper_pidfd != -1)
 		close(c->keeper_pidfd);
@@ -472,8 +474,6 @@ pfk__children_reap(struct pfk__master *m)
 		pfk__broken_reclaim(m, c);
 		died(c, status);
 		pfk__hear_no_more(c);
-		pfk__listing_forget(c);
-		pfk__kill_forget(c);
 		/*
 		 * Leave no worker behind, whether or not its keeper has
 		 * reported the pid.
