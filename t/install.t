@@ -14,7 +14,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Prefork;
-use Prefork::Life qw(write_file);
+use Prefork::Life qw(slurp write_file);
 use Test::More;
 
 use constant TIMEOUT => 600;
@@ -28,6 +28,7 @@ installs();
 finds_files();
 checks_configuration();
 checks_units();
+starts_units();
 builds('shared', sub { @_ });
 builds('static', sub { map { s/^-lprefork$/-l:libprefork.a/r } @_ });
 is_loaded();
@@ -169,6 +170,26 @@ sub checks_units {
 			is($code, 0, 'its exposure is 1.6 at most') or diag($output);
 		}
 	}
+	return;
+}
+
+# README.md's row for systemd has a command for all that the unit needs, and that
+# `make install` does not put there.
+sub starts_units {
+	my ($row) = slurp("$Prefork::ROOT/README.md") =~ /^[|]\slet\sit\srun\sunder\ssystemd\s[|](.*)[|]$/mx;
+	my @commands = ($row // q{}) =~ /`sudo\s([^`]+)`/gx;
+	my $unit     = slurp("$usr/lib/systemd/system/prefork-echo.service");
+	my ($file)   = $unit =~ m{^ExecStart=\S+\s.*-c\s(/\S+)\s}m;
+	my ($user)   = $unit =~ /^User=(\S+)$/m;
+	my @copies   = map { m{^cp\s(contrib/([^/\s]+))\s(/\S*/)$} ? [ "$3$2", $1 ] : () } @commands;
+
+	is_deeply([ map { $_->[0] } @copies ], [$file], 'README.md copies the configuration file of the unit');
+	ok(-e $copies[0][1], "$copies[0][1] exists") if @copies;
+	like(slurp("$usr/lib/sysusers.d/prefork-echo.conf"), qr/^u\s\Q$user\E\s/m, 'sysusers.d has the user of the unit');
+	is_deeply([ grep { /^systemd-sysusers$|^systemctl\sdaemon-reload$/ } @commands ],
+		[ 'systemd-sysusers', 'systemctl daemon-reload' ], 'README.md makes the user, and lets systemd read the unit');
+	is($commands[0],  'make install', 'make install is the first command');
+	is($commands[-1], 'systemctl enable --now prefork-echo', 'the start of the unit is the last command');
 	return;
 }
 
