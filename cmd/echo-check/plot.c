@@ -11,14 +11,16 @@
 #define BAR 40
 #define ROWS 10
 #define FIRST_PART_NS 1000000
+/* Shorter latencies have the row of this one: with three decimals they look alike. */
+#define LEAST_NS 1024
 
 static unsigned
 level_of(uint64_t ns)
 {
 	unsigned power;
 
-	if (ns < PLOT_PARTS)
-		return 0;
+	if (ns < LEAST_NS)
+		ns = LEAST_NS;
 	power = 63 - (unsigned)__builtin_clzll(ns);
 	return power * PLOT_PARTS + (unsigned)(ns >> (power - 2)) % PLOT_PARTS;
 }
@@ -75,7 +77,7 @@ static void
 print_distribution(const struct plot *p, uint64_t echoed)
 {
 	uint64_t counts[64] = {0}, most = 0;
-	int first = 64, last = 0;
+	int first = 64, last = 0, least = (int)level_of(0) / PLOT_PARTS;
 
 	for (int c = 0; c < PLOT_COLUMNS; c++) {
 		for (int i = 0; i < PLOT_LEVELS; i++)
@@ -94,7 +96,7 @@ print_distribution(const struct plot *p, uint64_t echoed)
 		int bar = (int)((counts[i] * BAR + most - 1) / most);
 
 		printf("%9.3f - %-9.3f %6.2f%% %.*s\n",
-		    level_ms((unsigned)i * PLOT_PARTS),
+		    i > least ? level_ms((unsigned)i * PLOT_PARTS) : 0,
 		    level_ms((unsigned)(i + 1) * PLOT_PARTS),
 		    100 * (double)counts[i] / (double)echoed, bar,
 		    "########################################");
