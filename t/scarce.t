@@ -2,7 +2,7 @@
 
 # Where the system grants little memory, a worker takes less room for unsent output, and
 # says so. Clients that do not read fill it: each of them gets less, and all of them get
-# every byte in the end, over a kill as well.
+# every byte in the end, over a kill as well. A master that gets none goes on.
 
 use strict;
 use warnings;
@@ -41,7 +41,31 @@ for my $options ([], ['-v']) {
 	undef @clients;
 	is($server->stop, 0, 'exit status');
 }
+no_memory_for_the_master();
 done_testing();
+
+# Its next worker has none either, and fails.
+sub no_memory_for_the_master {
+	my $server = Prefork->start(qw(-4 -w 1 -p 0));
+
+	limit($server, 1_000_000);
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reload\sfailed:\s/x), 'no memory: a reload fails');
+	is(echo_once($server->tcp_socket, 'x'), 'x', 'clients are served');
+	limit($server, 'unlimited');
+	$server->signal('HUP');
+	ok($server->wait_log(qr/reloaded:\s1\sworker$/mx), 'with memory the master reloads');
+	is($server->stop, 0, 'exit status');
+	return;
+}
+
+sub limit {
+	my ($server, $bytes) = @_;
+	my @command = ('prlimit', "--as=$bytes:", '--pid', $server->pid);
+
+	system(@command) == 0 or die "@command\n";
+	return;
+}
 
 sub small {
 	my ($server) = @_;

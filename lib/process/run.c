@@ -92,12 +92,19 @@ static void
 set_up(struct pfk__master *m, const struct pfk_master_config *config,
     const struct pfk_hooks *hooks, void *arg)
 {
+	uint32_t first;
+
 	m->config = *config;
 	pfk__use_bound(&m->config);
 	m->hooks = hooks;
 	m->arg = arg;
 	m->workers = config->workers;
 	LIST_INIT(&m->children);
+	/*
+	 * The first call maps memory, and ends the process where none is free.  It must not
+	 * be at a worker's death.
+	 */
+	arc4random_buf(&first, sizeof(first));
 	pfk__exporter_init(m);
 	pfk__heartbeat_prepare();
 	/* Without it, an upgrade is refused. */
