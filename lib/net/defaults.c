@@ -92,9 +92,9 @@ clear_headers(int fd)
 {
 	static const struct in6_pktinfo none;
 
-	setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0);
+	setsockopt(fd, IPPROTO_IP, IP_OPTIONS, "", 0);
 	/* All of them at once, those of root, too. */
-	setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, NULL, 0);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, "", 0);
 	setsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &none, sizeof(none));
 }
 
