@@ -205,6 +205,11 @@ sub configuration {
 	}
 	write_file($file, 'bind 127.0.0.1', 'bind tcp:127.0.0.1');
 	refused(78, qr/127[.]0[.]0[.]1:8888.*twice/x, '-t', '-c', $file);
+	write_file($file, 'verbose', 'quiet');
+	refused(78, qr/verbose.*quiet/x, '-t', '-c', $file);
+	write_file($file, 'ipv4', "pid-file $file");
+	refused(78, qr/ipv4.*ipv6/x, '-t', '-6', '-c', $file);
+	refused(78, qr/pid-file.*config/x, '-t', '-c', $file);
 	write_file($file, 'workers 2', 'port 0');
 	truncate $file, (-s $file) - 1 or die "$file: $!\n";
 	refused(78, qr/\Q$file\E:.*newline/x, '-t', '-c', $file);

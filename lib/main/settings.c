@@ -108,6 +108,12 @@ read_argv(struct pfk__settings *s, const struct pfk__main *m, char *err,
 }
 
 static int
+status_of(const struct pfk__settings *s)
+{
+	return s->file != NULL ? EX_CONFIG : EX_USAGE;
+}
+
+static int
 check_combination(const struct pfk__settings *s, char *err, int *status)
 {
 	const char *why = NULL;
@@ -130,14 +136,8 @@ check_combination(const struct pfk__settings *s, char *err, int *status)
 	if (why == NULL)
 		return 0;
 	strlcpy(err, why, PFK_ERROR_SIZE);
-	*status = EX_USAGE;
+	*status = s->signal != NULL ? EX_USAGE : status_of(s);
 	return -1;
-}
-
-static int
-status_of(const struct pfk__settings *s)
-{
-	return s->file != NULL ? EX_CONFIG : EX_USAGE;
 }
 
 /*
