@@ -62,6 +62,8 @@ sub ends_one {
 	my $before = closed_by_drain($server);
 	is_killed($server, $sockets[3], 'one is ended');
 	is(closed_by_drain($server), $before + 1, 'the ended connection is counted as closed by the drain');
+	like((ctl('-s', control_socket($server), 'dump'))[1], qr/\sclosed\sdescriptor\s\d+:\s.*prefork-ctl\skill/x,
+		'the recorder does not blame the drain alone');
 	is(echo_once($sockets[$_], 'y'), 'y', 'the others go on') for grep { $_ != 3 } 0 .. 7;
 	my ($code, $output, $errors) = order($server, name_of($sockets[4]) =~ s/\d+\z/1/r);
 	is("$code $output", '1 ', 'a peer without a connection: exit status 1');

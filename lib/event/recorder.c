@@ -91,7 +91,7 @@ cause_of(const struct pfk__event *e)
 	case PFK__COUNT_CLOSED_LIMIT:
 		return "a limit was reached";
 	case PFK__COUNT_CLOSED_DRAIN:
-		return "the worker drains";
+		return "the worker drains, or prefork-ctl kill ended it";
 	case PFK__COUNT_HANDED_OVER:
 		return "another process has it";
 	default:
