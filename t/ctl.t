@@ -199,6 +199,10 @@ sub describes {
 	like((ctl('--name', 'shown', 'status'))[1], qr/changed\ssince:\sreload/x, 'also in words');
 	like((ctl('--name', 'shown', 'dump'))[1],
 		qr/^==\scustody.*^==\ssystem\nLinux\s.*^Max\sopen\sfiles/msx, 'dump');
+	my $first = status($server)->{slots}[0]{pid};
+	like((ctl('--name', 'shown', 'dump'))[1],
+		qr/^==\sevents.*^0\s$first\s-[\d.]+\sworker\s$first\sstarted$/msx,
+		'dump has the events of living workers');
 	is($server->stop, 0, 'exit status');
 	return;
 }

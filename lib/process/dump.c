@@ -1,5 +1,6 @@
 /*
- * dump.c: everything that the master knows, for a report of a fault.
+ * dump.c: everything that the master knows, and the last events of its workers, for
+ * a report of a fault.
  *
  * Layer: process.  For people to read: nothing may depend on its form.
  */
@@ -7,7 +8,9 @@
 #include <sys/utsname.h>
 
 #include "net/listener.h"
+#include "process/area.h"
 #include "process/control.h"
+#include "process/deaths.h"
 #include "process/master.h"
 #include "process/report.h"
 
@@ -22,6 +25,33 @@ dump_file(FILE *f, const char *path)
 		fputs(line, f);
 	if (in != NULL)
 		fclose(in);
+}
+
+/* Those of living workers, which `why` does not have. */
+static void
+dump_events(FILE *f, const struct pfk__master *m)
+{
+	uint64_t now = pfk_loop_now(m->loop), i, end, until, ns;
+	const struct pfk__child *c;
+	char text[100];
+
+	fputs("\n== events: slot pid seconds\n", f);
+	LIST_FOREACH(c, &m->children, link) {
+		const struct pfk__recorder *r;
+
+		/* The memory of an orphan is its own. */
+		if (c->orphan)
+			continue;
+		r = &pfk__area_of(c->pulse.page)->recorder;
+		pfk__record_find(r, c->pid, PFK__LAST_EVENTS, &i, &end, &until);
+		for (; i < end; i++) {
+			if (pfk__record_describe(r, i, text, sizeof(text), &ns))
+				fprintf(f, "%d %d -%.3f %s\n", c->slot,
+				    (int)c->pid,
+				    (double)(ns < now ? now - ns : 0) / 1e9,
+				    text);
+		}
+	}
 }
 
 void
@@ -60,6 +90,7 @@ pfk__report_dump(FILE *f, const struct pfk__master *m)
 		    pfk__kind_name(l->kind), pfk_addr_format(asked, &l->asked),
 		    pfk_addr_format(bound, &l->bound), l->fd,
 		    (unsigned long long)l->lender, (unsigned long long)l->user);
+	dump_events(f, m);
 	if (uname(&u) == 0)
 		fprintf(f, "\n== system\n%s %s %s\n", u.sysname, u.release,
 		    u.machine);
