@@ -114,6 +114,9 @@ main(void)
 {
 	is_int(admit("192.0.2.1", 9), 9, "without a bound");
 	ok(sources.tree == NULL, "nothing is counted");
+	sources.max = SIZE_MAX / 2 + 1;
+	is_int(admit("2001:db8::1", 9), 9, "a bound that no service reaches");
+	release("2001:db8::1", 9);
 	sources.max = 4;
 	ipv4();
 	ipv6();

@@ -12,6 +12,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "event/zone.h"
 
@@ -159,7 +160,8 @@ pfk__sources_admit(struct pfk__sources *s, const struct pfk_addr *addr)
 		return 0;
 	for (int i = 0; i < n; i++) {
 		struct source *found = need(s, &list[i]);
-		size_t max = s->max * (size_t)(i + 1);
+		size_t bound = MIN(s->max, UINT32_MAX),
+		       max = bound * (size_t)(i + 1);
 		int error = ENOMEM;
 
 		if (found != NULL) {
