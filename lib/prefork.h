@@ -94,7 +94,10 @@ int pfk_log_to(void (*call)(void *arg, const char *line), void *arg);
  */
 int pfk_log_reopen(void);
 
-/* Log messages of this level and above; PFK_INFO until called. */
+/*
+ * Log messages of this level and above; PFK_INFO until called.  Another number counts
+ * as PFK_DEBUG, and a message with another level is not written.
+ */
 void pfk_log_set_level(enum pfk_level level);
 
 /*

@@ -106,6 +106,12 @@ test_levels(void)
 	is_str(next_line(), "-", "or less");
 	pfk_log(PFK_ERROR, "yes");
 	is_str(next_line(), "yes", "errors always");
+	pfk_log_set_level((enum pfk_level)77);
+	pfk_log((enum pfk_level)50, "no");
+	is_str(next_line(), "-",
+	    "a message of an unknown level is not written");
+	pfk_log(PFK_DEBUG, "yes");
+	is_str(next_line(), "yes", "an unknown level stands for all levels");
 	pfk_log_set_level(PFK_INFO);
 }
 

@@ -106,7 +106,7 @@ pfk_log_reopen(void)
 void
 pfk_log_set_level(enum pfk_level level)
 {
-	the_log.level = level;
+	the_log.level = level < PFK_DEBUG ? level : PFK_DEBUG;
 }
 
 int
