@@ -100,6 +100,18 @@ be_a_stranger(void)
 	send_lingering(connect_to_it(), &honest, sizeof(honest));
 }
 
+/* As prefork-ctl does, while another one looks for orphans. */
+static void
+be_a_client(void)
+{
+	char text[8] = "";
+	int fd = connect_to_it();
+
+	unit_write(fd, "1 status\n", 9);
+	unit_read(fd, text, 7);
+	_exit(strcmp(text, "ERR 75 ") == 0 ? 0 : 1);
+}
+
 static pid_t
 start(void (*act)(void))
 {
@@ -119,6 +131,18 @@ end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void
+test_order(void)
+{
+	pid_t pid = start(be_a_client);
+	int status = -1;
+
+	is_int(pfk_orphans(path, list, ORPHANS_MAX, err), 0,
+	    "an order is no orphan");
+	waitpid(pid, &status, 0);
+	is_int(status, 0, "and gets an answer");
 }
 
 static void
@@ -165,6 +189,7 @@ main(void)
 	alarm(PATIENCE_S);
 	leave_stale();
 	test_found();
+	test_order();
 	test_stranger();
 	alarm(0);
 	tree_remove();

@@ -76,6 +76,16 @@ list(struct hall *h, const struct pfk__knock *k, const struct ucred *peer)
 		h->deadline_ns = pfk__clock_now() + LAST_NS;
 }
 
+/* An order of prefork-ctl begins with the protocol's version. */
+static void
+refuse_order(int fd)
+{
+	static const char text[] = "ERR 75 the master has died, and another "
+				   "process looks for its workers; try again\n";
+
+	send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Read a knock; all descriptors that come along are closed. */
 static void
 receive(struct hall *h, int fd)
@@ -85,9 +95,13 @@ receive(struct hall *h, int fd)
 	struct pfk__knock k;
 	struct pfk__parcel p;
 	ssize_t n = pfk__receive(fd, &k, sizeof(k), &p);
+	char first = n > 0 ? *(const char *)&k : '\0';
 
 	pfk__parcel_close(&p);
-	if (n == (ssize_t)sizeof(k) && pfk__knock_slot(&k) < PFK_WORKERS_MAX &&
+	if (first >= '0' && first <= '9')
+		refuse_order(fd);
+	else if (n == (ssize_t)sizeof(k) &&
+	    pfk__knock_slot(&k) < PFK_WORKERS_MAX &&
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		list(h, &k, &peer);
 }
@@ -131,8 +145,10 @@ wait_for_knocks(struct hall *h, int listener)
 		if (h->polled[0].revents != 0)
 			welcome(h);
 	}
-	while (h->n_polled > 1)
+	while (h->n_polled > 1) {
+		receive(h, h->polled[h->n_polled - 1].fd);
 		see_off(h, h->n_polled - 1);
+	}
 }
 
 int
