@@ -45,8 +45,29 @@ SKIP: {
 	dropped_to_numbers();
 	low_port();
 	holder_of_another();
+	closed_directory();
 }
 done_testing();
+
+# There the workers could not reach the new program, which would find their addresses
+# in use.
+sub closed_directory {
+	my $closed = "$dir/closed";
+	mkdir $closed, oct 700 or die "$closed: $!\n";
+	my $server = Prefork->start(qw(-w 1 -p 0 -4 -u nobody --control), "$closed/x.sock");
+	my $socket = $server->tcp_socket;
+	my $why = qr/user\s\d+\scannot\senter\s\Q$closed\E,\s.*;\schmod\so[+]x\s/x;
+
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgrade\srefused:\s$why/x), 'a closed directory: no upgrade');
+	is(echo_once($socket, 'x'), 'x', 'its client is served');
+	chmod oct 711, $closed or die "$closed: $!\n";
+	$server->signal('USR2');
+	ok($server->wait_log(qr/upgraded:\s/x), 'an open one: an upgrade');
+	is(echo_once($socket, 'y'), 'y', 'the client is still served');
+	is($server->stop, 0, 'exit status');
+	return;
+}
 
 # Whether low ports need a privilege here.
 sub low_ports {

@@ -146,3 +146,26 @@ pfk_control_directory(int i, char *dst)
 		dst[0] = '\0';
 	return true;
 }
+
+const char *
+pfk__rundir_closed(const char *path, uid_t user)
+{
+	static char why[PFK_ERROR_SIZE];
+	char dir[PFK_CONTROL_SIZE], *slash;
+	struct stat st;
+
+	strlcpy(dir, path, sizeof(dir));
+	while ((slash = strrchr(dir, '/')) != NULL && slash != dir) {
+		*slash = '\0';
+		if (user == 0 || stat(dir, &st) == -1 || st.st_uid == user ||
+		    (st.st_mode & (S_IXGRP | S_IXOTH)) != 0)
+			continue;
+		snprintf(why, sizeof(why),
+		    "user %u cannot enter %s, so that the workers could not "
+		    "reach the control socket and the new program; chmod o+x "
+		    "%s, or take another --control",
+		    (unsigned)user, dir, dir);
+		return why;
+	}
+	return NULL;
+}

@@ -5,6 +5,7 @@
 #define PFK_PROCESS_RUNDIR_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * Write directory number i of those that a master may use, the best first, into
@@ -22,5 +23,12 @@ bool pfk__rundir_is_shared(int i);
  * failed or is NULL.
  */
 int pfk__rundir_prepare(int i, const char *path, const char **errstr);
+
+/*
+ * Why user cannot reach a socket by its path, or NULL: a directory on the way is closed
+ * to all but another user.  A group's right counts as one of user, too, because its bit
+ * also stands for an access control list.  The text is valid until the next call.
+ */
+const char *pfk__rundir_closed(const char *path, uid_t user);
 
 #endif

@@ -25,6 +25,7 @@
 #include "process/history.h"
 #include "process/master.h"
 #include "process/orders.h"
+#include "process/rundir.h"
 
 #define TRIAL_NS (10 * PFK_SECOND_NS)
 /* The surplus of a resize may wait for handshakes so long. */
@@ -144,6 +145,8 @@ all_serve(const struct pfk__master *m)
 static const char *
 obstacle(const struct pfk__master *m)
 {
+	const char *why;
+
 	if (pfk__program_argv() == NULL)
 		return "the program's file and arguments are not known";
 	if (pfk__control_path(m) == NULL)
@@ -152,6 +155,9 @@ obstacle(const struct pfk__master *m)
 	if (m->config.no_keeper || m->config.orphan_ns == 0)
 		return "it needs workers that outlive their master: keepers, "
 		       "and a time to wait for the next one";
+	why = pfk__rundir_closed(pfk__control_path(m), m->config.worker_user);
+	if (why != NULL)
+		return why;
 	if (pfk__orders_stopping(m))
 		return "the service is stopping";
 	if (m->inherited.standin != -1)
