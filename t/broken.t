@@ -117,7 +117,8 @@ sub opened_anew {
 			),
 			"slot $slot opens it anew"
 		);
-		ok($server->wait_log(qr/worker $slot [(]\d+[)] has ended/, 20, $from),
+		# It may be stopped, and killed after the master has noticed.
+		ok($server->wait_log(qr/worker $slot [(]\d+[)] (?:has ended|killed by signal 9)/, 20, $from),
 			"slot $slot: its old worker ends");
 	}
 	return;
