@@ -81,6 +81,7 @@ sub usage {
 	fails(64, qr/--output\sis\sfor\smetrics/x, qw(status --output x));
 	fails(64, qr/--now\sis\sfor\sstop/x, qw(reload --now));
 	fails(64, qr/exclude/, qw(-s x -P y status));
+	fails(69, qr{/ctl[.]t:\sit\sis\snot\sa\ssocket$}x, '-s', "$FindBin::Bin/ctl.t", 'status');
 	fails(64, qr/--timeout/, qw(--timeout soon status));
 	my @help = ctl('help');
 	is_deeply([ ctl(qw(help reload)) ], \@help, 'help of a command is the help');

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -34,12 +35,20 @@ struct stale {
 static int
 cannot_connect(char *err, const char *path)
 {
-	int status = errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	int error = errno;
+	int status = error == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	struct stat st;
 
+	if (error == ECONNREFUSED && stat(path, &st) == 0 &&
+	    !S_ISSOCK(st.st_mode)) {
+		snprintf(err, PFK_ERROR_SIZE,
+		    "cannot connect to %s: it is not a socket", path);
+		return status;
+	}
 	snprintf(err, PFK_ERROR_SIZE, "cannot connect to %s: %s%s", path,
-	    strerror(errno),
-	    errno == ECONNREFUSED ? "; the service has died"
-		: errno == EAGAIN ? "; the service does not respond"
+	    strerror(error),
+	    error == ECONNREFUSED ? "; the service has died"
+		: error == EAGAIN ? "; the service does not respond"
 				  : "");
 	return status;
 }
