@@ -58,6 +58,8 @@ sub closed_directory {
 	my $socket = $server->tcp_socket;
 	my $why = qr/user\s\d+\scannot\senter\s\Q$closed\E,\s.*;\schmod\so[+]x\s/x;
 
+	ok($server->wait_log(qr/the\snext\sone\scannot\stake\sits\sworkers[ ]over,.*:\s$why/x),
+		'a closed directory: the start warns');
 	$server->signal('USR2');
 	ok($server->wait_log(qr/upgrade\srefused:\s$why/x), 'a closed directory: no upgrade');
 	is(echo_once($socket, 'x'), 'x', 'its client is served');

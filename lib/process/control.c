@@ -20,6 +20,7 @@
 #include "base/fds.h"
 #include "base/received.h"
 #include "process/master.h"
+#include "process/rundir.h"
 
 #define CLIENTS_MAX 32
 #define ACCEPTS_A_TURN 16
@@ -361,6 +362,20 @@ watch_directory(struct pfk__control_socket *k)
 	    IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF);
 }
 
+/* Workers that outlive their master look for the next one there. */
+static void
+check_way(const struct pfk__master *m)
+{
+	const char *why = pfk__rundir_closed(m->control->instance.socket,
+	    m->config.worker_user);
+
+	if (why != NULL && !m->config.no_keeper && m->config.orphan_ns > 0)
+		pfk_log(PFK_WARNING,
+		    "if this master dies, the next one cannot take its "
+		    "workers over, and no upgrade is possible: %s",
+		    why);
+}
+
 int
 pfk__control_open(struct pfk__master *m)
 {
@@ -383,8 +398,10 @@ pfk__control_open(struct pfk__master *m)
 		    "cannot watch the control socket: %s", strerror(errno));
 		status = EX_OSERR;
 	}
-	if (status == EX_OK && k->instance.fd != -1)
+	if (status == EX_OK && k->instance.fd != -1) {
 		watch_directory(k);
+		check_way(m);
+	}
 	if (status != EX_OK)
 		pfk_complain("%s", err);
 	else if (err[0] != '\0')

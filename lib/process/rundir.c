@@ -162,7 +162,7 @@ pfk__rundir_closed(const char *path, uid_t user)
 			continue;
 		snprintf(why, sizeof(why),
 		    "user %u cannot enter %s, so that the workers could not "
-		    "reach the control socket and the new program; chmod o+x "
+		    "reach the next master at the control socket; chmod o+x "
 		    "%s, or take another --control",
 		    (unsigned)user, dir, dir);
 		return why;
