@@ -197,6 +197,10 @@ kill_at(uint64_t point)
 	close(second);
 	close(first);
 	is_int(service_end(SIGTERM), 0, "exit status");
+	/* One that has ended is none of them. */
+	is_int(service_count("could not be continued"), 0,
+	    "%s, point %u: no connection is missed", names[test->during],
+	    (unsigned)point);
 	return service_count("killed by signal 9") > 0;
 }
 

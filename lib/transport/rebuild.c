@@ -198,15 +198,20 @@ rebuild(struct pfk_transport *tr, struct pfk__record *r,
 }
 
 static void
+end(const struct work *w, int fd)
+{
+	pfk__never_linger(fd);
+	pfk__ledger_end(w->l->ledger, fd);
+}
+
+static void
 lose(struct work *w, int fd, struct pfk_transport *tr)
 {
 	w->lost++;
-	if (tr != NULL) {
+	if (tr != NULL)
 		pfk__tcp_end(tr);
-		return;
-	}
-	pfk__never_linger(fd);
-	pfk__ledger_end(w->l->ledger, fd);
+	else
+		end(w, fd);
 }
 
 static bool
@@ -215,8 +220,7 @@ can_go_on(const struct work *w, const struct pfk_server *s, int fd,
 {
 	const struct pfk__ledger_head *h = w->l->ledger->head;
 
-	if (s == NULL || (fd == h->taking - 1 && h->verdict_to == 0) ||
-	    (flags & PFK__FLAG_GONE) != 0)
+	if (s == NULL || (fd == h->taking - 1 && h->verdict_to == 0))
 		return false;
 	return (flags & PFK__FLAG_CLOSING) != 0 ||
 	    (s->roster.proto->survives &&
@@ -326,6 +330,15 @@ forget_uncommitted(const struct pfk__ledger *g, struct pfk__record *r)
 	}
 }
 
+/* Only its close was left to do. */
+static bool
+has_ended(const struct pfk__ledger *g, int fd)
+{
+	const struct pfk__version *v = pfk__version(g, &g->records[fd]);
+
+	return (v->flags & PFK__FLAG_GONE) != 0;
+}
+
 static bool
 collect_streams(struct work *w)
 {
@@ -340,7 +353,10 @@ collect_streams(struct work *w)
 		if (g->records[fd].entry != PFK__ENTRY_STREAM)
 			continue;
 		forget_uncommitted(g, &g->records[fd]);
-		w->fds[w->n++] = fd;
+		if (has_ended(g, fd))
+			end(w, fd);
+		else
+			w->fds[w->n++] = fd;
 	}
 	qsort_r(w->fds, w->n, sizeof(*w->fds), compare_activity, g->records);
 	return true;
