@@ -13,8 +13,9 @@ use lib "$FindBin::Bin/lib";
 use IO::Select;
 use Prefork;
 use Prefork::Deny;
-use Prefork::Life qw(slurp);
+use Prefork::Life    qw(slurp);
 use Prefork::Sockets qw(asan_env random_bytes);
+use Prefork::Tools   qw(spawn_process);
 use Socket qw(MSG_DONTWAIT);
 use Test::More;
 
@@ -69,6 +70,7 @@ for my $errno (EPERM, ENOSYS) {
 	my $why = "$!";
 	works("@{$_}: $why", deny($errno, @{$_})) for @optional;
 	fails($why, deny($errno, @{ $_->[1] }), @{$_}) for @needed;
+	leaves_no_log($why, deny($errno, qw(poll ppoll)));
 	is_mute($why, deny($errno, 'write'));
 	does_not_knock($why, deny($errno, 'connect'));
 	is_not_missing($why, deny($errno, 'connect'));
@@ -139,6 +141,22 @@ sub is_mute {
 		qw(-w 2 -p 0 -b 127.0.0.1));
 
 	return is($server->wait_exit, 71, "write: $why: the start fails");
+}
+
+# Its log process cannot wait until it can write, and has nobody to write to.
+sub leaves_no_log {
+	my ($why, $setup) = @_;
+
+	pipe my $read, my $write or die "pipe: $!\n";
+	close $read;
+	my $pipe = readlink '/proc/self/fd/' . fileno $write;
+	my $pid  = spawn_process({ setup => $setup, stderr => $write },
+		Prefork::program('prefork-echo'), qw(--poller poll -w 2 -p 0 -b 127.0.0.1));
+	close $write;
+	waitpid $pid, 0;
+	my $has = sub { (readlink($_) // q{}) eq $pipe };
+	return ok(wait_for(sub { !grep { $has->() } glob '/proc/[0-9]*/fd/*' }, 20),
+		"poll: $why: the log process ends without a reader");
 }
 
 # Workers of a dead master that no other one can find do not wait for one.

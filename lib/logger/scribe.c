@@ -331,7 +331,7 @@ tell_trouble(int error)
 
 /* the loop */
 
-/* Whether all writers have gone, though their lines are not read yet. */
+/* Whether all writers have gone, or cannot be polled; lines may be unread yet. */
 static bool
 is_deserted(void)
 {
@@ -339,8 +339,8 @@ is_deserted(void)
 		struct pfk__source *src = &the.logger->sources[i];
 		struct pollfd p = {.fd = src->fd};
 
-		if (src->in_use && !src->ended &&
-		    (poll(&p, 1, 0) != 1 || (p.revents & POLLHUP) == 0))
+		if (src->in_use && !src->ended && poll(&p, 1, 0) != -1 &&
+		    (p.revents & POLLHUP) == 0)
 			return false;
 	}
 	return the.control == -1;
@@ -353,11 +353,13 @@ wait_for_outlet(void)
 	struct pollfd p[] = {{.fd = the.control, .events = POLLIN},
 	    {.fd = pfk__outlet_fd(&the.outlet), .events = POLLOUT}};
 	int error = pfk__outlet_new_trouble(&the.outlet);
+	int ms = pfk__outlet_retry_ms(&the.outlet);
 
 	if (error != 0)
 		tell_trouble(error);
-	poll(p, 2, pfk__outlet_retry_ms(&the.outlet));
-	if (p[0].revents != 0)
+	if (poll(p, 2, ms) == -1)
+		usleep((useconds_t)ms * 1000);
+	if (the.control != -1)
 		hear_master();
 	pfk__outlet_write(&the.outlet);
 }
