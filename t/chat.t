@@ -137,7 +137,8 @@ sub under_load {
 				$served = count($server->log_text, $serves);
 				$next   = now() + 0.02;
 			}
-			return 1 if $sent && substr($server->log_text, $from) !~ /\]\s(?:reloaded:|the\snumber\sof\sworkers\sis)/;
+			# A reload fails where the worker that begins to serve is killed.
+			return 1 if $sent && substr($server->log_text, $from) !~ /\]\s(?:reloaded:|reload\sfailed:|the\snumber\sof\sworkers\sis)/;
 			return 0 if $sent == @{$signals};
 			$from = $server->log_size;
 			return $server->signal($signals->[ $sent++ ]);
