@@ -28,7 +28,7 @@ const char *service_control = "off";
 
 static pid_t master;
 static int ear;
-static char text[1 << 18];
+static char text[1 << 22];
 static size_t len;
 
 const char *
