@@ -336,12 +336,12 @@ struct pfk_loop *pfk_loop_new(const char *backend);
 /*
  * Release the loop: pending callbacks are dropped, none is called, and old
  * signal dispositions come back.  The operations of pfk_connect and of
- * pfk_datagram_connect end as if they were cancelled.  Descriptors other than its
- * own stay open.  Other handles of l, but for those of timers, which are
- * cleared, mean nothing any more.  In a child of the process that made it, it only closes.  NULL is no loop.
- * EBUSY: from a callback of l, or while it has connections, servers or
- * endpoints, which end by pfk_loop_drain and pfk_loop_run: it does nothing, and
- * the log says so.
+ * pfk_datagram_connect end as if they were cancelled.  Descriptors other
+ * than its own stay open.  Other handles of l, but for those of timers,
+ * which are cleared, mean nothing any more.  In a child of the process that
+ * made it, it only closes.  NULL is no loop.  EBUSY: from a callback of l, or
+ * while it has connections, servers or endpoints, which end by pfk_loop_drain
+ * and pfk_loop_run: it does nothing, and the log says so.
  */
 void pfk_loop_free(struct pfk_loop *l);
 
@@ -640,10 +640,11 @@ int pfk_host_split(const char *str, char *host, uint16_t *port,
     const char **errstr);
 
 /*
- * The numeric address of host, in the forms of inet_pton(3).  A zone after it, as
- * in fe80::1%eth0, counts for link-local and multicast addresses; the kernel
- * ignores it for others, and so does this call.  EINVAL: any other host: names, but also 127.1 and the like,
- * which no look-up of the library finds either.
+ * The numeric address of host, in the forms of inet_pton(3).  A zone after
+ * it, as in fe80::1%eth0, counts for link-local and multicast addresses; the
+ * kernel ignores it for others, and so does this call.  EINVAL: any other
+ * host: names, but also 127.1 and the like, which no look-up of the library
+ * finds either.
  */
 int pfk_addr_parse(struct pfk_addr *a, const char *host, uint16_t port);
 
@@ -953,10 +954,11 @@ size_t pfk_server_connections(const struct pfk_server *s);
 size_t pfk_loop_connections(const struct pfk_loop *l);
 
 /*
- * Before this returns, call call(self, arg) for each open connection of the loop that
- * has this protocol now, in no order: from the return of connection_made or connection_resumed on,
- * until it closes, is lost or is being handed over.  call may write to any
- * connection, close it or abort it.
+ * Before this returns, call call(self, arg) for each open connection of the
+ * loop that has this protocol now, in no order: from the return of
+ * connection_made or connection_resumed on, until it closes, is lost or is
+ * being handed over.  call may write to any connection, close it or abort
+ * it.
  */
 void pfk_loop_each(struct pfk_loop *l, const struct pfk_protocol *proto,
     void (*call)(void *self, void *arg), void *arg);
@@ -1126,11 +1128,13 @@ bool pfk_is_closing(const struct pfk_transport *tr);
  * in the next one.  NULL: the connection has no block, and a line in the log says so
  * once.
  *
- * So is a callback of a timer, of pfk_soon, and of a descriptor, a signal, a wake-up
- * or a subprocess of the program's; but no successor runs it again.  Timers and
- * descriptors end with the worker: note in the block, or in pfk_loop_state, the work
- * that is still to be done and its time, and clear the note in the callback that does
- * it; connection_resumed or worker_init sets the timer anew, from the note.  But a change of a zone counts at once in such a callback.
+ * So is a callback of a timer, of pfk_soon, and of a descriptor, a signal, a
+ * wake-up or a subprocess of the program's; but no successor runs it again.
+ * Timers and descriptors end with the worker: note in the block, or in
+ * pfk_loop_state, the work that is still to be done and its time, and clear
+ * the note in the callback that does it; connection_resumed or worker_init
+ * sets the timer anew, from the note.  But a change of a zone counts at once
+ * in such a callback.
  */
 void *pfk_block(struct pfk_transport *tr);
 
@@ -1226,10 +1230,11 @@ int pfk_sockname(const struct pfk_transport *tr, struct pfk_addr *a);
 
 /*
  * Ask the kernel about the connection until connection_lost returns
- * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such as
- * "SO_RCVBUF" or "TCP_NODELAY": its int in force goes to value (buffer sizes
- * are twice those asked for); or "tcp_info" or, of AF_UNIX, "SO_PEERCRED", for
- * as much of struct tcp_info or struct ucred as size holds.  EINVAL: too small a size.  ENOENT: no such name.
+ * [get_extra_info].  name is a socket option's in socket(7) or tcp(7), such
+ * as "SO_RCVBUF" or "TCP_NODELAY": its int in force goes to value (buffer
+ * sizes are twice those asked for); or "tcp_info" or, of AF_UNIX,
+ * "SO_PEERCRED", for as much of struct tcp_info or struct ucred as size
+ * holds.  EINVAL: too small a size.  ENOENT: no such name.
  */
 int pfk_extra_info(const struct pfk_transport *tr, const char *name,
     void *value, size_t size);

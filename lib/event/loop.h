@@ -217,7 +217,7 @@ struct pfk_loop {
 	 */
 	void (*kept)(void *arg, size_t n, size_t later);
 	void *taken_arg; /* of both */
-	/* connector.c: end what is under way, for a loop that is freed. */
+	/* connector.c: end the operations of a loop that is freed. */
 	void (*drop_connectors)(struct pfk_loop *l);
 	/* shortage.c: the last line about one, and those since then. */
 	uint64_t shortage_ns;
